@@ -1,0 +1,1 @@
+"""What the cluster says: objects, indexes over them, and the sources they come from."""

@@ -1,0 +1,773 @@
+"""What DNS needs of the cluster's objects, and nothing more.
+
+An object of the API is large; the names it causes depend on a handful of its fields.
+Here every kind has two shapes:
+
+* a *raw* struct (`_RawService` …) that mirrors the JSON of the API, with only our fields:
+  msgspec decodes and validates it in one pass and skips the rest;
+* the *stripped* struct (`Service` …) the rest of dnsd works with: flat, frozen, addresses
+  as packed bytes, with `version` (metadata.resourceVersion) and `origin` (the manifest it
+  was read from) kept so that an answer can be traced to what caused it.
+
+`strip` turns one into the other and applies the API server's own validation where DNS
+depends on it, so a source that has no API server in front of it (manifests) is held to the
+same rules, and one that has is not trusted for it. Every refusal is a `BadObject` that
+names the object, the field and the problem.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from ipaddress import IPv4Address, IPv6Address, ip_address
+from typing import Any, ClassVar, NamedTuple
+
+import msgspec
+from msgspec import Struct
+
+
+class Key(NamedTuple):
+    """Names one object of the cluster; also names the owner of RRsets in the zone.
+
+    `namespace` is empty for cluster-scoped kinds (Namespace, Node).
+    """
+
+    kind: str
+    namespace: str
+    name: str
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.namespace}/{self.name}" if self.namespace else f"{self.kind} {self.name}"
+
+
+class BadObject(ValueError):
+    """An object that Kubernetes would refuse, or that DNS cannot use.
+
+    `field` is the JSON path (`spec.ports[0].port`), `problem` one clause in plain words.
+    """
+
+    def __init__(self, kind: str, namespace: str, name: str, field: str, problem: str) -> None:
+        self.kind, self.namespace, self.name = kind, namespace, name
+        self.field, self.problem = field, problem
+        who = f"{kind} {namespace}/{name}" if namespace else f"{kind} {name}".rstrip()
+        super().__init__(f"{who}: {field}: {problem}" if field else f"{who}: {problem}")
+
+
+# ---------------------------------------------------------------------------------------
+# Stripped objects: what the rest of dnsd sees.
+
+
+class ServicePort(Struct, frozen=True, gc=False):
+    """One of spec.ports. `name` is empty for the unnamed port of a single-port Service."""
+
+    name: str
+    protocol: str  # "TCP", "UDP" or "SCTP"
+    port: int
+    node_port: int = 0  # 0: none
+
+
+class Ingress(Struct, frozen=True, gc=False):
+    """One of status.loadBalancer.ingress: an address (packed) or a host name."""
+
+    ip: bytes = b""
+    hostname: str = ""
+
+
+class Service(Struct, frozen=True):
+    """A Service (core/v1). `cluster_ips` is empty when headless or not yet allocated."""
+
+    kind: ClassVar[str] = "Service"
+    namespace: str
+    name: str
+    type: str = "ClusterIP"  # ClusterIP, NodePort, LoadBalancer, ExternalName
+    headless: bool = False
+    cluster_ips: tuple[bytes, ...] = ()
+    ports: tuple[ServicePort, ...] = ()
+    external_name: str = ""
+    publish_not_ready: bool = False
+    ip_families: tuple[str, ...] = ()  # as asked: "IPv4", "IPv6"
+    ip_family_policy: str = ""
+    external_ips: tuple[bytes, ...] = ()
+    load_balancer_ip: bytes = b""
+    ingress: tuple[Ingress, ...] = ()
+    external_traffic_policy: str = ""
+    hostnames: tuple[str, ...] = ()  # from the annotations of HOSTNAME_ANNOTATIONS
+    allocated: bool = False  # dnsd chose the ClusterIP, see cluster/manifests.py
+    labels: dict[str, str] = {}
+    uid: str = ""
+    version: str = ""
+    created: str = ""
+    origin: str = ""
+
+    @property
+    def key(self) -> Key:
+        return Key("Service", self.namespace, self.name)
+
+
+class EndpointPort(Struct, frozen=True, gc=False):
+    """One of an EndpointSlice's ports; `port` 0 means "all ports" (the API's null)."""
+
+    name: str
+    protocol: str
+    port: int
+
+
+class Endpoint(Struct, frozen=True, gc=False):
+    """One of an EndpointSlice's endpoints.
+
+    `ready` already has the API's default applied (absent means ready).
+    """
+
+    addresses: tuple[bytes, ...]
+    hostname: str = ""
+    ready: bool = True
+    pod: str = ""  # targetRef.name when targetRef.kind is Pod
+    node: str = ""
+
+
+class EndpointSlice(Struct, frozen=True):
+    """An EndpointSlice (discovery.k8s.io/v1), or an old Endpoints object read as one.
+
+    `service` is the label kubernetes.io/service-name; empty: belongs to no Service.
+    """
+
+    kind: ClassVar[str] = "EndpointSlice"
+    namespace: str
+    name: str
+    service: str
+    endpoints: tuple[Endpoint, ...] = ()
+    ports: tuple[EndpointPort, ...] = ()
+    trigger_time: str = ""  # annotation endpoints.kubernetes.io/last-change-trigger-time
+    uid: str = ""
+    version: str = ""
+    origin: str = ""
+
+    @property
+    def key(self) -> Key:
+        return Key("EndpointSlice", self.namespace, self.name)
+
+
+class Namespace(Struct, frozen=True):
+    """A Namespace (core/v1)."""
+
+    kind: ClassVar[str] = "Namespace"
+    name: str
+    labels: dict[str, str] = {}
+    uid: str = ""
+    version: str = ""
+    origin: str = ""
+
+    @property
+    def namespace(self) -> str:
+        return ""
+
+    @property
+    def key(self) -> Key:
+        return Key("Namespace", "", self.name)
+
+
+class Pod(Struct, frozen=True):
+    """A Pod (core/v1): its addresses, and whether they are its own or its node's."""
+
+    kind: ClassVar[str] = "Pod"
+    namespace: str
+    name: str
+    ips: tuple[bytes, ...] = ()
+    phase: str = ""
+    host_network: bool = False
+    dns_policy: str = "ClusterFirst"
+    searches: tuple[str, ...] = ()  # spec.dnsConfig.searches
+    uid: str = ""
+    version: str = ""
+    origin: str = ""
+
+    @property
+    def key(self) -> Key:
+        return Key("Pod", self.namespace, self.name)
+
+    @property
+    def running(self) -> bool:
+        """Whether the Pod has addresses that answer for it (not finished)."""
+        return self.phase not in ("Succeeded", "Failed")
+
+
+class Node(Struct, frozen=True):
+    """A Node (core/v1)."""
+
+    kind: ClassVar[str] = "Node"
+    name: str
+    internal_ips: tuple[bytes, ...] = ()
+    external_ips: tuple[bytes, ...] = ()
+    ready: bool = False
+    uid: str = ""
+    version: str = ""
+    origin: str = ""
+
+    @property
+    def namespace(self) -> str:
+        return ""
+
+    @property
+    def key(self) -> Key:
+        return Key("Node", "", self.name)
+
+
+Object = Service | EndpointSlice | Namespace | Pod | Node
+
+# An event of a source: an object as it now is, or the Key of one that is gone.
+Event = Object | Key
+
+
+# ---------------------------------------------------------------------------------------
+# Raw objects: the JSON of the API, only our fields. The API writes null for empty lists
+# (`"endpoints":null`), so every optional field allows None.
+
+
+class _Meta(Struct, rename="camel"):
+    name: str = ""
+    namespace: str | None = None
+    uid: str | None = None
+    resource_version: str | None = None
+    creation_timestamp: str | None = None
+    labels: dict[str, str] | None = None
+    annotations: dict[str, str] | None = None
+
+
+class _RawPort(Struct, rename="camel"):
+    name: str | None = None
+    protocol: str | None = None
+    port: int | None = None
+    node_port: int | None = None
+
+
+class _RawServiceSpec(Struct, rename="camel"):
+    type: str | None = None
+    cluster_ip: str | None = msgspec.field(name="clusterIP", default=None)
+    cluster_ips: list[str] | None = msgspec.field(name="clusterIPs", default=None)
+    ports: list[_RawPort] | None = None
+    external_name: str | None = None
+    publish_not_ready_addresses: bool | None = None
+    ip_families: list[str] | None = None
+    ip_family_policy: str | None = None
+    external_ips: list[str] | None = msgspec.field(name="externalIPs", default=None)
+    load_balancer_ip: str | None = msgspec.field(name="loadBalancerIP", default=None)
+    external_traffic_policy: str | None = None
+
+
+class _RawIngress(Struct, rename="camel"):
+    ip: str | None = None
+    hostname: str | None = None
+
+
+class _RawLoadBalancer(Struct, rename="camel"):
+    ingress: list[_RawIngress] | None = None
+
+
+class _RawServiceStatus(Struct, rename="camel"):
+    load_balancer: _RawLoadBalancer | None = None
+
+
+class _RawService(Struct, rename="camel"):
+    metadata: _Meta
+    spec: _RawServiceSpec | None = None
+    status: _RawServiceStatus | None = None
+
+
+class _RawConditions(Struct, rename="camel"):
+    ready: bool | None = None
+
+
+class _RawTarget(Struct, rename="camel"):
+    kind: str | None = None
+    name: str | None = None
+
+
+class _RawEndpoint(Struct, rename="camel"):
+    addresses: list[str] | None = None
+    conditions: _RawConditions | None = None
+    hostname: str | None = None
+    target_ref: _RawTarget | None = None
+    node_name: str | None = None
+
+
+class _RawEndpointSlice(Struct, rename="camel"):
+    metadata: _Meta
+    address_type: str | None = None
+    endpoints: list[_RawEndpoint] | None = None
+    ports: list[_RawPort] | None = None
+
+
+class _RawOldAddress(Struct, rename="camel"):
+    ip: str = ""
+    hostname: str | None = None
+    target_ref: _RawTarget | None = None
+    node_name: str | None = None
+
+
+class _RawSubset(Struct, rename="camel"):
+    addresses: list[_RawOldAddress] | None = None
+    not_ready_addresses: list[_RawOldAddress] | None = None
+    ports: list[_RawPort] | None = None
+
+
+class _RawEndpoints(Struct, rename="camel"):
+    metadata: _Meta
+    subsets: list[_RawSubset] | None = None
+
+
+class _RawNamespace(Struct, rename="camel"):
+    metadata: _Meta
+
+
+class _RawDNSConfig(Struct, rename="camel"):
+    searches: list[str] | None = None
+
+
+class _RawPodSpec(Struct, rename="camel"):
+    host_network: bool | None = None
+    dns_policy: str | None = None
+    dns_config: _RawDNSConfig | None = None
+
+
+class _RawPodIP(Struct, rename="camel"):
+    ip: str = ""
+
+
+class _RawPodStatus(Struct, rename="camel"):
+    phase: str | None = None
+    pod_ip: str | None = msgspec.field(name="podIP", default=None)
+    pod_ips: list[_RawPodIP] | None = msgspec.field(name="podIPs", default=None)
+
+
+class _RawPod(Struct, rename="camel"):
+    metadata: _Meta
+    spec: _RawPodSpec | None = None
+    status: _RawPodStatus | None = None
+
+
+class _RawNodeAddress(Struct, rename="camel"):
+    type: str = ""
+    address: str = ""
+
+
+class _RawCondition(Struct, rename="camel"):
+    type: str = ""
+    status: str = ""
+
+
+class _RawNodeStatus(Struct, rename="camel"):
+    addresses: list[_RawNodeAddress] | None = None
+    conditions: list[_RawCondition] | None = None
+
+
+class _RawNode(Struct, rename="camel"):
+    metadata: _Meta
+    status: _RawNodeStatus | None = None
+
+
+# ---------------------------------------------------------------------------------------
+# Validation: the API server's rules, as far as DNS depends on them.
+
+_LABEL_1035 = re.compile(r"[a-z]([-a-z0-9]{0,61}[a-z0-9])?")
+_LABEL_1123 = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
+_PORT_NAME = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
+# ExternalName is checked by the API server as a lower-case RFC 1123 subdomain; the DNS has
+# names with underscores and capitals in use (`_spf`, `Foo.example`), and refusing them here
+# would lose a name that a CNAME can carry. Lengths are the wire's limits.
+_HOST_LABEL = re.compile(r"[A-Za-z0-9_]([-A-Za-z0-9_]{0,61}[A-Za-z0-9_])?")
+
+PROTOCOLS = ("TCP", "UDP", "SCTP")
+SERVICE_TYPES = ("ClusterIP", "NodePort", "LoadBalancer", "ExternalName")
+SERVICE_NAME_LABEL = "kubernetes.io/service-name"
+TRIGGER_TIME = "endpoints.kubernetes.io/last-change-trigger-time"
+HOSTNAME_ANNOTATIONS = (
+    "external-dns.alpha.kubernetes.io/hostname",
+    "coredns.io/hostname",
+)
+
+
+def pack_address(text: str) -> bytes:
+    """The 4 or 16 bytes of an IPv4 or IPv6 address in text.
+
+    Raises ValueError for anything else, zone identifiers (`fe80::1%eth0`) included.
+    """
+    if "%" in text:
+        raise ValueError(f"{text!r} has a zone identifier")
+    return ip_address(text).packed
+
+
+def address_text(packed: bytes) -> str:
+    """The usual text form of a packed address (RFC 5952 for IPv6)."""
+    return str(IPv4Address(packed) if len(packed) == 4 else IPv6Address(packed))
+
+
+def is_host_name(text: str) -> bool:
+    """Whether `text` can be a CNAME target: labels of 1 to 63, at most 253 in all."""
+    text = text[:-1] if text.endswith(".") else text
+    return 0 < len(text) <= 253 and all(_HOST_LABEL.fullmatch(part) for part in text.split("."))
+
+
+def is_address(text: str) -> bool:
+    """Whether `text` is an IPv4 or IPv6 literal."""
+    try:
+        ip_address(text)
+    except ValueError:
+        return False
+    return True
+
+
+class _Check:
+    """The object under validation: says whose field is wrong, so that no caller repeats it."""
+
+    __slots__ = ("kind", "name", "namespace")
+
+    def __init__(self, kind: str, meta: _Meta, default_namespace: str = "") -> None:
+        self.kind = kind
+        self.name = meta.name
+        self.namespace = meta.namespace or default_namespace
+
+    def refuse(self, field: str, problem: str) -> BadObject:
+        return BadObject(self.kind, self.namespace, self.name, field, problem)
+
+    def label(self, field: str, value: str, pattern: re.Pattern[str], rule: str) -> None:
+        if not pattern.fullmatch(value):
+            if not value:
+                raise self.refuse(field, "is missing")
+            if len(value) > 63:
+                raise self.refuse(field, f"{value!r} has {len(value)} characters, a DNS label has at most 63")
+            raise self.refuse(field, f"{value!r} is not a {rule}")
+
+    def address(self, field: str, value: str) -> bytes:
+        try:
+            return pack_address(value)
+        except ValueError:
+            raise self.refuse(field, f"{value!r} is not an IP address") from None
+
+    def addresses(self, field: str, values: list[str] | None) -> tuple[bytes, ...]:
+        return tuple(self.address(f"{field}[{i}]", value) for i, value in enumerate(values or ()))
+
+    def protocol(self, field: str, value: str | None) -> str:
+        value = value or "TCP"
+        if value not in PROTOCOLS:
+            raise self.refuse(field, f"{value!r} is none of {', '.join(PROTOCOLS)}")
+        return value
+
+    def port(self, field: str, value: int | None) -> int:
+        if value is None:
+            raise self.refuse(field, "is missing")
+        if not 1 <= value <= 65535:
+            raise self.refuse(field, f"{value} is not in 1 to 65535")
+        return value
+
+
+def _strip_service(raw: _RawService, origin: str) -> Service:
+    meta, spec = raw.metadata, raw.spec or _RawServiceSpec()
+    check = _Check("Service", meta, "default")
+    check.label("metadata.name", meta.name, _LABEL_1035, "DNS label (RFC 1035: a-z, 0-9, '-', begins with a letter)")
+    check.label("metadata.namespace", check.namespace, _LABEL_1123, "DNS label (RFC 1123: a-z, 0-9, '-')")
+    kind = spec.type or "ClusterIP"
+    if kind not in SERVICE_TYPES:
+        raise check.refuse("spec.type", f"{kind!r} is none of {', '.join(SERVICE_TYPES)}")
+    external = kind == "ExternalName"
+    external_name = spec.external_name or ""
+    if external:
+        # An address literal gets no records but is a Service all the same: explain says why.
+        if not is_host_name(external_name) and not is_address(external_name):
+            raise check.refuse(
+                "spec.externalName",
+                f"{external_name!r} is not a host name" if external_name else "is missing",
+            )
+    ips_field, ips = "spec.clusterIPs", spec.cluster_ips
+    if not ips:
+        ips_field, ips = "spec.clusterIP", [spec.cluster_ip] if spec.cluster_ip else []
+    headless = not external and ips[:1] == ["None"]
+    if headless and kind != "ClusterIP":
+        raise check.refuse(ips_field, f"'None' (headless) does not go with type {kind}")
+    if external or headless:
+        cluster_ips: tuple[bytes, ...] = ()
+    else:
+        cluster_ips = check.addresses(ips_field, ips)
+        if len(cluster_ips) > 2 or len({len(ip) for ip in cluster_ips}) < len(cluster_ips):
+            raise check.refuse(ips_field, "holds at most one IPv4 and one IPv6 address")
+    seen: set[str] = set()
+    ports: list[ServicePort] = []
+    for i, port in enumerate(spec.ports or ()):
+        field = f"spec.ports[{i}]"
+        name = port.name or ""
+        if name:
+            check.label(f"{field}.name", name, _PORT_NAME, "DNS label")
+        elif len(spec.ports or ()) > 1:
+            raise check.refuse(f"{field}.name", "is missing; a Service of several ports names each")
+        if name in seen:
+            raise check.refuse(f"{field}.name", f"{name!r} is used twice")
+        seen.add(name)
+        node_port = port.node_port or 0
+        if not 0 <= node_port <= 65535:
+            raise check.refuse(f"{field}.nodePort", f"{node_port} is not in 1 to 65535")
+        ports.append(
+            ServicePort(
+                name,
+                check.protocol(f"{field}.protocol", port.protocol),
+                check.port(f"{field}.port", port.port),
+                node_port,
+            )
+        )
+    balancer = raw.status.load_balancer if raw.status else None
+    annotations = meta.annotations or {}
+    return Service(
+        namespace=check.namespace,
+        name=meta.name,
+        type=kind,
+        headless=headless,
+        cluster_ips=cluster_ips,
+        ports=tuple(ports),
+        external_name=external_name if external else "",
+        publish_not_ready=bool(spec.publish_not_ready_addresses),
+        ip_families=tuple(spec.ip_families or ()),
+        ip_family_policy=spec.ip_family_policy or "",
+        external_ips=check.addresses("spec.externalIPs", spec.external_ips),
+        load_balancer_ip=check.address("spec.loadBalancerIP", spec.load_balancer_ip)
+        if spec.load_balancer_ip
+        else b"",
+        ingress=tuple(
+            Ingress(
+                check.address(f"status.loadBalancer.ingress[{i}].ip", one.ip) if one.ip else b"",
+                one.hostname or "",
+            )
+            for i, one in enumerate((balancer.ingress if balancer else None) or ())
+        ),
+        external_traffic_policy=spec.external_traffic_policy or "",
+        hostnames=tuple(
+            host.strip()
+            for annotation in HOSTNAME_ANNOTATIONS
+            for host in annotations.get(annotation, "").split(",")
+            if host.strip()
+        ),
+        labels=meta.labels or {},
+        uid=meta.uid or "",
+        version=meta.resource_version or "",
+        created=meta.creation_timestamp or "",
+        origin=origin,
+    )
+
+
+def _strip_endpoint(
+    check: _Check,
+    field: str,
+    addresses: tuple[bytes, ...],
+    hostname: str | None,
+    ready: bool,
+    target: _RawTarget | None,
+    node: str | None,
+) -> Endpoint:
+    if hostname:
+        check.label(f"{field}.hostname", hostname, _LABEL_1123, "DNS label (RFC 1123)")
+    pod = target.name or "" if target and target.kind == "Pod" else ""
+    return Endpoint(addresses, hostname or "", ready, pod, node or "")
+
+
+def _strip_slice(raw: _RawEndpointSlice, origin: str) -> EndpointSlice:
+    meta = raw.metadata
+    check = _Check("EndpointSlice", meta, "default")
+    if not meta.name:
+        raise check.refuse("metadata.name", "is missing")
+    check.label("metadata.namespace", check.namespace, _LABEL_1123, "DNS label (RFC 1123)")
+    service = (meta.labels or {}).get(SERVICE_NAME_LABEL, "")
+    # addressType FQDN carries host names, which no A or AAAA can hold: no endpoints for DNS.
+    if raw.address_type not in (None, "IPv4", "IPv6", "FQDN"):
+        raise check.refuse("addressType", f"{raw.address_type!r} is none of IPv4, IPv6, FQDN")
+    endpoints = () if raw.address_type == "FQDN" else raw.endpoints or ()
+    width = {"IPv4": 4, "IPv6": 16}.get(raw.address_type or "")
+    stripped = []
+    for i, one in enumerate(endpoints):
+        field = f"endpoints[{i}]"
+        addresses = check.addresses(f"{field}.addresses", one.addresses)
+        if width and any(len(address) != width for address in addresses):
+            raise check.refuse(f"{field}.addresses", f"is not of addressType {raw.address_type}")
+        ready = one.conditions is None or one.conditions.ready is not False
+        stripped.append(
+            _strip_endpoint(check, field, addresses, one.hostname, ready, one.target_ref, one.node_name)
+        )
+    return EndpointSlice(
+        namespace=check.namespace,
+        name=meta.name,
+        service=service,
+        endpoints=tuple(stripped),
+        ports=_endpoint_ports(check, "ports", raw.ports),
+        trigger_time=(meta.annotations or {}).get(TRIGGER_TIME, ""),
+        uid=meta.uid or "",
+        version=meta.resource_version or "",
+        origin=origin,
+    )
+
+
+def _endpoint_ports(
+    check: _Check, field: str, ports: list[_RawPort] | None
+) -> tuple[EndpointPort, ...]:
+    out = []
+    for i, port in enumerate(ports or ()):
+        if port.name:
+            check.label(f"{field}[{i}].name", port.name, _PORT_NAME, "DNS label")
+        number = 0 if port.port is None else check.port(f"{field}[{i}].port", port.port)
+        protocol = check.protocol(f"{field}[{i}].protocol", port.protocol)
+        out.append(EndpointPort(port.name or "", protocol, number))
+    return tuple(out)
+
+
+def _strip_endpoints(raw: _RawEndpoints, origin: str) -> list[EndpointSlice]:
+    """An old Endpoints object (core/v1): one slice a subset, named after it.
+
+    Each subset pairs its own addresses with its own ports, so subsets stay apart.
+    """
+    meta = raw.metadata
+    check = _Check("Endpoints", meta, "default")
+    check.label("metadata.name", meta.name, _LABEL_1123, "DNS label (RFC 1123)")
+    check.label("metadata.namespace", check.namespace, _LABEL_1123, "DNS label (RFC 1123)")
+    slices = []
+    for i, subset in enumerate(raw.subsets or ()):
+        endpoints = []
+        for part, ready in (("addresses", True), ("notReadyAddresses", False)):
+            raws = subset.addresses if ready else subset.not_ready_addresses
+            for j, one in enumerate(raws or ()):
+                field = f"subsets[{i}].{part}[{j}]"
+                packed = (check.address(f"{field}.ip", one.ip),)
+                endpoints.append(
+                    _strip_endpoint(check, field, packed, one.hostname, ready, one.target_ref, one.node_name)
+                )
+        slices.append(
+            EndpointSlice(
+                namespace=check.namespace,
+                name=f"endpoints/{meta.name}/{i}",
+                service=meta.name,
+                endpoints=tuple(endpoints),
+                ports=_endpoint_ports(check, f"subsets[{i}].ports", subset.ports),
+                uid=meta.uid or "",
+                version=meta.resource_version or "",
+                origin=origin,
+            )
+        )
+    return slices
+
+
+def _strip_namespace(raw: _RawNamespace, origin: str) -> Namespace:
+    meta = raw.metadata
+    check = _Check("Namespace", meta)
+    check.label("metadata.name", meta.name, _LABEL_1123, "DNS label (RFC 1123)")
+    return Namespace(meta.name, meta.labels or {}, meta.uid or "", meta.resource_version or "", origin)
+
+
+def _strip_pod(raw: _RawPod, origin: str) -> Pod:
+    meta, spec, status = raw.metadata, raw.spec or _RawPodSpec(), raw.status or _RawPodStatus()
+    check = _Check("Pod", meta, "default")
+    if not meta.name:
+        raise check.refuse("metadata.name", "is missing")
+    check.label("metadata.namespace", check.namespace, _LABEL_1123, "DNS label (RFC 1123)")
+    field, texts = "status.podIPs", [one.ip for one in status.pod_ips or ()]
+    if not texts and status.pod_ip:
+        field, texts = "status.podIP", [status.pod_ip]
+    return Pod(
+        namespace=check.namespace,
+        name=meta.name,
+        ips=check.addresses(field, texts),
+        phase=status.phase or "",
+        host_network=bool(spec.host_network),
+        dns_policy=spec.dns_policy or "ClusterFirst",
+        searches=tuple((spec.dns_config.searches if spec.dns_config else None) or ()),
+        uid=meta.uid or "",
+        version=meta.resource_version or "",
+        origin=origin,
+    )
+
+
+def _strip_node(raw: _RawNode, origin: str) -> Node:
+    meta, status = raw.metadata, raw.status or _RawNodeStatus()
+    check = _Check("Node", meta)
+    if not meta.name:
+        raise check.refuse("metadata.name", "is missing")
+    ips: dict[str, list[bytes]] = {"InternalIP": [], "ExternalIP": []}
+    for i, one in enumerate(status.addresses or ()):
+        if one.type in ips:
+            ips[one.type].append(check.address(f"status.addresses[{i}].address", one.address))
+    return Node(
+        name=meta.name,
+        internal_ips=tuple(ips["InternalIP"]),
+        external_ips=tuple(ips["ExternalIP"]),
+        ready=any(c.type == "Ready" and c.status == "True" for c in status.conditions or ()),
+        uid=meta.uid or "",
+        version=meta.resource_version or "",
+        origin=origin,
+    )
+
+
+# The kinds dnsd reads: raw shape and how it is stripped. Endpoints yields several slices.
+_KINDS: dict[str, tuple[type[Any], Callable[[Any, str], Object | list[EndpointSlice]]]] = {
+    "Service": (_RawService, _strip_service),
+    "EndpointSlice": (_RawEndpointSlice, _strip_slice),
+    "Endpoints": (_RawEndpoints, _strip_endpoints),
+    "Namespace": (_RawNamespace, _strip_namespace),
+    "Pod": (_RawPod, _strip_pod),
+    "Node": (_RawNode, _strip_node),
+}
+KINDS = tuple(_KINDS)
+RAW_TYPES: dict[str, type[Any]] = {kind: raw for kind, (raw, _) in _KINDS.items()}
+
+
+def strip(kind: str, raw: Any, origin: str = "") -> list[Object]:
+    """The stripped objects of one decoded raw object of a kind in `KINDS`.
+
+    One object each, but for Endpoints: one EndpointSlice a subset. Raises `BadObject`.
+    """
+    out = _KINDS[kind][1](raw, origin)
+    return list(out) if isinstance(out, list) else [out]
+
+
+def from_plain(plain: dict[str, Any], origin: str = "") -> list[Object]:
+    """The stripped objects of one document of parsed YAML or JSON whose kind is in `KINDS`.
+
+    Raises `BadObject` with the field's path for a wrong type as well as for a wrong value.
+    """
+    kind = plain["kind"]
+    meta = plain.get("metadata")
+    try:
+        raw = msgspec.convert(plain, RAW_TYPES[kind])
+    except msgspec.ValidationError as error:
+        problem, _, path = str(error).partition(" - at `")
+        known = meta if isinstance(meta, dict) else {}
+        raise BadObject(
+            kind,
+            str(known.get("namespace") or ""),
+            str(known.get("name") or ""),
+            path.rstrip("`").removeprefix("$").removeprefix("."),
+            problem,
+        ) from error
+    return strip(kind, raw, origin)
+
+
+def from_json(kind: str, data: bytes | msgspec.Raw, origin: str = "") -> list[Object]:
+    """The stripped objects of one JSON object of the API, whose kind is known by where it came from.
+
+    Raises `BadObject`; `msgspec.DecodeError` when the bytes are not JSON at all.
+    """
+    raw = _DECODERS[kind].decode(data)
+    return strip(kind, raw, origin)
+
+
+_DECODERS = {kind: msgspec.json.Decoder(raw) for kind, raw in RAW_TYPES.items()}
+
+
+# ---------------------------------------------------------------------------------------
+# Subjects: what the schema is asked about, one owner of names each.
+
+
+class ServiceSubject(Struct, frozen=True):
+    """A Service with all the EndpointSlices that name it, in the order of their names."""
+
+    service: Service
+    slices: tuple[EndpointSlice, ...] = ()
+
+    @property
+    def key(self) -> Key:
+        return self.service.key
+
+
+Subject = ServiceSubject | Namespace | Pod

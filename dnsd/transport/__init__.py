@@ -1,0 +1,1 @@
+"""Bytes in, bytes out: thin loops around the engine."""

@@ -1,0 +1,1 @@
+"""The data-plane process: sockets and compiled bytes, no secret."""
