@@ -37,7 +37,11 @@ class Key(NamedTuple):
     name: str
 
     def __str__(self) -> str:
-        return f"{self.kind} {self.namespace}/{self.name}" if self.namespace else f"{self.kind} {self.name}"
+        return (
+            f"{self.kind} {self.namespace}/{self.name}"
+            if self.namespace
+            else f"{self.kind} {self.name}"
+        )
 
 
 class BadObject(ValueError):
@@ -434,7 +438,9 @@ class _Check:
             if not value:
                 raise self.refuse(field, "is missing")
             if len(value) > 63:
-                raise self.refuse(field, f"{value!r} has {len(value)} characters, a DNS label has at most 63")
+                raise self.refuse(
+                    field, f"{value!r} has {len(value)} characters, a DNS label has at most 63"
+                )
             raise self.refuse(field, f"{value!r} is not a {rule}")
 
     def address(self, field: str, value: str) -> bytes:
@@ -463,8 +469,15 @@ class _Check:
 def _strip_service(raw: _RawService, origin: str) -> Service:
     meta, spec = raw.metadata, raw.spec or _RawServiceSpec()
     check = _Check("Service", meta, "default")
-    check.label("metadata.name", meta.name, _LABEL_1035, "DNS label (RFC 1035: a-z, 0-9, '-', begins with a letter)")
-    check.label("metadata.namespace", check.namespace, _LABEL_1123, "DNS label (RFC 1123: a-z, 0-9, '-')")
+    check.label(
+        "metadata.name",
+        meta.name,
+        _LABEL_1035,
+        "DNS label (RFC 1035: a-z, 0-9, '-', begins with a letter)",
+    )
+    check.label(
+        "metadata.namespace", check.namespace, _LABEL_1123, "DNS label (RFC 1123: a-z, 0-9, '-')"
+    )
     kind = spec.type or "ClusterIP"
     if kind not in SERVICE_TYPES:
         raise check.refuse("spec.type", f"{kind!r} is none of {', '.join(SERVICE_TYPES)}")
@@ -586,7 +599,9 @@ def _strip_slice(raw: _RawEndpointSlice, origin: str) -> EndpointSlice:
             raise check.refuse(f"{field}.addresses", f"is not of addressType {raw.address_type}")
         ready = one.conditions is None or one.conditions.ready is not False
         stripped.append(
-            _strip_endpoint(check, field, addresses, one.hostname, ready, one.target_ref, one.node_name)
+            _strip_endpoint(
+                check, field, addresses, one.hostname, ready, one.target_ref, one.node_name
+            )
         )
     return EndpointSlice(
         namespace=check.namespace,
@@ -632,7 +647,9 @@ def _strip_endpoints(raw: _RawEndpoints, origin: str) -> list[EndpointSlice]:
                 field = f"subsets[{i}].{part}[{j}]"
                 packed = (check.address(f"{field}.ip", one.ip),)
                 endpoints.append(
-                    _strip_endpoint(check, field, packed, one.hostname, ready, one.target_ref, one.node_name)
+                    _strip_endpoint(
+                        check, field, packed, one.hostname, ready, one.target_ref, one.node_name
+                    )
                 )
         slices.append(
             EndpointSlice(
@@ -653,7 +670,9 @@ def _strip_namespace(raw: _RawNamespace, origin: str) -> Namespace:
     meta = raw.metadata
     check = _Check("Namespace", meta)
     check.label("metadata.name", meta.name, _LABEL_1123, "DNS label (RFC 1123)")
-    return Namespace(meta.name, meta.labels or {}, meta.uid or "", meta.resource_version or "", origin)
+    return Namespace(
+        meta.name, meta.labels or {}, meta.uid or "", meta.resource_version or "", origin
+    )
 
 
 def _strip_pod(raw: _RawPod, origin: str) -> Pod:
@@ -744,7 +763,7 @@ def from_plain(plain: dict[str, Any], origin: str = "") -> list[Object]:
 
 
 def from_json(kind: str, data: bytes | msgspec.Raw, origin: str = "") -> list[Object]:
-    """The stripped objects of one JSON object of the API, whose kind is known by where it came from.
+    """The stripped objects of one JSON object of the API; its kind is known by where it came from.
 
     Raises `BadObject`; `msgspec.DecodeError` when the bytes are not JSON at all.
     """

@@ -1,1 +1,1 @@
-"""Which names exist: RRsets, the Kubernetes DNS schema, the zone and its Changes. Pure: no I/O, no clock."""
+"""Which names exist: pure functions from objects to RRsets, and the zone that holds them."""
