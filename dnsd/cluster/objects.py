@@ -129,7 +129,7 @@ class Endpoint(Struct, frozen=True, gc=False):
     node: str = ""
 
 
-class EndpointSlice(Struct, frozen=True):
+class EndpointSlice(Struct, frozen=True, gc=False):
     """An EndpointSlice (discovery.k8s.io/v1), or an old Endpoints object read as one.
 
     `service` is the label kubernetes.io/service-name; empty: belongs to no Service.
@@ -170,7 +170,7 @@ class Namespace(Struct, frozen=True):
         return Key("Namespace", "", self.name)
 
 
-class Pod(Struct, frozen=True):
+class Pod(Struct, frozen=True, gc=False):
     """A Pod (core/v1): its addresses, and whether they are its own or its node's."""
 
     kind: ClassVar[str] = "Pod"

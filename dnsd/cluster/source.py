@@ -16,6 +16,13 @@ from msgspec import Struct
 from dnsd.cluster.objects import Event
 
 
+class SourceError(Exception):
+    """What no retry can mend: a directory that is not there, a kubeconfig that cannot be read.
+
+    The message names the thing and says what to do; the command line shows it as it is.
+    """
+
+
 class Batch(Struct, frozen=True):
     """Events that belong together, in order.
 

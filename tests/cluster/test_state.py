@@ -1,0 +1,307 @@
+"""The state is what the last words on every key make it, and says what it touched."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from types import FrameType
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from msgspec.structs import replace
+
+from dnsd.cluster.objects import (
+    Endpoint,
+    EndpointSlice,
+    Event,
+    Key,
+    Namespace,
+    Node,
+    Object,
+    Pod,
+    Service,
+    ServiceSubject,
+    pack_address,
+)
+from dnsd.cluster.state import State
+
+WEB = Key("Service", "default", "web")
+WEB_SERVICE = Service("default", "web", cluster_ips=(b"\x0a\x60\x00\x01",))
+
+
+def a_slice(
+    name: str, service: str = "web", *ips: str, namespace: str = "default"
+) -> EndpointSlice:
+    endpoints = tuple(Endpoint((pack_address(ip),)) for ip in ips)
+    return EndpointSlice(namespace, name, service, endpoints)
+
+
+class TestServices:
+    def test_a_service_is_its_own_owner(self) -> None:
+        state = State()
+        assert state.apply([WEB_SERVICE]) == {WEB}
+        assert state.subject(WEB) == ServiceSubject(WEB_SERVICE)
+        assert state.get(WEB) == WEB_SERVICE
+
+    def test_the_same_again_dirties_nothing(self) -> None:
+        state = State()
+        state.apply([WEB_SERVICE])
+        assert state.apply([replace(WEB_SERVICE)]) == set()
+
+    def test_gone_it_has_no_subject(self) -> None:
+        state = State()
+        state.apply([WEB_SERVICE])
+        assert state.apply([WEB]) == {WEB}
+        assert state.subject(WEB) is None
+        assert state.apply([WEB]) == set()
+
+    def test_namespaces_keep_them_apart(self) -> None:
+        other = replace(WEB_SERVICE, namespace="other")
+        state = State()
+        state.apply([WEB_SERVICE, other])
+        assert list(state.services("other")) == [other]
+        assert list(state.services("nowhere")) == []
+        assert list(state.services()) == [WEB_SERVICE, other]
+        state.apply([WEB])
+        assert state.subject(other.key) == ServiceSubject(other)
+
+
+class TestSlices:
+    def test_a_slice_dirties_the_service_of_its_label(self) -> None:
+        state = State()
+        state.apply([WEB_SERVICE])
+        one = a_slice("web-1", "web", "10.0.0.1")
+        assert state.apply([one]) == {WEB}
+        assert state.subject(WEB) == ServiceSubject(WEB_SERVICE, (one,))
+
+    def test_a_slice_that_changes_its_label_dirties_both(self) -> None:
+        state = State()
+        state.apply([WEB_SERVICE, a_slice("s", "web")])
+        moved = a_slice("s", "api")
+        api = Key("Service", "default", "api")
+        assert state.apply([moved]) == {WEB, api}
+        assert state.slices_of(WEB) == ()
+        assert state.slices_of(api) == (moved,)
+
+    def test_a_slice_that_loses_its_label_belongs_to_nobody(self) -> None:
+        state = State()
+        state.apply([WEB_SERVICE, a_slice("s", "web")])
+        assert state.apply([a_slice("s", "")]) == {WEB}
+        assert state.apply([Key("EndpointSlice", "default", "s")]) == set()
+        assert state.counts()["EndpointSlice"] == 0
+
+    def test_a_slice_waits_for_its_service(self) -> None:
+        state = State()
+        one = a_slice("web-1", "web", "10.0.0.1")
+        state.apply([one])
+        assert state.subject(WEB) is None
+        assert WEB in state.apply([WEB_SERVICE])
+        assert state.subject(WEB) == ServiceSubject(WEB_SERVICE, (one,))
+
+    def test_slices_outlive_their_service(self) -> None:
+        state = State()
+        state.apply([WEB_SERVICE, a_slice("web-1", "web", "10.0.0.1"), WEB])
+        assert state.subject(WEB) is None
+        state.apply([WEB_SERVICE])
+        subject = state.subject(WEB)
+        assert isinstance(subject, ServiceSubject)
+        assert len(subject.slices) == 1
+
+    def test_they_stand_in_the_order_of_their_names(self) -> None:
+        state = State()
+        for name in ("c", "a", "b", "a"):
+            state.apply([a_slice(name, "web", f"10.0.0.{ord(name)}")])
+        assert [one.name for one in state.slices_of(WEB)] == ["a", "b", "c"]
+        state.apply([Key("EndpointSlice", "default", "b")])
+        assert [one.name for one in state.slices_of(WEB)] == ["a", "c"]
+
+    def test_a_slice_of_another_namespace_is_not_ours(self) -> None:
+        state = State()
+        state.apply([WEB_SERVICE, a_slice("s", "web", "10.0.0.1", namespace="other")])
+        assert state.slices_of(WEB) == ()
+
+
+class TestPodsNamespacesNodes:
+    def test_pods_dirty_only_their_own_key(self) -> None:
+        state = State()
+        state.apply([WEB_SERVICE, a_slice("s", "web", "10.0.0.1")])
+        pod = Pod("default", "web-0", (pack_address("10.0.0.1"),))
+        assert state.apply([pod]) == {pod.key}
+        assert state.subject(pod.key) == pod
+        assert list(state.pods("default")) == [pod]
+
+    def test_pods_are_found_by_address(self) -> None:
+        ip, v6 = pack_address("10.0.0.1"), pack_address("fd00::1")
+        first, second = Pod("b", "x", (ip, v6, ip)), Pod("a", "y", (ip,), host_network=True)
+        state = State()
+        state.apply([first, second])
+        assert state.pods_with(ip) == (second, first)
+        assert state.pods_with(v6) == (first,)
+        moved = replace(first, ips=(v6,))
+        state.apply([moved])
+        assert state.pods_with(ip) == (second,)
+        state.apply([replace(moved)])  # said again: still one copy, still removable
+        state.apply([moved.key, second.key])
+        assert state.pods_with(ip) == ()
+        assert state.pods_with(v6) == ()
+
+    def test_a_namespace_exists_when_its_object_does(self) -> None:
+        team = Namespace("team-a")
+        state = State()
+        state.apply([Service("team-b", "web")])
+        assert state.apply([team]) == {team.key}
+        assert list(state.namespaces()) == [team]
+        assert state.subject(Key("Namespace", "", "team-b")) is None
+        assert state.apply([team.key]) == {team.key}
+        assert list(state.namespaces()) == []
+
+    def test_a_node_dirties_nobody(self) -> None:
+        node = Node("n1", (pack_address("192.168.0.1"),))
+        state = State()
+        assert state.apply([node]) == set()
+        assert state.get(node.key) == node
+        assert list(state.nodes()) == [node]
+        assert state.subject(node.key) is None
+        assert state.apply([node.key]) == set()
+        assert state.get(node.key) is None
+
+    def test_kinds_that_are_not_kept_change_nothing(self) -> None:
+        state = State()
+        strange = Key("Deployment", "default", "web")
+        assert state.apply([strange]) == set()
+        assert state.get(strange) is None
+        assert state.subject(strange) is None
+
+    def test_counts(self) -> None:
+        state = State()
+        state.apply([WEB_SERVICE, a_slice("s"), Namespace("default"), Pod("d", "p"), Node("n")])
+        assert state.counts() == dict.fromkeys(
+            ("Namespace", "Service", "EndpointSlice", "Pod", "Node"), 1
+        )
+        assert len(list(state.objects())) == 5
+        state.apply([one.key for one in list(state.objects())])
+        assert set(state.counts().values()) == {0}
+
+
+# ---------------------------------------------------------------------------------------
+# Any order of events.
+
+_names = st.sampled_from(["a", "b", "c"])
+_spaces = st.sampled_from(["x", "y"])
+_ips = st.lists(st.sampled_from([b"\x0a\0\0\1", b"\x0a\0\0\2", b"\xfd" + bytes(15)]), max_size=3)
+_objects: st.SearchStrategy[Object] = st.one_of(
+    st.builds(Service, _spaces, _names, version=st.sampled_from(["1", "2"])),
+    st.builds(
+        EndpointSlice,
+        _spaces,
+        _names,
+        st.sampled_from(["a", "b", ""]),
+        _ips.map(lambda ips: tuple(Endpoint((ip,)) for ip in ips)),
+    ),
+    st.builds(Namespace, _names, version=st.sampled_from(["1", "2"])),
+    st.builds(Pod, _spaces, _names, _ips.map(tuple)),
+    st.builds(Node, _names, version=st.sampled_from(["1", "2"])),
+)
+_events: st.SearchStrategy[Event] = st.one_of(_objects, _objects.map(lambda thing: thing.key))
+_OWNERS = [
+    Key(kind, space, name) for kind in ("Service", "Pod") for space in "xy" for name in "abc"
+]
+_OWNERS += [Key("Namespace", "", name) for name in "abc"]
+
+
+def _subjects(state: State) -> dict[Key, object]:
+    return {owner: state.subject(owner) for owner in _OWNERS}
+
+
+def _final(batches: Sequence[Sequence[Event]]) -> list[Object]:
+    last: dict[Key, Object] = {}
+    for event in (event for batch in batches for event in batch):
+        if isinstance(event, Key):
+            last.pop(event, None)
+        else:
+            last[event.key] = event
+    return list(last.values())
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.lists(st.lists(_events, max_size=6), max_size=6), st.randoms(use_true_random=False))
+def test_any_order_equals_the_final_objects(batches: list[list[Event]], random: object) -> None:
+    state = State()
+    for batch in batches:
+        before = _subjects(state)
+        dirty = state.apply(batch)
+        after = _subjects(state)
+        assert {owner for owner in _OWNERS if before[owner] != after[owner]} <= dirty
+        assert dirty <= set(_OWNERS)
+    final = _final(batches)
+    random.shuffle(final)  # type: ignore[attr-defined]
+    fresh = State()
+    fresh.apply(final)
+    assert _subjects(state) == _subjects(fresh)
+    assert state.counts() == fresh.counts()
+    assert {one.key: one for one in state.objects()} == {one.key: one for one in final}
+    for ip in (b"\x0a\0\0\1", b"\x0a\0\0\2", b"\xfd" + bytes(15)):
+        assert state.pods_with(ip) == fresh.pods_with(ip)
+        assert {p.key for p in state.pods_with(ip)} == {
+            p.key for p in final if isinstance(p, Pod) and ip in p.ips
+        }
+    for owner in _OWNERS:
+        assert state.slices_of(owner) == fresh.slices_of(owner)
+
+
+# ---------------------------------------------------------------------------------------
+# What an event costs.
+
+
+def _calls(state: State, event: Event) -> int:
+    """How many lines and calls of Python, and calls into C, applying one event takes."""
+    steps = 0
+
+    def count(frame: FrameType, what: str, argument: object) -> object:
+        nonlocal steps
+        steps += 1
+        return count
+
+    previous = sys.gettrace(), sys.getprofile()
+    sys.settrace(count)
+    sys.setprofile(count)  # C functions too
+    try:
+        state.apply([event])
+    finally:
+        sys.setprofile(previous[1])
+        sys.settrace(previous[0])
+    return steps
+
+
+def _crowd(services: int) -> State:
+    state = State()
+    for i in range(services):
+        state.apply(
+            [
+                Service("default", f"s{i}"),
+                a_slice(f"s{i}-1", f"s{i}", f"10.0.{i >> 8}.{i & 255}"),
+                Namespace(f"n{i}"),
+                Pod("default", f"p{i}", ((10 << 24 | i).to_bytes(4, "big"),)),
+            ]
+        )
+    return state
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        Service("default", "new"),
+        a_slice("new-1", "s0", "10.9.9.9"),
+        a_slice("s0-1", "s1", "10.9.9.9"),
+        Namespace("new"),
+        Pod("default", "p0", (b"\x0b\0\0\1",)),
+        Key("Service", "default", "s0"),
+        Key("EndpointSlice", "default", "s0-1"),
+        Key("Pod", "default", "p0"),
+        Key("Namespace", "", "n0"),
+    ],
+    ids=str,
+)
+def test_the_work_of_an_event_does_not_grow_with_the_objects(event: Event) -> None:
+    assert _calls(_crowd(2), event) == _calls(_crowd(800), event)
