@@ -186,9 +186,14 @@ def type_text(type_: int) -> str:
 def reverse_name(packed: bytes) -> Name:
     """The in-addr.arpa or ip6.arpa name of a packed address (RFC 1035 3.5, RFC 3596 2.5)."""
     if len(packed) == 4:
-        return name_of(*[str(octet) for octet in reversed(packed)], below=IN_ADDR_ARPA)
-    return name_of(*reversed(packed.hex()), below=IP6_ARPA)
+        a, b, c, d = packed
+        return _OCTETS[d] + _OCTETS[c] + _OCTETS[b] + _OCTETS[a] + IN_ADDR_ARPA
+    return b"".join([_NIBBLES[octet] for octet in reversed(packed)]) + IP6_ARPA
 
 
 IN_ADDR_ARPA = name_of("in-addr", "arpa")
 IP6_ARPA = name_of("ip6", "arpa")
+
+# The labels of every octet, ready made: every endpoint has a reverse name.
+_OCTETS = tuple(name_of(str(octet))[:-1] for octet in range(256))
+_NIBBLES = tuple(name_of(*reversed(f"{octet:02x}"))[:-1] for octet in range(256))

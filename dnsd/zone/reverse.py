@@ -1,0 +1,93 @@
+"""Reverse zones: which addresses have names of their own, and in which zones those lie.
+
+A CIDR is not always a zone: reverse names are cut at octets (IPv4, RFC 1035 3.5) or at
+nibbles (IPv6, RFC 3596 2.5), so one whose length falls between becomes the smallest set
+of zones that covers exactly it: 172.16.0.0/12 is sixteen zones, `16.172.in-addr.arpa` to
+`31.172.in-addr.arpa`. Nothing wider is claimed: an address next to the CIDR belongs to
+somebody else, and NXDOMAIN for it would be a lie.
+
+Reverse zones that the configuration names exist always. When it names none, the private
+ranges are taken *as needed*: the zone's apex appears with the first PTR below it and goes
+with the last (see `zone.py`), so that a cluster that uses 10.0.0.0/8 does not answer for
+192.168.0.0/16.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from ipaddress import IPv4Network, IPv6Network, ip_network
+
+from msgspec import Struct
+
+from dnsd.zone.rrset import IN_ADDR_ARPA, IP6_ARPA, Name, name_of
+
+# RFC 1918, RFC 6598 (pods of some providers live there), RFC 4193.
+PRIVATE = ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10", "fc00::/7")
+
+
+class ReverseZones(Struct, frozen=True):
+    """The reverse zones of a configuration.
+
+    `as_needed`: they exist only while something lies below them. `octets` and `nibbles`
+    are the prefixes the addresses have, IPv4 as octets and IPv6 as hexadecimal digits.
+    """
+
+    apexes: tuple[Name, ...]
+    as_needed: bool
+    octets: frozenset[bytes]
+    nibbles: frozenset[str]
+    octet_lengths: tuple[int, ...]
+    nibble_lengths: tuple[int, ...]
+
+    def covers(self, packed: bytes) -> bool:
+        """Whether the reverse name of this packed address lies in one of the zones."""
+        if len(packed) == 4:
+            return any(packed[:length] in self.octets for length in self.octet_lengths)
+        digits = packed.hex()
+        return any(digits[:length] in self.nibbles for length in self.nibble_lengths)
+
+
+@lru_cache(maxsize=16)
+def reverse_zones(cidrs: tuple[str, ...]) -> ReverseZones:
+    """The reverse zones of these CIDRs; of the private ranges, as needed, when there are none.
+
+    Raises ValueError, which names the text, for what is no CIDR or has host bits set.
+    """
+    octets: dict[bytes, Name] = {}
+    nibbles: dict[str, Name] = {}
+    for cidr in cidrs or PRIVATE:
+        network = ip_network(cidr)
+        if isinstance(network, IPv4Network):
+            octets.update(_cut_at_octets(network))
+        else:
+            nibbles.update(_cut_at_nibbles(network))
+    return ReverseZones(
+        apexes=(*octets.values(), *nibbles.values()),
+        as_needed=not cidrs,
+        octets=frozenset(octets),
+        nibbles=frozenset(nibbles),
+        octet_lengths=tuple(sorted({len(prefix) for prefix in octets})),
+        nibble_lengths=tuple(sorted({len(prefix) for prefix in nibbles})),
+    )
+
+
+def _cut_at_octets(network: IPv4Network) -> dict[bytes, Name]:
+    """Address prefix to apex; at most 128 of them, for a length one above a boundary."""
+    octets = -(-network.prefixlen // 8)
+    prefixes = [
+        part.network_address.packed[:octets] for part in network.subnets(new_prefix=octets * 8)
+    ]
+    return {
+        prefix: name_of(*[str(octet) for octet in reversed(prefix)], below=IN_ADDR_ARPA)
+        for prefix in prefixes
+    }
+
+
+def _cut_at_nibbles(network: IPv6Network) -> dict[str, Name]:
+    """Address prefix to apex; at most 8 of them."""
+    digits = -(-network.prefixlen // 4)
+    prefixes = [
+        part.network_address.packed.hex()[:digits]
+        for part in network.subnets(new_prefix=digits * 4)
+    ]
+    return {prefix: name_of(*reversed(prefix), below=IP6_ARPA) for prefix in prefixes}

@@ -1,0 +1,422 @@
+"""The zone: who owns which RRsets, which names exist, and what an edit changed.
+
+There is one edit, `Zone.replace(owner, rrsets, cause)`: from now on this owner contributes
+exactly these. It returns the `Change`, or None when nothing that is served is different.
+The rules:
+
+* **Order does not matter.** What is served is a function of what every owner contributes
+  now, so any sequence of edits ends where a build from scratch would.
+* **Several owners at one name** (a Pod behind two Services has two PTR records) are merged:
+  rdatas by union, the TTL the smallest. A CNAME stands alone at its name (RFC 2181 10.1):
+  when the first owner in the order of Keys (the apex before all) has one, it is all that is
+  served there, and otherwise CNAMEs are left out.
+* **A name exists** when it has records, when an owner says so (a *marker*, RRset type 0),
+  or when a name below it exists (an empty non-terminal, RFC 8020). Each node counts the
+  markers at it and the nodes below it, so a name's parents come and go without a search.
+* **Reverse zones as needed** (see `reverse.py`) come with the first name below their apex
+  and go with the last.
+* **A Change costs what it touches**, whatever the size of the zone. For that the node of a
+  name knows its owner, and only names with several owners have a table of who said what.
+* One serial for all zones: a secondary of any of them sees it move. It is a 32-bit
+  number that wraps (RFC 1982).
+
+A name outside every zone is not served, whoever contributes it.
+
+Memory: a cluster of 50,000 endpoints has more than 100,000 names. A node is three words,
+and holds the RRset itself while there is just one; bytes are shared with what the owner
+handed in, and an RRset that an owner hands in again is not kept twice.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from struct import Struct as Packing
+
+from msgspec import Struct
+
+from dnsd.cluster.objects import Key
+from dnsd.zone.reverse import reverse_zones
+from dnsd.zone.rrset import ROOT, Name, RRset, Type, name_of, parent_of, rrset
+from dnsd.zone.schema import (
+    MARKER,
+    SOA_EXPIRE,
+    SOA_REFRESH,
+    SOA_RETRY,
+    SchemaConfig,
+    apex,
+    reverse_ns,
+    server_name,
+)
+
+APEX = Key("Zone", "", "apex")  # the owner of what the zones have by themselves
+_SEVERAL = Key("", "", "")  # stands in a node for "see Zone._shared"
+
+_SOA, _CNAME = int(Type.SOA), int(Type.CNAME)
+_SOA_NUMBERS = Packing(">IIIII")
+
+
+class Cause(Struct, frozen=True, gc=False):
+    """Why a Change came: the object, its resourceVersion and manifest.
+
+    `at`: when the event was handed in, in seconds of the caller's clock.
+    """
+
+    key: Key
+    version: str = ""
+    origin: str = ""
+    at: float = 0.0
+
+
+class Change(Struct, frozen=True, gc=False):
+    """What one edit did to what is served; `serial` is the serial after it.
+
+    RRsets are as served, merged: one that changed is in `removed` as it was and in `added`
+    as it is. SOA records are in neither, they follow from the serial and `zones_born`,
+    `zones_died`. `born` and `died` are the names that began and ceased to exist, with or
+    without records.
+    """
+
+    serial: int
+    owner: Key
+    removed: tuple[RRset, ...]
+    added: tuple[RRset, ...]
+    born: tuple[Name, ...]
+    died: tuple[Name, ...]
+    zones_born: tuple[Name, ...]
+    zones_died: tuple[Name, ...]
+    cause: Cause
+
+
+class _Node(Struct, gc=False):
+    """One name. `sets` is what is served at it: None, one RRset, or several."""
+
+    holds: int  # names right below it, and markers at it
+    owner: Key | None  # whose RRsets these are; _SEVERAL; None: an empty non-terminal
+    sets: RRset | tuple[RRset, ...] | None
+
+
+class _Edit:
+    """What one `replace` has done so far; becomes a Change."""
+
+    __slots__ = ("added", "born", "died", "removed", "zones_born", "zones_died")
+
+    def __init__(self) -> None:
+        self.removed: list[RRset] = []
+        self.added: list[RRset] = []
+        self.born: list[Name] = []
+        self.died: list[Name] = []
+        self.zones_born: list[Name] = []
+        self.zones_died: list[Name] = []
+
+    def served(self, before: tuple[RRset, ...], after: tuple[RRset, ...]) -> None:
+        """Notes that a name served `before` and serves `after`."""
+        if not before:
+            self.added += after
+        elif before != after:
+            self.removed += [one for one in before if one not in after]
+            self.added += [one for one in after if one not in before]
+
+    def empty(self) -> bool:
+        return not (self.removed or self.added or self.born or self.died)
+
+
+class Zone:
+    """All zones dnsd serves, forward and reverse. Not thread-safe; never raises."""
+
+    def __init__(self, config: SchemaConfig, serial: int) -> None:
+        self.config = config
+        self.serial = serial % 2**32
+        self._nodes: dict[Name, _Node] = {}
+        self._owned: dict[Key, tuple[RRset, ...]] = {}
+        self._shared: dict[Name, dict[Key, tuple[RRset, ...]]] = {}
+        reverse = reverse_zones(config.reverse_zones)
+        fixed = list(config.zones) + ([] if reverse.as_needed else list(reverse.apexes))
+        self._apexes: dict[Name, None] = dict.fromkeys(fixed)
+        self._as_needed = frozenset(reverse.apexes if reverse.as_needed else ()) - set(fixed)
+        # Apexes below no other: the way from a name to the root ends there.
+        every = {*fixed, *self._as_needed}
+        self._tops = frozenset(
+            name for name in every if not any(above in every for above in _above(name))
+        )
+        self._server = server_name(config.zones[0])
+        self.replace(APEX, apex(config), Cause(APEX))
+        self.serial = serial % 2**32
+
+    # -- the edit
+
+    def replace(self, owner: Key, rrsets: Sequence[RRset], cause: Cause) -> Change | None:
+        """From now on `owner` contributes exactly `rrsets` (none: it is gone).
+
+        Returns what that changed, None if nothing, and the serial moves only if something
+        did. Several RRsets of one name and type are joined.
+        """
+        before = self._owned.get(owner, ())
+        if before:
+            known = {one: one for one in before}  # an equal RRset is not kept twice
+            now = dict.fromkeys([known.get(one, one) for one in rrsets])
+            after = tuple(now)
+            fresh = tuple([one for one in after if one not in known])
+            gone = tuple([one for one in before if one not in now])
+        else:
+            after = fresh = tuple(dict.fromkeys(rrsets))
+            gone = ()
+        if not fresh and not gone:
+            return None
+        if after:
+            self._owned[owner] = after
+        else:
+            del self._owned[owner]
+        edit = _Edit()
+        # All that comes before all that goes: a name needed by both never dies in between.
+        self._hold_markers(fresh, edit)
+        mine = _by_name(after, None if not gone else {one.name for one in (*fresh, *gone)})
+        for name, sets in mine.items():
+            self._put(owner, name, sets, edit)
+        for name in dict.fromkeys([one.name for one in gone if one.type and one.name not in mine]):
+            self._take(owner, name, edit)
+        self._release_markers(gone, edit)
+        if edit.empty():
+            return None
+        self.serial = (self.serial + 1) % 2**32
+        return Change(
+            self.serial,
+            owner,
+            tuple(edit.removed),
+            tuple(edit.added),
+            tuple(edit.born),
+            tuple(edit.died),
+            tuple(edit.zones_born),
+            tuple(edit.zones_died),
+            cause,
+        )
+
+    def _hold_markers(self, fresh: Iterable[RRset], edit: _Edit) -> None:
+        for one in fresh:
+            if one.type == MARKER:
+                node = self._nodes.get(one.name) or self._grow(one.name, edit)
+                if node is not None:
+                    node.holds += 1
+
+    def _release_markers(self, gone: Iterable[RRset], edit: _Edit) -> None:
+        for one in gone:
+            if one.type == MARKER and (node := self._nodes.get(one.name)) is not None:
+                node.holds -= 1
+                self._wither(one.name, edit)
+
+    def _put(self, owner: Key, name: Name, sets: RRset | tuple[RRset, ...], edit: _Edit) -> None:
+        """`owner` contributes these at `name`, instead of what it did."""
+        node = self._nodes.get(name) or self._grow(name, edit)
+        if node is None:
+            return
+        if node.owner is None or node.owner == owner:
+            edit.served(_served(node), _as_tuple(sets))
+            node.owner, node.sets = owner, sets
+            return
+        parts = self._shared.setdefault(name, {})
+        if node.owner is not _SEVERAL:
+            parts[node.owner] = _served(node)
+        parts[owner] = _as_tuple(sets)
+        self._merge(node, parts, edit)
+
+    def _take(self, owner: Key, name: Name, edit: _Edit) -> None:
+        """`owner` contributes nothing at `name` any more."""
+        node = self._nodes.get(name)
+        if node is None:  # outside every zone
+            return
+        if node.owner is not _SEVERAL:
+            edit.served(_served(node), ())
+            node.owner = node.sets = None
+            self._wither(name, edit)
+            return
+        parts = self._shared[name]
+        del parts[owner]
+        self._merge(node, parts, edit)
+        if len(parts) == 1:
+            node.owner = next(iter(parts))
+            del self._shared[name]
+
+    def _merge(self, node: _Node, parts: dict[Key, tuple[RRset, ...]], edit: _Edit) -> None:
+        before = _served(node)
+        after = _merged(parts)
+        edit.served(before, after)
+        node.owner = _SEVERAL
+        node.sets = after[0] if len(after) == 1 else after
+
+    def _grow(self, name: Name, edit: _Edit) -> _Node | None:
+        """The node of a name that has none yet, and those between it and its apex.
+
+        None when the name is outside every zone.
+        """
+        nodes = self._nodes
+        missing = []
+        step = name
+        while step not in nodes:
+            missing.append(step)
+            if step in self._tops:
+                break
+            if step == ROOT:
+                return None
+            step = parent_of(step)
+        else:
+            nodes[step].holds += 1
+        for step in missing:
+            nodes[step] = _Node(1, None, None)
+            if step in self._as_needed:
+                self._open(step, nodes[step], edit)
+        nodes[name].holds = 0
+        edit.born += missing
+        return nodes[name]
+
+    def _wither(self, name: Name, edit: _Edit) -> None:
+        """Removes the name if nothing needs it, and those above it that it alone needed."""
+        while True:
+            node = self._nodes[name]
+            as_needed = name in self._as_needed
+            if node.holds or not (node.owner is None or (as_needed and node.owner == APEX)):
+                return
+            del self._nodes[name]
+            edit.died.append(name)
+            if as_needed:
+                del self._apexes[name]
+                edit.removed += _served(node)
+                edit.zones_died.append(name)
+            if name in self._tops:
+                return
+            name = parent_of(name)
+            self._nodes[name].holds -= 1
+
+    def _open(self, name: Name, node: _Node, edit: _Edit) -> None:
+        """Makes this new node the apex of a reverse zone."""
+        node.owner, node.sets = APEX, reverse_ns(name, self.config)
+        self._apexes[name] = None
+        edit.added.append(node.sets)
+        edit.zones_born.append(name)
+
+    # -- what is served
+
+    def rrset(self, name: Name, type_: int) -> RRset | None:
+        """What is served for a name and type, or None; the SOA of an apex included."""
+        if type_ == _SOA and name in self._apexes:
+            return self.soa(name)
+        node = self._nodes.get(name)
+        for one in _served(node) if node is not None else ():
+            if one.type == type_:
+                return one
+        return None
+
+    def exists(self, name: Name) -> bool:
+        """Whether the name exists, with records or as an empty non-terminal."""
+        return name in self._nodes
+
+    def types(self, name: Name) -> tuple[int, ...]:
+        """The types served at a name, ascending; empty when it has none or does not exist."""
+        node = self._nodes.get(name)
+        found = {one.type for one in _served(node)} if node is not None else set()
+        if name in self._apexes:
+            found.add(_SOA)
+        return tuple(sorted(found))
+
+    def owners(self, name: Name) -> tuple[Key, ...]:
+        """Who contributes records at a name, in order of precedence. Markers do not count."""
+        node = self._nodes.get(name)
+        if node is None or node.owner is None:
+            return ()
+        if node.owner is _SEVERAL:
+            return tuple(sorted(self._shared[name], key=_precedence))
+        return (node.owner,)
+
+    def owned(self, owner: Key) -> Sequence[RRset]:
+        """What this owner contributes, markers included, before it is merged with others."""
+        return self._owned.get(owner, ())
+
+    def zone_of(self, name: Name) -> Name | None:
+        """The apex of the zone a name lies in: the longest one; None outside all of them."""
+        if name in self._apexes:
+            return name
+        return next((above for above in _above(name) if above in self._apexes), None)
+
+    def apexes(self) -> tuple[Name, ...]:
+        """The apexes of all zones that exist now: forward, configured, then as needed."""
+        return tuple(self._apexes)
+
+    def soa(self, apex: Name) -> RRset:
+        """The SOA of a zone (RFC 1035 3.3.13); a reverse zone's names the primary's server."""
+        forward = apex if apex in self.config.zones else self.config.zones[0]
+        numbers = _SOA_NUMBERS.pack(
+            self.serial, SOA_REFRESH, SOA_RETRY, SOA_EXPIRE, self.config.ttl
+        )
+        rdata = server_name(forward) + name_of("hostmaster", below=forward) + numbers
+        return RRset(apex, _SOA, self.config.ttl, (rdata,))
+
+    def rrsets(self) -> Iterator[RRset]:
+        """Every RRset served, the SOAs first."""
+        for name in self._apexes:
+            yield self.soa(name)
+        for node in self._nodes.values():
+            yield from _served(node)
+
+    def names(self) -> Iterator[Name]:
+        """Every name that exists, empty non-terminals included."""
+        return iter(self._nodes)
+
+    def __len__(self) -> int:
+        """How many names exist."""
+        return len(self._nodes)
+
+
+def newer(serial: int, than: int) -> bool:
+    """Whether a serial comes after another, in serial number arithmetic (RFC 1982 3.2)."""
+    return 0 < (serial - than) % 2**32 < 2**31
+
+
+def _above(name: Name) -> Iterator[Name]:
+    """The names above a name, nearest first, the root last."""
+    while name != ROOT:
+        name = parent_of(name)
+        yield name
+
+
+def _as_tuple(sets: RRset | tuple[RRset, ...] | None) -> tuple[RRset, ...]:
+    if sets is None:
+        return ()
+    return sets if isinstance(sets, tuple) else (sets,)
+
+
+def _served(node: _Node) -> tuple[RRset, ...]:
+    return _as_tuple(node.sets)
+
+
+def _by_name(
+    rrsets: Iterable[RRset], wanted: set[Name] | None
+) -> dict[Name, RRset | tuple[RRset, ...]]:
+    """One owner's records by name (of the `wanted` ones, if given), sorted and joined."""
+    out: dict[Name, RRset | tuple[RRset, ...]] = {}
+    for one in rrsets:
+        if one.type == MARKER or (wanted is not None and one.name not in wanted):
+            continue
+        known = out.get(one.name)
+        out[one.name] = one if known is None else _union((*_as_tuple(known), one))
+    return out
+
+
+def _precedence(owner: Key) -> tuple[bool, Key]:
+    return (owner != APEX, owner)
+
+
+def _merged(parts: dict[Key, tuple[RRset, ...]]) -> tuple[RRset, ...]:
+    """What is served when these owners meet at one name."""
+    order = sorted(parts, key=_precedence)
+    if order and any(one.type == _CNAME for one in parts[order[0]]):
+        return parts[order[0]]
+    return _union([one for owner in order for one in parts[owner] if one.type != _CNAME])
+
+
+def _union(rrsets: Iterable[RRset]) -> tuple[RRset, ...]:
+    """One RRset a type, ascending: rdatas by union, the smallest TTL."""
+    by_type: dict[int, RRset] = {}
+    for one in rrsets:
+        known = by_type.get(one.type)
+        if known is not None and known != one:
+            one = rrset(one.name, one.type, min(known.ttl, one.ttl), known.rdatas + one.rdatas)
+        by_type[one.type] = one
+    return tuple([by_type[type_] for type_ in sorted(by_type)])
