@@ -1,0 +1,202 @@
+"""DNS over UDP (RFC 1035 section 4.2.1): datagrams in, replies out, in batches.
+
+The loop: the event loop says that the socket is readable; a batch is received, the engine
+answers it in one call, the replies leave in one call; then once more, because a busy server
+has a queue by now and another look costs less than another trip through the event loop.
+After BATCHES_A_WAKEUP batches the event loop gets its turn in any case, so that neither TCP
+nor the feed of changes starves under a flood.
+
+Rules:
+- A datagram is never answered twice and never kept: what cannot be sent now is dropped and
+  counted. Clients of UDP ask again; a queue of late replies would only make all of them late.
+- A datagram of MAX_PACKET bytes or more is dropped and counted as truncated.
+- An exception in the engine costs the packet that caused it. The rest of its batch is
+  answered one by one.
+- The counters are plain ints: `received` is `sent` + `dropped` + `deferred` + the replies
+  that could not be sent, which are part of `errors`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import socket
+from collections.abc import Sequence
+from typing import Protocol
+
+from msgspec import Struct
+
+from dnsd.transport import mmsg
+from dnsd.transport.answering import (
+    OVER_UDP,
+    Answerer,
+    Failures,
+    LateReply,
+    OnAsk,
+    answer_safely,
+    ask_safely,
+)
+from dnsd.transport.mmsg import MAX_PACKET, STRIDE, Mmsg
+from dnsd.transport.peer import Peer, ask_for_destination, is_wildcard
+from dnsd.transport.plain import Plain
+
+# A wakeup answers at most this many packets (times SLOTS) before others get the event loop:
+# about 2 ms of work at 5 us a query.
+BATCHES_A_WAKEUP = 8
+
+
+class Datagrams(Protocol):
+    """The slots of a socket: what Mmsg and Plain have in common. See Mmsg."""
+
+    errors: int
+
+    def receive(self) -> int: ...
+    def lengths(self, n: int) -> list[int]: ...
+    def blob(self, n: int) -> bytes: ...
+    def packet(self, i: int, length: int) -> bytes: ...
+    def clients(self, n: int) -> list[bytes]: ...
+    def peer(self, i: int) -> Peer: ...
+    def send(self, outcomes: Sequence[object]) -> int: ...
+
+
+class UdpCounters(Struct):
+    """What happened on one socket since it was opened."""
+
+    received: int = 0
+    sent: int = 0
+    dropped: int = 0  # no reply was due: not a query, truncated, or answering it failed
+    truncated: int = 0  # longer than we read; part of `dropped`
+    deferred: int = 0  # handed to on_ask
+    late: int = 0  # replies that came back from there and were sent
+    batches: int = 0
+    errors: int = 0  # receive calls that failed, replies that could not be sent
+    failures: int = 0  # exceptions in the engine
+
+
+class Udp:
+    """Answers the queries that arrive on one socket.
+
+    `sock` is bound (see listen.py) and from now on this object's. `batched=False` selects
+    the one-by-one fallback, None the best the platform has. `on_ask` takes the engine's
+    third outcome; without it such queries are dropped.
+    """
+
+    def __init__(
+        self,
+        sock: socket.socket,
+        engine: Answerer,
+        *,
+        on_ask: OnAsk | None = None,
+        batched: bool | None = None,
+    ) -> None:
+        sock.setblocking(False)
+        wildcard = is_wildcard(sock)
+        if wildcard:
+            ask_for_destination(sock)
+        if batched is None:
+            batched = mmsg.available()
+        make = Mmsg if batched else Plain
+        self._datagrams: Datagrams = make(sock, source_addresses=wildcard)
+        self._socket = sock
+        self._engine = engine
+        self._on_ask = on_ask
+        self._failures = Failures("udp")
+        self._counters = UdpCounters()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._waiting = 0  # Asks without a reply so far
+
+    def start(self) -> None:
+        """Answer from now on, on the running event loop."""
+        self._loop = asyncio.get_running_loop()
+        self._loop.add_reader(self._socket, self._ready)
+
+    def counters(self) -> UdpCounters:
+        """The counters as they are now; the same object each time."""
+        self._counters.errors = self._datagrams.errors
+        self._counters.failures = self._failures.count
+        return self._counters
+
+    def _ready(self) -> None:
+        datagrams, counters = self._datagrams, self._counters
+        for _ in range(BATCHES_A_WAKEUP):
+            n = datagrams.receive()
+            if not n:
+                return
+            counters.batches += 1
+            counters.received += n
+            outcomes = self._answer(n)
+            sent = datagrams.send(outcomes)
+            counters.sent += sent
+            if sent != n:
+                self._look_at_others(outcomes)
+
+    def _answer(self, n: int) -> Sequence[object]:
+        """The outcomes for the packets in the first n slots."""
+        datagrams, engine = self._datagrams, self._engine
+        lengths = datagrams.lengths(n)
+        if max(lengths) > STRIDE:
+            return self._answer_singly(lengths)
+        clients = datagrams.clients(n) if engine.needs_client else None
+        try:
+            return engine.answer_batch(datagrams.blob(n), lengths, STRIDE, clients)
+        except Exception:  # noqa: BLE001  (the packet that raised is found one by one)
+            return self._answer_singly(lengths)
+
+    def _answer_singly(self, lengths: Sequence[int]) -> list[object]:
+        datagrams, engine, failures = self._datagrams, self._engine, self._failures
+        n = len(lengths)
+        clients = datagrams.clients(n) if engine.needs_client else [b""] * n
+        outcomes: list[object] = []
+        for i, length in enumerate(lengths):
+            if length >= MAX_PACKET:
+                self._counters.truncated += 1
+                outcomes.append(None)
+                continue
+            packet = datagrams.packet(i, length)
+            outcomes.append(answer_safely(engine, packet, clients[i], OVER_UDP, failures))
+        return outcomes
+
+    def _look_at_others(self, outcomes: Sequence[object]) -> None:
+        """See to the outcomes that were not sent because they are no replies."""
+        for i, outcome in enumerate(outcomes):
+            if isinstance(outcome, bytes):
+                continue
+            if outcome is None or self._on_ask is None:
+                self._counters.dropped += 1
+                continue
+            self._counters.deferred += 1
+            self._waiting += 1
+            reply = LateReply(functools.partial(self._reply_late, self._datagrams.peer(i)))
+            ask_safely(self._on_ask, outcome, reply, self._failures)
+
+    def _reply_late(self, peer: Peer, reply: bytes | None) -> None:
+        self._waiting -= 1
+        if reply is None or self._socket.fileno() < 0:
+            return
+        try:
+            self._socket.sendmsg((reply,), peer.ancillary, 0, peer.address)
+            self._counters.late += 1
+        except OSError:
+            self._datagrams.errors += 1
+
+    async def drain(self, quiet: float, limit: float) -> bool:
+        """Answer on until no packet came for `quiet` seconds and no Ask waits.
+
+        Returns True then, and False when `limit` seconds passed before.
+        """
+        loop = asyncio.get_running_loop()
+        end = loop.time() + limit
+        seen = -1
+        while seen != self._counters.received or self._waiting:
+            left = end - loop.time()
+            if left <= 0:
+                return False
+            seen = self._counters.received
+            await asyncio.sleep(min(quiet, left))
+        return True
+
+    def close(self) -> None:
+        """Stop answering and close the socket. Late replies are dropped from now on."""
+        if self._loop is not None and self._socket.fileno() >= 0:
+            self._loop.remove_reader(self._socket)
+        self._socket.close()
