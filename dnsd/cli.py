@@ -1,0 +1,128 @@
+"""The command line: finds the command, runs it, and turns what went wrong into one line.
+
+Exit codes, of every command: 0 done, or stopped as asked; 2 wrong usage or configuration;
+1 anything else. A command may define further ones (its help says so).
+
+Nothing is printed by the code that finds a problem. It raises, and `main` writes to stderr
+`dnsd: ` and the sentence: a line a problem, no usage dump, no traceback. An exception that
+nobody foresaw keeps its traceback, because then the traceback is the message.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+
+import click
+
+from dnsd import __version__
+from dnsd.commands import COMMANDS, Failure
+from dnsd.settings import SettingsError
+
+STOPPED, FAILED, USAGE = 0, 1, 2
+
+_HELP = """The DNS server of Kubernetes Services.
+
+It reads Services and EndpointSlices from a directory of manifests or from a cluster, and
+answers for the names that they make, as they change.
+
+\b
+Examples:
+  dnsd serve --manifests config/examples/seed
+  dig -p 1053 @127.0.0.1 webui-svc.default.svc.cluster.local
+  dnsd check --manifests my/manifests
+  dnsd zone --manifests my/manifests
+"""
+
+
+class _Commands(click.Group):
+    """The group of all commands; imports the module of one only when it is wanted.
+
+    The methods have click's signatures, needed or not.
+    """
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
+        return list(COMMANDS)
+
+    def get_command(
+        self,
+        ctx: click.Context,  # noqa: ARG002
+        cmd_name: str,
+    ) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        command: click.Command = import_module(COMMANDS[cmd_name][0]).command
+        return command
+
+    def format_commands(
+        self,
+        ctx: click.Context,  # noqa: ARG002
+        formatter: click.HelpFormatter,
+    ) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, line) for name, (_, line) in COMMANDS.items()])
+        formatter.write_text("dnsd COMMAND --help tells more about one.")
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        if args[0] not in COMMANDS and not args[0].startswith("-"):
+            near = difflib.get_close_matches(args[0], COMMANDS, n=1)
+            hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(COMMANDS)}"
+            raise click.UsageError(f"{args[0]}: no such command; {hint}")
+        return super().resolve_command(ctx, args)
+
+
+@click.group(
+    cls=_Commands,
+    help=_HELP,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 96},
+)
+@click.version_option(__version__, message="%(prog)s %(version)s")
+def commands() -> None:
+    pass
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command line (default: this process's); returns the exit code."""
+    try:
+        result = commands.main(
+            args=None if arguments is None else list(arguments),
+            prog_name="dnsd",
+            standalone_mode=False,
+        )
+    except SettingsError as error:
+        return _complain(USAGE, *error.problems)
+    except click.exceptions.NoArgsIsHelpError as error:
+        click.echo(error.format_message(), err=True)
+        return USAGE
+    except click.UsageError as error:
+        return _complain(USAGE, _usage(error))
+    except click.ClickException as error:
+        return _complain(FAILED, error.format_message())
+    except Failure as error:
+        return _complain(FAILED, str(error))
+    except click.Abort:
+        return STOPPED  # Ctrl-C before there was anything to stop
+    except BrokenPipeError:
+        # The reader (`dnsd zone | head`) has gone. What is still in the buffer goes to
+        # /dev/null, or Python would complain about it while it exits.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return STOPPED
+    return result if isinstance(result, int) else STOPPED
+
+
+def _usage(error: click.UsageError) -> str:
+    if isinstance(error, click.NoSuchOption):
+        near = f"; did you mean {error.possibilities[0]}?" if error.possibilities else ""
+        return f"{error.option_name}: no such option{near}"
+    return " ".join(error.format_message().split())
+
+
+def _complain(code: int, *sentences: str) -> int:
+    for sentence in sentences:
+        sys.stderr.write(f"dnsd: {sentence}\n")
+    return code

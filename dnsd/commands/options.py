@@ -1,0 +1,94 @@
+"""Flags made from the declared settings, and help that shows them in their groups.
+
+Flags take text and hand it on as it is: the kind of each setting reads it, so a bad value
+is refused in the same words whether it came from a flag, a variable or a file.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Collection
+from typing import Any
+
+import click
+
+from dnsd.configuration import load
+from dnsd.settings import GROUPS, Setting, Settings, declared, defaults, flag_of
+
+
+class _Flag(click.Option):
+    """A flag of a declared setting; remembers the group that help shows it in."""
+
+    def __init__(self, name: str, setting: Setting) -> None:
+        kind, spelled = setting.kind, flag_of(name)
+        self.group = setting.group
+        super().__init__(
+            [f"{spelled}/--no-{spelled[2:]}" if kind.flag else spelled, name],
+            help=_help(name, setting),
+            default=None,
+            is_flag=kind.flag,
+            multiple=kind.many,
+            metavar=None if kind.flag else kind.metavar,
+            type=None if kind.flag else click.UNPROCESSED,
+        )
+
+
+def _help(name: str, setting: Setting) -> str:
+    default = setting.kind.show(getattr(defaults(), name)).strip("[]").replace('"', "")
+    words = setting.help
+    if setting.kind.many:
+        words += " Repeatable."
+    return words if setting.kind.flag or not default else f"{words} [{default}]"
+
+
+class SettingsCommand(click.Command):
+    """A command with a flag for every setting of some groups (all, unless told)."""
+
+    def __init__(self, *args: Any, groups: Collection[str] = GROUPS, **more: Any) -> None:
+        super().__init__(*args, **more)
+        flags = [_Flag(name, item) for name, item in declared().items() if _shown(item, groups)]
+        self.params = [*flags, *self.params]
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        for group in ("Options", *GROUPS):
+            rows = [
+                row
+                for param in self.get_params(ctx)
+                if getattr(param, "group", "Options") == group
+                if (row := param.get_help_record(ctx)) is not None
+            ]
+            if rows:
+                with formatter.section(group):
+                    formatter.write_dl(rows)
+
+
+def _shown(setting: Setting, groups: Collection[str]) -> bool:
+    return setting.group in groups or not setting.in_file  # --config goes with every group
+
+
+def settings_from(params: dict[str, Any]) -> Settings:
+    """The settings of this command line, its environment and its file.
+
+    `params`: what click parsed; what belongs to no setting is passed over.
+    Raises SettingsError.
+    """
+    flags = {
+        name: value
+        for name, value in params.items()
+        if name in declared() and value is not None and value != ()
+    }
+    return load(flags, os.environ)
+
+
+def settings_command(
+    name: str, examples: str, groups: Collection[str] = GROUPS
+) -> Callable[[Callable[..., Any]], click.Command]:
+    """Decorator: a `SettingsCommand`, its help from the docstring and then `examples`."""
+
+    def decorate(function: Callable[..., Any]) -> click.Command:
+        shown = "\b\nExamples:\n" + "\n".join(f"  {line}" for line in examples.splitlines())
+        return click.command(
+            name, cls=SettingsCommand, groups=groups, help=f"{function.__doc__}\n\n{shown}"
+        )(function)
+
+    return decorate

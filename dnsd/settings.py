@@ -1,0 +1,454 @@
+"""Every setting of dnsd, declared once.
+
+A field of `Settings` is the whole declaration: its name, its type, its default, and in
+the `Setting` beside it the kind of value, the group, the help and an example. Flags
+(`--tcp-idle-timeout`), environment variables (`DNSD_TCP_IDLE_TIMEOUT`), keys of the YAML
+file (`tcp_idle_timeout:`), docs/settings.md and config/dnsd.yaml are all made from it; a
+new setting is one new field, and `make docs`.
+
+`dnsd.configuration.load` brings the three together.
+
+`reload=True` marks what a SIGHUP can change in a running dnsd. The rest (sockets, sources,
+the number of processes) needs a restart, and a reload that finds it changed says so.
+"""
+
+from __future__ import annotations
+
+import functools
+import sys
+from collections.abc import Sequence
+from typing import Annotated, get_args, get_type_hints
+
+import msgspec
+from msgspec import Struct
+
+from dnsd.values import (
+    ADDRESS,
+    ADDRESS_OR_OFF,
+    BOOLEAN,
+    CIDR,
+    DIRECTORY,
+    DOMAIN,
+    FILE,
+    IP,
+    OWN_DIRECTORY,
+    TEXT,
+    Address,
+    Kind,
+    choice,
+    duration,
+    integer,
+    several,
+    size,
+)
+
+SOURCES = "Where Services come from"
+LISTENING = "Where dnsd listens"
+NAMES = "Which names exist"
+ANSWERS = "How questions are answered"
+LIMITS = "Limits"
+RUNNING = "Running"
+GROUPS = (SOURCES, LISTENING, NAMES, ANSWERS, LIMITS, RUNNING)
+
+PREFIX = "DNSD_"
+
+
+class SettingsError(ValueError):
+    """The configuration cannot be used. `problems`: one line each, saying who said what."""
+
+    def __init__(self, *problems: str) -> None:
+        self.problems = problems
+        super().__init__("; ".join(problems))
+
+
+class Setting(Struct, frozen=True):
+    """What a setting is beyond its name, type and default."""
+
+    group: str
+    kind: Kind
+    help: str  # one or more sentences; the first stands alone in --help
+    example: str = ""  # as YAML would write it; "": the default is example enough
+    reload: bool = False  # SIGHUP can change it
+    in_file: bool = True  # False: a flag or variable only
+
+
+class Settings(Struct, frozen=True, kw_only=True):
+    """The settings of one run, read and checked. `named` tells who set one."""
+
+    # Where Services come from ----------------------------------------------------------
+    manifests: Annotated[
+        str,
+        Setting(
+            SOURCES,
+            DIRECTORY,
+            "Directory of Kubernetes YAML or JSON, read recursively and followed live.",
+            "config/examples/seed",
+        ),
+    ] = ""
+    kubernetes: Annotated[
+        bool,
+        Setting(
+            SOURCES,
+            BOOLEAN,
+            "Watch an API server: in a cluster with its service account, else by kubeconfig.",
+        ),
+    ] = False
+    kubeconfig: Annotated[
+        str,
+        Setting(
+            SOURCES,
+            FILE,
+            "The kubeconfig file. Default: the service account in a cluster, then $KUBECONFIG,"
+            " then ~/.kube/config.",
+            "~/.kube/config",
+        ),
+    ] = ""
+    context: Annotated[
+        str,
+        Setting(
+            SOURCES,
+            TEXT,
+            "The context of the kubeconfig. Default: its current one.",
+            "staging",
+        ),
+    ] = ""
+    service_cidr: Annotated[
+        tuple[str, ...],
+        Setting(
+            SOURCES,
+            several(CIDR, at_least=1),
+            "Networks from which Services in manifests get a ClusterIP when they name none."
+            " With a cluster they come from its API server.",
+        ),
+    ] = ("10.96.0.0/12",)
+
+    # Where dnsd listens ----------------------------------------------------------------
+    listen: Annotated[
+        tuple[Address, ...],
+        Setting(
+            LISTENING,
+            several(ADDRESS, at_least=1),
+            "Where to answer DNS, on UDP and TCP. IPv6 addresses go in brackets; port 0 lets"
+            " the system choose.",
+            '["0.0.0.0:53", "[::]:53"]',
+        ),
+    ] = (Address("127.0.0.1", 1053),)
+    admin: Annotated[
+        Address | None,
+        Setting(
+            LISTENING,
+            ADDRESS_OR_OFF,
+            'Where to serve the HTTP API, metrics and the page; "off" for none.',
+        ),
+    ] = Address("127.0.0.1", 8053)
+
+    # Which names exist -----------------------------------------------------------------
+    zone: Annotated[
+        tuple[str, ...],
+        Setting(
+            NAMES,
+            several(DOMAIN, at_least=1),
+            "The cluster domain. With several, all carry the same names, and PTR records point"
+            " into the first.",
+            "[cluster.local, cluster.example]",
+            reload=True,
+        ),
+    ] = ("cluster.local",)
+    ttl: Annotated[
+        int,
+        Setting(
+            NAMES,
+            integer(0, 3600),
+            "Seconds for which resolvers may keep an answer, and a denial.",
+            reload=True,
+        ),
+    ] = 5
+    pods: Annotated[
+        str,
+        Setting(
+            NAMES,
+            choice("disabled", "verified", "insecure"),
+            "Names of pods (1-2-3-4.ns.pod.ZONE): none, those of running pods, or any address"
+            " in a namespace that exists.",
+            reload=True,
+        ),
+    ] = "disabled"
+    endpoint_names: Annotated[
+        str,
+        Setting(
+            NAMES,
+            choice("address", "pod"),
+            "How an endpoint without a hostname is called: by its address with dashes, or by"
+            " its pod's name.",
+            reload=True,
+        ),
+    ] = "address"
+    endpoint_records: Annotated[
+        bool,
+        Setting(
+            NAMES,
+            BOOLEAN,
+            "Give the endpoints of Services that have a ClusterIP names and PTR records too,"
+            " as CoreDNS does.",
+            reload=True,
+        ),
+    ] = True
+    empty_services: Annotated[
+        str,
+        Setting(
+            NAMES,
+            choice("answer", "nxdomain"),
+            "What a Service with a ClusterIP but no ready endpoint is: its ClusterIP, or no"
+            " name at all.",
+            reload=True,
+        ),
+    ] = "answer"
+    ns_addresses: Annotated[
+        tuple[str, ...],
+        Setting(
+            NAMES,
+            several(IP),
+            "Addresses of ns.dns.ZONE, the server the zone's NS record names. Default: the"
+            " addresses dnsd listens on; for a wildcard, the address this machine sends from.",
+            '["10.96.0.10"]',
+            reload=True,
+        ),
+    ] = ()
+    reverse_zones: Annotated[
+        tuple[str, ...],
+        Setting(
+            NAMES,
+            several(CIDR),
+            "Networks whose reverse names (PTR) are ours, missing addresses included. Default:"
+            " private networks, as far as Services and endpoints are in them.",
+            '["10.96.0.0/12", "10.244.0.0/16"]',
+            reload=True,
+        ),
+    ] = ()
+
+    # How questions are answered --------------------------------------------------------
+    allow_query: Annotated[
+        tuple[str, ...],
+        Setting(
+            ANSWERS,
+            several(CIDR),
+            "Networks whose questions are answered; the rest is refused. Default: everyone.",
+            '["10.0.0.0/8", "fd00::/8"]',
+            reload=True,
+        ),
+    ] = ()
+    udp_size: Annotated[
+        int,
+        Setting(
+            ANSWERS,
+            integer(512, 4096),
+            "Largest reply over UDP, in octets; what is longer is asked again over TCP."
+            " 1232 passes every network unfragmented.",
+            reload=True,
+        ),
+    ] = 1232
+    nsid: Annotated[
+        str,
+        Setting(
+            ANSWERS,
+            TEXT,
+            'Name of this server, for clients that ask for it (RFC 5001): "hostname", a text,'
+            ' or "" for none.',
+            reload=True,
+        ),
+    ] = "hostname"
+    version_text: Annotated[
+        str,
+        Setting(
+            ANSWERS,
+            TEXT,
+            'Reply to version.bind and version.server (class CH); "" refuses.',
+            '"dnsd"',
+            reload=True,
+        ),
+    ] = ""
+    id_text: Annotated[
+        str,
+        Setting(
+            ANSWERS,
+            TEXT,
+            'Reply to id.server and hostname.bind (class CH); "" refuses.',
+            '"node-7"',
+            reload=True,
+        ),
+    ] = ""
+
+    # Limits ----------------------------------------------------------------------------
+    tcp_max_connections: Annotated[
+        int,
+        Setting(
+            LIMITS,
+            integer(1, 100_000),
+            "TCP connections a worker holds; beyond it the one idle longest is closed.",
+            reload=True,
+        ),
+    ] = 2000
+    tcp_max_per_client: Annotated[
+        int,
+        Setting(
+            LIMITS,
+            integer(1, 100_000),
+            "TCP connections one client address may hold in a worker.",
+            reload=True,
+        ),
+    ] = 100
+    tcp_idle_timeout: Annotated[
+        float,
+        Setting(
+            LIMITS,
+            duration(0.1, 3600),
+            "A TCP connection that brings no whole message for so long is closed.",
+            reload=True,
+        ),
+    ] = 30.0
+    journal_size: Annotated[
+        int,
+        Setting(
+            LIMITS,
+            size(64 << 10, 4 << 30),
+            "Memory for the changes of the zone that are remembered.",
+        ),
+    ] = 16 << 20
+    journal_changes: Annotated[
+        int,
+        Setting(
+            LIMITS,
+            integer(1, 1_000_000),
+            "Changes of the zone that are remembered for those who follow it.",
+        ),
+    ] = 10_000
+
+    # Running ---------------------------------------------------------------------------
+    config: Annotated[
+        str,
+        Setting(
+            RUNNING,
+            FILE,
+            "A YAML file with any of these settings; see config/dnsd.yaml.",
+            in_file=False,
+        ),
+    ] = ""
+    workers: Annotated[
+        int,
+        Setting(
+            RUNNING,
+            integer(1, 256),
+            "Processes that answer. One serves about as much as a core can.",
+        ),
+    ] = 1
+    state_dir: Annotated[
+        str,
+        Setting(
+            RUNNING,
+            OWN_DIRECTORY,
+            "Directory for what must outlive a restart, the zone's serial first.",
+            "/var/lib/dnsd",
+        ),
+    ] = ""
+    drain_quiet: Annotated[
+        float,
+        Setting(
+            RUNNING,
+            duration(0, 600),
+            "When asked to stop, go on answering until no question came for so long.",
+            reload=True,
+        ),
+    ] = 1.0
+    drain_limit: Annotated[
+        float,
+        Setting(
+            RUNNING,
+            duration(0, 3600),
+            "When asked to stop, stop after so long even if questions still come.",
+            reload=True,
+        ),
+    ] = 10.0
+    uvloop: Annotated[
+        str,
+        Setting(
+            RUNNING,
+            choice("auto", "on", "off"),
+            "Use uvloop in the processes that answer: if it is installed, always, never.",
+        ),
+    ] = "auto"
+    log_level: Annotated[
+        str,
+        Setting(
+            RUNNING,
+            choice("debug", "info", "warning", "error"),
+            "The least important messages to log.",
+            reload=True,
+        ),
+    ] = "info"
+    log_format: Annotated[
+        str,
+        Setting(
+            RUNNING,
+            choice("auto", "json", "text"),
+            "Form of the log on stderr: JSON lines, text, or text on a terminal only.",
+            reload=True,
+        ),
+    ] = "auto"
+
+    # Who set what: "--listen", "DNSD_LISTEN", "listen (dnsd.yaml:3)". Not a setting.
+    origins: dict[str, str] = {}
+
+    def named(self, name: str) -> str:
+        """Who gave setting `name`, as an error message says it; its flag when defaulted."""
+        return self.origins.get(name, flag_of(name))
+
+
+@functools.cache
+def declared() -> dict[str, Setting]:
+    """Every setting by name, in the order of declaration."""
+    hints = get_type_hints(Settings, include_extras=True)
+    found = {}
+    for name in Settings.__struct_fields__:
+        extra = [item for item in get_args(hints[name])[1:] if isinstance(item, Setting)]
+        if extra:
+            found[name] = extra[0]
+    return found
+
+
+@functools.cache
+def defaults() -> Settings:
+    """The settings of a dnsd that nobody told anything."""
+    return Settings()
+
+
+def flag_of(name: str) -> str:
+    """The command line's spelling: `--tcp-idle-timeout`."""
+    return "--" + name.replace("_", "-")
+
+
+def variable_of(name: str) -> str:
+    """The environment's spelling: `DNSD_TCP_IDLE_TIMEOUT`."""
+    return PREFIX + name.upper()
+
+
+def changed(old: Settings, new: Settings) -> tuple[list[str], list[str]]:
+    """The settings that differ: those a reload can change, and those it cannot."""
+    differ = [name for name in declared() if getattr(old, name) != getattr(new, name)]
+    now = [name for name in differ if declared()[name].reload]
+    return now, [name for name in differ if name not in now and name != "config"]
+
+
+def keep(old: Settings, new: Settings, names: Sequence[str]) -> Settings:
+    """`new`, with the settings `names` as they are in `old`."""
+    return msgspec.structs.replace(new, **{name: getattr(old, name) for name in names})
+
+
+def effective(settings: Settings) -> dict[str, str]:
+    """Setting name -> its value as YAML writes it, for `check` and the admin API."""
+    return {name: item.kind.show(getattr(settings, name)) for name, item in declared().items()}
+
+
+if __name__ == "__main__":
+    from dnsd.reference import main
+
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,26 @@
+"""What is written about dnsd agrees with what it does."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from dnsd.reference import FILES
+from dnsd.settings import declared, flag_of, variable_of
+
+ROOT = Path(__file__).parent.parent
+
+
+@pytest.mark.parametrize("form", FILES)
+def test_generated_files_are_as_generated(form: str) -> None:
+    path, render = FILES[form]
+    assert (ROOT / path).read_text(encoding="utf-8") == render(), "run: make docs"
+
+
+@pytest.mark.parametrize("name", list(declared()))
+def test_every_setting_is_documented(name: str) -> None:
+    page = (ROOT / "docs" / "settings.md").read_text(encoding="utf-8")
+    assert f"### {name}\n" in page
+    assert f"`{flag_of(name)}" in page
+    assert f"`{variable_of(name)}`" in page
