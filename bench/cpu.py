@@ -1,0 +1,266 @@
+"""What an answered query costs: CPU time of the server, and how many it answers a second.
+
+The server has one core to itself, dnsperf another. dnsperf keeps a fixed number of queries
+under way and sends the next when a reply comes, so it offers what the pair can carry and
+nothing is lost. What is compared is the server's CPU time divided by the replies, which
+stays right when dnsperf is the slower of the two; queries a second are printed beside it.
+
+All servers run all the time, and a round asks each of them every case before the next
+round begins. A ratio is taken within its round; the table shows the median of the rounds.
+"""
+
+from __future__ import annotations
+
+import re
+import resource
+import shutil
+import time
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+
+from bench import names, procs, wire
+from bench.peers import TITLES, Server, Site, serving
+from bench.procs import BenchError
+from bench.table import Goal, goals, number, spread, table
+
+OUTSTANDING = 200  # queries under way at once
+SOCKETS = 4
+QUERIES = 10_000  # lines of a query file
+BUSY = 0.05  # of a core; what others may use before the figures are called noisy
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """A row: what is asked (see names.question), dnsperf's flags, the code expected."""
+
+    key: str
+    title: str
+    asks: str
+    rcode: str = "NOERROR"
+    flags: tuple[str, ...] = ()
+
+
+CASES = (
+    Case("hit", "A hit", "hit"),
+    Case("edns", "A hit, EDNS", "hit", flags=("-e",)),
+    Case("nxdomain", "NXDOMAIN", "nxdomain", "NXDOMAIN"),
+    Case("nodata", "NODATA", "nodata"),
+    Case("srv", "SRV", "srv"),
+    Case("tcp", "A hit, TCP", "hit", flags=("-m", "tcp")),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One server asked one case for a while. CPU in seconds; `others` in cores."""
+
+    server: str
+    case: str
+    completed: int
+    lost: int
+    qps: float
+    cpu: float
+    control_cpu: float  # the process we started; for dnsd the one without the sockets' work
+    others: float
+
+    @property
+    def micros(self) -> float:
+        """CPU microseconds an answered query."""
+        return self.cpu / self.completed * 1e6
+
+
+@dataclass(frozen=True, slots=True)
+class Performed:
+    """What dnsperf says at its end."""
+
+    completed: int
+    lost: int
+    qps: float
+    codes: dict[str, int]
+
+
+_COMPLETED = re.compile(r"Queries completed:\s+(\d+)")
+_LOST = re.compile(r"Queries lost:\s+(\d+)")
+_QPS = re.compile(r"Queries per second:\s+([\d.]+)")
+_CODES = re.compile(r"Response codes:\s+(.*)")
+_CODE = re.compile(r"([A-Z0-9]+) (\d+) \(")
+
+
+def read_dnsperf(printed: str) -> Performed:
+    """The figures in dnsperf's output. Raises `BenchError` when one is not there."""
+    found = [pattern.search(printed) for pattern in (_COMPLETED, _LOST, _QPS, _CODES)]
+    completed, lost, qps, codes = found
+    if completed is None or lost is None or qps is None or codes is None:
+        raise BenchError(f"dnsperf printed no figures: {printed.strip()[-500:]}")
+    return Performed(
+        int(completed[1]),
+        int(lost[1]),
+        float(qps[1]),
+        {name: int(count) for name, count in _CODE.findall(codes[1])},
+    )
+
+
+def _dnsperf(port: int, queries: Path, case: Case, seconds: int) -> Performed:
+    program = shutil.which("dnsperf")
+    if program is None:
+        raise BenchError("dnsperf is not installed")
+    load = ("-c", SOCKETS, "-T", 1, "-q", OUTSTANDING, "-l", seconds, "-t", 2)
+    bound = ("taskset", "-c", procs.client_core())
+    argv = (*bound, program, "-s", procs.LOOPBACK, "-p", port, "-d", queries, *load, *case.flags)
+    return read_dnsperf(procs.output([str(one) for one in argv], seconds + 30))
+
+
+def _own_cpu() -> float:
+    # The bench's own time and that of the clients it has waited for.
+    bills = (resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+    return sum(bill.ru_utime + bill.ru_stime for bill in bills)
+
+
+def measure(server: Server, queries: Path, case: Case, seconds: int) -> Run:
+    """Runs one case. Raises `BenchError` when a reply has the wrong code."""
+    pids = server.pids()
+    before, own, busy = procs.cpu_of(pids), _own_cpu(), procs.busy_seconds()
+    start = time.monotonic()
+    done = _dnsperf(server.port, queries, case, seconds)
+    elapsed = time.monotonic() - start
+    after = procs.cpu_of(pids)
+    spent = {pid: after[pid] - before[pid] for pid in pids}
+    if server.name != "floor" and set(done.codes) != {case.rcode}:
+        raise BenchError(f"{server.title}, {case.title}: replies were {done.codes}")
+    if not done.completed:
+        raise BenchError(f"{server.title}, {case.title}: no replies")
+    cpu = sum(spent.values())
+    others = (procs.busy_seconds() - busy - cpu - (_own_cpu() - own)) / elapsed
+    control = spent[server.process.pid]
+    return Run(server.name, case.key, done.completed, done.lost, done.qps, cpu, control, others)
+
+
+def run(
+    site: Site, servers: Sequence[str], rounds: int, seconds: int, say: Callable[[str], None]
+) -> list[Run]:
+    """All rounds of all cases for all servers, interleaved."""
+    files = {}
+    for case in CASES:
+        files[case.key] = site.work / f"queries-{case.key}"
+        asked = names.questions(site.population, (case.asks,), QUERIES)
+        names.write_queries(files[case.key], asked)
+    runs: list[Run] = []
+    with ExitStack() as stack:
+        core = [procs.server_core()]
+        up = [stack.enter_context(serving(name, site, core)) for name in servers]
+        for server in up:
+            if server.name != "floor":
+                for case in CASES:
+                    asked = names.questions(site.population, (case.asks,), 200)
+                    wire.check(server.title, server.port, asked)
+        for n in range(rounds):
+            for case in CASES:
+                for server in up:
+                    one = measure(server, files[case.key], case, seconds)
+                    runs.append(one)
+                    say(
+                        f"cpu {n + 1}/{rounds} {case.title:12} {server.title:15}"
+                        f" {one.micros:6.2f} µs {one.qps:9,.0f} qps"
+                    )
+    return runs
+
+
+# ---------------------------------------------------------------------------------------
+# What came out.
+
+
+def picked(runs: Sequence[Run], server: str, case: str) -> list[Run]:
+    """The runs of one server and case, in the order of the rounds."""
+    return [one for one in runs if one.server == server and one.case == case]
+
+
+def cost(runs: Sequence[Run], server: str, case: str) -> float | None:
+    """CPU microseconds a query, median of the rounds; None when there were none."""
+    return median(found) if (found := [one.micros for one in picked(runs, server, case)]) else None
+
+
+def ratio(runs: Sequence[Run], top: tuple[str, str], bottom: tuple[str, str]) -> float | None:
+    """The cost of one (server, case) in that of another: each round's ratio, their median."""
+    above, below = picked(runs, *top), picked(runs, *bottom)
+    if not above or not below:
+        return None
+    return median(a.micros / b.micros for a, b in zip(above, below, strict=True))
+
+
+def _servers(runs: Sequence[Run]) -> list[str]:
+    return list(dict.fromkeys(one.server for one in runs))
+
+
+def _cost_table(runs: Sequence[Run]) -> str:
+    servers = _servers(runs)
+    rows = []
+    for case in CASES:
+        cells = [case.title]
+        for server in servers:
+            micros = number(cost(runs, server, case.key) or 0.0)
+            if server != "floor" and "floor" in servers:
+                times = ratio(runs, (server, case.key), ("floor", case.key)) or 0.0
+                micros += f" ({times:.2f} x)"
+            cells.append(micros)
+        widest = max(spread([o.micros for o in picked(runs, s, case.key)]) for s in servers)
+        rows.append([*cells, f"{widest:.0%}"])
+    return table(("CPU µs a query", *(TITLES[s] for s in servers), "spread"), rows)
+
+
+def _rate_table(runs: Sequence[Run]) -> str:
+    servers = _servers(runs)
+    rows = []
+    for case in CASES:
+        cells = [case.title]
+        for server in servers:
+            found = picked(runs, server, case.key)
+            lost = sum(one.lost for one in found)
+            qps = number(median(one.qps for one in found), 0)
+            cells.append(f"{qps} ({lost} lost)" if lost else qps)
+        rows.append(cells)
+    return table(("queries a second", *(TITLES[s] for s in servers)), rows)
+
+
+def promises(runs: Sequence[Run]) -> list[Goal]:
+    """The goals that these runs decide."""
+
+    def of_hit(case: str) -> float | None:
+        return ratio(runs, ("dnsd", case), ("dnsd", "hit"))
+
+    return [
+        Goal("A hit, times the floor", 1.3, ratio(runs, ("dnsd", "hit"), ("floor", "hit"))),
+        Goal("A hit, times NSD", 1.0, ratio(runs, ("dnsd", "hit"), ("nsd", "hit"))),
+        Goal("NXDOMAIN, times the A hit", 1.5, of_hit("nxdomain")),
+        Goal("NODATA, times the A hit", 1.5, of_hit("nodata")),
+        Goal("SRV, times the A hit", 1.5, of_hit("srv")),
+    ]
+
+
+def report(runs: Sequence[Run], population: names.Population) -> str:
+    """The block for docs/performance.md."""
+    rounds = len(picked(runs, runs[0].server, runs[0].case))
+    paragraphs = [
+        f"{population.services:,} Services with {population.endpoints} endpoints each,"
+        f" {rounds} rounds; (n x): times the floor; spread: the widest of the row's servers,"
+        " largest less smallest round by the median.",
+        _cost_table(runs),
+        _rate_table(runs),
+    ]
+    hits = picked(runs, "dnsd", "hit")
+    if hits:
+        share = median(one.control_cpu / one.cpu if one.cpu else 0.0 for one in hits)
+        micros = median(one.control_cpu / one.completed * 1e6 for one in hits)
+        paragraphs.append(
+            "dnsd's figures are those of all its processes, admin API and metrics on; of the A"
+            f" hit's the control process has {micros:.2f} µs ({share:.1%})."
+        )
+    paragraphs.append(goals(promises(runs)))
+    others = median(one.others for one in runs)
+    if others > BUSY:
+        paragraphs.append(
+            f"**Noisy**: other processes used {others:.2f} cores while this was measured."
+        )
+    return "\n\n".join(paragraphs)
