@@ -23,8 +23,8 @@ A name that must exist without records is a *marker*: an RRset of type 0 without
 Names above another exist by themselves (RFC 8020), `zone.py` sees to it.
 
 What cannot be served (a name that grows over 255 octets, a label over 63) is left out, and
-`problems` says so; the rest of the subject is served. Neither function raises for a subject
-that passed `dnsd.cluster.objects`.
+`problems` says so; the rest of the subject is served. None of these functions raises for a
+subject that passed `dnsd.cluster.objects`.
 
 Names are made by putting ready-made label bytes in front of each other: 50,000 endpoints
 have 100,000 names, and building each from text would cost seconds.
@@ -126,14 +126,18 @@ def reverse_ns(name: Name, config: SchemaConfig) -> RRset:
 
 def rrsets(subject: Subject, config: SchemaConfig) -> list[RRset]:
     """The RRsets this subject owns, each name and type once; markers included."""
-    return _build(subject, _plan(config), [])
+    return examine(subject, config)[0]
 
 
 def problems(subject: Subject, config: SchemaConfig) -> list[str]:
     """What of this subject is not served, and why: one sentence each."""
+    return examine(subject, config)[1]
+
+
+def examine(subject: Subject, config: SchemaConfig) -> tuple[list[RRset], list[str]]:
+    """`rrsets` and `problems` in one go."""
     found: list[str] = []
-    _build(subject, _plan(config), found)
-    return found
+    return _build(subject, _plan(config), found), found
 
 
 def address_label(packed: bytes) -> bytes:
@@ -257,7 +261,7 @@ def _service(subject: ServiceSubject, plan: _Plan, problems: list[str]) -> list[
         else:  # not allocated yet: it will have an address, and negative caching must not hide it
             out.append(marker(base))
             continue
-        if base.endswith(plan.tails[0]) and not pointers:
+        if base == own + plan.tails[0]:
             _point(pointers, base, service, hosts, names)
     return out + _pointer_rrsets(pointers, plan)
 

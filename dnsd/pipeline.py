@@ -1,0 +1,131 @@
+"""From what the cluster says to what is served: State, schema, zone, journal in one step.
+
+A `Batch` goes in, `Change`s come out, one for each owner whose names are different now.
+Every Change is put into the journal and handed to the followers before the next one is
+made, so a follower sees the zone exactly as the Change left it.
+
+* The cause of a Change is the last event of its batch that concerned the owner: what an
+  answer can be traced to is the slice that just came, not the Service that was always there.
+* A bug that one object brings to light must not take the others with it: what cannot be
+  computed is logged and counted, its owner keeps the names it had, and is tried again with
+  the next event that concerns it.
+* A follower that raises interrupts `feed`, and loses nothing: owners that are not done yet
+  are done by the next call.
+
+Pure: no clock, no I/O but the log.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import structlog
+
+from dnsd.cluster.objects import Event, Key, Namespace, Pod, Service
+from dnsd.cluster.source import Batch
+from dnsd.cluster.state import State
+from dnsd.zone.journal import Journal
+from dnsd.zone.schema import SchemaConfig, examine
+from dnsd.zone.zone import Cause, Change, Zone
+
+log = structlog.get_logger(__name__)
+
+_MAX_PROBLEMS = 10_000  # owners whose problems are remembered
+
+
+class Pipeline:
+    """Holds `state`, `zone` and `journal`, and keeps them in step.
+
+    `followers` are called with each Change, `resets` with the zone when it was built anew
+    (its serial is higher; there are no Changes from the one before). `synced`: a batch said
+    that all there was at the start has been said. `failures`: how often an owner could not
+    be computed; `failed`: those that still could not, with the error's text. `problems`:
+    by owner, what the schema had to leave out.
+    """
+
+    def __init__(self, config: SchemaConfig, serial: int, journal: Journal | None = None) -> None:
+        self.state = State()
+        self.zone = Zone(config, serial)
+        self.journal = journal
+        self.followers: list[Callable[[Change], None]] = []
+        self.resets: list[Callable[[Zone], None]] = []
+        self.synced = False
+        self.failures = 0
+        self.failed: dict[Key, str] = {}
+        self.problems: dict[Key, tuple[str, ...]] = {}
+        self._dirty: dict[Key, Cause] = {}
+
+    def feed(self, batch: Batch, at: float) -> list[Change]:
+        """Applies a batch that was handed in at `at` (seconds); what it changed, in order."""
+        for event in batch.events:
+            for owner in self.state.apply((event,)):
+                # Last cause wins, and the owner keeps its place in the queue.
+                self._dirty[owner] = _cause(event, at)
+        changes = []
+        while self._dirty:
+            owner = next(iter(self._dirty))
+            change = self._renew(self.zone, owner, self._dirty.pop(owner))
+            if change is not None:
+                changes.append(change)
+                self._tell(change)
+        self.synced = self.synced or batch.synced
+        return changes
+
+    def reconfigure(self, config: SchemaConfig) -> bool:
+        """Serves the same objects by another schema configuration; False if it is the same.
+
+        The zone is built anew beside the old one and takes its place, with the next serial.
+        """
+        if config == self.zone.config:
+            return False
+        serial = (self.zone.serial + 1) % 2**32
+        zone = Zone(config, serial)
+        self.problems.clear()
+        for thing in self.state.objects():
+            if isinstance(thing, Service | Namespace | Pod):
+                self._renew(zone, thing.key, Cause(thing.key, thing.version, thing.origin))
+        zone.serial = serial
+        self.zone = zone
+        self._dirty.clear()
+        if self.journal is not None:
+            self.journal.clear()
+        for reset in self.resets:
+            reset(zone)
+        return True
+
+    def _renew(self, zone: Zone, owner: Key, cause: Cause) -> Change | None:
+        """Puts what the schema now says of one owner into the zone."""
+        try:
+            subject = self.state.subject(owner)
+            names, found = examine(subject, zone.config) if subject is not None else ([], [])
+            change = zone.replace(owner, names, cause)
+        except Exception as error:  # whatever it is, the rest of the zone must not suffer
+            self.failures += 1
+            self.failed[owner] = f"{type(error).__name__}: {error}"
+            log.exception("names not computed, the previous ones stay", owner=str(owner))
+            return None
+        self.failed.pop(owner, None)
+        self._note(owner, tuple(found))
+        return change
+
+    def _note(self, owner: Key, found: tuple[str, ...]) -> None:
+        """Remembers what is not served of an owner, and logs it when it is news."""
+        if found == self.problems.get(owner, ()):
+            return
+        if not found:
+            del self.problems[owner]
+        elif owner in self.problems or len(self.problems) < _MAX_PROBLEMS:
+            self.problems[owner] = found
+            log.warning("not served", owner=str(owner), problems=found[:10])
+
+    def _tell(self, change: Change) -> None:
+        if self.journal is not None:
+            self.journal.append(change)
+        for follower in self.followers:
+            follower(change)
+
+
+def _cause(event: Event, at: float) -> Cause:
+    if isinstance(event, Key):  # it is gone: nothing says where it was
+        return Cause(event, at=at)
+    return Cause(event.key, event.version, event.origin, at)
