@@ -1,0 +1,276 @@
+"""answer(query, client) -> reply | "ask upstream" | drop. Pure: bytes in, bytes out.
+
+Read it as an outline:
+
+1. `answer_batch` and `answer`: the short cut. A usual query is a header and an OPT of a
+   known `shape`, with one question between them. If the question is then found in the table
+   octet for octet, the packet has been proven to be well-formed, and the reply is a
+   concatenation: id + header + question as asked + compiled body + OPT.
+2. `_miss`: the rest of what is usual: sets of records, NODATA, NXDOMAIN, other case.
+3. `_slow`: everything else, through the gate and the complete parser (`reply.py`).
+
+1 and 2 give exactly what 3 would give (a property test says so). They change together.
+
+The engine never raises, whatever the bytes, and keeps no reference to what it was given.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from dnsd.answer.gate import Networks, Refusal, admit, is_dropped
+from dnsd.answer.message import MAX_NAME, OPCODE, QR, RD, Query
+from dnsd.answer.outcome import (
+    ANSWERED,
+    COUNTER_NAMES,
+    NODATA,
+    NXDOMAIN,
+    OUTCOME_OF,
+    OVER_TALLY,
+    Ask,
+    EngineConfig,
+    Over,
+    Tally,
+)
+from dnsd.answer.reply import Reply
+from dnsd.answer.shape import AND_AN_OPT, NO_SHAPES, ONE_QUESTION, Shape, Shapes, shapes_of
+from dnsd.answer.table import Home, Table
+from dnsd.zone.compile import ALIAS, APEX, PODS
+from dnsd.zone.rrset import Name
+
+__all__ = ["COUNTER_NAMES", "Ask", "Engine", "EngineConfig", "Over"]
+
+_REMEMBERED_CLIENTS = 10_000
+# Labels walked in the short cut to find an NXDOMAIN's closest encloser. Longer names take
+# the complete way, which does not look anything up a label.
+_WALK = 4
+
+
+class Engine:
+    """Answers for one table. One engine a process; not for use by several threads."""
+
+    def __init__(self, config: EngineConfig) -> None:
+        self.config = config
+        self.table = Table()
+        self._may_ask = Networks(config.allow_query)
+        self._may_recurse = Networks(config.allow_recursion)
+        # False: transports may pass b"" as client, and need not find out who asks.
+        self.needs_client = not self._may_ask.everyone or (
+            config.forwarding and not self._may_recurse.everyone
+        )
+        self.tally = Tally()
+        self._clients: dict[bytes, bool] = {}
+        self._recursive: dict[bytes, bool] = {}
+        self._shaped_for = -1
+        self._shapes: tuple[Shapes, ...] = (NO_SHAPES,) * 4
+
+    # -- the short cut ---------------------------------------------------------------------
+
+    def answer_batch(
+        self, blob: bytes, lengths: Sequence[int], stride: int, clients: Sequence[bytes] | None
+    ) -> list[bytes | Ask | None]:
+        """Replies to UDP packets that lie `stride` apart in `blob`, in their order.
+
+        Packet i is blob[i * stride : i * stride + lengths[i]]; `clients` may be None unless
+        `needs_client`.
+        """
+        if clients is not None and self.needs_client:
+            return [
+                self.answer(blob[i * stride : i * stride + length], clients[i], 0)
+                for i, length in enumerate(lengths)
+            ]
+        if self._shaped_for != self.table.state:
+            self._make_shapes()
+        plain, with_opt = self._shapes[0]
+        types, other = self.table.types, self.tally.other
+        tally_of, join = self.tally.of, b"".join
+        replies: list[bytes | Ask | None] = []
+        append = replies.append
+        begin = 0
+        for length in lengths:
+            packet = blob[begin : begin + length]
+            begin += stride
+            head = packet[2:12]
+            shape = plain.get(head)
+            if shape is not None:
+                question = packet[12:]
+            else:
+                tails = with_opt.get(head)
+                if tails is None or (shape := tails.get(packet[-11:])) is None:
+                    append(self._slow(packet, b"", 0))
+                    continue
+                question = packet[12:-11]
+            kind = question[-4:]
+            sets = types.get(kind)
+            if sets is None:
+                append(self._slow(packet, b"", 0))
+                continue
+            name = question[:-4]
+            body = sets[0].get(name)
+            if body is None:
+                append(self._miss(packet, b"", 0, shape, question, name, False))
+                continue
+            tally_of.get(kind, other)[0] += 1
+            append(join((packet[:2], shape[0], question, body, shape[1])))  # shape.hit, shape.opt
+        return replies
+
+    def answer(self, packet: bytes, client: bytes, over: int) -> bytes | Ask | None:
+        """The reply to one packet; None when there is to be none, `Ask` to ask upstream.
+
+        `client`: packed address of the peer, b"" unless `needs_client`. `over`: an `Over`.
+        """
+        if self._shaped_for != self.table.state:
+            self._make_shapes()
+        plain, with_opt = (
+            self._shapes_for(client)[over] if self.needs_client else self._shapes[over]
+        )
+        head = packet[2:12]
+        shape = plain.get(head)
+        if shape is not None:
+            question = packet[12:]
+        else:
+            tails = with_opt.get(head)
+            if tails is None or (shape := tails.get(packet[-11:])) is None:
+                return self._slow(packet, client, over)
+            question = packet[12:-11]
+        return self._miss(packet, client, over, shape, question, question[:-4], False)
+
+    def _miss(
+        self,
+        packet: bytes,
+        client: bytes,
+        over: int,
+        shape: Shape,
+        question: bytes,
+        name: Name,
+        lowered: bool,
+    ) -> bytes | Ask | None:
+        """A usual query whose answer is not one record found as asked."""
+        table = self.table
+        kind = question[-4:]
+        sets = table.types.get(kind)
+        if sets is None:
+            return self._slow(packet, client, over)
+        body = sets[0].get(name)
+        if body is not None:
+            self.tally.count(kind, shape.tally + ANSWERED)
+            return b"".join((packet[:2], shape.hit, question, body, shape.opt))
+        entry = sets[1].get(name)
+        if entry is not None:
+            body = table.turned(entry)
+            self.tally.count(kind, shape.tally + ANSWERED)
+            room = shape.room - len(question) - len(body)
+            if room >= len(entry.additional):
+                counts = entry.counts_opt if shape.edns else entry.counts
+                return b"".join(
+                    (packet[:2], shape.flags, counts, question, body, entry.additional, shape.opt)
+                )
+            if room >= 0:
+                counts = entry.bare_opt if shape.edns else entry.bare
+                return b"".join((packet[:2], shape.flags, counts, question, body, shape.opt))
+            self.tally.truncated += 1
+            counts = AND_AN_OPT if shape.edns else ONE_QUESTION
+            return b"".join((packet[:2], shape.flags_tc, counts, question, shape.opt))
+        home = table.names.get(name)
+        if home is not None:
+            if home.kind in (APEX, ALIAS):
+                return self._slow(packet, client, over)
+            self.tally.count(kind, shape.tally + NODATA)
+            return b"".join(
+                (packet[:2], shape.nodata, question, home.negative(len(name)), shape.opt)
+            )
+        if not lowered:
+            lower = name.lower()
+            if lower != name:
+                return self._miss(packet, client, over, shape, question, lower, True)
+        home = self._encloser(name)
+        if home is None or home.kind == PODS:
+            return self._slow(packet, client, over)
+        self.tally.count(kind, shape.tally + NXDOMAIN)
+        return b"".join(
+            (packet[:2], shape.nxdomain, question, home.negative(len(name)), shape.opt_nx)
+        )
+
+    def _encloser(self, name: bytes) -> Home | None:
+        """The home of the closest existing name above octets that may be a name.
+
+        None unless that proves them to be well-formed: what is behind the labels walked is
+        a name of the table.
+        """
+        size = len(name)
+        if size > MAX_NAME:
+            return None
+        names = self.table.names
+        position = 0
+        for _ in range(_WALK):
+            if position >= size or not 0 < name[position] < 64:
+                return None
+            position += 1 + name[position]
+            home = names.get(name[position:])
+            if home is not None:
+                return home
+        return None
+
+    # -- shapes ----------------------------------------------------------------------------
+
+    def _make_shapes(self) -> None:
+        """Computes the shapes for the table's state: UDP and TCP without RA, then with."""
+        state = self._shaped_for = self.table.state
+        always = self.config.forwarding and self._may_recurse.everyone
+        self._shapes = tuple(
+            shapes_of(self.config, state, over, ra) for ra in (always, True) for over in Over
+        )
+
+    # -- clients ---------------------------------------------------------------------------
+
+    def _shapes_for(self, client: bytes) -> tuple[Shapes, ...]:
+        """The shapes for one client; none for those who may not ask."""
+        recursive = self._remember(self._recursive, client, self._resolves_for)
+        if not self._may_ask.everyone and not self._remember(
+            self._clients, client, self._may_ask.__contains__
+        ):
+            return (NO_SHAPES, NO_SHAPES)
+        return self._shapes[2:] if recursive else self._shapes[:2]
+
+    @staticmethod
+    def _remember(memory: dict[bytes, bool], client: bytes, judge: Callable[[bytes], bool]) -> bool:
+        found = memory.get(client)
+        if found is None:
+            if len(memory) >= _REMEMBERED_CLIENTS:
+                memory.clear()
+            found = memory[client] = judge(client)
+        return found
+
+    def _resolves_for(self, client: bytes) -> bool:
+        """Whether names that are not ours are resolved for a client: what RA says."""
+        return self.config.forwarding and (
+            self._may_recurse.everyone or client in self._may_recurse
+        )
+
+    # -- the complete way ------------------------------------------------------------------
+
+    def _slow(self, packet: bytes, client: bytes, over: int) -> bytes | Ask | None:
+        if is_dropped(packet):
+            self.tally.dropped += 1
+            return None
+        try:
+            query = admit(packet, client, self._may_ask)
+        except Refusal as refusal:
+            return self._refused(packet, refusal, client, over)
+        return self._reply(packet, query, client, over).make()
+
+    def _refused(self, packet: bytes, refusal: Refusal, client: bytes, over: int) -> bytes:
+        query = refusal.query
+        if query is not None:
+            reply = self._reply(packet, query, client, over)
+            return reply.send(refusal.rcode, extended=refusal.extended, opcode=packet[2] & OPCODE)
+        self.tally.count(b"", OVER_TALLY[over] + OUTCOME_OF[refusal.rcode])
+        return packet[:2] + bytes((QR | packet[2] & (OPCODE | RD), refusal.rcode)) + bytes(8)
+
+    def _reply(self, packet: bytes, query: Query, client: bytes, over: int) -> Reply:
+        ra = self._resolves_for(client)
+        return Reply(self.config, self.table, self.tally, packet, query, client, over, ra)
+
+    def counters(self) -> tuple[int, ...]:
+        """Totals since the start, in the order of `COUNTER_NAMES`."""
+        return self.tally.totals()

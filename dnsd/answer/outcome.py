@@ -1,0 +1,132 @@
+"""What goes in and out of an engine besides bytes: its configuration, the third outcome, counts.
+
+Counting is plain ints in lists, one list a query type, one int a transport and outcome:
+the cheapest thing that can be read from outside at any time. Types that nobody asks for in
+earnest share a list, so what a packet says can never make the counters grow.
+"""
+
+from __future__ import annotations
+
+from enum import IntEnum
+from struct import pack
+
+from msgspec import Struct
+
+from dnsd.answer.message import MAX_TCP, MIN_UDP, Rcode
+from dnsd.zone.rrset import Name, type_text
+
+
+class Over(IntEnum):
+    """The transport's kind, as far as an answer depends on it."""
+
+    UDP = 0
+    TCP = 1
+
+
+class EngineConfig(Struct, frozen=True):
+    """What an engine is told once. It crosses a process boundary, so it is plain data.
+
+    `udp_size`: octets we send over UDP at most, and announce (RFC 9715). `allow_query`,
+    `allow_recursion`: networks, empty for everyone. `tcp_keepalive` in units of 100 ms
+    (RFC 7828). `forwarding`: names that are not ours become `Ask`s.
+    """
+
+    udp_size: int = 1232
+    nsid: bytes = b""
+    version_text: str = ""
+    id_text: str = ""
+    allow_query: tuple[str, ...] = ()
+    tcp_keepalive: int = 100
+    forwarding: bool = False
+    allow_recursion: tuple[str, ...] = ()
+
+    def limit(self, over: int, size: int | None) -> int:
+        """Octets a reply may have; `size` is what the query's OPT says, None without one."""
+        if over == Over.TCP:
+            return MAX_TCP
+        return MIN_UDP if size is None else max(MIN_UDP, min(size, self.udp_size))
+
+
+class Ask(Struct, frozen=True, gc=False):
+    """The third outcome: a question that somebody else has to answer.
+
+    `question` is as asked; `name` is what to resolve now (lower-cased wire form): the
+    question's name or, when `ours`, the target at which a chain of CNAMEs left our zones.
+    `chain` then holds the `chained` CNAME records of the answer section so far, the last of
+    which ends with that target. `limit`: octets the reply may have. `options`: those that
+    the reply's OPT has to carry.
+    """
+
+    packet: bytes
+    question: bytes
+    name: Name
+    type: int
+    client: bytes
+    over: int
+    limit: int
+    rd: bool
+    cd: bool
+    do: bool
+    edns: bool
+    options: bytes = b""
+    ours: bool = False
+    chain: bytes = b""
+    chained: int = 0
+
+
+OUTCOMES = (
+    "answer",
+    "nodata",
+    "nxdomain",
+    "servfail",
+    "refused",
+    "formerr",
+    "notimp",
+    "badvers",
+)
+ANSWERED, NODATA, NXDOMAIN = range(3)
+OUTCOME_OF = {
+    Rcode.NXDOMAIN: NXDOMAIN,
+    Rcode.SERVFAIL: 3,
+    Rcode.REFUSED: 4,
+    Rcode.FORMERR: 5,
+    Rcode.NOTIMP: 6,
+    Rcode.BADVERS: 7,
+}
+# A tally has the outcomes over UDP, then those over TCP.
+OVER_TALLY = (0, len(OUTCOMES))
+_OTHER = 0
+_COUNTED_TYPES = (_OTHER, 1, 2, 5, 6, 12, 15, 16, 28, 33, 64, 65, 255)
+
+COUNTER_NAMES: tuple[str, ...] = (
+    *(
+        f"queries.{transport}.{type_text(type_) if type_ else 'other'}.{outcome}"
+        for type_ in _COUNTED_TYPES
+        for transport in ("udp", "tcp")
+        for outcome in OUTCOMES
+    ),
+    "dropped",
+    "truncated",
+    "asked_upstream",
+)
+
+
+class Tally:
+    """The engine's counters. `of` finds a type's list by QTYPE and QCLASS on the wire."""
+
+    __slots__ = ("asked", "dropped", "of", "other", "truncated")
+
+    def __init__(self) -> None:
+        size = 2 * len(OUTCOMES)
+        self.of = {pack("!HH", type_, 1): [0] * size for type_ in _COUNTED_TYPES}
+        self.other = self.of[pack("!HH", _OTHER, 1)]
+        self.dropped = self.truncated = self.asked = 0
+
+    def count(self, kind: bytes, index: int) -> None:
+        """Counts one query; `index` is the transport's OVER_TALLY plus the outcome."""
+        self.of.get(kind, self.other)[index] += 1
+
+    def totals(self) -> tuple[int, ...]:
+        """Totals since the start, in the order of `COUNTER_NAMES`."""
+        counts = [count for tally in self.of.values() for count in tally]
+        return (*counts, self.dropped, self.truncated, self.asked)

@@ -1,0 +1,26 @@
+"""Pod names that are names by form: `10-1-2-3.ns.pod.Z` in mode `insecure`.
+
+Kubernetes DNS-Based Service Discovery 2.6 (deprecated there, relied upon by programs): the
+first label is an address with dashes for dots or colons, and any address will do.
+"""
+
+from __future__ import annotations
+
+from ipaddress import IPv4Address, IPv6Address
+
+
+def address_of(label: bytes) -> bytes | None:
+    """The packed address that a label spells, 4 or 16 octets; None when it spells none."""
+    try:
+        text = label.decode("ascii")
+    except UnicodeDecodeError:
+        return None
+    try:
+        if text.count("-") == 3 and "--" not in text:
+            return IPv4Address(text.replace("-", ".")).packed
+    except ValueError:
+        pass
+    try:
+        return IPv6Address(text.replace("-", ":")).packed
+    except ValueError:
+        return None

@@ -1,0 +1,290 @@
+"""The complete way: one query, read in full, and the reply it gets.
+
+What is looked up here is looked up in the same table as in the engine's short cut, and what
+comes out is the same octets. What only this way knows: chaos names, ANY, the apex's SOA,
+chains of CNAMEs, pod names by form, every EDNS option, a table that is not ready, names that
+are not ours.
+"""
+
+from __future__ import annotations
+
+from struct import pack
+
+from dnsd.answer.message import (
+    AA,
+    CH,
+    HEADER,
+    QR,
+    RA,
+    RD,
+    TC,
+    Ede,
+    Option,
+    Query,
+    Rcode,
+    ede,
+    opt_record,
+    option,
+)
+from dnsd.answer.outcome import (
+    ANSWERED,
+    NODATA,
+    OUTCOME_OF,
+    OVER_TALLY,
+    Ask,
+    EngineConfig,
+    Over,
+    Tally,
+)
+from dnsd.answer.pods import address_of
+from dnsd.answer.table import Home, Table
+from dnsd.zone.compile import NOT_READY, PODS, STALE
+from dnsd.zone.rrset import Name, Type
+
+MAX_CHAIN = 10  # CNAMEs followed for one question
+_POINTER_LIMIT = 0x3FFF
+_QUESTION = b"\xc0\x0c"  # owner of an answer: the question's name
+_A, _AAAA, _CNAME = b"\x00\x01\x00\x01", b"\x00\x1c\x00\x01", b"\x00\x05\x00\x01"
+
+
+class Reply:
+    """One query and what is needed to answer it. `ra`: whether we would resolve for the client."""
+
+    __slots__ = ("client", "config", "over", "packet", "query", "ra", "table", "tally")
+
+    def __init__(
+        self,
+        config: EngineConfig,
+        table: Table,
+        tally: Tally,
+        packet: bytes,
+        query: Query,
+        client: bytes,
+        over: int,
+        ra: bool,
+    ) -> None:
+        self.config, self.table, self.tally = config, table, tally
+        self.packet, self.query, self.client = packet, query, client
+        self.over, self.ra = over, ra
+
+    def make(self) -> bytes | Ask:
+        """Finds the answer: chaos, not ours, not ready, or from the table."""
+        query, table = self.query, self.table
+        if query.cls == CH:
+            return self._chaos()
+        home = table.home_of(query.name)
+        if home is None:
+            return self._not_ours()
+        if table.state == NOT_READY:
+            return self.send(Rcode.SERVFAIL, extended=Ede.NOT_READY)
+        if query.type == Type.ANY and query.name in table.names:
+            return self._any(home)
+        if query.name in table.alias and query.type != Type.CNAME:
+            return self._chase()
+        return self._from_table(home)
+
+    # the kinds of answers
+
+    def _chaos(self) -> bytes:
+        """version.bind and its like (RFC 4892)."""
+        query, config = self.query, self.config
+        text = {
+            b"\x07version\x04bind\x00": config.version_text,
+            b"\x07version\x06server\x00": config.version_text,
+            b"\x02id\x06server\x00": config.id_text,
+            b"\x08hostname\x04bind\x00": config.id_text,
+        }.get(query.name, "")
+        if not text or query.type not in (Type.TXT, Type.ANY):
+            return self.send(Rcode.REFUSED)
+        data = text.encode()[:255]
+        body = _QUESTION + pack("!HHIH", Type.TXT, CH, 0, len(data) + 1)
+        return self.send(
+            Rcode.NOERROR, aa=True, answer=body + bytes((len(data),)) + data, answers=1
+        )
+
+    def _not_ours(self) -> bytes | Ask:
+        if not self.config.forwarding or not self.query.rd:
+            return self.send(Rcode.REFUSED, extended=Ede.NOT_AUTHORITATIVE)
+        if not self.ra:
+            return self.send(Rcode.REFUSED, extended=Ede.PROHIBITED)
+        return self._ask(self.query.name)
+
+    def _any(self, home: Home) -> bytes:
+        """One RRset, or HINFO where there is no telling which (RFC 8482 4.2)."""
+        found = self._find(self.query.name, _CNAME)
+        if found is not None:
+            return self.send(Rcode.NOERROR, aa=True, answer=found[0], answers=1)
+        body = _QUESTION + pack("!HHIH", Type.HINFO, 1, home.apex.ttl, 9) + b"\x07RFC8482\x00"
+        return self.send(Rcode.NOERROR, aa=True, answer=body, answers=1)
+
+    def _from_table(self, home: Home) -> bytes:
+        name, kind = self.query.name, self.query.question[-4:]
+        if self.query.type == Type.SOA and name == home.name:
+            return self.send(Rcode.NOERROR, True, home.soa(), 1)
+        found = self._find(name, kind)
+        if found is not None:
+            return self.send(Rcode.NOERROR, True, *found[:2], b"", 0, *found[2:])
+        rcode = Rcode.NOERROR if self._exists(name) else Rcode.NXDOMAIN
+        return self.send(rcode, True, authority=home.negative(len(name)), authorities=1)
+
+    def _chase(self) -> bytes | Ask:
+        """The CNAME, and what is found behind it (RFC 1034 3.6.2, 4.3.2 step 3a)."""
+        query, table = self.query, self.table
+        kind = query.question[-4:]
+        answer, count = b"", 0
+        name, owner = query.name, _QUESTION
+        for _ in range(MAX_CHAIN):
+            target = table.alias.get(name)
+            if target is None:
+                break
+            found = self._find(name, _CNAME)
+            assert found is not None  # noqa: S101 - the table keeps alias and CNAME together
+            answer += _reowned(found[0], owner)
+            count += 1
+            name = target.lower()
+            offset = HEADER + len(query.question) + len(answer) - len(target)
+            owner = pack("!H", 0xC000 | offset) if offset <= _POINTER_LIMIT else target
+        else:
+            if name in table.alias:
+                return self.send(Rcode.SERVFAIL)
+        home = table.home_of(name)
+        if home is None:
+            if self.ra and query.rd:
+                return self._ask(name, answer, count)
+            return self.send(Rcode.NOERROR, True, answer, count)
+        found = self._find(name, kind)
+        if found is not None:
+            body, answers = _reowned(found[0], owner), found[1]
+            return self.send(Rcode.NOERROR, True, answer + body, count + answers)
+        rcode = Rcode.NOERROR if self._exists(name) else Rcode.NXDOMAIN
+        if len(owner) == 2:  # the apex is the end of the target
+            owner = pack("!H", int.from_bytes(owner, "big") + len(name) - len(home.name))
+        else:
+            owner = home.name
+        return self.send(rcode, True, answer, count, home.denial(owner), 1)
+
+    def _find(self, name: Name, kind: bytes) -> tuple[bytes, int, bytes, int] | None:
+        """The records of a name and a type, and the additional ones, each with their count.
+
+        The address of a pod name by form is made on the spot.
+        """
+        one, many = self.table.types.get(kind, ({}, {}))
+        body = one.get(name)
+        if body is not None:
+            return body, 1, b"", 0
+        entry = many.get(name)
+        if entry is not None:
+            extra = int.from_bytes(entry.counts[6:], "big")
+            return self.table.turned(entry), entry.answers, entry.additional, extra
+        address = self._pod_address(name)
+        if address is not None and kind == (_A if len(address) == 4 else _AAAA):
+            home = self.table.names[name[1 + name[0] :]]
+            fixed = kind + pack("!IH", home.apex.ttl, len(address))
+            return _QUESTION + fixed + address, 1, b"", 0
+        return None
+
+    def _exists(self, name: Name) -> bool:
+        return name in self.table.names or self._pod_address(name) is not None
+
+    def _pod_address(self, name: Name) -> bytes | None:
+        """The address a name spells, if it lies right below a namespace of pods by form."""
+        if not name[0]:
+            return None
+        names = self.table.names
+        home = names.get(name[1 + name[0] :])
+        if home is None or home.kind != PODS or name in names:
+            return None
+        return address_of(name[1 : 1 + name[0]])
+
+    # the ways out
+
+    def _ask(self, name: Name, chain: bytes = b"", chained: int = 0) -> Ask:
+        query, edns = self.query, self.query.edns
+        self.tally.asked += 1
+        return Ask(
+            packet=self.packet,
+            question=query.question,
+            name=name,
+            type=query.type,
+            client=self.client,
+            over=self.over,
+            limit=self.config.limit(self.over, edns.size if edns else None),
+            rd=query.rd,
+            cd=query.cd,
+            do=edns is not None and edns.do,
+            edns=edns is not None,
+            options=self._options(None),
+            ours=chained > 0,
+            chain=chain,
+            chained=chained,
+        )
+
+    def send(
+        self,
+        rcode: Rcode,
+        aa: bool = False,
+        answer: bytes = b"",
+        answers: int = 0,
+        authority: bytes = b"",
+        authorities: int = 0,
+        additional: bytes = b"",
+        additionals: int = 0,
+        extended: Ede | None = None,
+        opcode: int = 0,
+    ) -> bytes:
+        """The reply of these sections: OPT as the query's, cut to what the client can take."""
+        query, table = self.query, self.table
+        edns = query.edns
+        opt = b""
+        if edns is not None:
+            if extended is None and aa and table.state == STALE and query.cls != CH:
+                extended = Ede.STALE_NXDOMAIN if rcode == Rcode.NXDOMAIN else Ede.STALE
+            opt = opt_record(self.config.udp_size, edns.do, rcode >> 4, self._options(extended))
+        limit = self.config.limit(self.over, edns.size if edns else None)
+        room = limit - HEADER - len(query.question) - len(answer) - len(authority) - len(opt)
+        first = QR | opcode | (AA if aa else 0) | (RD if query.rd else 0)
+        outcome = OUTCOME_OF.get(rcode, ANSWERED if answers else NODATA)
+        if room < len(additional):
+            additional, additionals = b"", 0
+        if room < 0:
+            first |= TC
+            answer, answers, authority, authorities = b"", 0, b"", 0
+            self.tally.truncated += 1
+        self.tally.count(query.question[-4:], OVER_TALLY[self.over] + outcome)
+        head = pack(
+            "!BBHHHH",
+            first,
+            (RA if self.ra else 0) | rcode & 15,
+            1,
+            answers,
+            authorities,
+            additionals + (1 if opt else 0),
+        )
+        return b"".join((query.id, head, query.question, answer, authority, additional, opt))
+
+    def _options(self, extended: Ede | None) -> bytes:
+        """The options of the reply's OPT, by what the query's asked for."""
+        edns, config = self.query.edns, self.config
+        options = b""
+        if edns is None:
+            return options
+        if edns.nsid and config.nsid:
+            options += option(Option.NSID, config.nsid)
+        if edns.keepalive and self.over == Over.TCP:
+            options += option(Option.TCP_KEEPALIVE, pack("!H", config.tcp_keepalive))
+        if extended is not None:
+            options += ede(extended)
+        return options
+
+
+def _reowned(body: bytes, owner: bytes) -> bytes:
+    """The compiled records with another owner than the question's name."""
+    if owner == _QUESTION:
+        return body
+    out: list[bytes] = []
+    position = 0
+    while position < len(body):
+        behind = position + 12 + (body[position + 10] << 8 | body[position + 11])
+        out += (owner, body[position + 2 : behind])
+        position = behind
+    return b"".join(out)

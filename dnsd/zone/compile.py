@@ -1,0 +1,271 @@
+"""Change -> wire delta: what the answer tables are told, as bytes.
+
+Everything that can be derived from the zone is derived here, when it changes, so that a
+reply is put together by concatenation. The unit is the *node*: one name with all it owns,
+compiled. A frame says "these names now are this, those are gone", so applying a frame twice
+does no harm and a table can be rebuilt from the frames of `compile_all` at any time.
+
+The rules of a compiled body, relied upon by `answer/table.py` and `answer/engine.py`:
+
+* Every record is owned by the name of the question and begins with the pointer c00c
+  (RFC 1035 4.1.4); the question stands at offset 12 in every reply.
+* A and AAAA records have a fixed size (16 and 28 octets), so a set of them can be rotated
+  by slicing.
+* The targets in SRV rdata are not compressed (RFC 2782). The records in *additional* point
+  to them. The offsets are known because a question is as long as the name it asks for.
+* SOA records are not here: they hold the serial, which every frame carries, and are made by
+  the table when they are asked for.
+* No body is longer than a message over TCP can be. An RRset that is, is cut after the
+  records that fit (`records_that_fit`), since half of the addresses beat none.
+
+Both ends speak msgpack through the types below.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from struct import pack
+from typing import TYPE_CHECKING
+
+import msgspec
+from msgspec import Struct
+
+from dnsd.zone.rrset import Name, RRset, Type, parent_of
+
+if TYPE_CHECKING:
+    from dnsd.zone.zone import Change, Zone
+
+# States of the tables (the first is only what a frame says that leaves the state alone).
+UNCHANGED, NOT_READY, FRESH, STALE = range(4)
+
+# Node kinds: what a name is besides its records.
+PLAIN, APEX, ALIAS, PODS = range(4)
+
+MAX_MESSAGE = 65_535
+# What surrounds the answer section: header, the longest question, an OPT with our options.
+_OVERHEAD = 12 + 255 + 4 + 300
+MAX_BODY = MAX_MESSAGE - _OVERHEAD
+# Single records up to this size fit every UDP reply (512) whatever the question.
+SMALL_BODY = 512 - 12 - 255 - 4 - 40
+_POINTER_LIMIT = 0x3FFF
+_OWNER_IS_QUESTION = b"\xc0\x0c"
+_NODES_A_FRAME = 2_000
+
+
+class Many(Struct, array_like=True, frozen=True, gc=False):
+    """An RRset that is more than one small record.
+
+    `unit`: octets of each record if they all have the same size and may be rotated, else 0.
+    `additional`: records of the additional section, `extra` of them; left out when they do
+    not fit (RFC 2181 9).
+    """
+
+    type: int
+    count: int
+    unit: int
+    body: bytes
+    extra: int = 0
+    additional: bytes = b""
+
+
+class Node(Struct, array_like=True, frozen=True, gc=False):
+    """A name as it now is. `zone` is an index into the frame's `zones`.
+
+    `ones`: (type, body) of each RRset that is one small record. `target`: where a CNAME
+    leads, for kind ALIAS.
+    """
+
+    name: Name
+    zone: int
+    kind: int = PLAIN
+    ones: tuple[tuple[int, bytes], ...] = ()
+    many: tuple[Many, ...] = ()
+    target: Name = b""
+
+
+class Apex(Struct, array_like=True, frozen=True, gc=False):
+    """A zone: what its SOA holds but for the serial. `timers`: refresh to minimum, 16 octets."""
+
+    name: Name
+    mname: Name
+    rname: Name
+    timers: bytes
+    ttl: int
+
+
+class Frame(Struct, array_like=True, frozen=True):
+    """One step of the tables, applied as a whole.
+
+    `reset`: begin new tables, beside those that answer; `complete`: answer from them now.
+    `zones` are those that `nodes` refer to; `gone` are names that no longer exist, and
+    `zones_gone` zones that are no longer served.
+    """
+
+    serial: int
+    state: int = UNCHANGED
+    reset: bool = False
+    complete: bool = False
+    zones: tuple[Apex, ...] = ()
+    nodes: tuple[Node, ...] = ()
+    gone: tuple[Name, ...] = ()
+    zones_gone: tuple[Name, ...] = ()
+
+
+_encode = msgspec.msgpack.Encoder().encode
+
+
+def compile_change(change: Change, zone: Zone) -> bytes:
+    """The frame that takes the tables from before `change` to after it.
+
+    Call it before the zone changes again. Its size depends on the names the Change
+    touches, and on the SRV records that point to addresses it touches, not on the zone.
+    """
+    touched = dict.fromkeys(change.born)
+    moved: set[Name] = set()
+    for old_or_new in (change.removed, change.added):
+        for rrset in old_or_new:
+            touched[rrset.name] = None
+            if rrset.type in (Type.A, Type.AAAA):
+                moved.add(rrset.name)
+    if moved:
+        for rrset in zone.owned(change.owner):
+            if rrset.type == Type.SRV and any(rdata[6:] in moved for rdata in rrset.rdatas):
+                touched[rrset.name] = None
+    names = [name for name in touched if zone.exists(name)]
+    return _frame(zone, names, gone=change.died, zones_gone=change.zones_died)
+
+
+def compile_all(zone: Zone) -> Iterator[bytes]:
+    """Frames that build the whole table anew: the first resets, the last completes.
+
+    A generator, so that the control process never holds the zone twice and can do other
+    work between frames. The zone must not change before it is exhausted.
+    """
+    chunk: list[Name] = []
+    yield _encode(Frame(zone.serial, reset=True, zones=tuple(_apexes(zone, zone.apexes()))))
+    for name in zone.names():
+        chunk.append(name)
+        if len(chunk) == _NODES_A_FRAME:
+            yield _frame(zone, chunk)
+            chunk = []
+    if chunk:
+        yield _frame(zone, chunk)
+    yield _encode(Frame(zone.serial, complete=True))
+
+
+def compile_state(state: int, serial: int = 0) -> bytes:
+    """The frame that says whether the tables can be trusted: NOT_READY, FRESH or STALE.
+
+    NOT_READY: SERVFAIL with extended error 14 for every name in our zones. STALE: answers
+    carry extended error 3 (19 with NXDOMAIN), RFC 8914.
+    """
+    return _encode(Frame(serial, state=state))
+
+
+def records_that_fit(rrset: RRset) -> int:
+    """How many of an RRset's records one message over TCP can carry."""
+    room = MAX_BODY
+    for i, rdata in enumerate(rrset.rdatas):
+        room -= 12 + len(rdata)
+        if room < 0:
+            return i
+    return len(rrset.rdatas)
+
+
+def _frame(
+    zone: Zone,
+    names: Iterable[Name],
+    gone: tuple[Name, ...] = (),
+    zones_gone: tuple[Name, ...] = (),
+) -> bytes:
+    index: dict[Name, int] = {}
+    nodes = []
+    for name in names:
+        apex = zone.zone_of(name)
+        if apex is None:
+            continue
+        nodes.append(_node(zone, name, apex, index.setdefault(apex, len(index))))
+    apexes = tuple(_apexes(zone, index))
+    return _encode(
+        Frame(zone.serial, zones=apexes, nodes=tuple(nodes), gone=gone, zones_gone=zones_gone)
+    )
+
+
+def _apexes(zone: Zone, names: Iterable[Name]) -> Iterator[Apex]:
+    for name in names:
+        soa = zone.soa(name)
+        rdata = soa.rdatas[0]
+        cut = _end_of_name(rdata, 0)
+        end = _end_of_name(rdata, cut)
+        yield Apex(name, rdata[:cut], rdata[cut:end], rdata[end + 4 :], soa.ttl)
+
+
+def _end_of_name(rdata: bytes, position: int) -> int:
+    while rdata[position]:
+        position += 1 + rdata[position]
+    return position + 1
+
+
+def _node(zone: Zone, name: Name, apex: Name, index: int) -> Node:
+    kind, target = PLAIN, b""
+    ones: list[tuple[int, bytes]] = []
+    many: list[Many] = []
+    for type_ in zone.types(name):
+        rrset = zone.rrset(name, type_)
+        if rrset is None or type_ == Type.SOA:
+            continue
+        if type_ == Type.CNAME:
+            kind, target = ALIAS, rrset.rdatas[0]
+        body = _body(rrset)
+        if len(rrset.rdatas) == 1 and len(body) <= SMALL_BODY and type_ != Type.SRV:
+            ones.append((type_, body))
+        else:
+            many.append(_many(zone, rrset, body))
+    if name == apex:
+        kind = APEX
+    elif zone.config.pods == "insecure" and _is_pod_namespace(name, apex):
+        kind = PODS
+    return Node(name, index, kind, tuple(ones), tuple(many), target)
+
+
+def _is_pod_namespace(name: Name, apex: Name) -> bool:
+    """Whether `name` is ns.pod.Z."""
+    return parent_of(name) == b"\x03pod" + apex
+
+
+def _body(rrset: RRset) -> bytes:
+    fixed = _OWNER_IS_QUESTION + pack("!HHI", rrset.type, 1, rrset.ttl)
+    rdatas = rrset.rdatas
+    if len(rdatas) == 1:
+        return b"%b%b%b" % (fixed, pack("!H", len(rdatas[0])), rdatas[0])
+    rdatas = rdatas[: records_that_fit(rrset)]
+    return b"".join([fixed + pack("!H", len(rdata)) + rdata for rdata in rdatas])
+
+
+def _many(zone: Zone, rrset: RRset, body: bytes) -> Many:
+    count = records_that_fit(rrset)
+    if rrset.type in (Type.A, Type.AAAA):
+        return Many(rrset.type, count, len(body) // count, body)
+    if rrset.type != Type.SRV:
+        return Many(rrset.type, count, 0, body)
+    records: list[bytes] = []
+    seen: set[Name] = set()
+    position = 12 + len(rrset.name) + 4
+    room = MAX_BODY - len(body)
+    for rdata in rrset.rdatas[:count]:
+        target = rdata[6:]
+        offset = position + 18  # owner, type, class, TTL, length; priority, weight, port
+        position += 12 + len(rdata)
+        if target in seen:
+            continue
+        seen.add(target)
+        owner = pack("!H", 0xC000 | offset) if offset <= _POINTER_LIMIT else target
+        for type_ in (Type.A, Type.AAAA):
+            addresses = zone.rrset(target, type_)
+            for address in addresses.rdatas if addresses else ():
+                record = owner + pack("!HHIH", type_, 1, rrset.ttl, len(address)) + address
+                room -= len(record)
+                records.append(record)
+    if room < 0:
+        records = []
+    return Many(rrset.type, count, 0, body, len(records), b"".join(records))
