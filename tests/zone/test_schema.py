@@ -1,0 +1,442 @@
+"""Every row of the schema: what a subject owns, as text.
+
+Names are written relative to cluster.local; `name -` is a marker: the name exists and
+nothing more.
+"""
+
+from __future__ import annotations
+
+import pytest
+
+from dnsd.cluster.objects import (
+    EndpointSlice,
+    Namespace,
+    Pod,
+    Service,
+    ServiceSubject,
+    Subject,
+)
+from dnsd.zone.rrset import MAX_NAME, Type, name_from_text, name_of
+from dnsd.zone.schema import SchemaConfig, address_label, apex, examine, problems, rrsets
+from tests.zone.made import CONFIG, Z, endpoint, headless, name, names_of, packed, piece, table
+from tests.zone.made import service as make
+
+WEB = "web.default.svc"
+DOT = f"{WEB}.cluster.local."
+
+
+def alone(service: Service, *pieces: EndpointSlice) -> ServiceSubject:
+    return ServiceSubject(service, pieces)
+
+
+class TestZone:
+    def test_apex_has_ns_server_and_version(self) -> None:
+        config = SchemaConfig(zones=(Z,), ns_addresses=packed("10.96.0.10", "fd00::a"))
+        assert table(apex(config)) == {
+            "cluster.local. NS": ["ns.dns.cluster.local."],
+            "ns.dns.cluster.local. A": ["10.96.0.10"],
+            "ns.dns.cluster.local. AAAA": ["fd00::a"],
+            "dns-version.cluster.local. TXT": ['"1.1.0"'],
+        }
+
+    def test_server_name_exists_without_addresses(self) -> None:
+        assert table(apex(CONFIG))["ns.dns.cluster.local. -"] == []
+
+    def test_version_is_kept_for_eight_hours(self) -> None:
+        ttls = {one.type: one.ttl for one in apex(CONFIG)}
+        assert ttls[Type.TXT] == 28800
+        assert ttls[Type.NS] == 5
+
+    def test_every_zone_has_an_apex(self) -> None:
+        config = SchemaConfig(zones=(Z, name_from_text("example.org.")))
+        assert {"cluster.local. NS", "example.org. NS"} <= set(table(apex(config)))
+
+    def test_configured_reverse_zones_exist_always(self) -> None:
+        config = SchemaConfig(zones=(Z,), reverse_zones=("10.96.0.0/15", "fd00::/8"))
+        assert table(apex(config)) | {
+            "96.10.in-addr.arpa. NS": ["ns.dns.cluster.local."],
+            "97.10.in-addr.arpa. NS": ["ns.dns.cluster.local."],
+            "d.f.ip6.arpa. NS": ["ns.dns.cluster.local."],
+        } == table(apex(config))
+
+
+class TestNamespace:
+    def test_exists_and_is_empty(self) -> None:
+        assert names_of(Namespace("team")) == {"team.svc -": []}
+
+    @pytest.mark.parametrize("mode", ["verified", "insecure"])
+    def test_exists_below_pod_when_pod_names_are_on(self, mode: str) -> None:
+        assert names_of(Namespace("team"), pods=mode) == {"team.svc -": [], "team.pod -": []}
+
+
+class TestClusterIP:
+    @pytest.mark.parametrize("kind", ["ClusterIP", "NodePort", "LoadBalancer"])
+    def test_address_and_pointer(self, kind: str) -> None:
+        assert names_of(alone(make("web", "10.96.0.7", type=kind))) == {
+            f"{WEB} A": ["10.96.0.7"],
+            "7.0.96.10.in-addr.arpa. PTR": [DOT],
+        }
+
+    def test_dual_stack(self) -> None:
+        assert names_of(alone(make("web", "10.96.0.7", "fd00::7"))) == {
+            f"{WEB} A": ["10.96.0.7"],
+            f"{WEB} AAAA": ["fd00::7"],
+            "7.0.96.10.in-addr.arpa. PTR": [DOT],
+            f"7.{'0.' * 29}d.f.ip6.arpa. PTR": [DOT],
+        }
+
+    def test_named_port(self) -> None:
+        found = names_of(alone(make("web", "10.96.0.7", ports=["http/TCP/80"])))
+        assert found[f"_http._tcp.{WEB} SRV"] == [f"0 100 80 {DOT}"]
+        assert found[f"{WEB} SRV"] == [f"0 100 80 {DOT}"]
+
+    def test_unnamed_port_is_at_the_bare_name_only(self) -> None:
+        found = names_of(alone(make("web", "10.96.0.7", ports=["/TCP/80"])))
+        assert [key for key in found if key.endswith("SRV")] == [f"{WEB} SRV"]
+
+    def test_several_ports(self) -> None:
+        ports = ["dns/UDP/53", "dns-tcp/TCP/53", "metrics/TCP/9153", "sig/SCTP/2905"]
+        found = names_of(alone(make("web", "10.96.0.7", ports=ports)))
+        # 53 over UDP and over TCP is one target to one who asks without a protocol.
+        assert found[f"{WEB} SRV"] == [f"0 33 53 {DOT}", f"0 33 2905 {DOT}", f"0 33 9153 {DOT}"]
+        assert found[f"_dns._udp.{WEB} SRV"] == [f"0 100 53 {DOT}"]
+        assert found[f"_dns-tcp._tcp.{WEB} SRV"] == [f"0 100 53 {DOT}"]
+        assert found[f"_sig._sctp.{WEB} SRV"] == [f"0 100 2905 {DOT}"]
+
+    def test_endpoints_have_names_and_pointers(self) -> None:
+        subject = alone(
+            make("web", "10.96.0.7"), piece("10.1.0.1", endpoint("10.1.0.2", hostname="b"))
+        )
+        assert names_of(subject) == {
+            f"{WEB} A": ["10.96.0.7"],
+            f"10-1-0-1.{WEB} A": ["10.1.0.1"],
+            f"b.{WEB} A": ["10.1.0.2"],
+            "7.0.96.10.in-addr.arpa. PTR": [DOT],
+            "1.0.1.10.in-addr.arpa. PTR": [f"10-1-0-1.{DOT}"],
+            "2.0.1.10.in-addr.arpa. PTR": [f"b.{DOT}"],
+        }
+
+    def test_endpoint_names_can_be_turned_off(self) -> None:
+        subject = alone(make("web", "10.96.0.7"), piece("10.1.0.1"))
+        assert set(names_of(subject, endpoint_records=False)) == {
+            f"{WEB} A",
+            "7.0.96.10.in-addr.arpa. PTR",
+        }
+
+    def test_without_endpoints_it_answers(self) -> None:
+        assert f"{WEB} A" in names_of(alone(make("web", "10.96.0.7")))
+
+    def test_without_endpoints_it_is_gone_by_option(self) -> None:
+        empty = alone(make("web", "10.96.0.7"), piece(endpoint("10.1.0.1", ready=False)))
+        # The namespace it lives in is not.
+        assert names_of(empty, empty_services="nxdomain") == {"default.svc -": []}
+        busy = alone(empty.service, piece("10.1.0.1"))
+        assert names_of(busy, empty_services="nxdomain") == names_of(busy)
+
+    def test_not_allocated_yet_exists_without_records(self) -> None:
+        pending = alone(make("web", type="LoadBalancer", ports=["http/TCP/80"]))
+        assert names_of(pending) == {f"{WEB} -": []}
+
+    def test_ttl_is_the_configured_one(self) -> None:
+        subject = alone(make("web", "10.96.0.7", ports=["http/TCP/80"]), piece("10.1.0.1"))
+        assert {one.ttl for one in rrsets(subject, SchemaConfig(zones=(Z,), ttl=30))} == {30}
+
+
+class TestHeadless:
+    def test_addresses_of_ready_endpoints_each_once(self) -> None:
+        subject = headless(
+            piece("10.1.0.2", "10.1.0.1", endpoint("10.1.0.9", ready=False), name="a"),
+            piece("10.1.0.1", "fd00::1", name="b"),
+        )
+        found = names_of(subject)
+        assert found[f"{WEB} A"] == ["10.1.0.1", "10.1.0.2"]
+        assert found[f"{WEB} AAAA"] == ["fd00::1"]
+        assert f"10-1-0-9.{WEB} A" not in found
+        assert f"{WEB} SRV" not in found  # no ports, no SRV
+
+    def test_endpoint_names(self) -> None:
+        found = names_of(
+            headless(piece("10.1.0.1", "fd00::1", endpoint("10.1.0.3", hostname="db-0")))
+        )
+        assert found[f"10-1-0-1.{WEB} A"] == ["10.1.0.1"]
+        assert found[f"fd00--1.{WEB} AAAA"] == ["fd00::1"]
+        assert found[f"db-0.{WEB} A"] == ["10.1.0.3"]
+
+    def test_one_hostname_with_several_addresses_has_all_of_them(self) -> None:
+        found = names_of(
+            headless(
+                piece(endpoint("10.1.0.1", hostname="db-0"), name="a"),
+                piece(endpoint("10.1.0.2", hostname="db-0"), name="b"),
+                piece(endpoint("fd00::1", hostname="db-0"), name="c"),
+            )
+        )
+        assert found[f"db-0.{WEB} A"] == ["10.1.0.1", "10.1.0.2"]
+        assert found[f"db-0.{WEB} AAAA"] == ["fd00::1"]
+        assert found["2.0.1.10.in-addr.arpa. PTR"] == [f"db-0.{DOT}"]
+
+    def test_one_endpoint_with_several_addresses_and_no_hostname(self) -> None:
+        found = names_of(headless(piece(endpoint("10.1.0.1", "10.1.0.2"))))
+        assert found[f"10-1-0-1.{WEB} A"] == ["10.1.0.1"]
+        assert found[f"10-1-0-2.{WEB} A"] == ["10.1.0.2"]
+
+    def test_pod_names_by_option(self) -> None:
+        subject = headless(
+            piece(
+                endpoint("10.1.0.1", pod="web-5d9"),
+                endpoint("10.1.0.2", pod="web-x", hostname="h"),
+                endpoint("10.1.0.3"),
+                endpoint("10.1.0.4", pod="a.b"),
+            )
+        )
+        found = names_of(subject, endpoint_names="pod")
+        assert {key for key in found if key.endswith(f".{WEB} A")} == {
+            f"web-5d9.{WEB} A",
+            f"h.{WEB} A",
+            f"10-1-0-3.{WEB} A",
+            f"a.b.{WEB} A",  # Pod names may have dots: two labels
+        }
+
+    def test_srv_for_each_named_port_and_endpoint(self) -> None:
+        found = names_of(headless(piece("10.1.0.1", "10.1.0.2", ports=["http/TCP/8080"])))
+        expected = [f"0 50 8080 10-1-0-{i}.{DOT}" for i in (1, 2)]
+        assert found[f"_http._tcp.{WEB} SRV"] == expected
+        assert found[f"{WEB} SRV"] == expected
+
+    def test_ports_are_those_of_the_slice_of_the_endpoint(self) -> None:
+        found = names_of(
+            headless(
+                piece("10.1.0.1", ports=["http/TCP/8080", "m/TCP/9"], name="a"),
+                piece("10.1.0.2", ports=["http/TCP/8081"], name="b"),
+                ports=["http/TCP/80"],
+            )
+        )
+        assert found[f"_http._tcp.{WEB} SRV"] == [
+            f"0 50 8080 10-1-0-1.{DOT}",
+            f"0 50 8081 10-1-0-2.{DOT}",
+        ]
+        assert found[f"{WEB} SRV"] == [
+            f"0 33 9 10-1-0-1.{DOT}",
+            f"0 33 8080 10-1-0-1.{DOT}",
+            f"0 33 8081 10-1-0-2.{DOT}",
+        ]
+
+    def test_unnamed_and_unnumbered_ports(self) -> None:
+        found = names_of(headless(piece("10.1.0.1", ports=["/TCP/80", "all/TCP/0"])))
+        assert {key: value for key, value in found.items() if key.endswith("SRV")} == {
+            f"{WEB} SRV": [f"0 100 80 10-1-0-1.{DOT}"]
+        }
+
+    def test_weights_never_fall_to_nothing(self) -> None:
+        many = [f"10.1.{i // 250}.{i % 250}" for i in range(200)]
+        found = names_of(headless(piece(*many, ports=["http/TCP/80"])))
+        assert len(found[f"{WEB} SRV"]) == 200
+        assert {text.split()[1] for text in found[f"{WEB} SRV"]} == {"1"}
+
+    def test_pointer_is_the_endpoints_name_once(self) -> None:
+        found = names_of(headless(piece("10.1.0.1", name="a"), piece("10.1.0.1", name="b")))
+        assert found["1.0.1.10.in-addr.arpa. PTR"] == [f"10-1-0-1.{DOT}"]
+
+    def test_pointer_to_each_hostname_an_address_has(self) -> None:
+        found = names_of(
+            headless(piece(endpoint("10.1.0.1", hostname="b"), endpoint("10.1.0.1", hostname="a")))
+        )
+        assert found["1.0.1.10.in-addr.arpa. PTR"] == [f"a.{DOT}", f"b.{DOT}"]
+
+    @pytest.mark.parametrize(
+        "pieces",
+        [(), (piece(),), (piece(endpoint("10.1.0.1", ready=False)),), (piece(endpoint()),)],
+    )
+    def test_nobody_ready_nothing_exists(self, pieces: tuple[EndpointSlice, ...]) -> None:
+        assert names_of(headless(*pieces, ports=["http/TCP/80"])) == {"default.svc -": []}
+
+    def test_not_ready_addresses_are_published_when_asked(self) -> None:
+        waiting = piece(endpoint("10.1.0.1", ready=False), ports=["http/TCP/80"])
+        assert names_of(headless(waiting, publish_not_ready=True)) == names_of(
+            headless(piece("10.1.0.1", ports=["http/TCP/80"]))
+        )
+
+    def test_endpoint_names_stay_when_those_of_cluster_ips_are_off(self) -> None:
+        subject = headless(piece("10.1.0.1"))
+        assert names_of(subject, endpoint_records=False) == names_of(subject)
+
+
+class TestExternalName:
+    @pytest.mark.parametrize("target", ["google.com", "google.com.", "Google.COM"])
+    def test_is_a_cname(self, target: str) -> None:
+        subject = alone(make("web", type="ExternalName", external_name=target))
+        assert names_of(subject) == {f"{WEB} CNAME": ["google.com."]}
+
+    def test_ports_and_endpoints_make_no_names(self) -> None:
+        subject = alone(
+            make("web", type="ExternalName", external_name="a.example", ports=["http/TCP/80"]),
+            piece("10.1.0.1", ports=["http/TCP/80"]),
+        )
+        assert set(names_of(subject)) == {f"{WEB} CNAME"}
+
+    @pytest.mark.parametrize("target", ["192.0.2.1", "2001:db8::1", "192.0.2.1."])
+    def test_an_address_is_no_host_name(self, target: str) -> None:
+        subject = alone(make("web", type="ExternalName", external_name=target))
+        assert names_of(subject) == {f"{WEB} -": []}
+        assert "is an address, not a host name" in problems(subject, CONFIG)[0]
+
+    def test_follows_the_type_when_old_fields_stay(self) -> None:
+        # The API server lets externalName stay in an object that became ClusterIP.
+        subject = alone(make("web", "10.96.0.7", external_name="google.com"))
+        assert f"{WEB} CNAME" not in names_of(subject)
+        assert names_of(subject)[f"{WEB} A"] == ["10.96.0.7"]
+
+
+class TestPods:
+    POD = Pod("default", "p", packed("10.1.0.1", "fd00::1"), phase="Running")
+
+    def test_verified(self) -> None:
+        assert names_of(self.POD, pods="verified") == {
+            "10-1-0-1.default.pod A": ["10.1.0.1"],
+            "fd00--1.default.pod AAAA": ["fd00::1"],
+        }
+
+    @pytest.mark.parametrize("mode", ["disabled", "insecure"])
+    def test_other_modes_have_no_records(self, mode: str) -> None:
+        assert names_of(self.POD, pods=mode) == {}
+
+    @pytest.mark.parametrize("phase", ["Succeeded", "Failed"])
+    def test_finished_pods_gave_their_address_back(self, phase: str) -> None:
+        assert names_of(Pod("default", "p", packed("10.1.0.1"), phase), pods="verified") == {}
+
+    def test_pods_on_the_hosts_network_count(self) -> None:
+        pod = Pod("default", "p", packed("10.1.0.1"), "Running", host_network=True)
+        assert set(names_of(pod, pods="verified")) == {"10-1-0-1.default.pod A"}
+
+    @pytest.mark.parametrize("mode", ["verified", "insecure"])
+    @pytest.mark.parametrize(
+        "subject",
+        [
+            alone(make("web", "10.96.0.7")),
+            alone(make("web", type="ExternalName", external_name="a.example")),
+            headless(),
+        ],
+    )
+    def test_a_service_makes_its_namespace_exist(self, subject: Subject, mode: str) -> None:
+        assert "default.pod -" in names_of(subject, pods=mode)
+        assert "default.pod -" not in names_of(subject)
+
+
+class TestSeveralZones:
+    CONFIG = SchemaConfig(zones=(Z, name_from_text("example.org.")))
+
+    def test_each_has_the_same_names_and_targets_of_its_own(self) -> None:
+        found = table(rrsets(headless(piece("10.1.0.1", ports=["http/TCP/80"])), self.CONFIG))
+        for zone in ("cluster.local.", "example.org."):
+            assert found[f"{WEB}.{zone} A"] == ["10.1.0.1"]
+            assert found[f"{WEB}.{zone} SRV"] == [f"0 100 80 10-1-0-1.{WEB}.{zone}"]
+
+    def test_pointers_lead_into_the_first(self) -> None:
+        found = table(rrsets(alone(make("web", "10.96.0.7")), self.CONFIG))
+        assert found["7.0.96.10.in-addr.arpa. PTR"] == [DOT]
+
+    def test_one_zone_that_ends_like_the_other(self) -> None:
+        config = SchemaConfig(zones=(Z, name("svc")))
+        found = table(rrsets(alone(make("web", "10.96.0.7")), config))
+        assert found["7.0.96.10.in-addr.arpa. PTR"] == [DOT]
+        assert f"{WEB}.svc.cluster.local. A" in found
+
+
+class TestReverse:
+    def pointers(self, ip: str, *cidrs: str) -> list[str]:
+        config = SchemaConfig(zones=(Z,), reverse_zones=cidrs)
+        found = table(rrsets(alone(make("web", ip)), config))
+        return [key for key in found if key.endswith("PTR")]
+
+    @pytest.mark.parametrize(
+        "ip",
+        [
+            "10.0.0.1",
+            "172.16.0.1",
+            "172.31.9.9",
+            "192.168.1.1",
+            "100.64.0.1",
+            "100.127.0.1",
+            "fc00::1",
+            "fdff::1",
+        ],
+    )
+    def test_private_ranges_are_ours(self, ip: str) -> None:
+        assert len(self.pointers(ip)) == 1
+
+    @pytest.mark.parametrize(
+        "ip", ["11.0.0.1", "172.32.0.1", "172.15.0.1", "192.169.0.1", "100.128.0.1", "2001:db8::1"]
+    )
+    def test_others_are_not(self, ip: str) -> None:
+        assert self.pointers(ip) == []
+
+    def test_configured_cidrs_take_their_place(self) -> None:
+        assert self.pointers("203.0.113.5", "203.0.113.0/24")
+        assert not self.pointers("10.0.0.1", "203.0.113.0/24")
+
+    @pytest.mark.parametrize("ip", ["10.96.0.1", "10.111.255.255"])
+    def test_a_cidr_between_octets_covers_exactly_itself(self, ip: str) -> None:
+        assert self.pointers(ip, "10.96.0.0/12")
+        assert not self.pointers("10.112.0.1", "10.96.0.0/12")
+        assert not self.pointers("10.95.255.255", "10.96.0.0/12")
+
+    def test_a_cidr_smaller_than_an_octet(self) -> None:
+        assert self.pointers("192.0.2.6", "192.0.2.4/30")
+        assert not self.pointers("192.0.2.8", "192.0.2.4/30")
+
+    @pytest.mark.parametrize("cidr", ["10.0.0.1/8", "10.0.0.0/33", "pods"])
+    def test_what_is_no_cidr_is_named(self, cidr: str) -> None:
+        with pytest.raises(ValueError, match=cidr.split("/")[0]):
+            apex(SchemaConfig(zones=(Z,), reverse_zones=(cidr,)))
+
+
+class TestLimits:
+    """RFC 1035 2.3.4: what grows too long is left out and reported, the rest is served."""
+
+    LONG = name_of("a" * 63, "b" * 57, below=Z)  # 137 octets
+
+    def test_an_endpoint_name_over_255_octets(self) -> None:
+        short, long = endpoint("10.1.0.1", hostname="h"), endpoint("10.1.0.2", hostname="x" * 63)
+        subject = headless(piece(short, long, ports=["p/TCP/80"], service="s" * 50), name="s" * 50)
+        sets, found = examine(subject, SchemaConfig(zones=(self.LONG,)))
+        assert all(len(one.name) <= MAX_NAME for one in sets)
+        assert len(found) == 1
+        assert "has 264 octets" in found[0]
+        # Its address still counts, and no SRV or PTR leads to the name that is not there.
+        at_service = {one.type: one for one in sets if one.name.startswith(b"\x32s")}
+        assert len(at_service[Type.A].rdatas) == 2
+        assert len(at_service[Type.SRV].rdatas) == 1
+        assert [len(one.rdatas) for one in sets if one.type == Type.PTR] == [1]
+
+    def test_a_service_name_over_255_octets_is_missing_in_that_zone_only(self) -> None:
+        subject = alone(make("s" * 63, "10.96.0.7", namespace="n" * 63))
+        sets, found = examine(subject, SchemaConfig(zones=(self.LONG, Z)))
+        assert len(found) == 1
+        assert {one.type for one in sets} == {Type.A}  # and no PTR: the primary has no such name
+
+    def test_a_port_name_that_has_no_room_for_its_underscore(self) -> None:
+        subject = alone(make("web", "10.96.0.7", ports=["p" * 63 + "/TCP/80"]))
+        assert f"{WEB} SRV" in names_of(subject)
+        assert "64 octets" in problems(subject, CONFIG)[0]
+
+    def test_a_pod_name_that_is_too_long_gives_way_to_the_address(self) -> None:
+        subject = headless(piece(endpoint("10.1.0.1", pod="p" * 64)))
+        config = SchemaConfig(zones=(Z,), endpoint_names="pod")
+        assert f"10-1-0-1.{WEB}.cluster.local. A" in table(rrsets(subject, config))
+        assert "named by its address instead" in problems(subject, config)[0]
+
+    def test_nothing_to_report_of_an_ordinary_subject(self) -> None:
+        assert problems(headless(piece("10.1.0.1")), CONFIG) == []
+
+
+class TestAddressLabel:
+    @pytest.mark.parametrize(
+        ("address", "label"),
+        [
+            ("10.0.0.7", "10-0-0-7"),
+            ("fd00:10::1:2", "fd00-10--1-2"),
+            ("::1", "--1"),
+            ("fd00::", "fd00--"),
+        ],
+    )
+    def test_dashes(self, address: str, label: str) -> None:
+        assert name_of(label)[:-1] == address_label(packed(address)[0])
