@@ -1,0 +1,334 @@
+"""What all manifest files say together: who holds a name, who holds an address.
+
+Files are read one by one and may contradict each other. The catalogue takes in what changed
+in some of them and returns the events that lead from what was in force to what is now. There
+are no files here, and no time.
+
+Rules
+* Of several entries with one key, the one of the file that has it already keeps it; where
+  nobody has it, the first by path does. The others are reported and come in when it goes.
+* A cluster IP that two Services state belongs to the one that has it already, else to the
+  first by path. The other Service is refused as a whole (what it had in force stays, if its
+  own addresses are still free), reported, and comes in when the conflict goes.
+* A Service that needs a cluster IP and states none gets one: see cluster/allocate.py. An
+  address that is stated always beats one that was given.
+* `ipFamilyPolicy` and `ipFamilies` choose the families as the API server would: SingleStack
+  (the default) the first of `ipFamilies`, else of the family of the first network; the
+  dual-stack policies both, where RequireDualStack insists. A family that no network is
+  configured for is refused when it is insisted on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from ipaddress import ip_network
+
+from msgspec.structs import replace
+
+from dnsd.cluster.allocate import Allocator, Asker, Network
+from dnsd.cluster.manifestfile import Entry, Problem
+from dnsd.cluster.objects import Event, Key, Object, Service, address_text
+from dnsd.cluster.source import SourceError
+
+_WIDTHS = {"IPv4": 4, "IPv6": 16}
+_FAMILIES = {width: family for family, width in _WIDTHS.items()}
+
+
+def networks_of(cidrs: Iterable[str]) -> list[Network]:
+    """The networks cluster IPs are given from. Raises SourceError for text that is none."""
+    networks = []
+    for cidr in cidrs:
+        try:
+            networks.append(ip_network(cidr))
+        except ValueError as error:
+            raise SourceError(
+                f"service_cidrs: {error}; write a network like 10.96.0.0/12"
+            ) from error
+    return networks
+
+
+class _Refused(Exception):
+    """A Service that cannot be in force: the field, why, and the addresses it waits for."""
+
+    def __init__(self, field: str, text: str, waits: Sequence[bytes] = ()) -> None:
+        self.field, self.text, self.waits = field, text, waits
+        super().__init__(text)
+
+
+class Catalogue:
+    """The entries of all files, which of them are in force, and the addresses they hold."""
+
+    def __init__(self, networks: Sequence[Network] = ()) -> None:
+        self._allocators = {
+            width: Allocator(n for n in networks if n.version == version)
+            for width, version in ((4, 4), (16, 6))
+        }
+        self._widths = tuple(dict.fromkeys(4 if n.version == 4 else 16 for n in networks))
+        self._networks = ", ".join(str(network) for network in networks)
+        self._files: dict[str, tuple[Entry, ...]] = {}
+        self._stated: dict[Key, list[Entry]] = {}  # by place
+        self._contested: set[Key] = set()  # stated more than once
+        self._force: dict[Key, Entry] = {}
+        self._taken: dict[bytes, Key] = {}  # addresses stated by the Services in force
+        self._refused: dict[Key, Problem] = {}
+        self._waiting: dict[bytes, set[Key]] = {}
+        self._dry: set[Key] = set()  # wanted an address, and none was left
+        self._published: dict[Key, Object] = {}
+
+    def update(self, files: Mapping[str, Sequence[Entry]]) -> list[Event]:
+        """Take in what these files say now (nothing: the file is gone); what changes by it."""
+        dirty: set[Key] = set()
+        for path, entries in files.items():
+            self._restate(path, tuple(entries), dirty)
+        touched: set[Key] = set()
+        while dirty:
+            touched |= dirty
+            dirty = self._settle(dirty)
+        for key in touched:
+            if key.kind == "Service":
+                self._ask(key)
+        for allocator in self._allocators.values():
+            touched.update(Key("Service", *asker) for asker in allocator.moved())
+        return [event for key in sorted(touched) for event in self._publish(key)]
+
+    def problems(self) -> list[Problem]:
+        """The contradictions there are now, and who could get no address."""
+        found = list(self._refused.values())
+        for key in self._contested:
+            holder = self._force.get(key) or self._stated[key][0]
+            found += [
+                Problem(
+                    entry.file,
+                    entry.line,
+                    0,
+                    entry.document,
+                    str(key),
+                    "metadata.name",
+                    f"is in {holder.origin} already, which keeps it; rename or remove one",
+                )
+                for entry in self._stated[key]
+                if (entry.file, entry.place) != (holder.file, holder.place)
+                and entry is not self._candidate(key)
+            ]
+        for key in self._dry:
+            entry = self._force[key]
+            text = f"no address is left in {self._networks}; configure a larger network"
+            place = entry.file, entry.line, 0, entry.document
+            found.append(Problem(*place, str(key), "spec.clusterIP", text))
+        return sorted(found)
+
+    def objects(self) -> Iterable[Object]:
+        """All objects in force."""
+        return self._published.values()
+
+    def __len__(self) -> int:
+        return len(self._published)
+
+    # -- names ---------------------------------------------------------------------------
+
+    def _restate(self, path: str, entries: tuple[Entry, ...], dirty: set[Key]) -> None:
+        """Replace what one file states; the keys this concerns go into `dirty`."""
+        old = {(entry.place, entry.object.key): entry for entry in self._files.pop(path, ())}
+        new = {(entry.place, entry.object.key): entry for entry in entries}
+        if new:
+            self._files[path] = entries
+        for place, entry in old.items():
+            if new.get(place) != entry:
+                self._unstate(entry)
+                dirty.add(entry.object.key)
+        for place, entry in new.items():
+            if old.get(place) != entry:
+                self._state(entry)
+                dirty.add(entry.object.key)
+
+    def _state(self, entry: Entry) -> None:
+        key = entry.object.key
+        stated = self._stated.setdefault(key, [])
+        stated.append(entry)
+        if len(stated) > 1:
+            stated.sort(key=lambda one: one.place)
+            self._contested.add(key)
+
+    def _unstate(self, entry: Entry) -> None:
+        key = entry.object.key
+        stated = self._stated[key]
+        stated.remove(entry)
+        if len(stated) < 2:
+            self._contested.discard(key)
+        if not stated:
+            del self._stated[key]
+
+    def _candidate(self, key: Key) -> Entry | None:
+        """The entry that holds this name: of the file that has it, else the first by path."""
+        stated = self._stated.get(key)
+        if not stated:
+            return None
+        current = self._force.get(key)
+        if current and len(stated) > 1:
+            return next((one for one in stated if one.file == current.file), stated[0])
+        return stated[0]
+
+    # -- addresses that are stated ---------------------------------------------------------
+
+    def _settle(self, dirty: set[Key]) -> set[Key]:
+        """Decide anew about these keys; the keys that waited for an address this set free."""
+        candidates = {key: self._candidate(key) for key in dirty}
+        freed: set[bytes] = set()
+        # All let go before anyone takes, so that two Services can exchange addresses; what a
+        # Service goes on stating it keeps, so that no newcomer can slip in between.
+        for key, entry in candidates.items():
+            wanted = _addresses(entry)
+            freed.update(ip for ip in _addresses(self._force.get(key)) if ip not in wanted)
+            self._let_go(key, freed)
+            self._unwait(key)
+        losers = []
+        ordered = sorted((one for one in candidates.values() if one), key=lambda one: one.place)
+        for entry in ordered:
+            try:
+                self._admit(entry)
+            except _Refused as refused:
+                losers.append((entry, refused))
+        for entry, refused in losers:
+            freed |= self._turn_away(entry, refused)
+        for key, candidate in candidates.items():
+            if candidate is None:
+                self._force.pop(key, None)
+        free = [ip for ip in freed if ip not in self._taken]
+        return {key for ip in free for key in self._waiting.get(ip, ())}
+
+    def _admit(self, entry: Entry) -> None:
+        """Put an entry in force, with the addresses it states. Raises _Refused."""
+        thing = entry.object
+        key = thing.key
+        if isinstance(thing, Service):
+            self._families(thing)  # refuses what cannot be had
+            self._check_free(key, thing.cluster_ips)
+            self._take(key, thing.cluster_ips)
+        self._force[key] = entry
+
+    def _check_free(self, key: Key, ips: Sequence[bytes]) -> None:
+        held = [ip for ip in ips if self._taken.get(ip, key) != key]
+        if held:
+            other = self._taken[held[0]]
+            raise _Refused(
+                "spec.clusterIP",
+                f"{address_text(held[0])} is the address of {other}"
+                f" ({self._force[other].origin}), which keeps it; change one of them",
+                held,
+            )
+
+    def _turn_away(self, entry: Entry, refused: _Refused) -> set[bytes]:
+        """An entry that cannot be in force: its last good version stays, if that still can.
+
+        Returns the addresses this sets free.
+        """
+        key = entry.object.key
+        self._refused[key] = Problem(
+            entry.file, entry.line, 0, entry.document, str(key), refused.field, refused.text
+        )
+        for ip in refused.waits:
+            self._waiting.setdefault(ip, set()).add(key)
+        current = self._force.get(key)
+        if current is None:
+            return set()
+        held = _addresses(current)
+        if current.file == entry.file and all(self._taken.get(ip, key) == key for ip in held):
+            self._take(key, held)
+            return set()
+        del self._force[key]
+        freed = {ip for ip in held if self._taken.get(ip) == key}
+        self._let_go(key, freed)
+        return freed
+
+    def _take(self, key: Key, ips: Iterable[bytes]) -> None:
+        for ip in ips:
+            if ip not in self._taken:
+                self._taken[ip] = key
+                self._allocators[len(ip)].claim(ip)
+
+    def _let_go(self, key: Key, ips: Iterable[bytes]) -> None:
+        for ip in ips:
+            if self._taken.get(ip) == key:
+                del self._taken[ip]
+                self._allocators[len(ip)].release(ip)
+
+    def _unwait(self, key: Key) -> None:
+        if self._refused.pop(key, None) is None:
+            return
+        for ip in [ip for ip, keys in self._waiting.items() if key in keys]:
+            self._waiting[ip].discard(key)
+            if not self._waiting[ip]:
+                del self._waiting[ip]
+
+    # -- addresses that are given ----------------------------------------------------------
+
+    def _families(self, service: Service) -> list[int]:
+        """The widths of the addresses this Service needs given. Raises _Refused."""
+        if service.headless or service.type == "ExternalName" or not self._widths:
+            return []
+        for i, family in enumerate(service.ip_families):
+            if family not in _WIDTHS:
+                raise _Refused(f"spec.ipFamilies[{i}]", f"{family!r} is neither IPv4 nor IPv6")
+        have = {len(ip) for ip in service.cluster_ips}
+        asked = list(dict.fromkeys(_WIDTHS[family] for family in service.ip_families))
+        dual = service.ip_family_policy in ("PreferDualStack", "RequireDualStack")
+        if not dual and len(asked) < 2:
+            wanted = [] if have else asked or list(self._widths[:1])
+        else:
+            order = dict.fromkeys((*asked, *self._widths, 4, 16))
+            wanted = [width for width in order if width not in have]
+            if service.ip_family_policy == "PreferDualStack":
+                wanted = [width for width in wanted if width in self._widths]
+        for width in wanted:
+            if width not in self._widths:
+                raise _Refused(
+                    "spec.ipFamilyPolicy" if dual else "spec.ipFamilies",
+                    f"asks for {_FAMILIES[width]}, and service_cidrs has no such network",
+                )
+        return wanted
+
+    def _ask(self, key: Key) -> None:
+        """Ask for the addresses this Service needs given, and for no others."""
+        entry = self._force.get(key)
+        needed = self._families(entry.object) if entry and _is_service(entry) else []
+        asker: Asker = key.namespace, key.name
+        for width, allocator in self._allocators.items():
+            if width in needed:
+                allocator.ask(asker)
+            else:
+                allocator.leave(asker)
+
+    def _publish(self, key: Key) -> list[Event]:
+        """The event that this key's object in force causes, if it differs from the last one."""
+        entry = self._force.get(key)
+        now = self._allocated(key, entry.object) if entry else None
+        if now == self._published.get(key):
+            return []
+        if now is None:
+            del self._published[key]
+            return [key]
+        self._published[key] = now
+        return [now]
+
+    def _allocated(self, key: Key, thing: Object) -> Object:
+        """The object with the addresses given to it."""
+        self._dry.discard(key)
+        if not isinstance(thing, Service):
+            return thing
+        asker: Asker = key.namespace, key.name
+        given = [self._allocators[width].given(asker) for width in self._families(thing)]
+        if None in given:
+            self._dry.add(key)
+        ips = [ip for ip in given if ip]
+        if not ips:
+            return thing
+        return replace(thing, cluster_ips=(*thing.cluster_ips, *ips), allocated=True)
+
+
+def _is_service(entry: Entry) -> bool:
+    return entry.object.kind == "Service"
+
+
+def _addresses(entry: Entry | None) -> tuple[bytes, ...]:
+    thing = entry.object if entry else None
+    return thing.cluster_ips if isinstance(thing, Service) else ()
