@@ -120,8 +120,8 @@ def _stat(pid: int) -> list[str] | None:
 
 
 def tree(pid: int) -> list[int]:
-    """`pid` and all processes below it, `pid` first; empty when it is gone."""
-    if _stat(pid) is None:
+    """`pid` and all processes below it, `pid` first; empty when it has ended."""
+    if not _started(pid):
         return []
     children: dict[int, list[int]] = {}
     for entry in os.listdir("/proc"):

@@ -28,7 +28,10 @@ def percentile(ordered: Sequence[_Number], part: float) -> _Number:
 
 
 def spread(values: Sequence[float]) -> float:
-    """How far the values are apart: (largest - smallest) / the middle one; 0.0 for one value."""
+    """How far the values are apart: (largest - smallest) / the middle one; 0.0 for one value.
+
+    Raises ValueError when there are none.
+    """
     ordered = sorted(values)
     middle = percentile(ordered, 0.5)
     return (ordered[-1] - ordered[0]) / middle if middle else 0.0
@@ -71,11 +74,13 @@ class Goal:
         return self.measured is not None and self.measured <= self.limit
 
     def verdict(self) -> str:
-        """ "met", "missed by …", or "not measured"."""
+        """One of "met", "missed by" how much, "not measured"."""
         if self.measured is None:
             return "not measured"
         if self.met:
             return "met"
+        if not self.limit:
+            return f"missed by {number(self.measured)} {self.unit}".rstrip()
         return f"missed by {number((self.measured / self.limit - 1) * 100, 0)} %"
 
     def row(self) -> tuple[str, str, str, str]:

@@ -1,0 +1,60 @@
+"""The writer of changes, and the rows that are made of the probe's samples."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from bench import latency, names, peers
+from tests.helpers import until
+
+POPULATION = names.Population(20, endpoints=1, changing=3)
+
+
+def run(setting: latency.Setting, p99: float, lost: int = 0) -> latency.Run:
+    return latency.Run(setting, 1000, lost, 20.0, p99, 900.0, 1200.0, 7.0, 8.5)
+
+
+def test_writer_changes_the_services_in_turn(tmp_path: Path) -> None:
+    site = peers.prepare(POPULATION, tmp_path, zones=False)
+    with latency.Writer(site, 1000, generation=4) as writer:
+        until(lambda: writer.written >= 7, "seven changes")
+    assert writer.failed is None
+    last = writer.last()
+    i = (writer.written - 1) % POPULATION.changing
+    assert last.first.encode() in names.changing_file(site.manifests, i).read_bytes()
+    assert last.first == names.changing(POPULATION, i, writer.generation).address
+    assert writer.generation == 4 + -(-writer.written // POPULATION.changing)
+
+
+def test_writer_that_cannot_write_says_so(tmp_path: Path) -> None:
+    gone = peers.Site(POPULATION, tmp_path, tmp_path / "gone", tmp_path)
+    with latency.Writer(gone, 1000, generation=0) as writer:
+        until(lambda: writer.failed, "the error")
+    assert isinstance(writer.failed, FileNotFoundError)
+
+
+def test_dnsd_is_measured_quiet_and_changing() -> None:
+    titles = [setting.title for setting in latency.settings(("nsd", "dnsd"))]
+    assert titles == [
+        "NSD",
+        "dnsd",
+        "dnsd, 50 changes a second",
+        "dnsd, 50 changes a second, one core",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("p99", "lost", "verdicts"),
+    [(400.0, 0, ["met", "met"]), (750.0, 2, ["missed by 50 %", "missed by 4.00"])],
+)
+def test_goals_are_those_of_changing_manifests(p99: float, lost: int, verdicts: list[str]) -> None:
+    runs = [run(latency.GOAL, p99, lost), run(latency.Setting("nsd"), 9000.0)] * 2
+    text = latency.report(runs, POPULATION)
+    assert [line.rsplit("|", 2)[1].strip() for line in text.splitlines()[-2:]] == verdicts
+
+
+def test_without_dnsd_nothing_is_claimed() -> None:
+    text = latency.report([run(latency.Setting("floor"), 20.0)], POPULATION)
+    assert text.count("not measured") == 2

@@ -1,0 +1,59 @@
+"""Processes: started, billed, ended."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+import pytest
+
+from bench import procs
+from tests.helpers import until
+
+FAMILY = """
+import subprocess, sys, time
+child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
+print("up", flush=True)
+while True:
+    sum(range(10_000))
+"""
+
+
+def alive(pid: int) -> bool:
+    return bool(procs.tree(pid))
+
+
+def test_a_process_and_its_children_are_billed_and_ended(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    with procs.running([sys.executable, "-c", FAMILY], log, [procs.server_core()]) as process:
+        until(lambda: log.read_text() == "up\n", "the process is up")
+        pids = until(lambda: len(found := procs.tree(process.pid)) == 2 and found, "its child")
+        assert pids[0] == process.pid
+        assert all(os.sched_getaffinity(pid) == {procs.server_core()} for pid in pids)
+        until(lambda: sum(procs.cpu_of(pids).values()) > 0.05, "CPU time was used")
+        assert procs.busy_seconds() >= procs.cpu_seconds(process.pid)
+        until(lambda: procs.pss(pids) > 1_000_000, "memory is counted")
+        assert procs.pss(pids) > procs.pss(pids[:1]) > 0
+    for pid in pids:
+        until(lambda pid=pid: not alive(pid), f"{pid} is gone")
+
+
+def test_what_is_gone_costs_nothing(tmp_path: Path) -> None:
+    with procs.running([sys.executable, "-c", ""], tmp_path / "log") as process:
+        process.wait(20)
+    assert procs.tree(process.pid) == []
+    assert procs.cpu_seconds(process.pid) == 0.0
+    assert procs.pss([process.pid]) == 0
+
+
+def test_output_says_what_went_wrong() -> None:
+    assert procs.output([sys.executable, "-c", "print('said')"]) == "said\n"
+    with pytest.raises(procs.BenchError, match=r"ended with 3: because"):
+        procs.output([sys.executable, "-c", "print('because'); raise SystemExit(3)"])
+    with pytest.raises(procs.BenchError, match="no-such-program is not installed"):
+        procs.output(["no-such-program"])
+
+
+def test_free_port_is_free() -> None:
+    assert 1024 <= procs.free_port() <= 65535

@@ -1,0 +1,91 @@
+"""Tables, goals and the blocks of the document."""
+
+from __future__ import annotations
+
+import pytest
+
+from bench import table
+from bench.__main__ import PERFORMANCE, WHAT
+
+
+class TestFigures:
+    def test_percentile_is_a_value_that_was_there(self) -> None:
+        values = list(range(1, 1001))
+        assert [table.percentile(values, part) for part in (0.5, 0.99, 0.999, 1.0)] == [
+            *(500, 990, 999, 1000)
+        ]
+        assert table.percentile([7], 0.001) == 7
+
+    def test_percentile_of_nothing(self) -> None:
+        with pytest.raises(ValueError, match="no values"):
+            table.percentile([], 0.5)
+
+    def test_spread(self) -> None:
+        assert table.spread([4.0, 5.0, 3.0]) == pytest.approx(0.5)
+        assert table.spread([4.0]) == 0.0
+
+    def test_number(self) -> None:
+        assert table.number(1.234) == "1.23"
+        assert table.number(123456.7) == "123,457"
+
+
+class TestTable:
+    def test_columns_align(self) -> None:
+        assert table.table(("what", "n"), [("hit", "1,000"), ("a miss", "2")]).splitlines() == [
+            "| what   |     n |",
+            "|--------|------:|",
+            "| hit    | 1,000 |",
+            "| a miss |     2 |",
+        ]
+
+    def test_a_row_that_does_not_fit(self) -> None:
+        with pytest.raises(ValueError, match="cells"):
+            table.table(("a", "b"), [("1",)])
+
+
+class TestGoal:
+    @pytest.mark.parametrize(
+        ("measured", "verdict"),
+        [
+            (1.3, "met"),
+            (0.9, "met"),
+            (1.95, "missed by 50 %"),
+            (None, "not measured"),
+        ],
+    )
+    def test_verdict(self, measured: float | None, verdict: str) -> None:
+        assert table.Goal("A hit", 1.3, measured).verdict() == verdict
+
+    def test_a_goal_of_none_at_all(self) -> None:
+        assert table.Goal("lost", 0, 3, "queries").verdict() == "missed by 3.00 queries"
+        assert table.Goal("lost", 0, 0).verdict() == "met"
+
+    def test_row_names_the_unit(self) -> None:
+        assert table.Goal("start", 2, 2.5, "s").row() == (
+            *("start", "≤ 2.00 s", "2.50 s", "missed by 25 %"),
+        )
+
+
+class TestBlocks:
+    TEXT = "before\n<!-- bench:cpu:begin -->\nold\n<!-- bench:cpu:end -->\nafter\n"
+
+    def test_only_what_is_between_the_markers_changes(self) -> None:
+        once = table.replace(self.TEXT, "cpu", "new\n")
+        assert once == self.TEXT.replace("old", "new")
+        assert table.replace(once, "cpu", "old") == self.TEXT
+
+    @pytest.mark.parametrize("block", ["start", "cp"])
+    def test_a_block_that_is_not_there(self, block: str) -> None:
+        with pytest.raises(table.NoMarker, match=f"bench:{block}:begin"):
+            table.replace(self.TEXT, block, "new")
+
+    def test_the_document_has_every_block(self) -> None:
+        text = PERFORMANCE.read_text(encoding="utf-8")
+        for block in WHAT:
+            assert table.replace(text, block, "x") != text
+
+    def test_machine_has_versions_and_no_date(self) -> None:
+        line = table.machine(["NSD 4"])
+        assert line.startswith("Measured on ")
+        assert "CPython" in line
+        assert line.endswith("; NSD 4.")
