@@ -1,0 +1,228 @@
+"""What is known of one scope of the API, compared with what is said about it.
+
+A `Follower` holds the objects of one scope by namespace and name, takes each `Said` of the
+reflector, and gives back the differences. Three moments need care:
+
+* A listing drops what it did not mention, but only at its end: one that breaks off has
+  dropped nothing.
+* A reconcile lists beside a running watch. A key that an event touched meanwhile is newer
+  than the list; of the others, after the events under way have had time to arrive, every
+  difference is an event that was lost.
+* An object that is refused counts as mentioned: what was known of it before is served on.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Iterator
+from contextlib import aclosing
+
+import structlog
+
+from dnsd.cluster.kubeaccess import KubeError
+from dnsd.cluster.kubeclient import ApiError
+from dnsd.cluster.objects import Event, Key, Object
+from dnsd.cluster.reflector import Reach, Refusal, Said, Scope, whole
+from dnsd.cluster.source import SourceStatus
+
+log = structlog.get_logger("dnsd.kubernetes")
+
+MAX_REFUSED = 1000  # objects whose refusal is remembered, to log each once
+
+
+class Follower:
+    """What is known of one scope, and how its watch is doing."""
+
+    def __init__(self, reach: Reach) -> None:
+        self.reach = reach
+        self.kind = reach.scope.resource.kind
+        self.known: dict[str, dict[str, Object]] = {}  # namespace -> name -> object
+        self.status = SourceStatus(f"kubernetes/{reach.scope.id}", "starting")
+        self.version = ""
+        self.synced = False
+        self.excused = False  # an optional kind that the server lacks or forbids
+        self.seen: set[tuple[str, str]] | None = None  # by a listing under way
+        self.touched: set[tuple[str, str]] | None = None  # by events during a reconcile
+        self.listings = 0
+        self.due = asyncio.Event()  # a reconcile, now
+        self.refused: dict[Key, str] = {}
+
+    def objects(self) -> Iterator[Object]:
+        for names in self.known.values():
+            yield from names.values()
+
+    def get(self, namespace: str, name: str) -> Object | None:
+        return self.known.get(namespace, {}).get(name)
+
+    def put(self, one: Object) -> bool:
+        """Keep an object; False when it is known in this version already."""
+        names = self.known.setdefault(one.namespace, {})
+        old = names.get(one.name)
+        if old is not None and old.version == one.version:
+            return False
+        self.status.objects += old is None
+        names[one.name] = one
+        return True
+
+    def drop(self, namespace: str, name: str) -> Key | None:
+        names = self.known.get(namespace, {})
+        if names.pop(name, None) is None:
+            return None
+        self.status.objects -= 1
+        if not names:
+            del self.known[namespace]
+        return Key(self.kind, namespace, name)
+
+    def take(self, said: Said) -> list[Event]:
+        """The differences that `said` makes; the end of a listing drops what it left out."""
+        if said.begin:
+            self.seen = set()
+        out: list[Event] = []
+        for event in said.events:
+            if isinstance(event, Key):
+                if self._mark(event.namespace, event.name, listed=False) and (
+                    gone := self.drop(event.namespace, event.name)
+                ):
+                    out.append(gone)
+            elif self._mark(event.namespace, event.name, listed=said.listing) and self.put(event):
+                out.append(event)
+        for refusal in said.refused:
+            self._refuse(refusal)
+        if said.complete:
+            out += self._sweep()
+        if said.version and (said.complete or not said.listing):
+            self.version = self.status.resource_version = said.version
+        return out
+
+    def _mark(self, namespace: str, name: str, *, listed: bool) -> bool:
+        """Note that a name was mentioned. True, so that callers read as sentences."""
+        if self.seen is not None:
+            (self.seen.add if listed else self.seen.discard)((namespace, name))
+        if self.touched is not None:
+            self.touched.add((namespace, name))
+        return True
+
+    def _sweep(self) -> list[Event]:
+        seen, self.seen = self.seen or set(), None
+        gone = [one.key for one in self.objects() if (one.namespace, one.name) not in seen]
+        for key in gone:
+            self.drop(key.namespace, key.name)
+        self.listings += 1
+        self.status.relists += bool(self.version)
+        return list(gone)
+
+    def _refuse(self, refusal: Refusal) -> None:
+        """Say once what is wrong with an object; what was known of it is served on."""
+        key = refusal.key
+        self._mark(key.namespace, key.name, listed=True)
+        if self.refused.get(key) == refusal.problem:
+            return
+        if len(self.refused) >= MAX_REFUSED:
+            self.refused.clear()
+        self.refused[key] = refusal.problem
+        self.status.errors += 1
+        log.warning("an object is left out", object=str(key), problem=refusal.problem)
+
+    def forget(self) -> list[Event]:
+        """Everything taken back, as it was before the first contact."""
+        gone: list[Event] = [one.key for one in self.objects()]
+        self.known.clear()
+        self.seen = self.touched = None
+        self.version = ""
+        self.synced = self.excused = False
+        self.status.objects = 0
+        self.status.resource_version = ""
+        return gone
+
+
+Place = tuple[str, str]  # namespace, name
+
+
+async def reconcile(follower: Follower) -> list[Event]:
+    """List beside the watch; the events that make good what was lost. Usually none.
+
+    Raises what `whole` raises. Nothing is compared while a listing is due or under way,
+    because that does the same.
+    """
+    if not follower.synced or follower.seen is not None:
+        return []
+    listings = follower.listings
+    follower.touched = set()
+    try:
+        differing, missing = await _compare(follower)
+        if differing or missing:
+            await asyncio.sleep(follower.reach.client.timing.settle)
+        follower.status.reconciles += 1
+        if follower.listings != listings or follower.seen is not None:
+            return []
+        return _correct(follower, differing, missing)
+    finally:
+        follower.touched = None
+
+
+async def _compare(follower: Follower) -> tuple[dict[Place, Object], list[Place]]:
+    """The listed objects that are news, and the places of those that are not listed."""
+    differing: dict[Place, Object] = {}
+    seen: set[Place] = set()
+    async with aclosing(whole(follower.reach)) as saids:
+        async for said in saids:
+            if said.begin:
+                differing.clear()
+                seen.clear()
+            seen.update((refusal.key.namespace, refusal.key.name) for refusal in said.refused)
+            for one in said.events:
+                if isinstance(one, Key):
+                    continue
+                seen.add((one.namespace, one.name))
+                if _differs(follower.get(one.namespace, one.name), one):
+                    differing[one.namespace, one.name] = one
+            await asyncio.sleep(0)
+    places = ((one.namespace, one.name) for one in follower.objects())
+    return differing, [place for place in places if place not in seen]
+
+
+def _correct(
+    follower: Follower, differing: dict[Place, Object], missing: Iterable[Place]
+) -> list[Event]:
+    touched = follower.touched or set()
+    events: list[Event] = [
+        one for place, one in differing.items() if place not in touched and follower.put(one)
+    ]
+    dropped = (follower.drop(*place) for place in missing if place not in touched)
+    events += [key for key in dropped if key]
+    if events:
+        follower.status.corrections += len(events)
+        log.error(
+            "events were lost, corrected by a reconcile",
+            scope=follower.reach.scope.id,
+            corrections=len(events),
+            first=str(events[0] if isinstance(events[0], Key) else events[0].key),
+        )
+    return events
+
+
+def _differs(known: Object | None, listed: Object) -> bool:
+    """Whether `listed` is news: not known, or in another and not an older version."""
+    if known is None or not (known.version.isdigit() and listed.version.isdigit()):
+        return known is None or known.version != listed.version
+    return int(known.version) < int(listed.version)
+
+
+def explain(error: KubeError, scope: Scope) -> str:
+    """The error as a sentence for the operator; for 401 and 403, what to do about it."""
+    if not isinstance(error, ApiError):
+        return str(error)
+    resource = scope.resource
+    if error.status == 401:
+        return (
+            f"the API server does not accept the credentials (401) for {resource.plural}: the"
+            " token has expired or is for another cluster; retrying with credentials read anew"
+        )
+    if error.status != 403:
+        return str(error)
+    role = f"Role in namespace {scope.namespace}" if scope.namespace else "ClusterRole"
+    return (
+        f"not allowed to list and watch {resource.plural} (403: {error}); the {role} lacks the"
+        f' rule {{apiGroups: ["{resource.group}"], resources: ["{resource.plural}"],'
+        ' verbs: ["list", "watch"]}'
+    )

@@ -1,0 +1,415 @@
+"""Source: an API server, followed live.
+
+`reflector.py` says what the server says, one kind at a time; here it is compared with what
+is already known, and only differences become events. So a relist after 410 costs the zone
+nothing where nothing changed, its deletions come out at its end, and memory does not double
+meanwhile: of an object that is listed again in the same version the old copy stays.
+
+Rules:
+
+* Each scope (a kind, or a kind in one namespace) is followed by a task of its own, and
+  fails alone. Services, EndpointSlices and Namespaces must have been listed before the
+  source is `synced`; a Pod or Node resource that is forbidden or unknown holds nobody up.
+* `synced` stays true from then on. What changes is the age of what is known: when no scope
+  has had a sign of life for `stale_after`, the source is `stale`, until one has.
+* A reconcile lists a scope beside its watch and compares. Differences that an event touched
+  meanwhile are none; the rest was lost, and is corrected, counted and logged.
+* Addresses of one cluster are never served for another. The uid of kube-system is asked
+  before a snapshot is served, and again whenever a stream was opened. When the server
+  cannot be asked in time, a snapshot must be of the same URL and CA. A uid that changes
+  takes everything back at once.
+* `namespaces` and `service_selector` are filters of the server's. A `namespace_selector`
+  is too, for Namespaces; objects of namespaces that it hides are kept, and not published,
+  so that a label that changes needs no list.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections.abc import Callable
+from contextlib import aclosing, suppress
+
+import msgspec
+import structlog
+from msgspec import Struct
+
+from dnsd.cluster.follower import Follower, explain, reconcile
+from dnsd.cluster.kubeaccess import KubeError
+from dnsd.cluster.kubeclient import ApiError, Client, Unreachable
+from dnsd.cluster.objects import Event, Key, Object
+from dnsd.cluster.reflector import RESOURCES, RUN, Reach, Said, Scope, Trouble, reflect
+from dnsd.cluster.snapshot import Header, Snapshot
+from dnsd.cluster.source import Batch, SourceStatus
+
+log = structlog.get_logger("dnsd.kubernetes")
+
+ALWAYS = ("Namespace", "Service", "EndpointSlice")
+# One request a namespace and kind up to here (a Role in each is enough); beyond, one watch
+# of the cluster and a filter here costs the server less.
+MAX_NAMESPACE_SCOPES = 16
+IDENTITY = "/api/v1/namespaces/kube-system"
+
+
+class KubernetesConfig(Struct, frozen=True):
+    """What to follow, and how patiently. Durations in seconds.
+
+    `kinds`: Namespace, Service and EndpointSlice always, Pod and Node when their names are
+    served. `reconcile_every` 0: never; jittered by a tenth.
+    """
+
+    kinds: tuple[str, ...] = ALWAYS
+    namespaces: tuple[str, ...] = ()
+    namespace_selector: str = ""
+    service_selector: str = ""
+    stale_after: float = 300.0
+    ready_when_stale: bool = False
+    reconcile_every: float = 3600.0
+    page_size: int = 500
+
+
+def scopes(config: KubernetesConfig) -> list[Scope]:
+    """The scopes that `config` asks for, Namespaces first."""
+    named = config.namespaces if len(config.namespaces) <= MAX_NAMESPACE_SCOPES else ()
+    out = []
+    for kind in config.kinds:
+        resource = RESOURCES[kind]
+        labels = {"Namespace": config.namespace_selector, "Service": config.service_selector}
+        selector = labels.get(kind, "")
+        if kind == "Namespace" and named:
+            out += [Scope(resource, "", selector, f"metadata.name={one}") for one in named]
+        elif kind in ("Namespace", "Node"):
+            out.append(Scope(resource, "", selector))
+        else:
+            out += [Scope(resource, one, selector) for one in named or ("",)]
+    return out
+
+
+def _nobody(batch: Batch) -> None:
+    """Who listens before `run`."""
+
+
+class OtherCluster(Exception):
+    """The API server is not the one whose objects are known."""
+
+
+class KubernetesSource:
+    """A `Source` that follows an API server. `snapshot`: what to begin with, when it fits."""
+
+    def __init__(
+        self,
+        client: Client,
+        config: KubernetesConfig | None = None,
+        *,
+        snapshot: Snapshot | None = None,
+        now: Callable[[], float] = time.time,
+        rng: random.Random | None = None,
+    ) -> None:
+        self.client = client
+        self.config = config or KubernetesConfig()
+        self._snapshot = snapshot
+        self._now = now
+        self._rng = rng or random.Random()  # noqa: S311 - jitter
+        self._followers = [
+            Follower(Reach(client, scope, self.config.page_size, rng=self._rng))
+            for scope in scopes(self.config)
+        ]
+        self._publish: Callable[[Batch], None] = _nobody
+        self._cluster = ""  # uid of kube-system, once known
+        self._asking = asyncio.Lock()
+        self._asked = 0.0  # when the cluster was last asked who it is, monotonic
+        self._from_snapshot = False
+        self.snapshot_refused = ""  # why the snapshot was not served
+        self._only = frozenset(self.config.namespaces)
+
+    # -- the Source protocol ------------------------------------------------------------
+
+    async def run(self, publish: Callable[[Batch], None]) -> None:
+        """Publish until cancelled; see `Source.run`."""
+        self._publish = publish
+        if self._snapshot is not None:
+            await self._begin_with(self._snapshot)
+            self._snapshot = None
+        while True:
+            try:
+                async with asyncio.TaskGroup() as group:
+                    for follower in self._followers:
+                        group.create_task(self._follow(follower))
+                        group.create_task(self._reconcile_at_times(follower))
+            except* OtherCluster as errors:
+                why = str(errors.exceptions[0])
+                log.warning("another cluster answers: all names are taken back", why=why)
+                self._take_all_back()
+
+    def status(self) -> list[SourceStatus]:
+        """One status a scope."""
+        now = self._now()
+        out = []
+        for follower in self._followers:
+            status = msgspec.structs.replace(follower.status)
+            if status.state == "synced" and self._silent(status.last_contact, now):
+                status.state = "stale"
+                status.detail = f"no sign of life for {now - status.last_contact:.0f} s"
+            out.append(status)
+        return out
+
+    def reload(self) -> None:
+        """Reconcile every scope now."""
+        for follower in self._followers:
+            follower.due.set()
+
+    # -- what the server asks -----------------------------------------------------------
+
+    @property
+    def synced(self) -> bool:
+        """Whether every kind that is needed has said all it has."""
+        return all(follower.synced or follower.excused for follower in self._followers)
+
+    @property
+    def state(self) -> str:
+        """ "starting": know too little to answer; "snapshot": answer, from the last run;
+        "synced"; "stale": answer, from before the API server fell silent.
+        """
+        if not self.synced:
+            return "snapshot" if self._from_snapshot else "starting"
+        contact = max(follower.status.last_contact for follower in self._followers)
+        return "stale" if self._silent(contact, self._now()) else "synced"
+
+    @property
+    def ready(self) -> bool:
+        """Whether queries should be sent here (readiness)."""
+        state = self.state
+        return state in ("synced", "snapshot") or (
+            state == "stale" and self.config.ready_when_stale
+        )
+
+    @property
+    def cluster(self) -> str:
+        """The cluster's identity, the uid of kube-system; "" while unknown."""
+        return self._cluster
+
+    def to_save(self) -> tuple[Header, list[Object]] | None:
+        """What a snapshot of now holds; None while something is being listed, or unsynced.
+
+        The objects are frozen: they can be written in a thread. Equal `versions` in two
+        headers mean that nothing changed in between.
+        """
+        if not self.synced or any(follower.seen is not None for follower in self._followers):
+            return None
+        versions = {f.reach.scope.id: f.version for f in self._followers if f.version}
+        header = Header(self._cluster, self.client.endpoint, versions, self._now())
+        return header, [one for follower in self._followers for one in follower.objects()]
+
+    # -- following ----------------------------------------------------------------------
+
+    async def _follow(self, follower: Follower) -> None:
+        steps = reflect(follower.reach, follower.version)
+        async with aclosing(steps):
+            async for step in steps:
+                if isinstance(step, Trouble):
+                    self._trouble(follower, step)
+                    continue
+                if step.opening:
+                    await self._confirm_identity()
+                self._contact(follower, step)
+                self._say(self._visible(follower, follower.take(step)))
+                self._advance(follower, step)
+                await asyncio.sleep(0)
+
+    def _contact(self, follower: Follower, said: Said) -> None:
+        status = follower.status
+        status.last_contact = self._now()
+        if said.events:
+            status.last_event = status.last_contact
+        if status.state == "failing" and said.word:
+            log.info("followed again", scope=follower.reach.scope.id)
+            status.state = "synced" if follower.synced else "starting"
+            status.detail = ""
+
+    def _advance(self, follower: Follower, said: Said) -> None:
+        """Whether this scope has said all: its listing ended, or its resumed watch caught up."""
+        if follower.synced:
+            return
+        bookmark = bool(said.version) and not said.events and not said.refused
+        caught_up = bool(follower.version) and not said.listing and (said.quiet or bookmark)
+        if said.complete or caught_up:
+            before = self.synced
+            follower.synced, follower.excused = True, False
+            follower.status.state, follower.status.detail = "synced", ""
+            self._sync_changed(before)
+
+    def _sync_changed(self, before: bool) -> None:
+        if self.synced and not before:
+            self._from_snapshot = False
+            log.info("synced", server=self.client.host, objects=self._count())
+        self._say([], always=True)
+
+    def _trouble(self, follower: Follower, trouble: Trouble) -> None:
+        error, status, before = trouble.error, follower.status, self.synced
+        follower.seen = None
+        status.errors += 1
+        if isinstance(error, ApiError) and error.expired:
+            return
+        detail = explain(error, follower.reach.scope)
+        if detail != status.detail:
+            log.warning("cannot be followed", scope=follower.reach.scope.id, problem=detail)
+        status.state, status.detail = "failing", detail
+        lacking = isinstance(error, ApiError) and error.status in (403, 404)
+        if lacking and follower.kind not in ALWAYS and not follower.synced:
+            follower.excused = True
+            self._sync_changed(before)
+
+    def _visible(self, follower: Follower, events: list[Event]) -> list[Event]:
+        """The events that the filters let through, and what a Namespace among them uncovers."""
+        if follower.kind == "Node" or not (self._only or self.config.namespace_selector):
+            return events
+        if follower.kind != "Namespace":
+            return [event for event in events if self._shown(event.namespace)]
+        out: list[Event] = []
+        for event in events:
+            if self._only and event.name not in self._only:
+                continue
+            out.append(event)
+            out += self._uncovered(event)
+        return out
+
+    def _shown(self, namespace: str) -> bool:
+        if self._only and namespace not in self._only:
+            return False
+        return not self.config.namespace_selector or any(
+            follower.kind == "Namespace" and follower.get("", namespace)
+            for follower in self._followers
+        )
+
+    def _uncovered(self, event: Event) -> list[Event]:
+        """With a namespace_selector, a Namespace shows and hides what is in it."""
+        if not self.config.namespace_selector:
+            return []
+        inside = (
+            one
+            for follower in self._followers
+            if follower.kind not in ("Namespace", "Node")
+            for one in follower.known.get(event.name, {}).values()
+        )
+        return [one.key for one in inside] if isinstance(event, Key) else list(inside)
+
+    def _say(self, events: list[Event], *, always: bool = False) -> None:
+        if events or always:
+            self._publish(Batch(tuple(events), self.synced))
+
+    def _silent(self, contact: float, now: float) -> bool:
+        return now - contact > self.config.stale_after
+
+    def _count(self) -> int:
+        return sum(follower.status.objects for follower in self._followers)
+
+    async def _reconcile_at_times(self, follower: Follower) -> None:
+        every = self.config.reconcile_every
+        pause = every
+        while True:
+            timeout = pause * (0.9 + self._rng.random() / 5) if pause else None
+            with suppress(TimeoutError):
+                async with asyncio.timeout(timeout):
+                    await follower.due.wait()
+            follower.due.clear()
+            try:
+                self._say(self._visible(follower, await reconcile(follower)))
+                pause = every
+            except (ApiError, Unreachable) as error:
+                log.warning("reconcile failed", scope=follower.reach.scope.id, problem=str(error))
+                follower.status.errors += 1
+                pause = min(every, self.client.timing.backoff_max)
+
+    # -- identity and snapshot ----------------------------------------------------------
+
+    async def _ask_identity(self) -> str:
+        body = await self.client.page(IDENTITY, {})
+        try:
+            return msgspec.json.decode(body, type=_Named).metadata.uid
+        except msgspec.DecodeError as error:
+            raise Unreachable(f"{self.client.host}{IDENTITY}: no Namespace: {error}") from error
+
+    async def _confirm_identity(self) -> None:
+        """Before a stream that was just opened is believed: the same cluster still?
+
+        One question serves all streams that were opened before it. Raises OtherCluster.
+        """
+        opened = time.monotonic()
+        async with self._asking:
+            if self._asked > opened:
+                return
+            asked = time.monotonic()
+            try:
+                uid = await self._ask_identity()
+            except (ApiError, Unreachable) as error:
+                log.debug("the cluster cannot be asked who it is", problem=str(error))
+                return
+            self._asked = asked
+        if self._cluster and uid != self._cluster:
+            known, self._cluster = self._cluster, uid
+            raise OtherCluster(f"uid of kube-system is {uid}, was {known}")
+        self._cluster = uid
+
+    def _take_all_back(self) -> None:
+        events = [event for follower in self._followers for event in follower.forget()]
+        self._from_snapshot = False
+        self._publish(Batch(tuple(events), synced=False))
+
+    async def _begin_with(self, snapshot: Snapshot) -> None:
+        """Serve the snapshot, unless it is another cluster's or of other filters."""
+        header = snapshot.header
+        self.snapshot_refused = await self._refusal(header)
+        if self.snapshot_refused:
+            log.warning("the snapshot is not served", reason=self.snapshot_refused)
+            return
+        by_kind = {follower.kind: follower for follower in self._followers}
+        places = {(f.kind, f.reach.scope.namespace): f for f in self._followers}
+        for start in range(0, len(snapshot.objects), RUN):
+            for one in snapshot.objects[start : start + RUN]:
+                place = places.get((one.kind, one.namespace)) or by_kind[one.kind]
+                place.put(one)
+            await asyncio.sleep(0)
+        for follower in self._followers:
+            follower.version = header.versions.get(follower.reach.scope.id, "")
+        self._from_snapshot = True
+        await self._publish_all()
+        log.info("the snapshot is served", objects=len(snapshot.objects), written=header.written)
+
+    async def _publish_all(self) -> None:
+        for follower in self._followers:
+            events: list[Event] = list(follower.objects())
+            shown = [
+                event for event in events if follower.kind == "Namespace" or self._shown_one(event)
+            ]
+            for start in range(0, len(shown), RUN):
+                self._say(shown[start : start + RUN])
+                await asyncio.sleep(0)
+
+    def _shown_one(self, event: Event) -> bool:
+        return not event.namespace or self._shown(event.namespace)
+
+    async def _refusal(self, header: Header) -> str:
+        """Why a snapshot with this header must not be served; "" when it may be."""
+        followed = {follower.reach.scope.id for follower in self._followers}
+        if set(header.versions) != followed:
+            return "made with other kinds or filters than those now configured"
+        try:
+            async with asyncio.timeout(self.client.timing.identity):
+                self._cluster = await self._ask_identity()
+        except (TimeoutError, KubeError) as error:
+            log.info("the cluster cannot be asked who it is", problem=str(error) or "no answer")
+        if self._cluster and header.cluster:
+            same = self._cluster == header.cluster
+            return "" if same else f"of another cluster (kube-system has uid {header.cluster})"
+        same = header.endpoint == self.client.endpoint
+        self._cluster = self._cluster or header.cluster
+        return "" if same else "of another API server, and the cluster's uid cannot be compared"
+
+
+class _NamedMeta(Struct):
+    uid: str = ""
+
+
+class _Named(Struct):
+    metadata: _NamedMeta

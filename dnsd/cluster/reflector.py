@@ -1,0 +1,457 @@
+"""One kind of object, followed: list, watch, reconnect, relist, for ever.
+
+A ladder of small generators, each standing on the one below and knowing one thing:
+
+    reflect    for ever: from a version or from nothing, through every error, with backoff
+    listing    everything there is: WatchList where the server can, else pages
+    pages      a list, page by page                 watch    one stream, until it ends
+    decode     lines -> objects, Keys, versions
+    kubeclient bytes
+
+What climbs it is a `Said`: a few objects that are, Keys of objects that are gone, and the
+resourceVersion up to which everything has been said. Objects of a listing are marked; its
+last `Said` is `complete`, and what was not named between `begin` and `complete` no longer
+exists. Whoever consumes compares with what it has (`kubernetes.py`), so a listing may be
+broken off and begun again, and an object may be said twice.
+
+When is a version no longer good? When the server says 410, as HTTP status or as an ERROR
+event in a stream of status 200; and when several streams in a row ended without a word,
+because a server that was restored from a backup answers a version from its future with 200
+and silence. Every other end of a stream resumes where it left off.
+
+An object that DNS cannot use is a `Refusal`: reported, and never the end of a stream.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+
+import msgspec
+from msgspec import Struct
+
+from dnsd.cluster.kubeaccess import KubeError
+from dnsd.cluster.kubeclient import MAX_PAGE, ApiError, Client, Silent, Unreachable, api_error
+from dnsd.cluster.objects import BadObject, Event, Key, Object, from_json
+
+INITIAL_END = "k8s.io/initial-events-end"
+MAX_WHOLE = 8 * MAX_PAGE  # a list in one piece, the last resort of `whole`
+RUN = 200  # objects that are said at once: the control loop breathes after each
+
+
+class Resource(Struct, frozen=True):
+    """A resource of the API: its kind here, and where it lives there."""
+
+    kind: str
+    group: str  # "" is the core group
+    version: str
+    plural: str
+
+    @property
+    def prefix(self) -> str:
+        return f"/apis/{self.group}/{self.version}" if self.group else f"/api/{self.version}"
+
+
+RESOURCES = {
+    resource.kind: resource
+    for resource in (
+        Resource("Namespace", "", "v1", "namespaces"),
+        Resource("Service", "", "v1", "services"),
+        Resource("EndpointSlice", "discovery.k8s.io", "v1", "endpointslices"),
+        Resource("Pod", "", "v1", "pods"),
+        Resource("Node", "", "v1", "nodes"),
+    )
+}
+
+
+class Scope(Struct, frozen=True):
+    """What one reflector follows: a resource, in one namespace or all, filtered or not."""
+
+    resource: Resource
+    namespace: str = ""
+    labels: str = ""  # labelSelector
+    fields: str = ""  # fieldSelector
+
+    @property
+    def id(self) -> str:
+        """Names the scope in statuses and snapshots: `services`, `services@team-a?tier=web`."""
+        where = f"@{self.namespace}" if self.namespace else ""
+        filters = "&".join(part for part in (self.labels, self.fields) if part)
+        return self.resource.plural + where + (f"?{filters}" if filters else "")
+
+    @property
+    def path(self) -> str:
+        within = f"/namespaces/{self.namespace}" if self.namespace else ""
+        return f"{self.resource.prefix}{within}/{self.resource.plural}"
+
+    @property
+    def params(self) -> dict[str, str]:
+        named = {"labelSelector": self.labels, "fieldSelector": self.fields}
+        return {name: value for name, value in named.items() if value}
+
+
+class Refusal(Struct, frozen=True):
+    """An object that is there and cannot be used; `key` as far as it could be read."""
+
+    key: Key
+    version: str
+    problem: str
+
+
+class Said(Struct, frozen=True):
+    """What the server said in one breath; see the module's text."""
+
+    events: tuple[Event, ...] = ()
+    refused: tuple[Refusal, ...] = ()
+    version: str = ""  # "": as before
+    listing: bool = False
+    begin: bool = False
+    complete: bool = False
+    quiet: bool = False  # connected, and nothing more to say for now
+
+    @property
+    def opening(self) -> bool:
+        """Whether a stream or list has just been opened."""
+        return self.begin or not (self.word or self.quiet)
+
+    @property
+    def word(self) -> bool:
+        """Whether the server said anything, or only opened a stream."""
+        return bool(self.events or self.refused or self.version or self.complete)
+
+
+class Trouble(Struct, frozen=True):
+    """The last try failed with `error`; the next one is `delay` seconds away."""
+
+    error: KubeError
+    delay: float
+
+
+class Reach(Struct):
+    """What every rung needs: the server, what to follow, and what was learned about it."""
+
+    client: Client
+    scope: Scope
+    page_size: int = 500
+    watch_list: bool = True  # until the server says that it cannot
+    rng: random.Random = msgspec.field(default_factory=random.Random)
+
+
+# ---------------------------------------------------------------------------------------
+# decode: bytes -> Said. Only our fields are looked at; the object stays raw bytes until its
+# kind's decoder takes it.
+
+
+class _Meta(Struct, rename="camel"):
+    name: str = ""
+    namespace: str | None = None
+    resource_version: str | None = None
+    annotations: dict[str, str] | None = None
+
+
+class _OnlyMeta(Struct):
+    metadata: _Meta = msgspec.field(default_factory=_Meta)
+
+
+class _WatchEvent(Struct):
+    type: str
+    object: msgspec.Raw
+
+
+class _ListMeta(Struct, rename="camel"):
+    resource_version: str | None = None
+    continue_: str | None = msgspec.field(name="continue", default=None)
+
+
+class _List(Struct):
+    metadata: _ListMeta
+    items: list[msgspec.Raw] | None = None
+
+
+_EVENT = msgspec.json.Decoder(_WatchEvent)
+_META = msgspec.json.Decoder(_OnlyMeta)
+_LIST = msgspec.json.Decoder(_List)
+
+
+def _object(kind: str, data: msgspec.Raw) -> Object | Refusal:
+    """The stripped object; a Refusal with as much of its name as can be read."""
+    try:
+        return from_json(kind, data)[0]
+    except (BadObject, msgspec.ValidationError) as error:
+        problem = str(error)
+    try:
+        meta = _META.decode(data).metadata
+    except msgspec.ValidationError:
+        meta = _Meta()
+    key = Key(kind, meta.namespace or "", meta.name)
+    return Refusal(key, meta.resource_version or "", problem)
+
+
+class _Breath:
+    """Collects one Said."""
+
+    __slots__ = ("events", "refused", "version")
+
+    def __init__(self) -> None:
+        self.events: list[Event] = []
+        self.refused: list[Refusal] = []
+        self.version = ""
+
+    def add(self, kind: str, data: msgspec.Raw) -> None:
+        one = _object(kind, data)
+        if isinstance(one, Refusal):
+            self.refused.append(one)
+        else:
+            self.events.append(one)
+        self.version = one.version or self.version
+
+    def said(self, *, listing: bool, begin: bool = False, complete: bool = False) -> Said:
+        out = Said(tuple(self.events), tuple(self.refused), self.version, listing, begin, complete)
+        self.events, self.refused, self.version = [], [], ""
+        return out
+
+
+# ---------------------------------------------------------------------------------------
+# The rungs.
+
+
+async def watch(reach: Reach, version: str) -> AsyncGenerator[Said, None]:
+    """One stream, from `version` on, or (`""`) with everything that is first (WatchList).
+
+    The first Said is empty and means: connected. Ends when the server ends the stream;
+    raises ApiError for an ERROR event, and what `Client.lines` raises.
+    """
+    timing = reach.client.timing
+    listing = not version
+    params = reach.scope.params | {
+        "watch": "true",
+        "allowWatchBookmarks": "true",
+        "timeoutSeconds": str(max(1, int(timing.watch * (1 + reach.rng.random())))),
+    }
+    if listing:
+        params |= {"sendInitialEvents": "true", "resourceVersionMatch": "NotOlderThan"}
+    else:
+        params["resourceVersion"] = version
+    state = _Stream(reach.scope.resource.kind, listing)
+    lines = reach.client.lines(
+        reach.scope.path, params, lambda: timing.end_mark if state.listing else timing.idle
+    )
+    connected = False
+    async with aclosing(lines) as pieces:
+        async for piece in pieces:
+            if not piece:
+                yield Said(quiet=connected, listing=state.listing, begin=listing and not connected)
+                connected = True
+            for start in range(0, len(piece), RUN):
+                for said in state.take(piece[start : start + RUN]):
+                    yield said
+                if state.error:
+                    raise state.error
+
+
+class _Stream:
+    """The lines of one watch -> Saids; knows whether the initial events are over."""
+
+    __slots__ = ("breath", "error", "kind", "listing")
+
+    def __init__(self, kind: str, listing: bool) -> None:
+        self.kind, self.listing = kind, listing
+        self.breath = _Breath()
+        self.error: KubeError | None = None
+
+    def take(self, lines: list[bytes]) -> list[Said]:
+        """What the lines say; `error` is set when one ends the stream."""
+        out: list[Said] = []
+        for line in lines:
+            try:
+                event = _EVENT.decode(line)
+                self._event(event, out)
+            except msgspec.DecodeError as error:
+                self.error = Unreachable(f"the stream of {self.kind} is not JSON: {error}")
+            if self.error:
+                break
+        if self.breath.events or self.breath.refused or self.breath.version:
+            out.append(self.breath.said(listing=self.listing))
+        return out
+
+    def _event(self, event: _WatchEvent, out: list[Said]) -> None:
+        if event.type in ("ADDED", "MODIFIED"):
+            self.breath.add(self.kind, event.object)
+            return
+        if event.type == "ERROR":
+            self.error = api_error(event.object)
+            return
+        meta = _META.decode(event.object).metadata
+        self.breath.version = meta.resource_version or self.breath.version
+        if event.type == "DELETED":
+            self.breath.events.append(Key(self.kind, meta.namespace or "", meta.name))
+        elif event.type == "BOOKMARK" and self.listing:
+            if INITIAL_END not in (meta.annotations or {}):
+                # A bookmark before the end mark: the server took this for a plain watch.
+                self.error = NoEndMark(f"{self.kind}: a bookmark without the end mark came first")
+                return
+            out.append(self.breath.said(listing=True, complete=True))
+            self.listing = False
+
+
+class NoEndMark(Unreachable):
+    """The server does not know WatchList, and ignored the wish instead of refusing it."""
+
+
+async def pages(reach: Reach) -> AsyncGenerator[Said, None]:
+    """Everything there is, page by page; consistent, of the version of the last Said.
+
+    A `continue` that expired (410) is raised: begin again.
+    """
+    version, token, begin = "", "", True
+    while True:
+        params = reach.scope.params
+        if reach.page_size:
+            params["limit"] = str(reach.page_size)
+        if token:
+            params["continue"] = token
+        limit = MAX_PAGE if reach.page_size else MAX_WHOLE
+        body = await reach.client.page(reach.scope.path, params, limit)
+        try:
+            page = _LIST.decode(body)
+        except msgspec.DecodeError as error:
+            raise Unreachable(f"{reach.client.host}{reach.scope.path}: no list: {error}") from error
+        del body  # `items` keep it alive as long as they need it
+        token = page.metadata.continue_ or ""
+        version = page.metadata.resource_version or version
+        items = page.items or []
+        del page
+        while True:
+            breath = _Breath()
+            for item in items[:RUN]:
+                breath.add(reach.scope.resource.kind, item)
+            del items[:RUN]
+            last = not items and not token
+            breath.version = version if last else ""
+            yield breath.said(listing=True, begin=begin, complete=last)
+            begin = False
+            if not items:
+                break
+        if not token:
+            return
+
+
+async def whole(reach: Reach) -> AsyncGenerator[Said, None]:
+    """`pages`, begun again when its `continue` expires; the third time without pages.
+
+    A cluster that changes faster than it can be paged through is listed in one piece, as
+    the API's documentation recommends, rather than never.
+    """
+    for attempt in range(3):
+        paged = reach if attempt < 2 else msgspec.structs.replace(reach, page_size=0)
+        try:
+            async with aclosing(pages(paged)) as saids:
+                async for said in saids:
+                    yield said
+            return
+        except ApiError as error:
+            if not error.expired or attempt == 2:
+                raise
+
+
+async def listing(reach: Reach) -> AsyncGenerator[Said, None]:
+    """Everything there is, and, where the server can WatchList, what happens then."""
+    if reach.watch_list:
+        initial = True
+        try:
+            async with aclosing(watch(reach, "")) as saids:
+                async for said in saids:
+                    initial = initial and not said.complete
+                    yield said
+        except (ApiError, NoEndMark, Silent) as error:
+            if not initial or not _refuses_watch_list(error):
+                raise
+            reach.watch_list = False
+        if not initial:
+            return
+    async with aclosing(whole(reach)) as saids:
+        async for said in saids:
+            yield said
+
+
+def _refuses_watch_list(error: KubeError) -> bool:
+    """Whether the server cannot, or will not, do WatchList: 400, 422, in-stream 500, silence."""
+    if isinstance(error, ApiError):
+        return error.status in (400, 422) or (error.in_stream and error.status == 500)
+    return True
+
+
+async def reflect(reach: Reach, version: str = "") -> AsyncGenerator[Said | Trouble, None]:
+    """For ever: from `version` on, or from a listing. Errors are said as Trouble, and mended.
+
+    Raises nothing but cancellation.
+    """
+    record = _Record()
+    while True:
+        began, resumed = time.monotonic(), bool(version)
+        error: KubeError | None = None
+        connected = word = complete = False
+        rung = watch(reach, version) if resumed else listing(reach)
+        try:
+            async with aclosing(rung) as saids:
+                async for said in saids:
+                    connected, word = True, word or said.word
+                    complete = complete or said.complete
+                    if not said.listing or said.complete:
+                        version = said.version or version
+                    yield said
+        except (ApiError, Unreachable) as problem:
+            error = problem
+        if complete and error is None:
+            continue  # a listing of pages: now watch, from its version on
+        brief = time.monotonic() - began < reach.client.timing.brief
+        record.ended(error, word=word, brief=brief)
+        expired = isinstance(error, ApiError) and error.expired
+        if resumed and connected:
+            expired |= record.wordless(error, word, reach.client.timing.empty_ends)
+        if expired:
+            version, record.empty = "", 0
+        delay = _delay(reach, record.failures, error)
+        if error is not None:
+            yield Trouble(error, delay)
+        await asyncio.sleep(delay)
+
+
+class _Record:
+    """How the last tries went: what backoff and patience are reckoned from."""
+
+    __slots__ = ("empty", "failures")
+
+    def __init__(self) -> None:
+        self.failures = 0  # in a row
+        self.empty = 0  # streams in a row that ended without a word
+
+    def ended(self, error: KubeError | None, *, word: bool, brief: bool) -> None:
+        if not brief and (word or error is None):
+            self.failures = 0 if error is None else 1
+        else:
+            self.failures = 1 if word else self.failures + 1
+
+    def wordless(self, error: KubeError | None, word: bool, patience: int) -> bool:
+        """Whether so many streams ended without a word that their version must be wrong.
+
+        A silence in which even bookmarks stayed away decides at once.
+        """
+        self.empty = 0 if word else self.empty + 1
+        return not word and (isinstance(error, Silent) or self.empty >= patience)
+
+
+def _delay(reach: Reach, failures: int, error: KubeError | None) -> float:
+    """Seconds until the next try: jittered, exponential, bounded, and what the server asks."""
+    timing = reach.client.timing
+    delay = 0.0
+    if failures:
+        exponent = min(failures - 1, 16)
+        delay = min(timing.backoff * 2**exponent, timing.backoff_max)
+        delay *= 0.5 + reach.rng.random() / 2
+    if isinstance(error, ApiError):
+        delay = max(delay, error.retry_after)
+    return delay
