@@ -1,0 +1,175 @@
+"""What the control process and a worker say to each other, and how it is framed.
+
+Each message is four bytes of length (big-endian) and msgpack. The first one down is
+`Setup`; then come `Table`s, one of which ends with `Open`. Rules:
+
+* A `Table` is one step: the worker applies all its frames before it answers another query.
+  The frames are opaque here (see zone/compile.py).
+* Steps are numbered by the supervisor. The worker says `Applied` for each, so that the
+  control process knows when a change is answered everywhere.
+* A worker answers nothing before `Open`: it has no table yet, and its packets wait in the
+  socket, which the control process holds open whatever happens to the worker.
+* Up goes a `Pulse` every second, the worker's counters and its sign of life.
+* The end of the stream means that the other side is gone: a worker ends, a supervisor
+  replaces it.
+
+The control process trusts nothing a worker says, since the worker is what parses hostile
+packets: messages up are small, of these types, and anything else ends the worker.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from struct import pack, unpack_from
+
+import msgspec
+from msgspec import Struct
+
+from dnsd.answer.engine import EngineConfig
+
+MAX_DOWN = 1 << 30  # bytes of one message to a worker; a frame is far below
+MAX_UP = 1 << 18
+PULSE = 1.0  # seconds between two signs of life
+_HEADER = 4
+
+
+class BadFeed(Exception):
+    """The other side sent what is no message."""
+
+
+# ---------------------------------------------------------------------------------------
+# Down: control process -> worker.
+
+
+class Socket(Struct, frozen=True):
+    """An inherited socket: its file descriptor, and "udp" or "tcp"."""
+
+    fd: int
+    transport: str
+
+
+class Setup(Struct, frozen=True, tag="setup"):
+    """What a worker is told once. Durations in seconds."""
+
+    index: int
+    sockets: tuple[Socket, ...]
+    engine: EngineConfig
+    tcp_max_connections: int
+    tcp_max_per_client: int
+    tcp_idle_timeout: float
+    uvloop: bool = False
+    log_level: str = "info"
+
+
+class Table(Struct, frozen=True, tag="table"):
+    """One step of the tables; `frames` are applied together."""
+
+    step: int
+    frames: tuple[bytes, ...]
+
+
+class Open(Struct, frozen=True, tag="open"):
+    """The table is whole: answer from now on."""
+
+
+class Drain(Struct, frozen=True, tag="drain"):
+    """Finish and exit.
+
+    New TCP connections are not accepted any more. UDP is answered until no packet came for
+    `quiet` seconds; at once over when `handover` (a successor reads the same sockets). All
+    ends after `limit` seconds.
+    """
+
+    quiet: float
+    limit: float
+    handover: bool = False
+
+
+Down = Setup | Table | Open | Drain
+
+# ---------------------------------------------------------------------------------------
+# Up: worker -> control process.
+
+
+class Applied(Struct, frozen=True, tag="applied"):
+    """The tables are at this step."""
+
+    step: int
+
+
+class Opened(Struct, frozen=True, tag="opened"):
+    """Queries are answered."""
+
+
+class Pulse(Struct, frozen=True, tag="pulse"):
+    """Counters since the worker started, in the order of dnsd.worker.counters.NAMES.
+
+    `lag`: seconds the event loop was late for this pulse.
+    """
+
+    counters: tuple[int, ...]
+    lag: float
+
+
+class Drained(Struct, frozen=True, tag="drained"):
+    """Everything is finished; `clean` when the limit was not needed."""
+
+    clean: bool
+
+
+Up = Applied | Opened | Pulse | Drained
+
+_encode = msgspec.msgpack.Encoder().encode
+_down: msgspec.msgpack.Decoder[Down] = msgspec.msgpack.Decoder(Down)
+_up: msgspec.msgpack.Decoder[Up] = msgspec.msgpack.Decoder(Up)
+
+
+def packed(message: Down | Up) -> bytes:
+    """The bytes of a message, length included."""
+    body = _encode(message)
+    return pack("!I", len(body)) + body
+
+
+class Assembler:
+    """Cuts a stream of bytes into messages, none over `limit` bytes."""
+
+    __slots__ = ("_buffer", "_limit")
+
+    def __init__(self, limit: int) -> None:
+        self._buffer = bytearray()
+        self._limit = limit
+
+    def take(self, data: bytes) -> Iterator[bytes]:
+        """The messages that `data` completes, without their length. Raises BadFeed."""
+        buffer = self._buffer
+        buffer += data
+        begin = 0
+        try:
+            while len(buffer) - begin >= _HEADER:
+                (length,) = unpack_from("!I", buffer, begin)
+                if length > self._limit:
+                    raise BadFeed(f"a message of {length} bytes, the limit is {self._limit}")
+                end = begin + _HEADER + length
+                if len(buffer) < end:
+                    break
+                message = bytes(buffer[begin + _HEADER : end])
+                begin = end
+                yield message
+        finally:
+            del buffer[:begin]
+
+
+def read_down(body: bytes) -> Down:
+    """The message to a worker in these bytes. Raises BadFeed."""
+    try:
+        return _down.decode(body)
+    except msgspec.DecodeError as error:
+        raise BadFeed(f"not a message: {error}") from error
+
+
+def read_up(body: bytes) -> Up:
+    """The message from a worker in these bytes. Raises BadFeed."""
+    try:
+        return _up.decode(body)
+    except msgspec.DecodeError as error:
+        raise BadFeed(f"not a message: {error}") from error

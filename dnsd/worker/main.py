@@ -1,0 +1,237 @@
+"""The process that answers: sockets, tables, nothing else.
+
+It is started with two arguments, the file descriptor of its feed and the process id of its
+parent, and learns the rest from the feed. It opens nothing: sockets are inherited. What it
+does in its life:
+
+1. ask the kernel to end it when the parent ends, and give up gaining privileges;
+2. read `Setup` (before there is an event loop, whose kind it decides);
+3. apply `Table`s as they come, each in one step; queries wait in the sockets meanwhile;
+4. at `Open`, freeze what the garbage collector would walk for nothing, and answer;
+5. at `Drain`, finish as told and exit. When the feed ends, the parent is gone: exit at once.
+
+Signals are for the control process, which is told what to do by whoever runs dnsd; a worker
+ignores them, so that Ctrl-C on a terminal does not take the workers away before the parent
+has drained them.
+
+The garbage collector: tables are dicts of bytes and tuples, some hundred thousand of them,
+without cycles that matter. A collection walks them all and frees nothing, for tens of
+milliseconds in which no query is answered. So collection is off while a table is loaded,
+everything that then exists is frozen, and young garbage is looked at rarely.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import ctypes
+import gc
+import os
+import signal
+import socket
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from dnsd.answer.engine import Engine
+from dnsd.observe.logging import configure
+from dnsd.transport.connection import TcpLimits
+from dnsd.transport.listen import adopt
+from dnsd.transport.tcp import Tcp
+from dnsd.transport.udp import Udp
+from dnsd.worker.counters import collect
+from dnsd.worker.feed import (
+    MAX_DOWN,
+    PULSE,
+    Applied,
+    Assembler,
+    BadFeed,
+    Down,
+    Drain,
+    Drained,
+    Open,
+    Opened,
+    Pulse,
+    Setup,
+    Table,
+    Up,
+    packed,
+    read_down,
+)
+
+_PR_SET_PDEATHSIG, _PR_SET_NAME, _PR_SET_NO_NEW_PRIVS = 1, 15, 38  # prctl(2)
+_SETUP_TIMEOUT = 30.0  # seconds; the parent sends it before anything else
+_CHUNK = 1 << 18
+_MAX_UNSENT = 1 << 16  # a parent that reads nothing for so long gets no more pulses
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run a worker; `arguments`: feed file descriptor, parent's process id."""
+    feed, parent = socket.socket(fileno=int(arguments[0])), int(arguments[1])
+    os.set_inheritable(feed.fileno(), False)
+    _tie_to_parent(parent)
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)
+    assembler = Assembler(MAX_DOWN)
+    setup, rest = _read_setup(feed, assembler)
+    configure(setup.log_level, "json")
+    with asyncio.Runner(loop_factory=_loop_factory(setup)) as runner:
+        return runner.run(_Worker(feed, assembler, setup).run(rest))
+
+
+def _tie_to_parent(parent: int) -> None:
+    with contextlib.suppress(OSError, AttributeError):  # not Linux: the feed's end must do
+        prctl = ctypes.CDLL(None, use_errno=True).prctl
+        prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+        prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
+        prctl(_PR_SET_NAME, b"dnsd-worker", 0, 0, 0)
+    if os.getppid() != parent:  # it ended before we asked
+        os._exit(0)
+
+
+def _read_setup(feed: socket.socket, assembler: Assembler) -> tuple[Setup, list[Down]]:
+    feed.settimeout(_SETUP_TIMEOUT)
+    messages: list[Down] = []
+    while not messages:
+        data = feed.recv(_CHUNK)
+        if not data:
+            raise BadFeed("the feed ended before it began")
+        messages = [read_down(body) for body in assembler.take(data)]
+    feed.setblocking(False)
+    if not isinstance(messages[0], Setup):
+        raise BadFeed(f"the first message is {type(messages[0]).__name__}, not Setup")
+    return messages[0], messages[1:]
+
+
+def _loop_factory(setup: Setup) -> Callable[[], asyncio.AbstractEventLoop] | None:
+    if not setup.uvloop:
+        return None
+    import uvloop
+
+    return uvloop.new_event_loop
+
+
+class _Worker:
+    """One worker process: its engine, its transports, its end of the feed."""
+
+    def __init__(self, feed: socket.socket, assembler: Assembler, setup: Setup) -> None:
+        self.feed, self.assembler, self.setup = feed, assembler, setup
+        self.engine = Engine(setup.engine)
+        self.udp: list[Udp] = []
+        self.tcp: list[Tcp] = []
+        self.unsent = bytearray()
+        self.draining: asyncio.Task[None] | None = None
+        for one in setup.sockets:
+            sock = adopt(one.fd)
+            if one.transport == "udp":
+                self.udp.append(Udp(sock, self.engine))
+            else:
+                self.tcp.append(Tcp(sock, self.engine, limits=_limits(setup)))
+
+    async def run(self, first: list[Down]) -> int:
+        """Live until told to stop; the exit code."""
+        self.loop = asyncio.get_running_loop()
+        self.ended: asyncio.Future[int] = self.loop.create_future()
+        gc.disable()
+        for message in first:
+            self._do(message)
+        self.loop.add_reader(self.feed, self._readable)
+        self._pulse(self.loop.time())
+        return await self.ended
+
+    # -- down ------------------------------------------------------------------------------
+
+    def _readable(self) -> None:
+        try:
+            data = self.feed.recv(_CHUNK)
+        except (BlockingIOError, InterruptedError):
+            return
+        except OSError:
+            data = b""
+        if not data:
+            os._exit(0)  # the parent is gone: nobody would replace us, count us, stop us
+        try:
+            for body in self.assembler.take(data):
+                self._do(read_down(body))
+        except Exception as error:  # noqa: BLE001  (a table in doubt must not answer on)
+            if not self.ended.done():
+                self.ended.set_exception(error)
+
+    def _do(self, message: Down) -> None:
+        if isinstance(message, Table):
+            for frame in message.frames:
+                self.engine.table.apply(frame)
+            self._say(Applied(message.step))
+        elif isinstance(message, Open):
+            self._open()
+        elif isinstance(message, Drain):
+            self.draining = self.draining or self.loop.create_task(self._drain(message))
+        else:
+            raise BadFeed("a second Setup")
+
+    def _open(self) -> None:
+        gc.collect()
+        gc.freeze()
+        gc.set_threshold(50_000, 20, 50)
+        gc.enable()
+        for udp in self.udp:
+            udp.start()
+        for tcp in self.tcp:
+            tcp.start()
+        self._say(Opened())
+
+    async def _drain(self, order: Drain) -> None:
+        waits: list[Any] = [one.drain(order.limit) for one in self.tcp]
+        if order.handover:
+            for one in self.udp:
+                one.close()
+        else:
+            waits += [one.drain(order.quiet, order.limit) for one in self.udp]
+        clean = all(await asyncio.gather(*waits))
+        for tcp in self.tcp:
+            tcp.close()
+        for udp in self.udp:
+            udp.close()
+        self._say(Pulse(self._totals(), 0.0))
+        self._say(Drained(clean))
+        self.feed.setblocking(True)
+        with contextlib.suppress(OSError):
+            self.feed.sendall(self.unsent)
+        self.ended.set_result(0)
+
+    # -- up --------------------------------------------------------------------------------
+
+    def _totals(self) -> tuple[int, ...]:
+        return collect(self.engine, self.udp, self.tcp)
+
+    def _pulse(self, due: float) -> None:
+        now = self.loop.time()
+        if len(self.unsent) < _MAX_UNSENT:
+            self._say(Pulse(self._totals(), max(0.0, now - due)))
+        self.loop.call_at(now + PULSE, self._pulse, now + PULSE)
+
+    def _say(self, message: Up) -> None:
+        waiting = bool(self.unsent)
+        self.unsent += packed(message)
+        if not waiting:
+            self._send()
+
+    def _send(self) -> None:
+        try:
+            sent = self.feed.send(self.unsent)
+        except (BlockingIOError, InterruptedError):
+            sent = 0
+        except OSError:
+            os._exit(0)  # as in _readable
+        del self.unsent[:sent]
+        if self.unsent:
+            self.loop.add_writer(self.feed, self._send)
+        else:
+            self.loop.remove_writer(self.feed)
+
+
+def _limits(setup: Setup) -> TcpLimits:
+    return TcpLimits(
+        max_connections=setup.tcp_max_connections,
+        per_client=setup.tcp_max_per_client,
+        idle_timeout=setup.tcp_idle_timeout,
+    )

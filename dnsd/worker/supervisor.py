@@ -1,0 +1,326 @@
+"""Keeps the workers running, and tells them all what changed.
+
+Each worker has a *seat*: its own sockets, bound once by the control process and held open
+until the end. Whoever sits there, packets queue in the kernel between one worker and the
+next, and none is lost.
+
+* A worker that ends unasked is replaced at once; one that keeps ending soon after its start
+  is replaced after longer and longer pauses (with jitter, up to `MAX_PAUSE`), so that a bug
+  at start does not become a fork bomb.
+* A worker that takes no changes, says nonsense or nothing is ended, and so replaced.
+* New settings for workers (`renew`) mean new workers: a successor is started on the same
+  sockets, and when it answers the old one finishes and goes. If it cannot start, the old
+  one stays.
+* `broadcast` takes the frames of one batch. When every worker has applied them, the
+  followers hear how long that took: the change is answered everywhere.
+
+The table of a new worker is `table()`, frames of the zone as it is. Whoever changes the
+zone calls `settle` before.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import random
+import time
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import msgspec
+import structlog
+from msgspec import Struct
+
+from dnsd.transport.listen import Pair
+from dnsd.worker import counters
+from dnsd.worker.feed import Applied, Drain, Opened, Setup, Table, Up, packed
+from dnsd.worker.link import Link, State, Timing
+
+log = structlog.get_logger(__name__)
+
+FIRST_PAUSE, MAX_PAUSE = 0.1, 10.0  # seconds before a worker that fails at once is replaced
+_LASTING = 10.0  # a worker that lived so long did not fail at once
+_LOOK = 1.0  # seconds between two looks for silent workers
+_GRACE = 2.0  # beyond the limit of a drain, before workers are ended
+_MAX_PENDING = 10_000  # changes whose way is timed, while nobody answers
+_START_FAILURES = 3  # of one seat, before a start is given up
+
+
+class WorkersFailed(Exception):
+    """No worker comes up; the text has the reason and the last lines it printed."""
+
+
+class WorkerStatus(Struct, frozen=True):
+    """One seat, for status pages and metrics. Times in seconds."""
+
+    index: int
+    pid: int
+    state: str  # of dnsd.worker.link.State; "waiting" when nobody sits there
+    age: float
+    lag: float
+    restarts: int
+    last_end: str
+
+
+class _Seat:
+    """One worker's place: sockets, who sits there, and what former workers counted."""
+
+    __slots__ = ("current", "failures", "index", "last_end", "links", "pairs", "past", "restarts")
+
+    def __init__(self, index: int, pairs: Sequence[Pair]) -> None:
+        self.index, self.pairs = index, pairs
+        self.current: Link | None = None
+        self.links: list[Link] = []  # the current one, a successor, those that finish
+        self.past = counters.ZERO
+        self.restarts = self.failures = 0
+        self.last_end = ""
+
+
+class Supervisor:
+    """All workers. Methods are for the event loop that started it."""
+
+    def __init__(
+        self,
+        seats: Sequence[Sequence[Pair]],
+        setup: Setup,
+        table: Callable[[], Iterator[bytes]],
+        timing: Timing = Timing(),  # noqa: B008  (frozen)
+    ) -> None:
+        """`seats`: the sockets of each worker. `setup`: its `index` and `sockets` are ignored."""
+        self.seats = [_Seat(index, pairs) for index, pairs in enumerate(seats)]
+        self.setup = setup
+        self.followers: list[Callable[[float, float], None]] = []  # (handed in, answered)
+        self._table, self._timing = table, timing
+        self._released = self._stopping = False
+        self._step = 0
+        self._pending: deque[tuple[int, float]] = deque(maxlen=_MAX_PENDING)
+        self._tasks: set[asyncio.Task[Any]] = set()
+        self._changed = asyncio.Event()
+
+    # -- starting --------------------------------------------------------------------------
+
+    def start(self) -> None:
+        """Start the processes. They wait for `release`."""
+        for seat in self.seats:
+            self._spawn(seat, self.setup)
+        self._keep(self._look())
+
+    def release(self) -> None:
+        """There is a zone to answer from: let the workers load and open."""
+        self._released = True
+        for link in self._links():
+            self._load(link)
+
+    async def opened(self) -> None:
+        """Wait until every seat answers. Raises WorkersFailed when one keeps failing."""
+        while not all(seat.current and seat.current.state is State.OPEN for seat in self.seats):
+            for seat in self.seats:
+                if seat.failures >= _START_FAILURES:
+                    raise WorkersFailed(seat.last_end)
+            self._changed.clear()
+            await self._changed.wait()
+
+    def _spawn(self, seat: _Seat, setup: Setup) -> Link | None:
+        try:
+            link = Link(
+                msgspec.structs.replace(setup, index=seat.index, sockets=()),
+                seat.pairs,
+                heard=self._heard,
+                printed=_relay,
+            )
+        except OSError as error:
+            seat.last_end = f"it could not be started: {error.strerror}"
+            seat.failures += 1
+            log.exception("cannot start a worker", worker=seat.index)
+            self._keep(self._replace(seat))
+            return None
+        seat.links.append(link)
+        seat.current = seat.current or link
+        self._keep(self._follow(seat, link))
+        if self._released:
+            self._load(link)
+        return link
+
+    def _load(self, link: Link) -> None:
+        link.load(self._table(), self._step)
+
+    # -- what changed ----------------------------------------------------------------------
+
+    @property
+    def wants_changes(self) -> bool:
+        """Whether anybody has begun to load a table; if not, changes need not be compiled."""
+        return self._released
+
+    def settle(self) -> None:
+        """The zone is about to change: finish making the tables that are being sent."""
+        for link in self._links():
+            link.settle()
+
+    def broadcast(self, frames: Sequence[bytes], at: float) -> None:
+        """Have every worker apply `frames` in one step; `at` is when their cause was handed in,
+        on time.monotonic's clock."""
+        self.settle()
+        self._step += 1
+        message = packed(Table(self._step, tuple(frames)))
+        self._pending.append((self._step, at))
+        for link in self._links():
+            link.change(message)
+
+    def reload(self, at: float) -> None:
+        """The zone is another one: send all of it to every worker, which takes it in beside
+        what it answers from. `at` as above."""
+        self._step += 1
+        self._pending.append((self._step, at))
+        if self._released:
+            for link in self._links():
+                self._load(link)
+
+    def _heard(self, _: Link, message: Up) -> None:
+        if isinstance(message, Applied):
+            self._acknowledge()
+        elif isinstance(message, Opened):
+            self._changed.set()
+
+    def _acknowledge(self) -> None:
+        answering = [link.applied for link in self._links() if link.state is State.OPEN]
+        everywhere = min(answering, default=-1)
+        now = time.monotonic()
+        while self._pending and self._pending[0][0] <= everywhere:
+            _, at = self._pending.popleft()
+            for follower in self.followers:
+                follower(at, now)
+
+    # -- ends and beginnings ---------------------------------------------------------------
+
+    async def _follow(self, seat: _Seat, link: Link) -> None:
+        reason = await link.ended
+        seat.links.remove(link)
+        seat.past = counters.summed((seat.past, link.counters))
+        self._acknowledge()
+        if link is not seat.current or self._stopping:
+            self._changed.set()
+            return
+        seat.current = None
+        seat.last_end = ". It printed: ".join(filter(None, (reason, "\n".join(link.tail))))
+        lived = time.monotonic() - link.started
+        seat.failures = 1 if lived >= _LASTING else seat.failures + 1
+        log.error(
+            "a worker ended and is being replaced",
+            worker=seat.index,
+            pid=link.process.pid,
+            reason=reason,
+            lived=round(lived, 1),
+            printed=list(link.tail),
+        )
+        self._changed.set()
+        await self._replace(seat, at_once=lived >= _LASTING or link.applied >= 0)
+
+    async def _replace(self, seat: _Seat, at_once: bool = False) -> None:
+        seat.restarts += 1
+        if not at_once or seat.failures > 1:
+            longest = min(MAX_PAUSE, FIRST_PAUSE * 2 ** min(seat.failures, 10))
+            await asyncio.sleep(random.uniform(longest / 2, longest))  # noqa: S311
+        if not self._stopping and seat.current is None:
+            self._spawn(seat, self.setup)
+
+    async def _look(self) -> None:
+        while not self._stopping:
+            for link in self._links():
+                if link.is_silent(self._timing):
+                    link.kill("it gave no sign of life any more")
+            await asyncio.sleep(_LOOK)
+
+    async def renew(self, setup: Setup) -> None:
+        """Replace each worker by one with this setup, without a gap.
+
+        Raises WorkersFailed when one of the new ones does not come up; the old one stays.
+        """
+        for seat in self.seats:
+            successor = self._spawn(seat, setup)
+            if successor is None:
+                raise WorkersFailed(seat.last_end)
+            while successor.state is not State.OPEN:
+                if successor.state is State.GONE:
+                    raise WorkersFailed(await successor.ended)
+                self._changed.clear()
+                await self._changed.wait()
+            former, seat.current = seat.current, successor
+            if former is not None and former is not successor:
+                former.drain(Drain(0.0, self.setup.tcp_idle_timeout, handover=True))
+        self.setup = setup
+
+    # -- stopping --------------------------------------------------------------------------
+
+    async def drain(self, quiet: float, limit: float) -> None:
+        """Let every worker finish and exit; those still there after `limit` are ended."""
+        self._stopping = True
+        order = Drain(quiet, limit)
+        for link in self._links():
+            if link.state is State.OPEN:
+                link.drain(order)
+            else:
+                link.kill("it was not answering yet")
+        ends = [link.ended for link in self._links()]
+        if ends:
+            await asyncio.wait(ends, timeout=limit + _GRACE)
+        await self.stop()
+
+    async def stop(self) -> None:
+        """End every worker now, and close the sockets."""
+        self._stopping = True
+        for link in self._links():
+            link.kill("it was told to stop")
+        await asyncio.gather(*(link.ended for link in self._links()))
+        for task in tuple(self._tasks):
+            task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await task
+        for seat in self.seats:
+            for pair in seat.pairs:
+                pair.close()
+
+    # -- telling ---------------------------------------------------------------------------
+
+    def counters(self) -> counters.Totals:
+        """What all workers counted, those that are gone included; see dnsd.worker.counters."""
+        parts = [seat.past for seat in self.seats]
+        return counters.summed([*parts, *(link.counters for link in self._links())])
+
+    def status(self) -> list[WorkerStatus]:
+        """One status a seat."""
+        now = time.monotonic()
+        return [
+            WorkerStatus(
+                index=seat.index,
+                pid=link.process.pid if link else 0,
+                state=link.state.value if link else "waiting",
+                age=now - link.started if link else 0.0,
+                lag=link.lag if link else 0.0,
+                restarts=seat.restarts,
+                last_end=seat.last_end,
+            )
+            for seat in self.seats
+            for link in [seat.current]
+        ]
+
+    def _links(self) -> list[Link]:
+        return [link for seat in self.seats for link in seat.links if link.state is not State.GONE]
+
+    def _keep(self, work: Any) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+
+def _relay(link: Link, line: bytes) -> None:
+    """Log what a worker printed: its log is JSON lines, anything else is passed on as it is."""
+    try:
+        fields = msgspec.json.decode(line, type=dict[str, Any])
+        event, level = str(fields.pop("event")), str(fields.pop("level", "info"))
+    except (msgspec.DecodeError, KeyError):
+        log.warning("a worker printed", worker=link.index, line=line.decode("utf-8", "replace"))
+        return
+    fields.pop("timestamp", None)
+    speak = {"debug": log.debug, "info": log.info, "warning": log.warning}.get(level, log.error)
+    speak(event, **{**fields, "worker": link.index})
