@@ -1,0 +1,51 @@
+"""The query tables, asked of the engine itself. Transports and sources run the same ones."""
+
+from __future__ import annotations
+
+import pytest
+
+from dnsd.answer.engine import Engine, EngineConfig, Over
+from dnsd.cluster.objects import from_plain
+from dnsd.cluster.source import Batch
+from dnsd.pipeline import Pipeline
+from dnsd.zone.compile import FRESH, compile_all, compile_state
+from dnsd.zone.rrset import name_from_text
+from dnsd.zone.schema import SchemaConfig
+from tests.cases import Case, tables
+from tests.cases.cluster import objects
+
+ENGINE = EngineConfig(version_text="dnsd test", id_text="here", nsid=b"test-nsid")
+SCHEMA = SchemaConfig(zones=(name_from_text("cluster.local."),), ns_addresses=(b"\x7f\0\0\1",))
+
+
+def build() -> Engine:
+    """An engine that answers for the tables' cluster."""
+    pipeline = Pipeline(SCHEMA, 1)
+    events = [event for plain in objects() for event in from_plain(plain)]
+    pipeline.feed(Batch(tuple(events), synced=True), 0.0)
+    engine = Engine(ENGINE)
+    for frame in compile_all(pipeline.zone):
+        engine.table.apply(frame)
+    engine.table.apply(compile_state(FRESH))
+    return engine
+
+
+@pytest.fixture(scope="module")
+def engine() -> Engine:
+    return build()
+
+
+BOTH = [
+    pytest.param(case, over, id=f"{over.name}-{case.where}-{case.question}")
+    for case in tables()
+    for over in Over
+    if case.runs_over(over.name.lower())
+]
+
+
+@pytest.mark.parametrize(("case", "over"), BOTH)
+def test_case(engine: Engine, case: Case, over: Over) -> None:
+    query = case.query()
+    reply = engine.answer(query.to_wire(), b"", over)
+    assert isinstance(reply, bytes)
+    case.check(query, reply)
