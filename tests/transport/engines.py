@@ -1,0 +1,136 @@
+"""An engine that does what the query says, and the clients that tell it.
+
+The queries are not DNS but their header is: 12 bytes, the first two an id, then an order:
+`big 01234` for a reply of that many bytes, `drop`, `raise`, `slow` (an Ask), or anything
+else, which comes back with QR set.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import socket
+from collections.abc import Sequence
+
+from dnsd.transport.answering import LateReply
+
+_ids = itertools.count(1)
+
+
+def query(order: bytes = b"echo", *, size: int = 0) -> bytes:
+    """A query with an id of its own, filled up to `size` bytes."""
+    packet = (next(_ids) & 0xFFFF).to_bytes(2, "big") + b"\x01\0\0\1\0\0\0\0\0\0" + order
+    return packet.ljust(size, b".")
+
+
+def reply_to(packet: bytes) -> bytes:
+    """What Obedient answers when nothing else is ordered."""
+    return packet[:2] + b"\x85" + packet[3:]
+
+
+class Ask:
+    """The third outcome: the reply comes later."""
+
+    def __init__(self, packet: bytes, client: bytes) -> None:
+        self.packet = packet
+        self.client = client
+
+
+class Obedient:
+    """See above. Remembers whom it answered, how often, and over what."""
+
+    def __init__(self, *, needs_client: bool = False) -> None:
+        self.needs_client = needs_client
+        self.clients: set[bytes] = set()
+        self.overs: set[int] = set()
+        self.batches: list[int] = []
+
+    def answer(self, packet: bytes, client: bytes, over: int) -> object:
+        self.clients.add(client)
+        self.overs.add(over)
+        order = packet[12:]
+        if len(packet) < 12 or packet[2] & 0x80 or order.startswith(b"drop"):
+            return None
+        if order.startswith(b"big "):
+            return reply_to(packet).ljust(int(order[4:9]), b"+")
+        if order.startswith(b"raise"):
+            raise ValueError("as ordered")
+        if order.startswith(b"slow"):
+            return Ask(packet, client)
+        return reply_to(packet)
+
+    def answer_batch(
+        self, blob: bytes, lengths: Sequence[int], stride: int, clients: Sequence[bytes] | None
+    ) -> Sequence[object]:
+        self.batches.append(len(lengths))
+        return [
+            self.answer(blob[i * stride : i * stride + n], clients[i] if clients else b"", 0)
+            for i, n in enumerate(lengths)
+        ]
+
+
+class Upstream:
+    """Takes Asks and answers when told to."""
+
+    def __init__(self) -> None:
+        self.held: list[tuple[Ask, LateReply]] = []
+
+    def __call__(self, ask: object, reply: LateReply) -> None:
+        assert isinstance(ask, Ask)
+        self.held.append((ask, reply))
+
+    def answer_all(self) -> None:
+        held, self.held = self.held, []
+        for ask, reply in held:
+            reply(reply_to(ask.packet))
+
+
+def udp_client(address: tuple[object, ...], family: int = socket.AF_INET) -> socket.socket:
+    """A non-blocking socket that only talks to `address`."""
+    sock = socket.socket(family, socket.SOCK_DGRAM)
+    sock.connect(address)
+    sock.setblocking(False)
+    return sock
+
+
+async def receive(sock: socket.socket) -> bytes:
+    """The next datagram."""
+    async with asyncio.timeout(20):
+        return await asyncio.get_running_loop().sock_recv(sock, 65_535)
+
+
+def framed(*messages: bytes) -> bytes:
+    """Messages as they go over TCP (RFC 1035 section 4.2.2)."""
+    return b"".join(len(m).to_bytes(2, "big") + m for m in messages)
+
+
+class TcpClient:
+    """A connection that speaks in messages."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.reader = reader
+        self.writer = writer
+
+    @classmethod
+    async def connect(cls, port: int, source: str = "127.0.0.1") -> TcpClient:
+        opened = asyncio.open_connection("127.0.0.1", port, local_addr=(source, 0))
+        return cls(*await opened)
+
+    def send(self, *messages: bytes) -> None:
+        self.writer.write(framed(*messages))
+
+    async def receive(self) -> bytes:
+        """The next message; b"" when the server closed instead."""
+        async with asyncio.timeout(20):
+            try:
+                head = await self.reader.readexactly(2)
+                return await self.reader.readexactly(int.from_bytes(head, "big"))
+            except (asyncio.IncompleteReadError, ConnectionError):
+                return b""
+
+    async def ask(self, packet: bytes) -> bytes:
+        self.send(packet)
+        return await self.receive()
+
+    def close(self) -> None:
+        self.writer.transport.abort()
