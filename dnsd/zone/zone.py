@@ -148,7 +148,8 @@ class Zone:
         """From now on `owner` contributes exactly `rrsets` (none: it is gone).
 
         Returns what that changed, None if nothing, and the serial moves only if something
-        did. Several RRsets of one name and type are joined.
+        did. Several RRsets of one name and type are joined; that a CNAME of the owner's own
+        is alone at its name is up to the owner.
         """
         before = self._owned.get(owner, ())
         if before:
