@@ -188,8 +188,8 @@ class Catalogue:
                 self._admit(entry)
             except _Refused as refused:
                 losers.append((entry, refused))
-        for entry, refused in losers:
-            freed |= self._turn_away(entry, refused)
+        for entry, why in losers:
+            freed |= self._turn_away(entry, why)
         for key, candidate in candidates.items():
             if candidate is None:
                 self._force.pop(key, None)
@@ -290,7 +290,8 @@ class Catalogue:
     def _ask(self, key: Key) -> None:
         """Ask for the addresses this Service needs given, and for no others."""
         entry = self._force.get(key)
-        needed = self._families(entry.object) if entry and _is_service(entry) else []
+        thing = entry.object if entry else None
+        needed = self._families(thing) if isinstance(thing, Service) else []
         asker: Asker = key.namespace, key.name
         for width, allocator in self._allocators.items():
             if width in needed:
@@ -323,10 +324,6 @@ class Catalogue:
         if not ips:
             return thing
         return replace(thing, cluster_ips=(*thing.cluster_ips, *ips), allocated=True)
-
-
-def _is_service(entry: Entry) -> bool:
-    return entry.object.kind == "Service"
 
 
 def _addresses(entry: Entry | None) -> tuple[bytes, ...]:

@@ -19,7 +19,7 @@ YAML 1.1, `1e3` is a number, but no base 60 (`80:80` is text) and no timestamps
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import yaml
@@ -147,10 +147,9 @@ class _Builder:
     def documents(self) -> Iterator[Plain]:
         try:
             line = 0
-            get_event = self._parser.get_event
-            event: Any
+            get_event: Callable[[], Any] = self._parser.get_event
             while (event := get_event()) is not None:
-                kind = type(event)
+                kind: type = type(event)
                 if kind is yaml.DocumentStartEvent:
                     self._reset()
                     line = 0

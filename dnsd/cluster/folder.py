@@ -1,0 +1,362 @@
+"""A directory of manifests as it is now: which files count, what changed since the last look.
+
+Everything here blocks (stat, read, parse) and is called from a thread, one look at a time.
+
+Rules
+* Files ending in .yaml, .yml or .json count, in all subdirectories. Names that begin with a
+  dot do not: editors and version control live there, and so do the `..2026_…` directories
+  and the `..data` link of a ConfigMap volume, whose files are seen through the visible links
+  beside them. What two visible paths lead to is read through the first of them.
+* A look compares stat first, content (by hash) second: touching a file changes nothing.
+* Bytes, files and directory entries are bounded; what goes over is reported and not read.
+* A file that is empty, or too large to have been written in one step, is believed when it
+  has not changed between two looks: a program may be in the middle of writing it.
+* What cannot be read goes on saying what it said. A directory that is not there says nothing
+  new; only one that is there and lacks a file says that the file is gone.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Callable, Iterable
+from hashlib import blake2b
+from pathlib import Path
+
+from msgspec import Struct
+
+from dnsd.cluster import manifestfile
+from dnsd.cluster.catalogue import Catalogue
+from dnsd.cluster.manifestfile import SUFFIXES, ManifestFile, Problem
+from dnsd.cluster.objects import Event
+from dnsd.cluster.yamlread import Unreadable
+
+Signature = tuple[int, ...]
+_ONE_STEP = 64 * 1024  # bytes; what editors and shells write with one call
+
+
+class Limits(Struct, frozen=True):
+    """What a directory may hold. All are guesses far above what is sane; they bound memory."""
+
+    file_bytes: int = 32 * 1024 * 1024
+    total_bytes: int = 256 * 1024 * 1024
+    files: int = 20_000
+    entries: int = 200_000  # directory entries looked at in one scan
+
+
+class Look(Struct, frozen=True):
+    """What one look found. `unsettled`: some file may be half written, look again soon."""
+
+    events: list[Event]
+    problems: tuple[Problem, ...]
+    reread: frozenset[str]  # files whose content changed
+    unsettled: bool
+    files: int
+    objects: int
+    documents: int
+    skipped: dict[str, int]
+
+
+class _File(Struct):
+    """A file as last seen."""
+
+    signature: Signature
+    digest: bytes
+    size: int
+    content: ManifestFile
+
+
+class Folder:
+    """The manifests below `root` (a directory, or one file), and what they say together."""
+
+    def __init__(self, root: Path, catalogue: Catalogue, limits: Limits | None = None) -> None:
+        self._root = root
+        self._catalogue = catalogue
+        self._limits = limits or Limits()
+        self._files: dict[str, _File] = {}
+        self._links: set[str] = set()  # names that are reached through a symbolic link
+        self._pending: dict[str, Signature] = {}  # seen once like this, not believed yet
+        self._scan_problems: list[Problem] = []
+        # Sums over self._files, kept up so that a look costs what it finds.
+        self._bytes = 0
+        self._documents = 0
+        self._skipped: dict[str, int] = {}
+        self._faulty: dict[str, tuple[Problem, ...]] = {}
+        self.stopping = False  # set from another thread: end the look as soon as may be
+
+    def look(
+        self, names: Iterable[str] | None = None, *, patient: bool = True, force: bool = False
+    ) -> Look:
+        """Look at these files (paths relative to the root), or at everything.
+
+        `patient`: do not believe a file that may be half written. `force`: read files even if
+        stat says they are as they were. Raises OSError when the root cannot be listed.
+        """
+        changed: dict[str, ManifestFile | None] = {}
+        whole = names is None
+        wanted = self._scan(changed) if names is None else self._known(names, changed)
+        if wanted is None:
+            whole, wanted = True, self._scan(changed)
+        self._pending = {n: s for n, s in self._pending.items() if n in wanted or not whole}
+        for name in sorted(wanted):
+            if self.stopping:
+                break
+            file = self._examine(name, patient=patient, force=force)
+            if file is not None:
+                changed[name] = file
+        events = self._catalogue.update(
+            {name: file.entries if file else () for name, file in changed.items()}
+        )
+        return self._report(events, frozenset(name for name, file in changed.items() if file))
+
+    def has_below(self, prefix: str) -> bool:
+        """Whether a file is known whose path begins with `prefix`."""
+        return any(name.startswith(prefix) for name in tuple(self._files))
+
+    def _report(self, events: list[Event], reread: frozenset[str]) -> Look:
+        problems = [problem for found in self._faulty.values() for problem in found]
+        return Look(
+            events,
+            tuple(sorted([*self._scan_problems, *problems, *self._catalogue.problems()])),
+            reread,
+            bool(self._pending),
+            len(self._files),
+            len(self._catalogue),
+            self._documents,
+            {kind: count for kind, count in sorted(self._skipped.items()) if count},
+        )
+
+    def _keep(self, name: str, file: _File | None) -> None:
+        """Replace what is known of a file (None: nothing any more), and the sums."""
+        for one, sign in ((self._files.pop(name, None), -1), (file, 1)):
+            if one is None:
+                continue
+            self._bytes += sign * one.size
+            self._documents += sign * one.content.documents
+            for kind, count in one.content.skipped.items():
+                self._skipped[kind] = self._skipped.get(kind, 0) + sign * count
+        self._faulty.pop(name, None)
+        if file:
+            self._files[name] = file
+            if file.content.problems:
+                self._faulty[name] = file.content.problems
+
+    # -- which files ---------------------------------------------------------------------
+
+    def _known(
+        self, names: Iterable[str], changed: dict[str, ManifestFile | None]
+    ) -> set[str] | None:
+        """Those of `names` that are there; None when only a scan can tell what they mean."""
+        wanted = set()
+        for name in {*names, *self._pending}:
+            try:
+                mode = os.lstat(self._root / name).st_mode
+            except OSError:
+                if name in self._links:
+                    return None
+                self._forget(name, changed)
+                continue
+            if not stat.S_ISREG(mode) or len(self._files) >= self._limits.files:
+                return None
+            wanted.add(name)
+        return wanted
+
+    def _forget(self, name: str, changed: dict[str, ManifestFile | None]) -> None:
+        self._pending.pop(name, None)
+        if name in self._files:
+            self._keep(name, None)
+            changed[name] = None
+
+    def _scan(self, changed: dict[str, ManifestFile | None]) -> set[str]:
+        """The names of all files that count; those known before and gone go into `changed`."""
+        scan = _Scan(self._root, self._limits)
+        scan.run()
+        self._scan_problems = scan.problems
+        self._links = scan.links
+        found = set(scan.found)
+        for name in list(self._files):
+            if name in found:
+                continue
+            if any(name.startswith(prefix) for prefix in scan.unlisted):
+                found.add(name)  # its directory could not be listed: ask the file itself
+            else:
+                self._forget(name, changed)
+        return found
+
+    # -- what they hold ------------------------------------------------------------------
+
+    def _examine(self, name: str, *, patient: bool, force: bool) -> ManifestFile | None:
+        """What the file says, if that may differ from what it said; None: nothing new."""
+        before = self._files.get(name)
+        path = self._root / name if name else self._root
+        shown = name or self._root.name
+        try:
+            signature, size = _signature(path)
+            if before and not force and before.signature == signature:
+                self._pending.pop(name, None)
+                return None
+            if patient and self._half_written(name, signature, size):
+                return None
+            self._check_room(size, before)
+            data = _read(path, self._limits.file_bytes)
+        except OSError as error:
+            signature, size = before.signature if before else (), 0
+            reason = (error.strerror or str(error)).lower()
+            return self._fail(name, shown, signature, Unreadable(f"cannot be read: {reason}"))
+        except Unreadable as error:
+            return self._fail(name, shown, signature, error)
+        digest = blake2b(data, digest_size=16).digest()
+        if before and before.digest == digest:
+            before.signature = signature
+            return None
+        content = manifestfile.parse(shown, data, before.content if before else None)
+        self._keep(name, _File(signature, digest, len(data), content))
+        return content
+
+    def _fail(
+        self, name: str, shown: str, signature: Signature, error: Unreadable
+    ) -> ManifestFile | None:
+        """Keep what the file said; None when this error is known already."""
+        before = self._files.get(name)
+        digest = b"!" + error.problem.encode()
+        if before and before.digest == digest:
+            before.signature = signature
+            return None
+        content = manifestfile.failed(shown, before.content if before else None, error)
+        self._keep(name, _File(signature, digest, 0, content))
+        return content
+
+    def _half_written(self, name: str, signature: Signature, size: int) -> bool:
+        if 0 < size <= _ONE_STEP or size > self._limits.file_bytes:
+            self._pending.pop(name, None)
+            return False
+        if self._pending.get(name) == signature:
+            del self._pending[name]
+            return False
+        self._pending[name] = signature
+        return True
+
+    def _check_room(self, size: int, before: _File | None) -> None:
+        limit = self._limits.file_bytes
+        if size > limit:
+            raise Unreadable(f"has {size} bytes, over the limit of {limit}; split it")
+        held = self._bytes - (before.size if before else 0)
+        if held + size > self._limits.total_bytes:
+            limit = self._limits.total_bytes
+            raise Unreadable(f"would make more than {limit} bytes of manifests in all")
+
+
+class _Scan:
+    """Walks a directory once, in the order of names."""
+
+    def __init__(self, root: Path, limits: Limits) -> None:
+        self._root, self._limits = str(root), limits
+        self.found: list[str] = []
+        self.links: set[str] = set()
+        self.unlisted: list[str] = []  # prefixes of directories that could not be listed
+        self.problems: list[Problem] = []
+        self._entries = 0
+        self._real_files: set[str] = set()
+        self._real_dirs: set[str] = set()
+
+    def run(self) -> None:
+        """Raises OSError when the root cannot be listed."""
+        if not os.path.isdir(self._root):
+            os.stat(self._root)
+            self.found.append("")  # one file, given by its own name
+            return
+        self._walk("", os.path.realpath(self._root), linked=False)
+        if self._entries > self._limits.entries or len(self.found) > self._limits.files:
+            del self.found[self._limits.files :]
+            text = f"has more than {self._limits.files} manifests; the others are not read"
+            if self._entries > self._limits.entries:
+                text = f"has more than {self._limits.entries} entries; the others are not read"
+            self.problems.append(Problem(os.path.basename(self._root) or ".", text=text))
+
+    def _walk(self, prefix: str, real: str, *, linked: bool) -> None:
+        if real in self._real_dirs:
+            return
+        self._real_dirs.add(real)
+        try:
+            with os.scandir(os.path.join(self._root, prefix)) as listing:
+                entries = sorted(listing, key=lambda entry: entry.name)
+        except FileNotFoundError:
+            if not prefix:
+                raise
+            return  # it vanished while we walked
+        except OSError as error:
+            if not prefix:
+                raise
+            self.unlisted.append(prefix)
+            text = f"cannot be listed: {(error.strerror or str(error)).lower()}"
+            self.problems.append(Problem(prefix, text=text))
+            return
+        for entry in entries:
+            self._entries += 1
+            if self._entries > self._limits.entries or len(self.found) > self._limits.files:
+                return
+            if not entry.name.startswith("."):
+                self._visit(prefix + entry.name, os.path.join(real, entry.name), entry, linked)
+
+    def _visit(self, name: str, real: str, entry: os.DirEntry[str], linked: bool) -> None:
+        link = entry.is_symlink()
+        if link:
+            real = os.path.realpath(real)
+        if entry.is_dir() if not link else os.path.isdir(real):
+            self._walk(name + "/", real, linked=linked or link)
+        elif name.endswith(SUFFIXES) and real not in self._real_files:
+            self._real_files.add(real)
+            self.found.append(name)
+            if link or linked:
+                self.links.add(name)
+
+
+def _signature(path: Path) -> tuple[Signature, int]:
+    """What stat says that changes when the content may have, and the size."""
+    found = path.stat()
+    if not stat.S_ISREG(found.st_mode):
+        raise Unreadable("is not a regular file")
+    return (
+        found.st_dev,
+        found.st_ino,
+        found.st_size,
+        found.st_mtime_ns,
+        found.st_ctime_ns,
+    ), found.st_size
+
+
+def _read(path: Path, limit: int) -> bytes:
+    """The file's bytes. Raises OSError, and Unreadable when there are more than `limit`."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    with open(descriptor, "rb", buffering=0) as file:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise Unreadable("is not a regular file")
+        pieces, total = [], 0
+        while piece := file.read(limit + 1 - total):
+            pieces.append(piece)
+            total += len(piece)
+            if total > limit:
+                raise Unreadable(f"has more than {limit} bytes, the limit; split it")
+        return b"".join(pieces)
+
+
+def touched(root: str, paths: Iterable[str], known: Callable[[str], bool]) -> set[str] | None:
+    """The names (relative to `root`) that changes at `paths` concern; None: look at everything.
+
+    `known(prefix)` tells whether files below a name are known, which a directory that is gone
+    cannot tell any more.
+    """
+    names = set()
+    for path in paths:
+        name = path.removeprefix(root).lstrip("/")
+        parts = name.split("/")
+        if any(part.startswith("..") for part in parts) or not name:
+            return None  # a ConfigMap volume swaps its data, or the root itself changed
+        if any(part.startswith(".") for part in parts):
+            continue
+        directory = os.path.isdir(path)
+        if name.endswith(SUFFIXES) and not directory:
+            names.add(name)
+        elif directory or known(name + "/"):
+            return None
+    return names
