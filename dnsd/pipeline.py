@@ -54,9 +54,11 @@ class Pipeline:
         self.failed: dict[Key, str] = {}
         self.problems: dict[Key, tuple[str, ...]] = {}
         self._dirty: dict[Key, Cause] = {}
+        self._synced_when_done = False
 
     def feed(self, batch: Batch, at: float) -> list[Change]:
         """Applies a batch that was handed in at `at` (seconds); what it changed, in order."""
+        self._synced_when_done = self._synced_when_done or batch.synced
         for event in batch.events:
             for owner in self.state.apply((event,)):
                 # Last cause wins, and the owner keeps its place in the queue.
@@ -68,7 +70,7 @@ class Pipeline:
             if change is not None:
                 changes.append(change)
                 self._tell(change)
-        self.synced = self.synced or batch.synced
+        self.synced = self._synced_when_done
         return changes
 
     def reconfigure(self, config: SchemaConfig) -> bool:
