@@ -97,6 +97,10 @@ class Tcp:
         """The number of connections that are open."""
         return len(self._connections)
 
+    def connections(self) -> tuple[Connection, ...]:
+        """The connections that are open, the one idle for longest first."""
+        return tuple(self._connections)
+
     async def drain(self, limit: float) -> bool:
         """Accept no more, answer what was asked, close.
 
@@ -108,13 +112,13 @@ class Tcp:
         await asyncio.sleep(0)
         await asyncio.sleep(0)
         self.draining = True
-        for connection in list(self._connections):
+        for connection in self.connections():
             connection.finish_soon()
         try:
             async with asyncio.timeout(limit):
                 await self._empty.wait()
         except TimeoutError:
-            for connection in list(self._connections):
+            for connection in self.connections():
                 connection.abort()
             return False
         return True
@@ -126,7 +130,7 @@ class Tcp:
         self._socket.close()
         for timer in self._timers.values():
             timer.cancel()
-        for connection in list(self._connections):
+        for connection in self.connections():
             connection.abort()
 
     # Accepting.
@@ -274,7 +278,7 @@ class Tcp:
 
     def _sweep(self) -> None:
         now = self.now()
-        for connection in list(self._connections):
+        for connection in self.connections():
             overdue = connection.overdue(now)
             if overdue is Overdue.NO:
                 continue

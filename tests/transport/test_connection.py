@@ -1,0 +1,341 @@
+"""One TCP connection, row by row: RFC 1035 section 4.2.2, RFC 7766, RFC 9210."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import struct
+from collections.abc import AsyncIterator
+
+import pytest
+
+from dnsd.transport.connection import TcpLimits
+from dnsd.transport.listen import Address, bind_tcp
+from dnsd.transport.tcp import Tcp
+from tests.helpers import eventually
+from tests.transport.engines import Obedient, TcpClient, Upstream, framed, query, reply_to
+
+
+class Served:
+    """A transport that runs, its engine, its upstream and its clients."""
+
+    def __init__(self, limits: TcpLimits | None = None) -> None:
+        self.engine = Obedient(needs_client=True)
+        self.upstream = Upstream()
+        self.sock = bind_tcp(Address("127.0.0.1", 0))
+        self.port = self.sock.getsockname()[1]
+        self.tcp = Tcp(self.sock, self.engine, on_ask=self.upstream, limits=limits)
+        self.clients: list[TcpClient] = []
+        self.tcp.start()
+
+    async def client(self, source: str = "127.0.0.1") -> TcpClient:
+        self.clients.append(await TcpClient.connect(self.port, source))
+        return self.clients[-1]
+
+    async def close(self) -> None:
+        for client in self.clients:
+            client.close()
+        self.tcp.close()
+        await eventually(lambda: len(self.tcp) == 0)
+
+
+@pytest.fixture
+async def serve() -> AsyncIterator[type[Served]]:
+    made: list[Served] = []
+
+    class Made(Served):
+        def __init__(self, limits: TcpLimits | None = None) -> None:
+            super().__init__(limits)
+            made.append(self)
+
+    yield Made
+    for served in made:
+        await served.close()
+
+
+class TestRfc1035Section422Framing:
+    async def test_the_length_and_the_body_byte_by_byte(self, serve: type[Served]) -> None:
+        client = await serve().client()
+        packets = [query(), query()]
+        for byte in framed(*packets):
+            client.writer.write(bytes([byte]))
+            await client.writer.drain()
+            await asyncio.sleep(0)
+        assert [await client.receive() for _ in packets] == [reply_to(p) for p in packets]
+
+    @pytest.mark.parametrize("cut", [1, 2, 3, 13, 30])
+    async def test_cut_anywhere(self, serve: type[Served], cut: int) -> None:
+        served = serve()
+        client = await served.client()
+        packets = [query(), query(size=40)]
+        data = framed(*packets)
+        client.writer.write(data[:cut])
+        await eventually(lambda: len(served.tcp) == 1)
+        client.writer.write(data[cut:])
+        assert [await client.receive() for _ in packets] == [reply_to(p) for p in packets]
+
+    @pytest.mark.parametrize("length", [0, 1, 11])
+    async def test_a_length_no_message_has_closes(self, serve: type[Served], length: int) -> None:
+        served = serve()
+        client = await served.client()
+        first, never = query(), query()
+        client.writer.write(framed(first, bytes(length), never))
+        assert await client.receive() == reply_to(first)
+        assert await client.receive() == b""
+        assert served.tcp.counters().malformed == 1
+        assert served.tcp.counters().received == 1
+
+    async def test_after_a_bad_length_what_waits_is_answered(self, serve: type[Served]) -> None:
+        served = serve()
+        client = await served.client()
+        client.writer.write(framed(slow := query(b"slow"), b"") + bytes(100_000))
+        await eventually(lambda: served.upstream.held)
+        served.upstream.answer_all()
+        assert await client.receive() == reply_to(slow)
+        assert await client.receive() == b""
+
+    @pytest.mark.parametrize("size", [12, 512, 65_535])
+    async def test_queries_of_every_size(self, serve: type[Served], size: int) -> None:
+        client = await serve().client()
+        packet = query(b"", size=size)
+        assert await client.ask(packet) == reply_to(packet)
+
+    @pytest.mark.parametrize("size", [512, 65_535])
+    async def test_answers_of_every_size(self, serve: type[Served], size: int) -> None:
+        client = await serve().client()
+        packets = [query(b"big %05d" % size), query()]
+        client.send(*packets)
+        assert await client.receive() == reply_to(packets[0]).ljust(size, b"+")
+        assert await client.receive() == reply_to(packets[1])
+
+    async def test_an_answer_no_message_holds_is_dropped(self, serve: type[Served]) -> None:
+        served = serve()
+        client = await served.client()
+        client.send(query(b"big 65536"), packet := query())
+        assert await client.receive() == reply_to(packet)
+        assert served.tcp.counters().dropped == 1
+
+
+class TestRfc7766Section62ConnectionHandling:
+    async def test_100_pipelined_queries_in_one_segment(self, serve: type[Served]) -> None:
+        client = await serve().client()
+        packets = [query(b"echo %d" % i) for i in range(100)]
+        client.send(*packets)
+        assert [await client.receive() for _ in packets] == [reply_to(p) for p in packets]
+
+    async def test_one_connection_serves_many_queries(self, serve: type[Served]) -> None:
+        served = serve()
+        client = await served.client()
+        for _ in range(20):
+            assert await client.ask(packet := query()) == reply_to(packet)
+        assert served.tcp.counters().accepted == 1
+
+    async def test_a_dropped_query_does_not_end_it(self, serve: type[Served]) -> None:
+        served = serve()
+        client = await served.client()
+        client.send(query(b"drop"), reply_to(query()), packet := query())
+        assert await client.receive() == reply_to(packet)
+        assert served.tcp.counters().dropped == 2
+
+    async def test_half_close_after_the_query_still_gets_its_answer(
+        self, serve: type[Served]
+    ) -> None:
+        client = await serve().client()
+        packets = [query() for _ in range(50)]
+        client.send(*packets)
+        client.writer.write_eof()
+        assert [await client.receive() for _ in packets] == [reply_to(p) for p in packets]
+        assert await client.receive() == b""
+
+    async def test_half_close_waits_for_upstream(self, serve: type[Served]) -> None:
+        served = serve()
+        client = await served.client()
+        client.send(slow := query(b"slow"))
+        client.writer.write(b"\0")  # and the beginning of what never comes
+        client.writer.write_eof()
+        await eventually(lambda: served.upstream.held)
+        served.upstream.answer_all()
+        assert await client.receive() == reply_to(slow)
+        assert await client.receive() == b""
+        await eventually(lambda: len(served.tcp) == 0)
+
+    async def test_rst_in_mid_answer(self, serve: type[Served]) -> None:
+        served = serve()
+        for order in (b"big 65535", b"slow"):
+            client = await served.client()
+            sock = client.writer.get_extra_info("socket")
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            client.send(*(query(order) for _ in range(50)))
+            await eventually(lambda: served.tcp.counters().received)
+            client.close()
+        await eventually(lambda: len(served.tcp) == 0)
+        served.upstream.answer_all()
+        client = await served.client()
+        assert await client.ask(packet := query()) == reply_to(packet)
+        assert served.tcp.counters().failures == 0
+
+    async def test_the_engine_is_told_client_and_transport(self, serve: type[Served]) -> None:
+        served = serve()
+        client = await served.client("127.0.0.5")
+        await client.ask(query())
+        assert served.engine.clients == {socket.inet_aton("127.0.0.5")}
+        assert served.engine.overs == {1}
+
+    async def test_an_engine_that_raises_costs_that_query(self, serve: type[Served]) -> None:
+        served = serve()
+        client = await served.client()
+        client.send(query(b"raise"), packet := query())
+        assert await client.receive() == reply_to(packet)
+        assert served.tcp.counters().failures == 1
+
+
+class TestRfc7766Section7ResponseReordering:
+    async def test_a_slow_query_does_not_delay_a_fast_one_behind_it(
+        self, serve: type[Served]
+    ) -> None:
+        served = serve()
+        client = await served.client()
+        client.send(slow := query(b"slow"), fast := query())
+        assert await client.receive() == reply_to(fast)
+        served.upstream.answer_all()
+        assert await client.receive() == reply_to(slow)
+
+    async def test_slow_ones_come_as_they_are_ready(self, serve: type[Served]) -> None:
+        served = serve()
+        client = await served.client()
+        packets = [query(b"slow %d" % i) for i in range(10)]
+        client.send(*packets)
+        await eventually(lambda: len(served.upstream.held) == 10)
+        served.upstream.held.reverse()
+        served.upstream.answer_all()
+        replies = [await client.receive() for _ in packets]
+        assert replies == [reply_to(p) for p in reversed(packets)]
+
+    async def test_an_ask_answered_at_once(self) -> None:
+        def at_once(ask: object, reply: object) -> None:
+            reply(reply_to(ask.packet))
+
+        tcp = Tcp(sock := bind_tcp(Address("127.0.0.1", 0)), Obedient(), on_ask=at_once)
+        tcp.start()
+        client = await TcpClient.connect(sock.getsockname()[1])
+        packets = [query(b"slow"), query(), query(b"slow")]
+        client.send(*packets)
+        client.writer.write_eof()
+        assert [await client.receive() for _ in packets] == [reply_to(p) for p in packets]
+        assert await client.receive() == b""
+        tcp.close()
+
+    async def test_no_more_wait_than_allowed_and_the_rest_comes_after(
+        self, serve: type[Served]
+    ) -> None:
+        served = serve(TcpLimits(max_asks=4))
+        client = await served.client()
+        packets = [query(b"slow %d" % i) for i in range(10)]
+        client.send(*packets)
+        replies = []
+        while len(replies) < 10:
+            expected = min(4, 10 - len(replies))
+            await eventually(lambda n=expected: len(served.upstream.held) == n)
+            assert await still(lambda n=expected: len(served.upstream.held) == n)
+            served.upstream.answer_all()
+            replies += [await client.receive() for _ in range(expected)]
+        assert replies == [reply_to(p) for p in packets]
+
+    async def test_an_ask_without_an_answer_frees_its_place(self, serve: type[Served]) -> None:
+        served = serve(TcpLimits(max_asks=1))
+        client = await served.client()
+        client.send(query(b"slow"), packet := query())
+        await eventually(lambda: served.upstream.held)
+        served.upstream.held.pop()[1](None)
+        assert await client.receive() == reply_to(packet)
+
+
+class TestRfc9210Section44Timeouts:
+    async def test_idle_from_the_start(self, serve: type[Served]) -> None:
+        served = serve(TcpLimits(idle_timeout=0.1))
+        client = await served.client()
+        assert await client.receive() == b""
+        assert served.tcp.counters().timeouts == 1
+
+    async def test_idle_after_an_answer(self, serve: type[Served]) -> None:
+        served = serve(TcpLimits(idle_timeout=0.1))
+        client = await served.client()
+        assert await client.ask(packet := query()) == reply_to(packet)
+        assert await client.receive() == b""
+
+    async def test_a_partial_message_trickling_in(self, serve: type[Served]) -> None:
+        served = serve(TcpLimits(message_timeout=0.2))
+        client = await served.client()
+        client.writer.write(b"\xff\xff")
+
+        async def trickle() -> None:
+            while not client.writer.is_closing():
+                client.writer.write(b"x")
+                await asyncio.sleep(0.01)
+
+        trickling = asyncio.ensure_future(trickle())
+        assert await client.receive() == b""
+        client.close()
+        await trickling
+        assert served.tcp.counters().timeouts == 1
+
+    async def test_a_message_that_completes_sets_the_clock_back(self, serve: type[Served]) -> None:
+        served = serve(TcpLimits(message_timeout=1.0, idle_timeout=1.0))
+        client = await served.client()
+        for _ in range(3):
+            data = framed(packet := query())
+            client.writer.write(data[:5])
+            await asyncio.sleep(0.05)
+            client.writer.write(data[5:])
+            assert await client.receive() == reply_to(packet)
+        assert served.tcp.counters().timeouts == 0
+
+    async def test_a_client_that_does_not_read(self, serve: type[Served]) -> None:
+        served = serve(TcpLimits(write_timeout=0.2))
+        client = await served.client()
+        client.writer.transport.pause_reading()
+        packet = query(b"big 65535")
+        for _ in range(2_000):
+            client.send(packet)
+        await eventually(lambda: served.tcp.counters().timeouts == 1)
+        await eventually(lambda: len(served.tcp) == 0)
+        # What it cost us was bounded: most of it was never even asked of the engine.
+        assert served.tcp.counters().received < 2_000
+
+    async def test_a_client_that_reads_late_gets_everything(self, serve: type[Served]) -> None:
+        served = serve()
+        client = await served.client()
+        client.writer.transport.pause_reading()
+        packets = [query(b"big 60000") for _ in range(200)]
+        client.send(*packets)
+        await eventually(lambda: served.tcp.counters().received > 10)
+        client.writer.transport.resume_reading()
+        for packet in packets:
+            assert await client.receive() == reply_to(packet).ljust(60_000, b"+")
+
+    async def test_an_upstream_that_never_answers(self, serve: type[Served]) -> None:
+        served = serve(TcpLimits(ask_timeout=0.1, idle_timeout=0.05))
+        client = await served.client()
+        client.send(query(b"slow"))
+        assert await client.receive() == b""
+        served.upstream.answer_all()
+        assert served.tcp.counters().late == 0
+
+    async def test_waiting_for_upstream_is_not_idle(self, serve: type[Served]) -> None:
+        served = serve(TcpLimits(idle_timeout=0.05, message_timeout=0.05))
+        client = await served.client()
+        client.send(slow := query(b"slow"))
+        await eventually(lambda: served.upstream.held)
+        other = await served.client()
+        assert await other.receive() == b""  # idle since later, and gone
+        served.upstream.answer_all()
+        assert await client.receive() == reply_to(slow)
+
+
+async def still(condition: object, turns: int = 20) -> bool:
+    """Whether `condition` holds for some turns of the event loop on end."""
+    for _ in range(turns):
+        if not condition():
+            return False
+        await asyncio.sleep(0)
+    return True

@@ -1,0 +1,235 @@
+"""Who may connect, whose turn it is, who has to go, and how it ends."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import resource
+import socket
+from collections.abc import AsyncIterator
+
+import pytest
+
+from dnsd.transport.connection import TcpLimits
+from dnsd.transport.listen import Address, bind_udp
+from dnsd.transport.udp import Udp
+from tests.helpers import eventually
+from tests.transport.engines import Obedient, query, receive, reply_to, udp_client
+from tests.transport.test_connection import Served
+
+
+@pytest.fixture
+async def serve() -> AsyncIterator[type[Served]]:
+    made: list[Served] = []
+
+    class Made(Served):
+        def __init__(self, limits: TcpLimits | None = None) -> None:
+            super().__init__(limits)
+            made.append(self)
+
+    yield Made
+    for served in made:
+        await served.close()
+
+
+class TestRfc9210Section43ConnectionLimits:
+    async def test_at_the_limit_the_one_idle_for_longest_makes_room(
+        self, serve: type[Served]
+    ) -> None:
+        served = serve(TcpLimits(max_connections=3))
+        clients = [await served.client() for _ in range(3)]
+        for i in (1, 2, 0):  # so that the second has been idle for longest
+            await clients[i].ask(query())
+        newcomer = await served.client()
+        assert await newcomer.ask(packet := query()) == reply_to(packet)
+        assert await clients[1].receive() == b""
+        for i in (0, 2):
+            assert await clients[i].ask(packet := query()) == reply_to(packet)
+        assert served.tcp.counters().evicted == 1
+
+    async def test_one_with_half_a_message_goes_only_when_none_is_idle(
+        self, serve: type[Served]
+    ) -> None:
+        served = serve(TcpLimits(max_connections=2))
+        half, idle = await served.client(), await served.client()
+        half.writer.write(b"\0")
+        await idle.ask(query())
+        third = await served.client()
+        await third.ask(query())
+        assert await idle.receive() == b""
+        third.writer.write(b"\0")
+        await eventually(lambda: sum(c.partial() for c in served.tcp.connections()) == 2)
+        fourth = await served.client()
+        assert await fourth.ask(packet := query()) == reply_to(packet)
+        assert await half.receive() == b""
+
+    async def test_when_all_are_busy_the_newcomer_is_refused(self, serve: type[Served]) -> None:
+        served = serve(TcpLimits(max_connections=2))
+        busy = [await served.client() for _ in range(2)]
+        slow = [query(b"slow") for _ in busy]
+        for client, packet in zip(busy, slow, strict=True):
+            client.send(packet)
+        await eventually(lambda: len(served.upstream.held) == 2)
+        newcomer = await served.client()
+        assert await newcomer.receive() == b""
+        assert served.tcp.counters().refused == 1
+        served.upstream.answer_all()
+        assert [await client.receive() for client in busy] == [reply_to(p) for p in slow]
+
+    async def test_one_client_takes_only_its_share(self, serve: type[Served]) -> None:
+        served = serve(TcpLimits(max_connections=10, per_client=2))
+        neighbour = await served.client("127.0.0.2")
+        await neighbour.ask(query())
+        greedy = [await served.client("127.0.0.3") for _ in range(5)]
+        await greedy[-1].ask(query())
+        for client in greedy[:3]:
+            assert await client.receive() == b""
+        assert await greedy[3].ask(packet := query()) == reply_to(packet)
+        assert await neighbour.ask(packet := query()) == reply_to(packet)
+        assert len(served.tcp) == 3
+
+    async def test_one_client_whose_connections_are_busy_is_refused_more(
+        self, serve: type[Served]
+    ) -> None:
+        served = serve(TcpLimits(per_client=1))
+        (await served.client("127.0.0.3")).send(query(b"slow"))
+        await eventually(lambda: served.upstream.held)
+        assert await (await served.client("127.0.0.3")).receive() == b""
+        neighbour = await served.client("127.0.0.2")
+        assert await neighbour.ask(packet := query()) == reply_to(packet)
+
+    async def test_many_connections_come_and_go(self, serve: type[Served]) -> None:
+        served = serve()
+        for _ in range(5):
+            clients = [await served.client() for _ in range(40)]
+            for client in clients:
+                assert await client.ask(packet := query()) == reply_to(packet)
+                client.close()
+        await eventually(lambda: len(served.tcp) == 0)
+        assert served.tcp.counters().accepted == 200
+
+
+class TestAcceptErrors:
+    async def test_out_of_file_descriptors_and_back(self, serve: type[Served]) -> None:
+        served = serve()
+        idle = await served.client()
+        await idle.ask(query())
+        early = socket.socket()
+        early.setblocking(False)
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        spare = os.dup(0)
+        os.close(spare)
+        # Lowest free descriptor and up: none is left. Evicting the idle one frees its own,
+        # but `hoard` takes that too, so accepting has to rest and come back.
+        resource.setrlimit(resource.RLIMIT_NOFILE, (spare, hard))
+        try:
+            await asyncio.get_running_loop().sock_connect(early, ("127.0.0.1", served.port))
+            await eventually(lambda: served.tcp.counters().errors > 0)
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+        assert await idle.receive() == b""
+        early.send(b"\0\x0c" + (packet := query(b"")))
+        loop = asyncio.get_running_loop()
+        async with asyncio.timeout(20):
+            assert await loop.sock_recv(early, 100) == b"\0\x0c" + reply_to(packet)
+        early.close()
+
+
+class TestFairness:
+    async def test_10_000_pipelined_queries_leave_udp_its_turns(self, serve: type[Served]) -> None:
+        served = serve()
+        udp = Udp(sock := bind_udp(Address("127.0.0.1", 0)), Obedient())
+        udp.start()
+        client = await served.client()
+        packets = [query() for _ in range(10_000)]
+        client.send(*packets)
+        await eventually(lambda: served.tcp.counters().received)
+        with udp_client(sock.getsockname()) as other:
+            other.send(packet := query())
+            assert await receive(other) == reply_to(packet)
+        assert served.tcp.counters().received < 10_000
+        assert [await client.receive() for _ in packets] == [reply_to(p) for p in packets]
+        udp.close()
+
+    async def test_a_long_pipeline_takes_turns_with_its_neighbour(
+        self, serve: type[Served]
+    ) -> None:
+        served = serve()
+        greedy, modest = await served.client(), await served.client("127.0.0.2")
+        greedy.send(*(query() for _ in range(10_000)))
+        await eventually(lambda: served.tcp.counters().received)
+        assert await modest.ask(packet := query()) == reply_to(packet)
+        assert served.tcp.counters().received < 10_000
+
+    async def test_many_pipelines_at_once_are_all_answered(self, serve: type[Served]) -> None:
+        served = serve()
+        clients = [await served.client() for _ in range(20)]
+        packets = [query() for _ in range(300)]
+        for client in clients:
+            client.send(*packets)
+        for client in clients:
+            assert [await client.receive() for _ in packets] == [reply_to(p) for p in packets]
+
+
+class TestDrain:
+    async def test_idle_connections_are_closed_and_none_is_accepted(
+        self, serve: type[Served]
+    ) -> None:
+        served = serve()
+        client = await served.client()
+        await client.ask(query())
+        assert await served.tcp.drain(20.0)
+        assert await client.receive() == b""
+        newcomer = await served.client()  # waits in the kernel's queue
+        newcomer.send(query())
+        await asyncio.sleep(0.02)
+        assert served.tcp.counters().accepted == 1
+
+    async def test_what_was_asked_is_answered_first(self, serve: type[Served]) -> None:
+        served = serve()
+        quick, slow = await served.client(), await served.client()
+        packets = [query() for _ in range(2_000)]
+        quick.send(*packets)
+        slow.send(late := query(b"slow"))
+        await eventually(lambda: served.upstream.held and served.tcp.counters().received > 1)
+        draining = asyncio.ensure_future(served.tcp.drain(20.0))
+        replies = [await quick.receive() for _ in packets]
+        assert replies == [reply_to(p) for p in packets]
+        assert not draining.done()
+        served.upstream.answer_all()
+        assert await slow.receive() == reply_to(late)
+        assert await slow.receive() == b""
+        assert await draining
+
+    async def test_a_message_on_its_way_may_complete(self, serve: type[Served]) -> None:
+        served = serve()
+        client = await served.client()
+        data = b"\0\x0c" + (packet := query(b""))
+        client.writer.write(data[:6])
+        await eventually(lambda: any(c.partial() for c in served.tcp.connections()))
+        draining = asyncio.ensure_future(served.tcp.drain(20.0))
+        await asyncio.sleep(0.02)
+        client.writer.write(data[6:])
+        assert await client.receive() == reply_to(packet)
+        assert await client.receive() == b""
+        assert await draining
+
+    async def test_the_limit_cuts_what_is_left(self, serve: type[Served]) -> None:
+        served = serve()
+        client = await served.client()
+        client.send(query(b"slow"))
+        await eventually(lambda: served.upstream.held)
+        assert not await served.tcp.drain(0.05)
+        assert await client.receive() == b""
+        served.upstream.answer_all()
+
+    async def test_nothing_to_drain(self, serve: type[Served]) -> None:
+        assert await serve().tcp.drain(20.0)
+
+    async def test_close_twice(self, serve: type[Served]) -> None:
+        served = serve()
+        client = await served.client()
+        await client.ask(query())
+        served.tcp.close()
+        served.tcp.close()
+        assert await client.receive() == b""
