@@ -73,10 +73,11 @@ class Reply:
         if query.cls == CH:
             return self._chaos()
         home = table.home_of(query.name)
+        unknown = table.state == NOT_READY and (home is not None or not table.homes)
+        if unknown:  # nothing is known, or, before the first frame, not even what is ours
+            return self.send(Rcode.SERVFAIL, extended=Ede.NOT_READY)
         if home is None:
             return self._not_ours()
-        if table.state == NOT_READY:
-            return self.send(Rcode.SERVFAIL, extended=Ede.NOT_READY)
         if query.type == Type.ANY and query.name in table.names:
             return self._any(home)
         if query.name in table.alias and query.type != Type.CNAME:

@@ -156,6 +156,7 @@ class Table:
         self.state = NOT_READY
         self.version = 0
         self._turn = 0
+        self.depths: list[int] = []
         self._enter(_Room())
 
     def apply(self, frame: bytes) -> None:

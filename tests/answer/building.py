@@ -1,0 +1,55 @@
+"""An engine over a zone of one's choosing, without files or processes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import dns.message
+
+from dnsd.answer.engine import Engine, EngineConfig
+from dnsd.cluster.objects import from_plain
+from dnsd.cluster.source import Batch
+from dnsd.pipeline import Pipeline
+from dnsd.zone.compile import FRESH, compile_all, compile_change, compile_state
+from dnsd.zone.rrset import name_from_text
+from dnsd.zone.schema import SchemaConfig
+
+ZONE = name_from_text("cluster.local.")
+SCHEMA = SchemaConfig(zones=(ZONE,), ns_addresses=(b"\x7f\0\0\1",))
+
+
+def pipeline_of(plains: list[dict[str, Any]], schema: SchemaConfig = SCHEMA) -> Pipeline:
+    pipeline = Pipeline(schema, 1)
+    feed(pipeline, plains)
+    return pipeline
+
+
+def feed(pipeline: Pipeline, plains: list[dict[str, Any]]) -> list[bytes]:
+    """The frames of what these objects change."""
+    frames: list[bytes] = []
+    follower = lambda change: frames.append(compile_change(change, pipeline.zone))  # noqa: E731
+    pipeline.followers.append(follower)
+    events = [event for plain in plains for event in from_plain(plain)]
+    pipeline.feed(Batch(tuple(events), synced=True), 0.0)
+    pipeline.followers.remove(follower)
+    return frames
+
+
+def engine_of(pipeline: Pipeline, config: EngineConfig | None = None, state: int = FRESH) -> Engine:
+    engine = Engine(config or EngineConfig())
+    for frame in compile_all(pipeline.zone):
+        engine.table.apply(frame)
+    engine.table.apply(compile_state(state))
+    return engine
+
+
+def ask(
+    engine: Engine, name: str, type_: str = "A", over: int = 0, client: bytes = b"", **options: Any
+) -> dns.message.Message:
+    """The engine's reply, parsed by somebody else."""
+    query = dns.message.make_query(name, type_, **options)
+    reply = engine.answer(query.to_wire(), client, over)
+    assert isinstance(reply, bytes)
+    parsed = dns.message.from_wire(reply)
+    assert query.is_response(parsed) or parsed.rcode()
+    return parsed

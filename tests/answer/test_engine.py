@@ -1,0 +1,407 @@
+"""The engine: the short cut against the complete way, states, EDNS options, rotation, chains."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import dns.edns
+import dns.flags
+import dns.message
+import dns.name
+import dns.rcode
+import dns.rdatatype
+import pytest
+from dnslib import DNSRecord
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from dnsd.answer.engine import COUNTER_NAMES, Ask, Engine, EngineConfig, Over
+from dnsd.zone.compile import FRESH, NOT_READY, STALE, compile_state
+from dnsd.zone.schema import SchemaConfig
+from tests.answer.building import SCHEMA, ZONE, ask, engine_of, feed, pipeline_of
+from tests.cases.cluster import endpoint, endpoint_slice, external, objects, port, service
+
+PIPELINE = pipeline_of(objects())
+NAMES = [dns.name.from_wire(name, 0)[0].to_text() for name in PIPELINE.zone.names()]
+
+
+def ede_of(reply: dns.message.Message) -> list[int]:
+    return [one.code for one in reply.options if one.otype == dns.edns.OptionType.EDE]
+
+
+@contextmanager
+def only_complete_way(engine: Engine) -> Iterator[None]:
+    """The engine without any shape it would know: every query is read in full."""
+    shapes, engine._shapes = engine._shapes, (({}, {}),) * 4
+    yield
+    engine._shapes = shapes
+
+
+class TestShortCut:
+    """What the short cut says, the complete way says, octet for octet."""
+
+    @pytest.mark.parametrize("state", [FRESH, STALE, NOT_READY])
+    def test_agrees(self, state: int) -> None:
+        engine = engine_of(PIPELINE, state=state)
+
+        @settings(max_examples=400, deadline=None)
+        @given(st.data())
+        def agree(data: st.DataObject) -> None:
+            name = data.draw(st.sampled_from(NAMES))
+            name = data.draw(st.sampled_from(["", "nope.", "a.b.c.d.e.f.", "_x."])) + name
+            if data.draw(st.booleans()):
+                name = name.swapcase()
+            type_ = data.draw(st.sampled_from(["A", "AAAA", "SRV", "PTR", "CNAME", "SOA", "MX"]))
+            query = dns.message.make_query(name, type_)
+            query.flags = data.draw(st.sampled_from([0, 0x100, 0x120, 0x110, 0x130, 0x20]))
+            if data.draw(st.booleans()):
+                size = data.draw(st.sampled_from([0, 512, 1232, 1233, 4096, 65535]))
+                query.use_edns(0, data.draw(st.sampled_from([0, 0x8000])), size)
+            packet = bytearray(query.to_wire())
+            if data.draw(st.integers(0, 3)) == 0:
+                at = data.draw(st.integers(0, len(packet) - 1))
+                packet[at] = data.draw(st.integers(0, 255))
+            over = data.draw(st.sampled_from(list(Over)))
+            self.both(engine, bytes(packet), over)
+
+        agree()
+
+    def both(self, engine: Engine, packet: bytes, over: Over) -> None:
+        turn = engine.table._turn
+        short = engine.answer(packet, b"", over)
+        engine.table._turn = turn
+        with only_complete_way(engine):
+            assert engine.answer(packet, b"", over) == short
+        engine.table._turn = turn
+        if over == Over.UDP:
+            assert engine.answer_batch(packet, [len(packet)], len(packet), None) == [short]
+
+    def test_is_taken(self) -> None:
+        """A usual query never reaches the complete way, or the agreement above shows nothing."""
+        engine = engine_of(PIPELINE)
+        ask(engine, "web.prod.svc.cluster.local.")
+        engine.config = None  # type: ignore[assignment]  # what the complete way cannot do without
+        for name in ("web.prod", "WEB.prod", "nope.prod", "_http._tcp.web.prod", "big.prod"):
+            for edns in (False, 0):
+                ask(engine, f"{name}.svc.cluster.local.", "SRV", use_edns=edns)
+                ask(engine, f"{name}.svc.cluster.local.", "A", use_edns=edns)
+        with pytest.raises(AttributeError):
+            ask(engine, "example.com.")
+
+
+class TestStates:
+    """RFC 8914: what the data is worth is said, and never NXDOMAIN before it is known."""
+
+    def test_not_ready(self) -> None:
+        engine = engine_of(PIPELINE, state=NOT_READY)
+        for name in (
+            "web.prod.svc.cluster.local.",
+            "nope.cluster.local.",
+            "1.0.96.10.in-addr.arpa.",
+        ):
+            reply = ask(engine, name, use_edns=0)
+            assert reply.rcode() == dns.rcode.SERVFAIL
+            assert ede_of(reply) == [14]
+            assert ask(engine, name).edns == -1
+
+    def test_not_ready_is_about_our_zones(self) -> None:
+        engine = engine_of(PIPELINE, state=NOT_READY)
+        assert ede_of(ask(engine, "example.com.", use_edns=0)) == [20]
+
+    def test_before_any_frame(self) -> None:
+        """Not even which zones are ours is known."""
+        reply = ask(Engine(EngineConfig()), "web.prod.svc.cluster.local.", use_edns=0)
+        assert (reply.rcode(), ede_of(reply)) == (dns.rcode.SERVFAIL, [14])
+
+    def test_stale(self) -> None:
+        engine = engine_of(PIPELINE, state=STALE)
+        assert ede_of(ask(engine, "web.prod.svc.cluster.local.", use_edns=0)) == [3]
+        assert ede_of(ask(engine, "web.prod.svc.cluster.local.", "AAAA", use_edns=0)) == [3]
+        nx = ask(engine, "nope.prod.svc.cluster.local.", use_edns=0)
+        assert (nx.rcode(), ede_of(nx)) == (dns.rcode.NXDOMAIN, [19])
+        assert ede_of(ask(engine, "google.prod.svc.cluster.local.", use_edns=0)) == [3]
+        assert ask(engine, "web.prod.svc.cluster.local.").edns == -1
+
+    def test_comes_and_goes(self) -> None:
+        engine = engine_of(PIPELINE, state=STALE)
+        ask(engine, "web.prod.svc.cluster.local.")
+        engine.table.apply(compile_state(FRESH))
+        assert ede_of(ask(engine, "web.prod.svc.cluster.local.", use_edns=0)) == []
+
+
+class TestEdnsOptions:
+    """RFC 5001, RFC 7828: answered where asked for, and nowhere else."""
+
+    CONFIG = EngineConfig(nsid=b"pod-7", tcp_keepalive=42)
+
+    def options(self, over: int, *codes: int) -> dict[int, bytes]:
+        generic = [dns.edns.GenericOption(code, b"") for code in codes]
+        reply = ask(
+            engine_of(PIPELINE, self.CONFIG),
+            "web.prod.svc.cluster.local.",
+            over=over,
+            use_edns=0,
+            options=generic,
+        )
+        return {int(one.otype): one.to_wire() for one in reply.options}
+
+    def test_nsid(self) -> None:
+        assert self.options(Over.UDP, 3) == {3: b"pod-7"}
+        assert self.options(Over.UDP) == {}
+
+    def test_keepalive(self) -> None:
+        assert self.options(Over.TCP, 11) == {11: b"\x00\x2a"}
+        assert self.options(Over.UDP, 11) == {}
+        assert self.options(Over.TCP) == {}
+
+    def test_do_comes_back(self) -> None:
+        reply = ask(engine_of(PIPELINE), "web.prod.svc.cluster.local.", want_dnssec=True)
+        assert reply.ednsflags & dns.flags.DO
+        assert not reply.flags & dns.flags.AD
+
+
+class TestRotation:
+    """RFC 1794: the addresses of a set take turns at being first."""
+
+    def test_turns(self) -> None:
+        engine = engine_of(PIPELINE)
+        firsts = []
+        for _ in range(6):
+            reply = ask(engine, "db.prod.svc.cluster.local.")
+            (rrset,) = reply.answer
+            assert len(rrset) == 2
+            wire = engine.answer(
+                dns.message.make_query("db.prod.svc.cluster.local.", "A").to_wire(), b"", 0
+            )
+            assert isinstance(wire, bytes)
+            firsts.append(wire[-4:])
+            ask(engine, "db.prod.svc.cluster.local.")
+        assert len(set(firsts)) == 2
+
+
+class TestClients:
+    def test_allow_query(self) -> None:
+        engine = engine_of(PIPELINE, EngineConfig(allow_query=("10.0.0.0/8",)))
+        assert engine.needs_client
+        name = "web.prod.svc.cluster.local."
+        assert ask(engine, name, client=b"\x0a\0\0\1").rcode() == 0
+        reply = ask(engine, name, client=b"\x0b\0\0\1", use_edns=0)
+        assert (reply.rcode(), ede_of(reply)) == (dns.rcode.REFUSED, [18])
+        packet = dns.message.make_query(name, "A").to_wire()
+        replies = engine.answer_batch(
+            packet * 2, [len(packet)] * 2, len(packet), [b"\x0a\0\0\1", b"\x0b\0\0\1"]
+        )
+        assert [reply[3] & 15 for reply in replies if isinstance(reply, bytes)] == [0, 5]
+
+    def test_memory_is_bounded(self) -> None:
+        engine = engine_of(PIPELINE, EngineConfig(allow_query=("10.0.0.0/8",)))
+        packet = dns.message.make_query("web.prod.svc.cluster.local.", "A").to_wire()
+        for i in range(10_500):
+            engine.answer(packet, b"\x0a" + i.to_bytes(3, "big"), 0)
+        assert len(engine._clients) <= 10_000
+
+
+class TestAsk:
+    """The third outcome: names that are not ours, for clients we resolve for."""
+
+    CONFIG = EngineConfig(forwarding=True, allow_recursion=("10.0.0.0/8",))
+    FRIEND, STRANGER = b"\x0a\0\0\1", b"\xc0\0\x02\x01"
+
+    def outcome(self, name: str, client: bytes, flags: int = 0x100) -> bytes | Ask | None:
+        query = dns.message.make_query(name, "A", use_edns=0)
+        query.flags = flags
+        return engine_of(PIPELINE, self.CONFIG).answer(query.to_wire(), client, 0)
+
+    def test_not_ours(self) -> None:
+        asked = self.outcome("WWW.example.com.", self.FRIEND)
+        assert isinstance(asked, Ask)
+        assert asked.name == b"\x03www\x07example\x03com\x00"
+        assert asked.question.startswith(b"\x03WWW\x07example")
+        assert not asked.ours
+        assert (asked.type, asked.limit, asked.edns, asked.rd) == (1, 1232, True, True)
+
+    def test_external_name(self) -> None:
+        asked = self.outcome("google.prod.svc.cluster.local.", self.FRIEND)
+        assert isinstance(asked, Ask)
+        assert asked.ours
+        assert asked.name == b"\x06google\x03com\x00"
+        assert asked.chained == 1
+        assert asked.chain.endswith(asked.name)
+
+    def test_recursion_available_only_for_those(self) -> None:
+        ours = self.outcome("web.prod.svc.cluster.local.", self.FRIEND)
+        theirs = self.outcome("web.prod.svc.cluster.local.", self.STRANGER)
+        assert isinstance(ours, bytes)
+        assert isinstance(theirs, bytes)
+        assert (ours[3] & 0x80, theirs[3] & 0x80) == (0x80, 0)
+        refused = self.outcome("example.com.", self.STRANGER)
+        assert isinstance(refused, bytes)
+        assert ede_of(dns.message.from_wire(refused)) == [18]
+        plain = self.outcome("google.prod.svc.cluster.local.", self.STRANGER)
+        assert isinstance(plain, bytes)
+        assert dns.message.from_wire(plain).rcode() == 0
+
+    def test_without_rd_nothing_is_asked(self) -> None:
+        refused = self.outcome("example.com.", self.FRIEND, flags=0)
+        assert isinstance(refused, bytes)
+        assert ede_of(dns.message.from_wire(refused)) == [20]
+        assert isinstance(self.outcome("google.prod.svc.cluster.local.", self.FRIEND, 0), bytes)
+
+
+class TestPods:
+    """Pod names in mode insecure: any address in a namespace that exists."""
+
+    ENGINE = engine_of(
+        pipeline_of(objects(), SchemaConfig(zones=(ZONE,), pods="insecure")), EngineConfig()
+    )
+
+    @pytest.mark.parametrize(
+        ("name", "type_", "rcode", "answers"),
+        [
+            ("1-2-3-4.prod", "A", 0, ["1.2.3.4"]),
+            ("1-2-3-4.PROD", "A", 0, ["1.2.3.4"]),
+            ("1-2-3-4.prod", "AAAA", 0, []),
+            ("fd00--1.prod", "AAAA", 0, ["fd00::1"]),
+            ("fd00--1.prod", "A", 0, []),
+            ("1-2-3-4.nowhere", "A", 3, []),
+            ("web.prod", "A", 3, []),
+            ("x.1-2-3-4.prod", "A", 3, []),
+            ("prod", "A", 0, []),
+        ],
+    )
+    def test_by_form(self, name: str, type_: str, rcode: int, answers: list[str]) -> None:
+        reply = ask(self.ENGINE, f"{name}.pod.cluster.local.", type_)
+        assert reply.rcode() == rcode
+        assert [r.to_text() for rrset in reply.answer for r in rrset] == answers
+        assert bool(reply.authority) == (not answers)
+
+
+class TestChains:
+    def test_pointer_out_of_reach(self) -> None:
+        """A chain whose records are long ends in a correct message all the same."""
+        label = "x" * 60
+        pipeline = pipeline_of(
+            [
+                service("None0", ns="prod") | {"metadata": {"name": "a", "namespace": "prod"}},
+                external("long", f"{label}.{label}.{label}.example.com"),
+            ]
+        )
+        reply = ask(engine_of(pipeline), "long.prod.svc.cluster.local.")
+        (rrset,) = reply.answer
+        assert rrset.rdtype == dns.rdatatype.CNAME
+        assert rrset[0].target.to_text() == f"{label}.{label}.{label}.example.com."
+
+    def test_to_many_addresses(self) -> None:
+        many = [endpoint(f"10.1.{i // 250}.{i % 250}") for i in range(2000)]
+        pipeline = pipeline_of(
+            [
+                service("all", "None", ports=[port(80)]),
+                endpoint_slice("all", *many, ports=[port(80)]),
+                external("to-all", "all.prod.svc.cluster.local"),
+            ]
+        )
+        engine = engine_of(pipeline)
+        assert ask(engine, "to-all.prod.svc.cluster.local.").flags & dns.flags.TC
+        reply = ask(engine, "to-all.prod.svc.cluster.local.", over=Over.TCP)
+        assert sum(len(rrset) for rrset in reply.answer) == 2001
+
+
+class TestHuge:
+    def test_more_than_a_message_holds(self) -> None:
+        """Half of the addresses beat none: the set is cut at what TCP can carry."""
+        many = [endpoint(f"10.{i // 65536}.{i // 256 % 256}.{i % 256}") for i in range(6000)]
+        pipeline = pipeline_of(
+            [
+                service("all", "None", ports=[port(80, "p")]),
+                endpoint_slice("all", *many, ports=[port(80, "p")]),
+            ]
+        )
+        engine = engine_of(pipeline)
+        for type_, name in (("A", "all"), ("SRV", "_p._tcp.all")):
+            query = dns.message.make_query(f"{name}.prod.svc.cluster.local.", type_, use_edns=0)
+            wire = engine.answer(query.to_wire(), b"", Over.TCP)
+            assert isinstance(wire, bytes)
+            assert len(wire) <= 65535
+            reply = dns.message.from_wire(wire)
+            assert not reply.flags & dns.flags.TC
+            assert len(reply.answer[0]) > 900
+
+
+class TestSeenByOthers:
+    """Every compiled answer is the same records to dnspython and to dnslib (and to the zone)."""
+
+    @pytest.mark.parametrize("schema", [SCHEMA, SchemaConfig(zones=(ZONE,), pods="insecure")])
+    def test_all_of_them(self, schema: SchemaConfig) -> None:
+        pipeline = pipeline_of(objects(), schema)
+        engine = engine_of(pipeline)
+        seen = 0
+        for rrset in pipeline.zone.rrsets():
+            name = dns.name.from_wire(rrset.name, 0)[0]
+            query = dns.message.make_query(name, dns.rdatatype.RdataType.make(rrset.type))
+            wire = engine.answer(query.to_wire(), b"", Over.TCP)
+            assert isinstance(wire, bytes)
+            one = dns.message.from_wire(wire)
+            assert one.rcode() == 0 or one.answer == []
+            if one.rcode():
+                continue  # loops of CNAMEs
+            other = DNSRecord.parse(wire)
+            assert len(other.rr) == sum(len(found) for found in one.answer)
+            (first, *_) = one.answer
+            assert first.name == name
+            assert first.ttl == rrset.ttl
+            assert {record.to_wire() for record in first} == set(rrset.rdatas)
+            assert {str(rr.rname).lower() for rr in other.rr} == {
+                str(found.name).lower() for found in one.answer
+            }
+            seen += 1
+        assert seen > 300
+
+
+class TestCounters:
+    def test_each_query_is_counted_once(self) -> None:
+        engine = engine_of(PIPELINE)
+        before = engine.counters()
+        ask(engine, "web.prod.svc.cluster.local.")
+        ask(engine, "web.prod.svc.cluster.local.", "AAAA", over=Over.TCP)
+        ask(engine, "nope.prod.svc.cluster.local.", "TYPE1234")
+        ask(engine, "example.com.")
+        engine.answer(b"", b"", 0)
+        moved = {
+            name: after - was
+            for name, was, after in zip(COUNTER_NAMES, before, engine.counters(), strict=True)
+            if after != was
+        }
+        assert moved == {
+            "queries.udp.A.answer": 1,
+            "queries.tcp.AAAA.nodata": 1,
+            "queries.udp.other.nxdomain": 1,
+            "queries.udp.A.refused": 1,
+            "dropped": 1,
+        }
+
+
+class TestChanges:
+    """A frame of a Change takes the table where a build from scratch would."""
+
+    def test_a_service_comes_changes_and_goes(self) -> None:
+        pipeline = pipeline_of([])
+        engine = engine_of(pipeline)
+        name = "x.prod.svc.cluster.local."
+        assert ask(engine, name).rcode() == 3
+        for frame in feed(pipeline, [service("x", "10.96.1.1", ports=[port(80, "p")])]):
+            engine.table.apply(frame)
+        assert ask(engine, name).answer[0][0].to_text() == "10.96.1.1"
+        srv = ask(engine, f"_p._tcp.{name}", "SRV")
+        assert srv.additional[0][0].to_text() == "10.96.1.1"
+        serial = ask(engine, "cluster.local.", "SOA").answer[0][0].serial
+        for frame in feed(pipeline, [service("x", "10.96.1.2", ports=[port(80, "p")])]):
+            engine.table.apply(frame)
+        assert ask(engine, name).answer[0][0].to_text() == "10.96.1.2"
+        # The SRV record is what it was, its additional record is not.
+        srv = ask(engine, f"_p._tcp.{name}", "SRV")
+        assert srv.additional[0][0].to_text() == "10.96.1.2"
+        assert ask(engine, "1.1.96.10.in-addr.arpa.", "PTR").rcode() == 3
+        assert ask(engine, "2.1.96.10.in-addr.arpa.", "PTR").answer
+        negative = ask(engine, f"nope.{name}")
+        assert negative.authority[0][0].serial == serial + 1

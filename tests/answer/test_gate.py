@@ -1,0 +1,76 @@
+"""The reject ladder, rung by rung (RFC 1035 4.1, RFC 6891, RFC 8906)."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from dnsd.answer.engine import Engine, Over
+from dnsd.answer.gate import Networks, Refusal, admit, is_dropped
+from dnsd.answer.message import Rcode
+from tests.cases.raw import QUESTION, RAW, Raw, check, message
+from tests.test_cases import build
+
+
+@pytest.fixture(scope="module")
+def engine() -> Engine:
+    return build()
+
+
+@pytest.mark.parametrize("raw", RAW, ids=lambda raw: raw.title)
+@pytest.mark.parametrize("over", list(Over), ids=lambda over: over.name)
+def test_raw(engine: Engine, raw: Raw, over: Over) -> None:
+    reply = engine.answer(raw.packet, b"", over)
+    assert reply is None or isinstance(reply, bytes)
+    check(raw, reply)
+
+
+@pytest.mark.parametrize("raw", RAW, ids=lambda raw: raw.title)
+def test_in_a_batch(engine: Engine, raw: Raw) -> None:
+    """A batch gives each packet what it would get alone, whoever its neighbours are."""
+    usual = message(QUESTION)
+    packets = [usual, raw.packet, usual]
+    blob = b"".join(packet.ljust(512, b"\0") for packet in packets)
+    replies = engine.answer_batch(blob, [len(packet) for packet in packets], 512, None)
+    assert replies == [engine.answer(packet, b"", Over.UDP) for packet in packets]
+
+
+class TestNetworks:
+    def test_both_families(self) -> None:
+        networks = Networks(["10.0.0.0/8", "192.168.1.7", "fd00::/8"])
+        assert b"\x0a\x01\x02\x03" in networks
+        assert b"\xc0\xa8\x01\x07" in networks
+        assert b"\xc0\xa8\x01\x08" not in networks
+        assert b"\xfd" + bytes(15) in networks
+        assert b"\xfe" + bytes(15) not in networks
+        # The first four octets of an IPv6 address are no IPv4 address.
+        assert b"\x0a" + bytes(15) not in networks
+
+    def test_none_is_everyone(self) -> None:
+        assert Networks([]).everyone
+        assert not Networks(["0.0.0.0/0"]).everyone
+
+    def test_not_a_network(self) -> None:
+        with pytest.raises(ValueError, match=r"10\.0\.0\.0/33"):
+            Networks(["10.0.0.0/33"])
+
+
+def test_a_client_that_may_not_ask() -> None:
+    may_ask = Networks(["10.0.0.0/8"])
+    assert admit(message(QUESTION), b"\x0a\x00\x00\x01", may_ask).type == 1
+    with pytest.raises(Refusal) as refusal:
+        admit(message(QUESTION), b"\x0b\x00\x00\x01", may_ask)
+    assert refusal.value.rcode == Rcode.REFUSED
+    assert refusal.value.extended == 18
+
+
+@settings(max_examples=500, deadline=None)
+@given(st.binary(min_size=12, max_size=300))
+def test_any_octets_are_a_query_or_refused(packet: bytes) -> None:
+    if is_dropped(packet):
+        return
+    with suppress(Refusal):
+        assert packet[12:].startswith(admit(packet, b"", Networks([])).question)
