@@ -22,6 +22,7 @@ from typing import Annotated, get_args, get_type_hints
 import msgspec
 from msgspec import Struct
 
+from dnsd.transport.listen import Address
 from dnsd.values import (
     ADDRESS,
     ADDRESS_OR_OFF,
@@ -33,7 +34,6 @@ from dnsd.values import (
     IP,
     OWN_DIRECTORY,
     TEXT,
-    Address,
     Kind,
     choice,
     duration,

@@ -15,10 +15,11 @@ import re
 import reprlib
 from collections.abc import Callable
 from ipaddress import ip_address, ip_network
-from typing import Any, NamedTuple
+from typing import Any
 
 from msgspec import Struct
 
+from dnsd.transport.listen import Address
 from dnsd.zone.rrset import ROOT, BadName, name_from_text, text_of
 
 # Values come from files that may be damaged: an error quotes at most this much of one.
@@ -43,16 +44,6 @@ class BadValue(ValueError):
     def __init__(self, value: object, problem: str) -> None:
         self.value, self.problem = value, problem
         super().__init__(f"{quoted(value)} {problem}")
-
-
-class Address(NamedTuple):
-    """An IP address in text (as `ipaddress` writes it) and a port; 0 lets the system choose."""
-
-    host: str
-    port: int
-
-    def __str__(self) -> str:
-        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
 
 class Kind(Struct, frozen=True):

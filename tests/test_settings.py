@@ -23,8 +23,8 @@ from dnsd.settings import (
     keep,
     variable_of,
 )
+from dnsd.transport.listen import Address
 from dnsd.values import (
-    Address,
     BadValue,
     duration,
     show_duration,

@@ -1,0 +1,207 @@
+"""The rooms of the control plane put together, and what passes between them.
+
+Left in: batches of what the cluster says. Right out: frames for the workers. Between them
+stands the pipeline, and this module is the only place where the two meet:
+
+    source -> House.publish -> Pipeline.feed -> Change -> compile_change -> Supervisor
+
+A batch is one step for the workers too. Before the zone changes, tables that are on their
+way to new workers are settled. A Change is compiled at once, while the zone is as it left
+it. Nobody compiles before there is a worker to tell.
+
+Whoever follows the zone (admin, history, metrics) adds itself to `pipeline.followers`, and
+to `supervisor.followers` for the time until a change is answered everywhere.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import time
+from collections.abc import Iterator, Sequence
+
+import structlog
+
+from dnsd.answer.engine import EngineConfig
+from dnsd.cluster.objects import pack_address
+from dnsd.cluster.source import Batch, Source
+from dnsd.pipeline import Pipeline
+from dnsd.serial import SerialFile
+from dnsd.settings import Settings
+from dnsd.transport.listen import Address, Pair
+from dnsd.worker.feed import Setup
+from dnsd.worker.supervisor import Supervisor
+from dnsd.zone.compile import FRESH, NOT_READY, compile_all, compile_change, compile_state
+from dnsd.zone.journal import Journal
+from dnsd.zone.rrset import name_from_text
+from dnsd.zone.schema import SchemaConfig
+from dnsd.zone.zone import Change
+
+log = structlog.get_logger(__name__)
+
+
+class House:
+    """Settings, sources, pipeline and supervisor of one control process.
+
+    `seats`: the bound sockets of each worker. `addresses`: where that is, ports resolved.
+    `started_at`: seconds since the epoch.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        seats: Sequence[Sequence[Pair]],
+        sources: Sequence[Source],
+        serials: SerialFile,
+    ) -> None:
+        self.settings = settings
+        self.sources = sources
+        self.started_at = time.time()
+        self.addresses = [pair.address for pair in seats[0]]
+        self.state = NOT_READY  # of dnsd.zone.compile: what the workers are told to claim
+        self.synced = asyncio.Event()
+        self.pipeline = Pipeline(
+            schema_config(settings, self.addresses),
+            serials.first(self.started_at),
+            Journal(settings.journal_changes, settings.journal_size),
+        )
+        self.pipeline.followers.append(self._compile)
+        self.supervisor = Supervisor(seats, worker_setup(settings), self._table)
+        self._serials = serials
+        self._frames: list[bytes] = []
+
+    # -- from the sources to the workers ---------------------------------------------------
+
+    def publish(self, batch: Batch) -> None:
+        """Take in a batch: state, zone, journal, workers. One step for all of them."""
+        handed_in = time.monotonic()
+        self.supervisor.settle()
+        self._frames.clear()
+        try:
+            self.pipeline.feed(batch, time.time())
+        except Exception:
+            # What the frames lack, a whole table has: no worker may stay behind the zone.
+            log.exception("a change could not be passed on, sending the whole table")
+            self._frames.clear()
+            self.supervisor.reload(handed_in)
+        if batch.synced and not self.synced.is_set():
+            self.synced.set()
+            self._frames.append(self._set_state(FRESH))
+        if self._frames:
+            self.supervisor.broadcast(self._frames, handed_in)
+        self._serials.reach(self.pipeline.zone.serial)
+
+    def claim(self, state: int) -> None:
+        """Tell the workers to answer as FRESH, STALE or NOT_READY (dnsd.zone.compile)."""
+        if state != self.state:
+            self.supervisor.broadcast([self._set_state(state)], time.monotonic())
+
+    def _set_state(self, state: int) -> bytes:
+        self.state = state
+        return compile_state(state, self.pipeline.zone.serial)
+
+    def _compile(self, change: Change) -> None:
+        if self.supervisor.wants_changes:
+            self._frames.append(compile_change(change, self.pipeline.zone))
+
+    def _table(self) -> Iterator[bytes]:
+        zone = self.pipeline.zone  # the one to send, even if another takes its place
+
+        def frames() -> Iterator[bytes]:
+            yield from compile_all(zone)
+            yield compile_state(self.state, zone.serial)
+
+        return frames()
+
+    # -- new settings ----------------------------------------------------------------------
+
+    async def reconfigure(self, settings: Settings) -> None:
+        """Go on with other settings (only those that a reload can change may differ).
+
+        Raises WorkersFailed when workers do not start with them.
+        """
+        self.settings = settings
+        self.supervisor.settle()
+        if self.pipeline.reconfigure(schema_config(settings, self.addresses)):
+            self.supervisor.reload(time.monotonic())
+            self._serials.reach(self.pipeline.zone.serial)
+        setup = worker_setup(settings)
+        if setup != self.supervisor.setup:
+            await self.supervisor.renew(setup)
+
+    def close(self) -> None:
+        """Save what outlives the run."""
+        self._serials.close(self.pipeline.zone.serial)
+
+
+def schema_config(settings: Settings, addresses: Sequence[Address]) -> SchemaConfig:
+    """What the schema is told. `addresses`: where dnsd listens, for ns.dns.ZONE."""
+    return SchemaConfig(
+        zones=tuple(name_from_text(zone) for zone in settings.zone),
+        ttl=settings.ttl,
+        pods=settings.pods,
+        endpoint_names=settings.endpoint_names,
+        endpoint_records=settings.endpoint_records,
+        empty_services=settings.empty_services,
+        ns_addresses=tuple(map(pack_address, settings.ns_addresses)) or _own(addresses),
+        reverse_zones=settings.reverse_zones,
+    )
+
+
+def worker_setup(settings: Settings) -> Setup:
+    """What workers are told; `index` and `sockets` are the supervisor's to fill in."""
+    return Setup(
+        index=0,
+        sockets=(),
+        engine=EngineConfig(
+            udp_size=settings.udp_size,
+            nsid=_nsid(settings.nsid),
+            version_text=settings.version_text,
+            id_text=settings.id_text,
+            allow_query=settings.allow_query,
+            tcp_keepalive=int(settings.tcp_idle_timeout * 10),
+        ),
+        tcp_max_connections=settings.tcp_max_connections,
+        tcp_max_per_client=settings.tcp_max_per_client,
+        tcp_idle_timeout=settings.tcp_idle_timeout,
+        uvloop=settings.uvloop != "off" and uvloop_is_here(),
+        log_level=settings.log_level,
+    )
+
+
+def uvloop_is_here() -> bool:
+    """Whether uvloop is installed (it is not imported here)."""
+    from importlib.util import find_spec
+
+    return find_spec("uvloop") is not None
+
+
+def _nsid(text: str) -> bytes:
+    return (socket.gethostname() if text == "hostname" else text).encode()
+
+
+def _own(addresses: Sequence[Address]) -> tuple[bytes, ...]:
+    found: dict[bytes, None] = {}
+    for address in addresses:
+        packed = pack_address(address.host.partition("%")[0])
+        if not any(packed):
+            packed = _sent_from(len(packed))
+        found[packed] = None
+    return tuple(found)
+
+
+# Documentation addresses (RFC 5737, RFC 3849): nothing is sent, the kernel only says which
+# of its addresses it would send from.
+_ELSEWHERE = {4: (socket.AF_INET, "192.0.2.1"), 16: (socket.AF_INET6, "2001:db8::1")}
+
+
+def _sent_from(width: int) -> bytes:
+    """The address this host would use towards others; loopback when it has no route."""
+    family, elsewhere = _ELSEWHERE[width]
+    with socket.socket(family, socket.SOCK_DGRAM) as sock:
+        try:
+            sock.connect((elsewhere, 53))
+        except OSError:
+            return pack_address("127.0.0.1" if width == 4 else "::1")
+        host: str = sock.getsockname()[0]
+    return pack_address(host.partition("%")[0])

@@ -1,0 +1,273 @@
+"""`dnsd serve`: builds the house, starts it, and stops it as asked.
+
+The order at the start is the order of what can go wrong and whose fault it is: sockets
+first (a busy port must not cost the time of reading 10,000 manifests), then the worker
+processes, which start while the sources are read, then the sources. When all that exists
+has been said (`synced`), or after `PATIENCE`, the workers get their tables and answer; what
+is not synced by then is answered with SERVFAIL, never NXDOMAIN.
+
+At the end: SIGTERM or SIGINT lets the workers finish (`drain_quiet`, `drain_limit`), a
+second one does not wait for that. SIGHUP reads the configuration and the sources again;
+what cannot be used is logged, and the old goes on.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import signal
+import time
+from collections.abc import Callable
+from typing import Any
+
+import structlog
+
+from dnsd import __version__
+from dnsd.cluster.source import Source, SourceError
+from dnsd.house import House, uvloop_is_here
+from dnsd.observe import logging
+from dnsd.serial import SerialFile
+from dnsd.settings import Settings, SettingsError, changed, keep
+from dnsd.transport.listen import CannotListen, Pair, bind_group
+from dnsd.worker.supervisor import WorkersFailed
+from dnsd.zone.rrset import Type, name_from_text
+
+log = structlog.get_logger(__name__)
+
+PATIENCE = 3.0  # seconds the workers wait for the sources before they answer SERVFAIL
+_PAUSE = 5.0  # seconds before a source that failed is run again
+
+
+class ServeFailed(Exception):
+    """dnsd could not go on, and the configuration is not to blame."""
+
+
+def serve(settings: Settings, reread: Callable[[], Settings], say: Callable[[str], None]) -> None:
+    """Serve until told to stop.
+
+    `reread` gives the settings anew (SIGHUP); `say` prints a line for whoever started dnsd.
+    Raises SettingsError when the configuration does not work out (a busy port, a source
+    that cannot be read), ServeFailed when anything else keeps dnsd from starting.
+    """
+    logging.configure(settings.log_level, settings.log_format)
+    with asyncio.Runner() as runner:
+        runner.run(_Server(settings, reread, say).run())
+
+
+class _Server:
+    """One run: the house, the signals, and what runs beside."""
+
+    def __init__(
+        self, settings: Settings, reread: Callable[[], Settings], say: Callable[[str], None]
+    ) -> None:
+        self.settings, self.reread, self.say = settings, reread, say
+        self.begun = time.monotonic()
+        self.stop, self.hurry = asyncio.Event(), asyncio.Event()
+        self.reloads: set[asyncio.Task[None]] = set()
+        self.reloading = asyncio.Lock()
+
+    async def run(self) -> None:
+        house = build(self.settings)
+        loop = asyncio.get_running_loop()
+        loop.add_signal_handler(signal.SIGTERM, self._asked_to_stop)
+        loop.add_signal_handler(signal.SIGINT, self._asked_to_stop)
+        loop.add_signal_handler(signal.SIGHUP, self._asked_to_reload, house)
+        house.supervisor.start()
+        stopped = loop.create_task(self.stop.wait())
+        started = loop.create_task(self._start(house))
+        sources = [loop.create_task(self._follow(house, source)) for source in house.sources]
+        try:
+            await _first_of(stopped, started, *sources)
+            await _first_of(stopped, *sources)
+            log.info("stopping")
+        finally:
+            await _cancelled(started, *sources, *self.reloads)
+            await self._finish(house)
+            await _cancelled(stopped)
+
+    async def _start(self, house: House) -> None:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(PATIENCE):
+                await house.synced.wait()
+        if not house.synced.is_set():
+            log.warning("not all is known yet; what is asked until then gets SERVFAIL")
+        house.supervisor.release()
+        try:
+            await house.supervisor.opened()
+        except WorkersFailed as error:
+            raise ServeFailed(f"no process to answer could be started: {error}") from error
+        await house.synced.wait()
+        self.say(greeting(house, time.monotonic() - self.begun))
+
+    async def _follow(self, house: House, source: Source) -> None:
+        """Run a source for ever. Only before anything is served may it end the process."""
+        while True:
+            try:
+                await source.run(house.publish)
+            except SourceError as error:
+                if not house.synced.is_set():
+                    raise SettingsError(str(error)) from error
+                log.exception("a source ended; what it said last is served on")
+            except Exception:
+                if not house.synced.is_set():
+                    raise
+                log.exception("a source failed; what it said last is served on")
+            await asyncio.sleep(_PAUSE)
+
+    async def _finish(self, house: House) -> None:
+        """Let the workers finish, unless nothing was answered yet or somebody is in a hurry."""
+        supervisor, settings = house.supervisor, house.settings
+        if self.stop.is_set():
+            hurried = asyncio.create_task(self.hurry.wait())
+            draining = asyncio.create_task(
+                supervisor.drain(settings.drain_quiet, settings.drain_limit)
+            )
+            await asyncio.wait((hurried, draining), return_when=asyncio.FIRST_COMPLETED)
+            await _cancelled(hurried, draining)
+        await supervisor.stop()
+        house.close()
+
+    # -- signals ---------------------------------------------------------------------------
+
+    def _asked_to_stop(self) -> None:
+        if self.stop.is_set():
+            self.hurry.set()
+        self.stop.set()
+
+    def _asked_to_reload(self, house: House) -> None:
+        task = asyncio.get_running_loop().create_task(self._reload(house))
+        self.reloads.add(task)
+        task.add_done_callback(self.reloads.discard)
+
+    async def _reload(self, house: House) -> None:
+        async with self.reloading:  # one after the other
+            try:
+                await reload(house, self.reread())
+            except SettingsError as error:
+                for problem in error.problems:
+                    log.error("the new configuration is not used", problem=problem)  # noqa: TRY400
+            except WorkersFailed as error:
+                log.error("workers do not start with it", problem=str(error))  # noqa: TRY400
+
+
+async def reload(house: House, settings: Settings) -> None:
+    """Take in what of `settings` can change in a running house, and read the sources again."""
+    now, later = changed(house.settings, settings)
+    if later:
+        log.warning("these settings wait for a restart", settings=later)
+    settings = keep(house.settings, settings, later)
+    logging.configure(settings.log_level, settings.log_format)
+    for source in house.sources:
+        source.reload()
+    await house.reconfigure(settings)
+    log.info("reloaded", changed=now)
+
+
+def build(settings: Settings) -> House:
+    """The house of these settings, its sockets bound, nothing running.
+
+    Raises SettingsError for what is wrong with them in this place and at this time.
+    """
+    if settings.uvloop == "on" and not uvloop_is_here():
+        raise SettingsError(f"{settings.named('uvloop')}: on, but uvloop is not installed")
+    source = make_source(settings)
+    try:
+        serials = SerialFile(settings.state_dir)
+    except OSError as error:
+        who = settings.named("state_dir")
+        raise SettingsError(
+            f"{who}: {settings.state_dir} cannot be made: {error.strerror}"
+        ) from error
+    return House(settings, bind(settings), [source], serials)
+
+
+def make_source(settings: Settings) -> Source:
+    """The source that the settings name. Raises SettingsError when that is none, or two."""
+    if settings.manifests and settings.kubernetes:
+        raise SettingsError(
+            f"{settings.named('manifests')} and {settings.named('kubernetes')}: "
+            "give one source, not both"
+        )
+    if settings.kubernetes:
+        raise SettingsError(
+            f"{settings.named('kubernetes')}: this version serves manifests only; "
+            "give --manifests DIR"
+        )
+    if not settings.manifests:
+        raise SettingsError(
+            "no source of Services: give --manifests DIR (or manifests: in --config)"
+        )
+    from dnsd.cluster.manifests import Manifests
+
+    return Manifests(settings.manifests, service_cidrs=settings.service_cidr)
+
+
+def bind(settings: Settings) -> list[list[Pair]]:
+    """The sockets of each worker, on every address. Raises SettingsError."""
+    groups: list[list[Pair]] = []
+    try:
+        for address in settings.listen:
+            # Not a comprehension: what is bound when one fails has to be closed.
+            groups.append(bind_group(address, settings.workers))  # noqa: PERF401
+    except CannotListen as error:
+        for pair in (pair for group in groups for pair in group):
+            pair.close()
+        raise SettingsError(f"{settings.named('listen')}: {error.strerror}") from error
+    return [list(seat) for seat in zip(*groups, strict=True)]
+
+
+# ---------------------------------------------------------------------------------------
+# The first line.
+
+
+def greeting(house: House, seconds: float) -> str:
+    """What `serve` prints when it answers: where, what, and a command to try."""
+    places = ", ".join(map(str, house.addresses))
+    services = house.pipeline.state.counts()["Service"]
+    what = f"{_count(services, 'Service')}, {_count(len(house.pipeline.zone), 'name')}"
+    if not services:
+        what += " (no Services yet, only the zone itself)"
+    return (
+        f"dnsd {__version__} answers on {places} (UDP and TCP): {what}, in {seconds:.2f} s\n"
+        f"try: {_try(house)}"
+    )
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number:,} {noun}" + ("" if number == 1 else "s")
+
+
+def _try(house: House) -> str:
+    address = house.addresses[0]
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(address.host, address.host)
+    return f"dig -p {address.port} @{host} {_example(house)}"
+
+
+def _example(house: House) -> str:
+    """A question that has an answer: the first Service with an address, else the zone's SOA."""
+    primary, zone = house.settings.zone[0], house.pipeline.zone
+    for service in house.pipeline.state.services():
+        text = f"{service.name}.{service.namespace}.svc.{primary}"
+        name = name_from_text(text)
+        if zone.rrset(name, Type.A):
+            return text
+        if zone.rrset(name, Type.AAAA):
+            return f"{text} AAAA"
+    return f"{primary} SOA"
+
+
+# ---------------------------------------------------------------------------------------
+# Tasks.
+
+
+async def _first_of(*tasks: asyncio.Task[Any]) -> None:
+    """Wait until one of the tasks is done; raises what it raised."""
+    done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    for task in done:
+        task.result()
+
+
+async def _cancelled(*tasks: asyncio.Task[Any]) -> None:
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
