@@ -1,0 +1,88 @@
+"""docs/names.md says what is: every example is asked of the zone made from the seed manifests."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+import yaml
+
+from dnsd.cluster.manifests import load
+from dnsd.cluster.objects import pack_address
+from dnsd.cluster.source import Batch
+from dnsd.pipeline import Pipeline
+from dnsd.zone.rrset import Type, name_from_text, reverse_name
+from dnsd.zone.schema import SchemaConfig
+from dnsd.zone.text import rrset_text
+from dnsd.zone.zone import Zone
+
+ROOT = Path(__file__).parent.parent
+PAGE = (ROOT / "docs" / "names.md").read_text(encoding="utf-8")
+SEED = load(ROOT / "config" / "examples" / "seed")
+
+
+class Example(NamedTuple):
+    options: str  # YAML: settings that differ from their defaults
+    question: str  # what follows `dig`
+    answer: tuple[str, ...]
+
+
+def examples(page: str) -> Iterator[Example]:
+    for block in re.findall(r"```dig\n(.*?)```", page, re.DOTALL):
+        lines = block.splitlines()
+        options = "\n".join(line[2:] for line in lines if line.startswith("# "))
+        for part in re.findall(r"^\$ dig (.*\n(?:[^$\n].*\n)*)", block, re.MULTILINE):
+            question, *answer = part.splitlines()
+            yield Example(options, question, tuple(answer))
+
+
+EXAMPLES = list(examples(PAGE))
+
+
+def zone_with(options: str) -> Zone:
+    settings: dict[str, Any] = yaml.safe_load(options) or {}
+    if "ns_addresses" in settings:
+        settings["ns_addresses"] = tuple(map(pack_address, settings["ns_addresses"]))
+    if "reverse_zones" in settings:
+        settings["reverse_zones"] = tuple(settings["reverse_zones"])
+    config = SchemaConfig(zones=(name_from_text("cluster.local."),), **settings)
+    line = Pipeline(config, 1)
+    line.feed(Batch(tuple(SEED.objects), True), 0.0)
+    assert not line.failed
+    return line.zone
+
+
+def answer(zone: Zone, question: str) -> tuple[str, ...]:
+    """What dig would print, one blank between the fields."""
+    first, second = question.split()
+    if first == "-x":
+        name, type_ = reverse_name(pack_address(second)), Type.PTR
+    else:
+        name, type_ = name_from_text(first + "."), Type[second]
+    if zone.zone_of(name) is None:
+        return (";; REFUSED",)
+    if not zone.exists(name):
+        return (";; NXDOMAIN",)
+    found = zone.rrset(name, type_) or zone.rrset(name, Type.CNAME)
+    if found is None:
+        return (";; NOERROR, no records",)
+    return tuple(line.rstrip("\n").replace("\t", " ") for line in rrset_text(found))
+
+
+@pytest.mark.parametrize("example", EXAMPLES, ids=lambda example: example.question)
+def test_example(example: Example) -> None:
+    assert answer(zone_with(example.options), example.question) == example.answer
+
+
+def test_the_examples_are_found() -> None:
+    assert len(EXAMPLES) == PAGE.count("$ dig ")
+    assert len(EXAMPLES) > 30
+
+
+@pytest.mark.parametrize("setting", [*SchemaConfig.__struct_fields__, "service_cidr"])
+def test_every_setting_that_decides_about_names_is_there(setting: str) -> None:
+    written = {"zones": "zone"}.get(setting, setting)
+    assert re.search(rf"`{written}[`:]", PAGE)
