@@ -194,9 +194,7 @@ def make_source(settings: Settings) -> Source:
             "give --manifests DIR"
         )
     if not settings.manifests:
-        raise SettingsError(
-            "no source of Services: give --manifests DIR (or manifests: in --config)"
-        )
+        raise SettingsError("no source of Services; give --manifests DIR")
     from dnsd.cluster.manifests import Manifests
 
     return Manifests(settings.manifests, service_cidrs=settings.service_cidr)

@@ -6,6 +6,7 @@ is refused in the same words whether it came from a flag, a variable or a file.
 
 from __future__ import annotations
 
+import inspect
 import os
 from collections.abc import Callable, Collection
 from typing import Any
@@ -87,8 +88,7 @@ def settings_command(
 
     def decorate(function: Callable[..., Any]) -> click.Command:
         shown = "\b\nExamples:\n" + "\n".join(f"  {line}" for line in examples.splitlines())
-        return click.command(
-            name, cls=SettingsCommand, groups=groups, help=f"{function.__doc__}\n\n{shown}"
-        )(function)
+        help_ = f"{inspect.getdoc(function)}\n\n{shown}"
+        return click.command(name, cls=SettingsCommand, groups=groups, help=help_)(function)
 
     return decorate
