@@ -1,0 +1,267 @@
+"""What upstreams said, kept as compiled reply bodies for as long as they allow.
+
+An entry is the answer and authority section of a reply as they stand behind a question of
+the entry's name: a hit is a dict lookup, and a reply is made by concatenation. TTLs count
+down: their offsets are known, and a body patched once serves every hit of the same second.
+
+Nothing crosses: the key is name (lower case), type, class, DO and CD. The time is handed
+in, so that tests own it.
+
+Which entries stay (S3-FIFO; Yang et al., SOSP 2023): a new one enters the *small* queue, a
+tenth of the room. Asked for again while there, it moves to the *main* queue when its turn
+comes; not asked for, it leaves, and only a hash stays behind for a while. Who comes back
+while remembered goes straight to main, where each round in the queue costs one of the
+hits an entry has collected. So a flood of names asked once (a scan, an attack with random
+names) passes through the small queue and displaces nothing that is asked for. A hit costs
+one addition, unlike moving an element to the front of an LRU list.
+
+The bounds are entries and octets, whichever comes first. An entry's octets are an estimate
+of all it holds in memory, both bodies included.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict, deque
+from struct import Struct as Packing
+
+from dnsd.answer.message import CD, QR, RA, RD, Rcode
+from dnsd.upstream.chain import Part
+from dnsd.upstream.message import Writer, read_reply
+from dnsd.zone.rrset import Name
+
+_U32 = Packing("!I")
+_NEVER = float("inf")
+_MAX_HITS = 3  # what a hit can still be worth in the main queue
+_SMALL_SHARE = 10  # the small queue is one part in ten
+_OVERHEAD = 750  # octets of an entry beside its bodies (objects, dict and queue slots)
+_PREFETCH_SHARE = 10  # the last tenth of a TTL is when a popular entry is refreshed
+_MIN_PREFETCH_TTL = 5  # seconds; shorter TTLs would be asked for all the time
+
+
+class Entry:
+    """One kept reply.
+
+    `head`, `head_edns`: octets 2 to 11 of its reply, without and with an OPT record behind.
+    `expires`, `refresh_at`: when its TTL ends, when a popular one is asked for again.
+    `fast_until`: until then a hit is nothing but concatenation; 0 when it never is.
+    `leads_to`: where the chain goes on elsewhere; such an entry is a part of a reply only.
+    `retry_at`: until then a stale entry is used without asking (RFC 8767 5, the failure
+    recheck timer). `hits` since it was stored.
+    """
+
+    __slots__ = (
+        "body",
+        "cost",
+        "errors",
+        "expires",
+        "fast_until",
+        "head",
+        "head_edns",
+        "hits",
+        "in_main",
+        "key",
+        "leads_to",
+        "rcode",
+        "refresh_at",
+        "retry_at",
+        "shown",
+        "shown_at",
+        "stored",
+        "ttls",
+    )
+
+    def __init__(self, key: bytes, part: Part, ttl: float, now: float, prefetch: bool) -> None:
+        name = key[:-5]
+        writer = Writer(name)
+        for record in part.answer + part.authority:
+            writer.add(record)
+        self.key = key
+        self.body = bytes(writer.body)
+        self.ttls = tuple(writer.ttls)
+        self.rcode = part.rcode
+        self.leads_to = part.leads_to
+        self.errors = part.errors
+        counts = len(part.answer).to_bytes(2, "big") + len(part.authority).to_bytes(2, "big")
+        low = RA | (CD if key[-1] & 1 else 0) | part.rcode
+        start = bytes((QR | RD, low)) + b"\x00\x01" + counts
+        self.head = start + b"\x00\x00"
+        self.head_edns = start + b"\x00\x01"
+        self.stored = now
+        self.expires = now + ttl
+        worth = prefetch and ttl >= _MIN_PREFETCH_TTL and part.rcode != Rcode.SERVFAIL
+        self.refresh_at = self.expires - ttl / _PREFETCH_SHARE if worth else _NEVER
+        whole = not part.leads_to and not part.errors
+        self.fast_until = min(self.refresh_at, self.expires) if whole else 0.0
+        self.retry_at = 0.0
+        self.shown_at = 0
+        self.shown = self.body
+        self.hits = 0
+        self.in_main = False
+        self.cost = _OVERHEAD + 2 * len(self.body) + len(key) + 36 * len(self.ttls)
+
+    @property
+    def useful(self) -> bool:
+        """Whether it says something of the name: all but a failure."""
+        return self.rcode != Rcode.SERVFAIL
+
+    def body_at(self, now: float) -> bytes:
+        """The body with its TTLs counted down to `now`, which is before `expires`."""
+        age = int(now - self.stored)
+        if age != self.shown_at:
+            out = bytearray(self.body)
+            for at in self.ttls:
+                (ttl,) = _U32.unpack_from(out, at)
+                _U32.pack_into(out, at, ttl - age if ttl > age else 0)
+            self.shown = bytes(out)
+            self.shown_at = age
+        return self.shown
+
+    def stale_body(self, ttl: int) -> bytes:
+        """The body with every TTL set to `ttl` seconds (RFC 8767 4: 30 is recommended)."""
+        out = bytearray(self.body)
+        for at in self.ttls:
+            _U32.pack_into(out, at, ttl)
+        return bytes(out)
+
+    def part(self, body: bytes) -> Part:
+        """Its records again, out of one of its bodies."""
+        message = b"\x00\x00" + self.head + self.key[:-1] + body
+        reply = read_reply(message)
+        return Part(self.rcode, reply.answer, reply.authority, self.leads_to, self.errors)
+
+
+def key_of(name: Name, rest: bytes, do: bool, cd: bool) -> bytes:
+    """The key of a question: name in lower case, type and class, DO and CD."""
+    return name + rest + _FLAGS[do << 1 | cd]
+
+
+_FLAGS = (b"\x00", b"\x01", b"\x02", b"\x03")
+
+
+class Cache:
+    """Entries by key, bounded by count and octets. Not for use by several threads."""
+
+    def __init__(self, max_entries: int, max_bytes: int, stale_for: float = 0.0) -> None:
+        self.max_entries = max_entries
+        self.max_bytes = max_bytes
+        self.stale_for = stale_for
+        self.entries: dict[bytes, Entry] = {}
+        self.bytes = 0
+        self.evictions = 0
+        self._small: deque[bytes] = deque()
+        self._main: deque[bytes] = deque()
+        self._small_bytes = 0
+        self._small_entries = 0
+        self._ghosts: OrderedDict[int, None] = OrderedDict()
+
+    def __len__(self) -> int:
+        return len(self.entries)
+
+    def get(self, key: bytes, now: float) -> Entry | None:
+        """The entry, perhaps past its end but not past its time as a stale one."""
+        entry = self.entries.get(key)
+        if entry is not None and now >= entry.expires + self._grace(entry):
+            self._drop(entry)
+            return None
+        return entry
+
+    def _grace(self, entry: Entry) -> float:
+        return self.stale_for if entry.useful else 0.0
+
+    def put(self, entry: Entry) -> None:
+        """Keeps an entry, in place of the one with its key; others leave to make room."""
+        if entry.cost > self.max_bytes // 4 or not self.max_entries:
+            self.forget(entry.key)
+            return
+        old = self.entries.get(entry.key)
+        if old is not None:
+            entry.in_main = old.in_main
+            # It was worth a prefetch or came back after its end: as good as having been hit.
+            entry.hits = min(old.hits, _MAX_HITS)
+            self._count(old, -1)
+        elif hash(entry.key) in self._ghosts:
+            del self._ghosts[hash(entry.key)]
+            entry.in_main = True
+            self._main.append(entry.key)
+        else:
+            self._small.append(entry.key)
+        self.entries[entry.key] = entry
+        self._count(entry, 1)
+        while self.bytes > self.max_bytes or len(self.entries) > self.max_entries:
+            self._evict()
+
+    def forget(self, key: bytes) -> bool:
+        """Drops the entry with this key; whether there was one."""
+        entry = self.entries.get(key)
+        if entry is None:
+            return False
+        self._drop(entry)
+        return True
+
+    def flush(self, name: Name | None = None) -> int:
+        """Drops all entries, or those of one name; how many. Takes time linear in all."""
+        if name is None:
+            count = len(self.entries)
+            self.entries.clear()
+            self._small.clear()
+            self._main.clear()
+            self._ghosts.clear()
+            self.bytes = self._small_bytes = self._small_entries = 0
+            return count
+        doomed = [entry for entry in self.entries.values() if entry.key[:-5] == name]
+        for entry in doomed:
+            self._drop(entry)
+        return len(doomed)
+
+    def _count(self, entry: Entry, sign: int) -> None:
+        self.bytes += sign * entry.cost
+        if not entry.in_main:
+            self._small_bytes += sign * entry.cost
+            self._small_entries += sign
+
+    def _drop(self, entry: Entry) -> None:
+        del self.entries[entry.key]
+        self._count(entry, -1)
+        # Its key stays in a queue until its turn comes. Too many of these are swept.
+        if len(self._small) + len(self._main) > 2 * len(self.entries) + 1_000:
+            self._small = deque(key for key, e in self.entries.items() if not e.in_main)
+            self._main = deque(key for key, e in self.entries.items() if e.in_main)
+
+    def _evict(self) -> None:
+        """Takes one turn at the queue that has more than its share."""
+        small_is_over = (
+            self._small_bytes * _SMALL_SHARE > self.max_bytes
+            or self._small_entries * _SMALL_SHARE > self.max_entries
+        )
+        if self._small and (small_is_over or not self._main):
+            self._turn_small()
+        elif self._main:
+            self._turn_main()
+
+    def _turn_small(self) -> None:
+        entry = self.entries.get(self._small.popleft())
+        if entry is None or entry.in_main:
+            return  # dropped meanwhile
+        if entry.hits:
+            self._count(entry, -1)
+            entry.in_main = True
+            entry.hits = 0
+            self._count(entry, 1)
+            self._main.append(entry.key)
+            return
+        self._drop(entry)
+        self.evictions += 1
+        self._ghosts[hash(entry.key)] = None
+        if len(self._ghosts) > self.max_entries:
+            self._ghosts.popitem(last=False)
+
+    def _turn_main(self) -> None:
+        entry = self.entries.get(self._main.popleft())
+        if entry is None or not entry.in_main:
+            return
+        if entry.hits:
+            entry.hits = min(entry.hits, _MAX_HITS) - 1
+            self._main.append(entry.key)
+            return
+        self._drop(entry)
+        self.evictions += 1

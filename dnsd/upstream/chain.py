@@ -1,0 +1,143 @@
+"""The CNAME chain of a question: what of a reply is kept, and what it means.
+
+An upstream may put anything into its answer section. Kept is what the question leads to:
+the CNAMEs from the question's name on, and the records of the asked type at the name they
+end at (RFC 1034 3.6.2, RFC 2181 5.4.1). With DO also the signatures over these, the DNAMEs
+the CNAMEs were made from (RFC 6672 5.2.1), and the proofs in the authority section. All
+else (additional records, NS sets, strangers' records) is dropped before it reaches a cache.
+
+A chain may leave the part of the name space this upstream was asked about: into our own
+zones, to a pinned name, to another forward rule. From there on the reply is not believed:
+the chain is cut at that name, and `leads_to` tells who goes on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from msgspec import Struct
+
+from dnsd.answer.message import Rcode
+from dnsd.upstream.message import Record, Reply
+from dnsd.zone.rrset import Name, Type, is_below
+
+MAX_CHAIN = 10  # CNAMEs followed for one question, wherever they come from
+_RRSIG, _NSEC, _DNAME, _NSEC3 = 46, 47, 39, 50
+_PROOFS = (_RRSIG, _NSEC, _NSEC3)
+
+
+class BadChain(ValueError):
+    """CNAMEs that loop, or more than `MAX_CHAIN` of them."""
+
+
+class Part(Struct, frozen=True):
+    """What one place (an upstream, our zones, the pinned names) says of a name and type.
+
+    `leads_to`: the lower-cased name at which somebody else goes on; empty when complete.
+    `authority`: the SOA of a negative answer and, with DO, the proofs.
+    `negative`: the chain ends without the records asked for. `errors`: extended errors.
+    """
+
+    rcode: int
+    answer: tuple[Record, ...] = ()
+    authority: tuple[Record, ...] = ()
+    leads_to: Name = b""
+    errors: tuple[tuple[int, str], ...] = ()
+    negative: bool = False
+
+    @property
+    def aliases(self) -> int:
+        """How many CNAMEs it holds."""
+        return sum(record.type == Type.CNAME for record in self.answer)
+
+    @property
+    def negative_ttl(self) -> int | None:
+        """Seconds a negative answer may be kept: min(SOA TTL, minimum), None without SOA.
+
+        RFC 2308 5.
+        """
+        for record in self.authority:
+            if record.type == Type.SOA:
+                return min(record.ttl, int.from_bytes(record.rdata[-4:], "big"))
+        return None
+
+
+def along_chain(
+    reply: Reply, name: Name, type_: int, do: bool, stays: Callable[[Name], bool]
+) -> Part:
+    """What `reply` says of (name, type_): its records on the chain, and where it ends.
+
+    `name` is in lower case. `stays` tells whether a target may still be answered by this
+    upstream. Raises `BadChain`.
+    """
+    sets = _by_owner(reply.answer)
+    kept: list[Record] = []
+    seen = {name}
+    while True:
+        here = sets.get(name, {})
+        found = _wanted(here, type_)
+        if found:
+            kept += found
+            kept += _signatures(here, type_, do)
+            return _part(reply, name, kept, do, negative=False)
+        aliases = here.get(Type.CNAME, [])
+        if not aliases:
+            break
+        if do:
+            kept += _dname_above(sets, name)
+        kept.append(aliases[0])  # a name has one CNAME (RFC 2181 10.1): the first one counts
+        kept += _signatures(here, Type.CNAME, do)
+        name = aliases[0].rdata.lower()
+        if name in seen or len(seen) > MAX_CHAIN:
+            raise BadChain("the upstream's CNAMEs loop or are over 10")
+        seen.add(name)
+        if not stays(name):
+            return Part(Rcode.NOERROR, tuple(kept), leads_to=name)
+    part = _part(reply, name, kept, do, negative=True)
+    if kept and reply.rcode == Rcode.NOERROR and part.negative_ttl is None:
+        # Neither records nor an SOA at the end: no NODATA, the upstream just stopped there.
+        return Part(Rcode.NOERROR, tuple(kept), leads_to=name, errors=reply.errors)
+    return part
+
+
+_Sets = dict[Name, dict[int, list[Record]]]
+
+
+def _by_owner(records: tuple[Record, ...]) -> _Sets:
+    out: _Sets = {}
+    for record in records:
+        out.setdefault(record.key, {}).setdefault(record.type, []).append(record)
+    return out
+
+
+def _wanted(here: dict[int, list[Record]], type_: int) -> list[Record]:
+    if type_ == Type.ANY:
+        return [record for records in here.values() for record in records]
+    return here.get(type_, [])
+
+
+def _signatures(here: dict[int, list[Record]], type_: int, do: bool) -> list[Record]:
+    """The RRSIGs over one type (RFC 4034 3.1.1: the type covered comes first)."""
+    if not do or type_ in (Type.ANY, _RRSIG):
+        return []
+    covered = type_.to_bytes(2, "big")
+    return [record for record in here.get(_RRSIG, []) if record.rdata[:2] == covered]
+
+
+def _dname_above(sets: _Sets, name: Name) -> list[Record]:
+    """The DNAME (and its signatures) that the CNAME at `name` was made from."""
+    for owner, here in sets.items():
+        if _DNAME in here and owner != name and is_below(name, owner):
+            return [*here[_DNAME][:1], *_signatures(here, _DNAME, True)]
+    return []
+
+
+def _part(reply: Reply, end: Name, kept: list[Record], do: bool, negative: bool) -> Part:
+    """The part that ends at the name `end`, with what of the authority section backs it."""
+    authority = []
+    for record in reply.authority:
+        soa = negative and record.type == Type.SOA and is_below(end, record.key)
+        if soa or (do and record.type in _PROOFS):
+            authority.append(record)
+    rcode = reply.rcode if negative else Rcode.NOERROR
+    return Part(rcode, tuple(kept), tuple(authority), errors=reply.errors, negative=negative)

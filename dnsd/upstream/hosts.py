@@ -1,0 +1,132 @@
+"""Names pinned to addresses: the `hosts` setting, and files in the form of /etc/hosts.
+
+A pinned name is answered here for every type: what upstream says of its HTTPS or MX records
+would lead past the pin. The first name of an address in a file, or the first that is given
+an address in the setting, is its PTR. Lines that cannot be read are skipped and told, so
+that one typing error does not take the others away. Files are bounded in size.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from msgspec import Struct
+
+from dnsd.answer.message import Rcode
+from dnsd.cluster.objects import is_address, is_host_name, pack_address
+from dnsd.upstream.chain import Part
+from dnsd.upstream.config import BadUpstream
+from dnsd.upstream.message import Record
+from dnsd.upstream.policy import empty_zone_soa
+from dnsd.zone.rrset import Name, Type, name_from_text, reverse_name
+
+MAX_FILE = 16 << 20  # octets; the big block lists have 5
+_MAX_PROBLEMS = 20  # told of one file
+_SIZES = {int(Type.A): 4, int(Type.AAAA): 16}
+
+Pins = dict[Name, tuple[bytes, ...]]
+
+
+class Hosts(Struct, frozen=True):
+    """Pinned names and, the other way round, the names of their addresses."""
+
+    addresses: Pins = {}
+    names: dict[Name, Name] = {}  # reverse name -> name
+    ttl: int = 60
+
+    def answer(self, name: Name, type_: int) -> Part | None:
+        """The answer for a pinned name (lower case), None when it is not pinned."""
+        addresses = self.addresses.get(name)
+        if addresses is None:
+            target = self.names.get(name)
+            if target is None:
+                return None
+            rdatas = [target] if type_ in (Type.PTR, Type.ANY) else []
+            return self._part(name, [(int(Type.PTR), rdata) for rdata in rdatas])
+        found = [
+            (kind, address)
+            for kind, size in _SIZES.items()
+            if type_ in (kind, Type.ANY)
+            for address in addresses
+            if len(address) == size
+        ]
+        return self._part(name, found)
+
+    def _part(self, name: Name, found: list[tuple[int, bytes]]) -> Part:
+        if not found:
+            return Part(Rcode.NOERROR, authority=(empty_zone_soa(name, self.ttl),))
+        return Part(
+            Rcode.NOERROR, tuple(Record(name, kind, self.ttl, rdata) for kind, rdata in found)
+        )
+
+
+def from_setting(hosts: Mapping[str, tuple[str, ...]]) -> Iterator[tuple[bytes, Name]]:
+    """(address, name) pairs of the `hosts` setting; raises `BadUpstream`."""
+    for name, addresses in hosts.items():
+        if not is_host_name(name) or is_address(name):
+            raise BadUpstream(f"hosts: {name!r} is not a host name")
+        if not addresses:
+            raise BadUpstream(f"hosts: {name}: no address")
+        for address in addresses:
+            if not is_address(address):
+                raise BadUpstream(f"hosts: {name}: {address!r} is not an IP address")
+            yield pack_address(address), name_from_text(name)
+
+
+def read_file(path: str) -> tuple[list[tuple[bytes, Name]], list[str]]:
+    """(address, name) pairs of a file, and what was wrong with the lines left out.
+
+    Raises `BadUpstream` when the file cannot be read or is too big.
+    """
+    try:
+        with Path(path).open("rb") as file:
+            raw = file.read(MAX_FILE + 1)
+    except OSError as error:
+        raise BadUpstream(f"hosts_files: {path}: {error.strerror}") from error
+    if len(raw) > MAX_FILE:
+        raise BadUpstream(f"hosts_files: {path}: over {MAX_FILE} octets")
+    pairs: list[tuple[bytes, Name]] = []
+    problems: list[str] = []
+    for number, line in enumerate(raw.decode("utf-8", "replace").splitlines(), 1):
+        words = line.partition("#")[0].split()
+        if not words:
+            continue
+        problem = _line(words, pairs)
+        if problem and len(problems) < _MAX_PROBLEMS:
+            problems.append(f"{path}:{number}: {problem}")
+    return pairs, problems
+
+
+def _line(words: list[str], pairs: list[tuple[bytes, Name]]) -> str:
+    """Adds the pairs of one line; says what is wrong with it."""
+    if not is_address(words[0]) or "%" in words[0]:
+        return f"{words[0]!r} is not an IP address"
+    if len(words) == 1:
+        return "no name behind the address"
+    address = pack_address(words[0])
+    problem = ""
+    for word in words[1:]:
+        if is_host_name(word) and not is_address(word):
+            pairs.append((address, name_from_text(word)))
+        else:
+            problem = f"{word!r} is not a host name"
+    return problem
+
+
+def load(setting: Mapping[str, tuple[str, ...]], files: tuple[str, ...], ttl: int) -> Hosts:
+    """All pins; the setting's come first, then the files' in their order.
+
+    Raises `BadUpstream`. What is wrong with single lines is not told here, see `read_file`.
+    """
+    return collect([*from_setting(setting), *(p for f in files for p in read_file(f)[0])], ttl)
+
+
+def collect(pairs: list[tuple[bytes, Name]], ttl: int) -> Hosts:
+    """The pins made of (address, name) pairs: each address of a name once, first name first."""
+    addresses: dict[Name, dict[bytes, None]] = {}
+    names: dict[Name, Name] = {}
+    for address, name in pairs:
+        addresses.setdefault(name, {})[address] = None
+        names.setdefault(reverse_name(address), name)
+    return Hosts({name: tuple(found) for name, found in addresses.items()}, names, ttl)

@@ -1,0 +1,186 @@
+"""The servers of one rule: in which order they are asked, and when the next one is.
+
+A question goes to the first server of the order. When that one says nothing for longer than
+it usually takes, the next is asked *as well*: the first may just be slow, and its answer
+still counts. When it fails or its reply does not help, the next is asked at once. All of it
+ends with the deadline that the client's patience sets.
+
+A reply helps when it is NOERROR or NXDOMAIN and no referral: a server that says REFUSED,
+SERVFAIL or "ask over there" may be the wrong one to have been asked.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Sequence
+
+from dnsd.answer.message import Rcode
+from dnsd.upstream.errors import NoReply, Unusable, UpstreamFailure
+from dnsd.upstream.message import Reply
+from dnsd.upstream.server import Server
+from dnsd.zone.rrset import Name, Type
+
+_MIN_TRIES, _MAX_TRIES = 3, 8
+_MAX_OPEN = 2  # servers that one question waits for at once
+# One question in so many goes to another server than the fastest, to keep its latency known.
+_EXPLORE = 20
+
+
+class NobodyToAsk(NoReply):
+    """All servers are down or lead back to us: nothing was sent."""
+
+
+class Pool:
+    """The servers for the names below `suffix`. Times in seconds."""
+
+    def __init__(
+        self,
+        suffix: Name,
+        servers: Sequence[Server],
+        policy: str,
+        timeout: float,
+        attempt_timeout: float,
+        dice: random.Random,
+    ) -> None:
+        self.suffix = suffix
+        self.servers = tuple(servers)
+        self.policy = policy
+        self.timeout = timeout
+        self.attempt_timeout = attempt_timeout
+        self._dice = dice
+
+    async def ask(self, question: bytes, do: bool, cd: bool) -> Reply:
+        """The reply to a question (name in lower case, type, class).
+
+        Raises `UpstreamFailure`; takes `timeout` at most.
+        """
+        order = self.order(asyncio.get_running_loop().time())
+        if not order:
+            loops = any(server.loops for server in self.servers)
+            raise NobodyToAsk(
+                "the upstream leads back to this server" if loops else "all upstreams are down"
+            )
+        race = _Race(self, question, do, cd)
+        try:
+            async with asyncio.timeout(self.timeout):
+                return await race.run(order)
+        except TimeoutError:
+            raise race.failure from None
+        finally:
+            race.stop()
+
+    def order(self, now: float) -> list[Server]:
+        """The usable servers in the order in which they are asked."""
+        servers = [server for server in self.servers if server.usable(now)]
+        if self.policy == "random":
+            self._dice.shuffle(servers)
+        elif self.policy == "fastest" and len(servers) > 1:
+            servers.sort(key=lambda server: server.health.latency)  # unknown ones first
+            if not self._dice.randrange(_EXPLORE):
+                servers.insert(0, servers.pop(self._dice.randrange(1, len(servers))))
+        servers.sort(key=lambda server: server.health.suspect)
+        return servers
+
+
+class _Race:
+    """One question on its way to one server, then perhaps to others too."""
+
+    def __init__(self, pool: Pool, question: bytes, do: bool, cd: bool) -> None:
+        self.pool = pool
+        self.question, self.do, self.cd = question, do, cd
+        self.failure: UpstreamFailure = NoReply("no upstream answered in time")
+        self.running: dict[asyncio.Task[Reply], Server] = {}
+        self.useless: set[Server] = set()  # they answered, and it was no help
+
+    async def run(self, order: list[Server]) -> Reply:
+        """Asks them one after the other, over and over, within bounds."""
+        tries = max(_MIN_TRIES, min(2 * len(order), _MAX_TRIES))
+        for turn in range(tries):
+            server = order[turn % len(order)]
+            if server in self.useless or server.loops:
+                continue
+            self._start(server)
+            patience = server.health.patience(self.pool.attempt_timeout)
+            reply = await self._first(server, patience if turn < tries - 1 else None)
+            if reply is not None:
+                return reply
+        while self.running:
+            reply = await self._first(None, None)
+            if reply is not None:
+                return reply
+        raise self.failure
+
+    def _start(self, server: Server) -> None:
+        if len(self.running) >= _MAX_OPEN:
+            self._abandon(next(iter(self.running)))
+        task = asyncio.create_task(server.ask(self.question, self.do, self.cd))
+        self.running[task] = server
+        server.tasks.add(task)
+
+    async def _first(self, newest: Server | None, patience: float | None) -> Reply | None:
+        """The first reply that helps; None when the newest server is out of patience or use."""
+        loop = asyncio.get_running_loop()
+        end = None if patience is None else loop.time() + patience
+        while newest is None or newest in self.running.values():
+            left = None if end is None else max(0.0, end - loop.time())
+            done, _ = await asyncio.wait(
+                self.running, timeout=left, return_when=asyncio.FIRST_COMPLETED
+            )
+            if not done:
+                if newest is not None:
+                    newest.failed()
+                return None
+            for task in done:
+                reply = self._take(task)
+                if reply is not None:
+                    return reply
+            if newest is None:
+                return None
+        return None
+
+    def _take(self, task: asyncio.Task[Reply]) -> Reply | None:
+        """The reply of a task that is done, if it helps; else the reason is kept."""
+        server = self.running.pop(task)
+        server.tasks.discard(task)
+        if task.cancelled():
+            self._note(NoReply("the upstream leads back to this server"))
+            return None
+        error = task.exception()
+        if isinstance(error, UpstreamFailure):
+            self._note(error)
+            return None
+        reply = task.result()  # raises what is a bug of ours
+        problem = _problem(reply)
+        if problem:
+            self.useless.add(server)
+            self._note(Unusable(f"{server.spec} {problem}", reply.errors))
+            return None
+        return reply
+
+    def _note(self, failure: UpstreamFailure) -> None:
+        """Keeps the failure that tells most: a reply before silence and broken networks."""
+        if not isinstance(self.failure, Unusable):
+            self.failure = failure
+
+    def _abandon(self, task: asyncio.Task[Reply]) -> None:
+        server = self.running.pop(task)
+        server.tasks.discard(task)
+        task.cancel()
+
+    def stop(self) -> None:
+        """Lets go of whatever still runs."""
+        for task in list(self.running):
+            self._abandon(task)
+
+
+def _problem(reply: Reply) -> str:
+    """Why a reply does not help; empty when it does."""
+    if reply.rcode not in (Rcode.NOERROR, Rcode.NXDOMAIN):
+        known = reply.rcode in Rcode.__members__.values()
+        return f"said {Rcode(reply.rcode).name if known else f'rcode {reply.rcode}'}"
+    types = {record.type for record in reply.authority}
+    if reply.rcode == Rcode.NOERROR and not reply.answer and Type.NS in types:
+        if Type.SOA not in types:
+            return "referred to others"
+    return ""

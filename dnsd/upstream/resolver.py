@@ -1,0 +1,294 @@
+"""Names that are not ours: the engine's third outcome becomes a reply.
+
+`cached` answers what can be answered at once: a kept reply, a name that stays here, too many
+questions in flight. `resolve` does the rest and always ends in a reply: whatever the network
+does, the client is told something (SERVFAIL and why, at worst).
+
+Each name on a CNAME chain has one *place*, and only what that place says of it is believed:
+
+1. our own zones: the engine is asked, as for any client, so a Service created a moment ago
+   is there, and nothing of ours is ever kept in the cache;
+2. pinned names (`hosts.py`);
+3. a forward rule at least as long as the policy that would keep the name here;
+4. names that never leave (`policy.py`);
+5. the longest forward rule, the default servers at last (`forward.py`).
+
+A chain may change places with every CNAME, ten times at most. When it began in our own
+zones, its beginning is always answered: if the rest fails, NOERROR with the CNAMEs that are
+known, and an extended error (a client that wanted only to know the alias has it).
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable
+from typing import Protocol
+
+from dnsd.answer.message import Ede, Rcode, opt_record
+from dnsd.answer.outcome import Ask, Over
+from dnsd.upstream.cache import Cache, key_of
+from dnsd.upstream.chain import MAX_CHAIN, Part
+from dnsd.upstream.compose import Answer, answer_of, compose, own_chain, servfail
+from dnsd.upstream.config import UpstreamConfig, check, parse_name, parse_servers
+from dnsd.upstream.forward import Routes, outranks
+from dnsd.upstream.hosts import Hosts, load
+from dnsd.upstream.lookup import Failed, Lookup, Wanted
+from dnsd.upstream.loops import Loops
+from dnsd.upstream.message import BadReply, Record, query, read_reply
+from dnsd.upstream.policy import NeverLeave
+from dnsd.upstream.pool import Pool
+from dnsd.upstream.server import Server
+from dnsd.upstream.stream import tls_context
+from dnsd.zone.rrset import ROOT, Name, Type
+
+_CLASS_IN = b"\x00\x01"
+_LOOP = (int(Ede.NO_REACHABLE_AUTHORITY), "CNAMEs loop or are over 10")
+_NO_ROUTE = (int(Ede.NOT_AUTHORITATIVE), "no upstream for this name")
+
+COUNTER_NAMES = (
+    "hits",
+    "misses",
+    "coalesced",
+    "prefetches",
+    "stale",
+    "failures",
+    "overloaded",
+    "loops",
+    "entries",
+    "bytes",
+    "evictions",
+    "in_flight",
+)
+
+
+class Home(Protocol):
+    """What of the engine is needed to go on in our own zones."""
+
+    def answer(self, packet: bytes, client: bytes, over: int) -> bytes | Ask | None:
+        """The reply, `Ask` when the name leads out of our zones (again), None for nothing."""
+
+
+class Resolver:
+    """The upstream room of one worker.
+
+    `engine` answers for our own zones, `is_ours` tells which names lie in them. `udp_size`
+    is what our replies announce. Raises `BadUpstream` for a configuration it cannot use.
+    """
+
+    def __init__(
+        self,
+        config: UpstreamConfig,
+        engine: Home,
+        is_ours: Callable[[Name], bool],
+        *,
+        udp_size: int = 1232,
+        clock: Callable[[], float] = time.monotonic,
+        dice: random.Random | None = None,
+    ) -> None:
+        self.config = check(config)
+        self._engine = engine
+        self._is_ours = is_ours
+        self._clock = clock
+        self._udp_size = udp_size
+        self._opts = opt_record(udp_size, False), opt_record(udp_size, True)
+        self._active = 0
+        self.loops = Loops()
+        self.routes = _routes(config, self.loops, dice or random.Random())  # noqa: S311
+        extra = [parse_name(text, "never_leave") for text in config.never_leave]
+        self._never = NeverLeave(extra)
+        self.hosts = load(config.hosts, config.hosts_files, config.hosts_ttl)
+        self.cache = Cache(config.cache_entries, config.cache_bytes, config.stale_for)
+        self._lookup = Lookup(config, self.cache, self.loops, clock)
+        self._entries = self.cache.entries
+
+    # -- at once ---------------------------------------------------------------------------
+
+    def cached(self, ask: Ask) -> bytes | None:
+        """The reply, if it can be given at once; None when `resolve` has to be awaited."""
+        if ask.chained:
+            return self._overloaded(ask)
+        question = ask.question
+        entry = self._entries.get(key_of(ask.name, question[-4:], ask.do, ask.cd))
+        if entry is None:
+            return self._without_asking(ask)
+        now = self._clock()
+        if now < entry.fast_until:
+            entry.hits += 1
+            self._lookup.counts.hits += 1
+            body, head, opt = entry.body_at(now), entry.head, b""
+            if ask.edns:
+                head = entry.head_edns
+                opt = self._opts[ask.do]
+                if ask.options:
+                    opt = opt_record(self._udp_size, ask.do, options=ask.options)
+            reply = b"".join((ask.packet[:2], head, question, body, opt))
+            if len(reply) <= ask.limit:
+                return reply
+            return compose(ask, answer_of(entry.part(body)), self._udp_size)
+        if not entry.useful and now < entry.expires:
+            return compose(ask, Answer(Rcode.SERVFAIL, errors=entry.errors), self._udp_size)
+        return self._overloaded(ask)
+
+    def _without_asking(self, ask: Ask) -> bytes | None:
+        """The reply to a name that stays here, comes back, or has nobody to be asked."""
+        if self.loops.comes_back(ask.name, ask.question):
+            answer = Answer(Rcode.REFUSED, errors=((int(Ede.PROHIBITED), "forwarding loop"),))
+            return compose(ask, answer, self._udp_size)
+        place = self._place(ask.name, ask.type)
+        if place is None:
+            return compose(ask, Answer(Rcode.REFUSED, errors=(_NO_ROUTE,)), self._udp_size)
+        if isinstance(place, Part):
+            return compose(ask, answer_of(place), self._udp_size)
+        return self._overloaded(ask)
+
+    def _overloaded(self, ask: Ask) -> bytes | None:
+        """The refusal when too many questions are in flight, None when there is room."""
+        if self._active < self.config.max_in_flight:
+            return None
+        self._lookup.counts.overloaded += 1
+        failure = servfail(Ede.NETWORK_ERROR, "too many questions in flight")
+        return compose(ask, self._excuse(ask, failure, own_chain(ask)), self._udp_size)
+
+    # -- in a while ------------------------------------------------------------------------
+
+    async def resolve(self, ask: Ask) -> bytes:
+        """The reply; takes as long as `timeout` for each place the chain goes to.
+
+        Call `cached` first. Raises nothing for what the network or an upstream does.
+        """
+        self._active += 1
+        try:
+            answer = await self._follow(ask)
+        finally:
+            self._active -= 1
+        return compose(ask, answer, self._udp_size)
+
+    async def _follow(self, ask: Ask) -> Answer:
+        """Goes along the chain from place to place."""
+        records = list(own_chain(ask))
+        name, aliases = ask.name, ask.chained
+        errors: tuple[tuple[int, str], ...] = ()
+        while True:
+            try:
+                part = await self._part(ask, name)
+            except Failed as failure:
+                answer = Answer(Rcode.SERVFAIL, errors=(*errors, *failure.errors))
+                return self._excuse(ask, answer, tuple(records))
+            records += part.answer
+            aliases += part.aliases
+            errors = (*errors, *part.errors)
+            if not part.leads_to and aliases <= MAX_CHAIN:
+                return Answer(part.rcode, tuple(records), part.authority, errors)
+            owners = {record.key for record in records if record.type == Type.CNAME}
+            if aliases > MAX_CHAIN or part.leads_to in owners:
+                return Answer(Rcode.SERVFAIL, errors=(_LOOP,))
+            name = part.leads_to
+
+    @staticmethod
+    def _excuse(ask: Ask, failure: Answer, known: tuple[Record, ...]) -> Answer:
+        """A failure as it is told: with our own CNAMEs when the chain began with them."""
+        if not ask.ours:
+            return failure
+        return Answer(Rcode.NOERROR, known, errors=failure.errors)
+
+    async def _part(self, ask: Ask, name: Name) -> Part:
+        """What the place of a name says of it; raises `Failed`."""
+        if self._is_ours(name):
+            return self._at_home(ask, name)
+        place = self._place(name, ask.type)
+        if place is None:
+            raise Failed((_NO_ROUTE,))
+        if isinstance(place, Part):
+            return place
+
+        def stays(target: Name) -> bool:
+            return not self._is_ours(target) and self._place(target, ask.type) is place
+
+        rest = ask.question[-4:-2] + _CLASS_IN
+        wanted = Wanted(name, rest, ask.do, ask.cd, place, stays)
+        return await self._lookup.part(wanted)
+
+    def _place(self, name: Name, type_: int) -> Part | Pool | None:
+        """Who answers for a name outside our zones: we (the answer), servers, or nobody."""
+        pinned = self.hosts.answer(name, type_)
+        if pinned is not None:
+            return pinned
+        found = self.routes.find(name)
+        zone = self._never.zone_of(name, type_)
+        if zone is not None and not (found and outranks(found[0], zone)):
+            return self._never.answer(name, type_, zone)
+        if found is None:
+            return None
+        suffix, pool = found
+        return pool if pool.servers else self._never.answer(name, type_, suffix)
+
+    def _at_home(self, ask: Ask, name: Name) -> Part:
+        """What our own zones say of a name that an upstream's CNAME led to."""
+        question = name + ask.question[-4:-2] + _CLASS_IN
+        reply = self._engine.answer(query(b"\x00\x00", question), ask.client, Over.TCP)
+        if isinstance(reply, Ask):
+            return Part(Rcode.NOERROR, own_chain(reply), leads_to=reply.name)
+        try:
+            read = read_reply(reply or b"")
+        except BadReply:
+            raise Failed(()) from None
+        if read.rcode not in (Rcode.NOERROR, Rcode.NXDOMAIN):
+            raise Failed(read.errors)
+        return Part(read.rcode, read.answer, read.authority, errors=read.errors)
+
+    # -- besides ---------------------------------------------------------------------------
+
+    def pin(self, hosts: Hosts) -> None:
+        """Puts other pinned names in place; what was kept may contradict them and goes."""
+        if hosts != self.hosts:
+            self.hosts = hosts
+            self.cache.flush()
+
+    def counters(self) -> tuple[int, ...]:
+        """Totals since the start and present sizes, in the order of `COUNTER_NAMES`."""
+        counts, cache = self._lookup.counts, self.cache
+        return (
+            counts.hits,
+            counts.misses,
+            counts.coalesced,
+            counts.prefetches,
+            counts.stale,
+            counts.failures,
+            counts.overloaded,
+            self.loops.found,
+            len(cache),
+            cache.bytes,
+            cache.evictions,
+            self._active,
+        )
+
+    def servers(self) -> list[Server]:
+        """All servers of all rules, with their health."""
+        return [server for pool in self.routes.rules.values() for server in pool.servers]
+
+    async def close(self) -> None:
+        """Ends what is in flight, probes and connections."""
+        await self.loops.close()
+        await self._lookup.close()
+        for server in self.servers():
+            await server.close()
+
+
+def _routes(config: UpstreamConfig, loops: Loops, dice: random.Random) -> Routes[Pool]:
+    """The pools of the configuration's rules; raises `BadUpstream`."""
+    lists = {suffix: (servers, f"forward: {suffix}") for suffix, servers in config.forward.items()}
+    if config.servers and tuple(config.servers) != ("none",):
+        lists["."] = (config.servers, "upstream")
+    tls = None
+    rules = {}
+    for text, (texts, where) in lists.items():
+        suffix = ROOT if text == "." else parse_name(text, where)
+        specs = parse_servers(tuple(texts), where, config.resolv_conf)
+        if tls is None and any(spec.scheme == "tls" for spec in specs):
+            tls = tls_context(config.tls_ca)
+        servers = [Server(s, suffix, tls, config.random_case, loops.spelled) for s in specs]
+        rules[suffix] = Pool(
+            suffix, servers, config.policy, config.timeout, config.attempt_timeout, dice
+        )
+    return Routes(rules)

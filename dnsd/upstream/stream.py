@@ -1,0 +1,168 @@
+"""Questions over TCP and TLS: one connection to a server, kept and shared (RFC 7766, 7858).
+
+Questions are pipelined, replies come in any order and are matched on ID and question. The
+connection is opened with the first question, closed when it has been idle for a while, and
+given up when a question on it stays unanswered (the server may have forgotten it); questions
+that were on a kept connection when the server closed it are asked once more on a new one.
+
+TLS: at least 1.2, the certificate verified against the system's authorities (or `tls_ca`)
+and against the server's name. Queries are padded to blocks of 128 octets (RFC 8467 4.1).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import ssl
+from collections.abc import Callable
+
+from dnsd.upstream.config import BadUpstream, ServerSpec
+from dnsd.upstream.errors import NetworkError
+from dnsd.upstream.message import BadReply, Reply, is_reply_to, read_reply
+
+_IDLE = 10.0  # seconds; RFC 7766 6.2.3 wants it in the order of a few seconds
+_MAX_MISMATCHES = 100
+_ID_DRAWS = 64
+
+Build = Callable[[bytes], bytes]  # the query for an ID
+
+
+def tls_context(ca_file: str) -> ssl.SSLContext:
+    """A client context that verifies; raises `BadUpstream` when the file cannot be used."""
+    try:
+        context = ssl.create_default_context(cafile=ca_file or None)
+    except (OSError, ssl.SSLError) as error:
+        raise BadUpstream(f"tls_ca: {ca_file}: {error}") from error
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.set_alpn_protocols(["dot"])
+    return context
+
+
+class Stream:
+    """The connection to one server. `tls` is None for plain TCP."""
+
+    def __init__(self, spec: ServerSpec, tls: ssl.SSLContext | None) -> None:
+        self.spec = spec
+        self._tls = tls
+        self._connection: _Connection | None = None
+        self._opening = asyncio.Lock()
+
+    async def ask(self, build: Build, question: bytes) -> Reply:
+        """The reply to the query `build` makes. Waits until cancelled.
+
+        Raises `NetworkError`.
+        """
+        connection, kept = await self._open()
+        try:
+            return await connection.ask(build, question)
+        except NetworkError:
+            if not kept:
+                raise
+        connection, _ = await self._open()
+        return await connection.ask(build, question)
+
+    async def close(self) -> None:
+        """Closes the connection; questions on it fail."""
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            await connection.close()
+
+    async def _open(self) -> tuple[_Connection, bool]:
+        """The connection, and whether it was there before."""
+        async with self._opening:
+            connection = self._connection
+            if connection is not None and connection.usable:
+                return connection, True
+            try:
+                reader, writer = await asyncio.open_connection(
+                    self.spec.address,
+                    self.spec.port,
+                    ssl=self._tls,
+                    server_hostname=self.spec.tls_name if self._tls else None,
+                )
+            except OSError as error:  # ssl.SSLError is one
+                raise NetworkError(f"{self.spec}: {error}") from error
+            self._connection = _Connection(self.spec, reader, writer)
+            return self._connection, False
+
+
+class _Connection:
+    """An open connection, what waits on it, and the task that reads."""
+
+    def __init__(
+        self, spec: ServerSpec, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
+        self.spec = spec
+        self.usable = True
+        self._reader, self._writer = reader, writer
+        self._waiting: dict[bytes, tuple[bytes, asyncio.Future[Reply]]] = {}
+        self._heard = 0  # messages read
+        self._task = asyncio.create_task(self._read())
+
+    async def ask(self, build: Build, question: bytes) -> Reply:
+        query_id = self._free_id()
+        future: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
+        self._waiting[query_id] = question, future
+        packet = build(query_id)
+        heard = self._heard
+        try:
+            self._writer.write(len(packet).to_bytes(2, "big") + packet)
+            return await future
+        finally:
+            del self._waiting[query_id]
+            if future.cancelled() and self._heard == heard:
+                self.usable = False  # not a word since: others are better off elsewhere
+            if not self.usable and not self._waiting:
+                self._task.cancel()
+
+    def _free_id(self) -> bytes:
+        for _ in range(_ID_DRAWS):
+            query_id = secrets.token_bytes(2)
+            if query_id not in self._waiting:
+                return query_id
+        raise NetworkError(f"{self.spec}: too many questions on one connection")
+
+    async def _read(self) -> None:
+        """Hands replies to those who wait, until the end of the connection or of patience."""
+        problem = "closed by the server"
+        try:
+            await self._messages()
+        except (OSError, asyncio.IncompleteReadError) as error:
+            problem = f"closed by the server ({type(error).__name__})"
+        except TimeoutError:
+            problem = "idle"
+        finally:
+            self.usable = False
+            self._writer.close()
+            for _, future in self._waiting.values():
+                if not future.done():
+                    future.set_exception(NetworkError(f"{self.spec}: {problem}"))
+
+    async def _messages(self) -> None:
+        mismatches = 0
+        while mismatches < _MAX_MISMATCHES:
+            head = await self._head()
+            data = await self._reader.readexactly(int.from_bytes(head, "big"))
+            self._heard += 1
+            question, future = self._waiting.get(data[:2], (b"", None))
+            if future is None or future.done() or not is_reply_to(data, data[:2], question):
+                mismatches += future is not None
+                continue
+            try:
+                future.set_result(read_reply(data))
+            except BadReply:
+                mismatches += 1
+
+    async def _head(self) -> bytes:
+        """The length field of the next message; raises TimeoutError when idle for long."""
+        while True:
+            try:
+                async with asyncio.timeout(_IDLE):
+                    return await self._reader.readexactly(2)
+            except TimeoutError:
+                if not self._waiting:
+                    raise
+
+    async def close(self) -> None:
+        self._task.cancel()
+        await asyncio.gather(self._task, return_exceptions=True)
