@@ -42,7 +42,10 @@ class ReverseZones(Struct, frozen=True):
     def covers(self, packed: bytes) -> bool:
         """Whether the reverse name of this packed address lies in one of the zones."""
         if len(packed) == 4:
-            return any(packed[:length] in self.octets for length in self.octet_lengths)
+            for length in self.octet_lengths:  # noqa: SIM110  any() takes three times as long
+                if packed[:length] in self.octets:
+                    return True
+            return False
         digits = packed.hex()
         return any(digits[:length] in self.nibbles for length in self.nibble_lengths)
 

@@ -209,7 +209,11 @@ class Zone:
         node = self._nodes.get(name) or self._grow(name, edit)
         if node is None:
             return
-        if node.owner is None or node.owner == owner:
+        if node.owner is None:
+            edit.added += _as_tuple(sets)
+            node.owner, node.sets = owner, sets
+            return
+        if node.owner == owner:
             edit.served(_served(node), _as_tuple(sets))
             node.owner, node.sets = owner, sets
             return

@@ -1,0 +1,117 @@
+"""What the schema's names are put together from: the configuration and ready-made parts.
+
+Names are made by putting label bytes in front of each other: 50,000 endpoints have 100,000
+names, and building each from text would cost seconds. What does not depend on the subject
+(the tails `svc.Z`, the reverse zones) is worked out once a configuration, in its `Plan`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from functools import lru_cache
+
+from msgspec import Struct
+
+from dnsd.cluster.objects import address_text
+from dnsd.zone.reverse import ReverseZones, reverse_zones
+from dnsd.zone.rrset import MAX_NAME, Name, RRset, Type, name_of, text_of
+
+MARKER = 0  # the type of an RRset that only says that its name exists
+_A, _AAAA = int(Type.A), int(Type.AAAA)
+
+
+class SchemaConfig(Struct, frozen=True):
+    """What of the schema is configurable; `ttl` in seconds, 0 to 3600."""
+
+    zones: tuple[Name, ...]  # the first is the primary one: PTR point into it
+    ttl: int = 5
+    pods: str = "disabled"  # disabled, verified, insecure
+    endpoint_names: str = "address"  # of endpoints without hostname: address, pod
+    endpoint_records: bool = True  # endpoint names and PTR of ClusterIP Services too
+    empty_services: str = "answer"  # ClusterIP Service without ready endpoint: answer, nxdomain
+    ns_addresses: tuple[bytes, ...] = ()  # packed: A and AAAA of ns.dns.Z
+    reverse_zones: tuple[str, ...] = ()  # CIDRs; none: the private ranges as needed
+
+
+class Plan(Struct, frozen=True):
+    """The configuration, with all that does not depend on the subject worked out."""
+
+    config: SchemaConfig
+    ttl: int
+    tails: tuple[Name, ...]  # svc.Z of each zone, the primary one first
+    pod_tails: tuple[Name, ...]  # pod.Z of each zone; none when pod names are disabled
+    reverse: ReverseZones
+
+
+@lru_cache(maxsize=8)
+def plan_of(config: SchemaConfig) -> Plan:
+    """The Plan of a configuration. Raises ValueError for a bad CIDR in `reverse_zones`."""
+    pods = config.zones if config.pods != "disabled" else ()
+    return Plan(
+        config,
+        config.ttl,
+        tuple(name_of("svc", below=zone) for zone in config.zones),
+        tuple(name_of("pod", below=zone) for zone in pods),
+        reverse_zones(config.reverse_zones),
+    )
+
+
+def marker(name: Name) -> RRset:
+    """Says that `name` exists, whether or not it has records."""
+    return RRset(name, MARKER, 0, ())
+
+
+def label_of(text: str) -> bytes:
+    """One label with its length octet, lower-cased.
+
+    `text` is a label that `dnsd.cluster.objects` let through: ASCII, at most 63 characters.
+    """
+    raw = text.encode("ascii").lower()
+    return bytes((len(raw),)) + raw
+
+
+# Of texts that few names differ in: namespaces, ports, protocols.
+common_label = lru_cache(maxsize=1024)(label_of)
+
+
+def fits(name: Name, problems: list[str]) -> bool:
+    """Whether a composed name is within RFC 1035 2.3.4; says so when it is not."""
+    if len(name) <= MAX_NAME:
+        return True
+    problems.append(
+        f"{text_of(name)} is not served: it has {len(name)} octets, "
+        f"a DNS name has at most {MAX_NAME}"
+    )
+    return False
+
+
+def namespace_markers(namespace: str, tails: Iterable[Name], problems: list[str]) -> list[RRset]:
+    """Says that a namespace exists below each of `tails`."""
+    names = [common_label(namespace) + tail for tail in tails]
+    return [marker(name) for name in names if fits(name, problems)]
+
+
+def address_label(packed: bytes) -> bytes:
+    """The label, with its length octet, of an address written with dashes.
+
+    `10-0-0-7`; IPv6 is its RFC 5952 text with `-` for `:`, so `::1` is `--1`: no host name,
+    but a label (RFC 2181 11), and what CoreDNS answers to.
+    """
+    if len(packed) == 4:
+        text = b"%d-%d-%d-%d" % tuple(packed)
+    else:
+        text = address_text(packed).replace(":", "-").replace(".", "-").encode("ascii")
+    return bytes((len(text),)) + text
+
+
+def addresses_at(name: Name, addresses: Iterable[bytes], ttl: int) -> list[RRset]:
+    """The A and the AAAA RRset of these addresses, each if it has any."""
+    distinct = sorted(set(addresses))
+    four = tuple([address for address in distinct if len(address) == 4])
+    six = tuple([address for address in distinct if len(address) == 16])
+    return [RRset(name, type_, ttl, some) for type_, some in ((_A, four), (_AAAA, six)) if some]
+
+
+def family(address: bytes) -> int:
+    """The type of record that holds a packed address: A or AAAA."""
+    return _A if len(address) == 4 else _AAAA

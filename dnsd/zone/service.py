@@ -1,0 +1,267 @@
+"""What a Service owns: its name, its ports, its endpoints, and the way back to them.
+
+The rules are in `schema.py`. The road: the endpoints that count, with their labels, slice
+by slice (`_members`), for ports belong to slices; then, in each zone, the endpoints' names
+and those of the Service; last the PTR records, into the primary zone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+from struct import Struct as Packing
+
+from dnsd.cluster.objects import EndpointPort, Service, ServiceSubject, is_address
+from dnsd.zone.compose import (
+    Plan,
+    address_label,
+    addresses_at,
+    common_label,
+    fits,
+    label_of,
+    marker,
+    namespace_markers,
+)
+from dnsd.zone.rrset import (
+    MAX_LABEL,
+    MAX_NAME,
+    BadName,
+    Name,
+    RRset,
+    Type,
+    name_from_text,
+    reverse_name,
+    text_of,
+)
+
+_SRV = Packing(">HHH")  # priority, weight, port: RFC 2782
+_A, _AAAA, _CNAME = int(Type.A), int(Type.AAAA), int(Type.CNAME)
+_PTR, _SRV_TYPE = int(Type.PTR), int(Type.SRV)
+
+# One slice's part in a Service: its ports, and (endpoint's label, addresses) of those that count.
+_Members = list[tuple[tuple[EndpointPort, ...], list[tuple[bytes, tuple[bytes, ...]]]]]
+_Hosts = dict[bytes, tuple[bytes, ...]]  # endpoint's label: addresses, over all slices
+_Pointers = dict[bytes, list[Name]]  # address: the names it has in the primary zone
+
+
+def service_rrsets(subject: ServiceSubject, plan: Plan, problems: list[str]) -> list[RRset]:
+    """The RRsets of a Service; what has to be left out is said in `problems`."""
+    service = subject.service
+    own = label_of(service.name) + common_label(service.namespace)
+    out = namespace_markers(service.namespace, plan.pod_tails, problems)
+    if service.type == "ExternalName":
+        target = _external_target(service, problems)
+        for base in _bases(own, plan, problems):
+            out.append(RRset(base, _CNAME, plan.ttl, (target,)) if target else marker(base))
+        return out
+    members = _members(subject, plan, problems)
+    hosts = _hosts(members) if service.headless or plan.config.endpoint_records else {}
+    if _is_absent(service, members, plan):
+        # It lives in its namespace all the same, which therefore exists.
+        return out + namespace_markers(service.namespace, plan.tails, problems)
+    pointers: _Pointers = {}
+    for base in _bases(own, plan, problems):
+        if service.headless:
+            names = _endpoint_names(base, hosts, plan, out, problems)
+            out += _headless(base, members, hosts, names, plan, problems)
+        elif service.cluster_ips:
+            names = _endpoint_names(base, hosts, plan, out, problems)
+            out += _cluster_ip(base, service, plan, problems)
+        else:  # not allocated yet: it will have an address, and negative caching must not hide it
+            out.append(marker(base))
+            continue
+        if base == own + plan.tails[0]:
+            _point(pointers, base, service, hosts, names)
+    return out + _pointer_rrsets(pointers, plan)
+
+
+def _bases(own: bytes, plan: Plan, problems: list[str]) -> Iterator[Name]:
+    """The Service's name in each zone, where it fits."""
+    for tail in plan.tails:
+        if fits(own + tail, problems):
+            yield own + tail
+
+
+def _is_absent(service: Service, members: _Members, plan: Plan) -> bool:
+    """Whether the Service has no name because nobody is ready behind it."""
+    if any(found for _, found in members):
+        return False
+    return service.headless or bool(
+        service.cluster_ips and plan.config.empty_services == "nxdomain"
+    )
+
+
+def _external_target(service: Service, problems: list[str]) -> Name | None:
+    """The CNAME's target; None, and a problem, when it is no host name."""
+    text = service.external_name.rstrip(".")
+    if is_address(text):
+        problems.append(
+            f"{service.key}: spec.externalName {text!r} is an address, not a host name, and no "
+            "CNAME can hold one; use a headless Service with an EndpointSlice for it"
+        )
+        return None
+    try:
+        return name_from_text(text + ".")
+    except BadName as error:
+        problems.append(f"{service.key}: spec.externalName is no domain name: {error}")
+        return None
+
+
+def _members(subject: ServiceSubject, plan: Plan, problems: list[str]) -> _Members:
+    """The endpoints that count, with their labels, slice by slice."""
+    everyone = subject.service.publish_not_ready
+    by_pod = plan.config.endpoint_names == "pod"
+    members: _Members = []
+    for piece in subject.slices:
+        found: list[tuple[bytes, tuple[bytes, ...]]] = []
+        for endpoint in piece.endpoints:
+            if not (endpoint.ready or everyone):
+                continue
+            addresses = endpoint.addresses
+            label = b""
+            if endpoint.hostname:
+                label = label_of(endpoint.hostname)
+            elif by_pod and endpoint.pod:
+                label = _pod_labels(endpoint.pod, subject.service, problems)
+            if label:
+                if addresses:
+                    found.append((label, addresses))
+            elif len(addresses) == 1:
+                found.append((address_label(addresses[0]), addresses))
+            else:
+                found += [(address_label(address), (address,)) for address in addresses]
+        members.append((piece.ports, found))
+    return members
+
+
+def _pod_labels(pod: str, service: Service, problems: list[str]) -> bytes:
+    """A Pod's name as labels, for it may have dots; empty, and a problem, when it cannot be."""
+    try:
+        return name_from_text(pod)[:-1]
+    except BadName as error:
+        problems.append(
+            f"{service.key}: the endpoint of Pod {pod} is named by its address instead: {error}"
+        )
+        return b""
+
+
+def _hosts(members: _Members) -> _Hosts:
+    hosts: _Hosts = {}
+    for _, found in members:
+        for label, addresses in found:
+            known = hosts.get(label)
+            hosts[label] = addresses if known is None else (*known, *addresses)
+    return hosts
+
+
+def _endpoint_names(
+    base: Name, hosts: _Hosts, plan: Plan, out: list[RRset], problems: list[str]
+) -> dict[bytes, Name]:
+    """Adds the endpoints' A and AAAA to `out`; their names by label, those that fit."""
+    names: dict[bytes, Name] = {}
+    ttl = plan.ttl
+    for label, addresses in hosts.items():
+        name = label + base
+        if len(name) > MAX_NAME and not fits(name, problems):
+            continue
+        names[label] = name
+        if len(addresses) == 1:  # shares the endpoint's own tuple
+            out.append(RRset(name, _A if len(addresses[0]) == 4 else _AAAA, ttl, addresses))
+        else:
+            out += addresses_at(name, addresses, ttl)
+    return names
+
+
+def _cluster_ip(base: Name, service: Service, plan: Plan, problems: list[str]) -> list[RRset]:
+    out = addresses_at(base, service.cluster_ips, plan.ttl)
+    if not service.ports:
+        return out
+    bare = _srv(base, [(number, base) for number in {one.port for one in service.ports}], plan.ttl)
+    out.append(bare)
+    for port in service.ports:
+        if name := _port_name(port.name, port.protocol, base, problems):
+            out.append(_srv(name, [(port.port, base)], plan.ttl, bare))
+    return out
+
+
+def _headless(
+    base: Name,
+    members: _Members,
+    hosts: _Hosts,
+    names: dict[bytes, Name],
+    plan: Plan,
+    problems: list[str],
+) -> list[RRset]:
+    everything = [address for addresses in hosts.values() for address in addresses]
+    out = addresses_at(base, everything, plan.ttl)
+    bare: dict[tuple[int, Name], None] = {}
+    named: dict[tuple[str, str], dict[tuple[int, Name], None]] = {}
+    for ports, found in members:
+        targets = [names[label] for label, _ in found if label in names]
+        for port in ports:
+            if not port.port:  # "all ports": there is no number to give
+                continue
+            pairs = dict.fromkeys([(port.port, target) for target in targets])
+            bare.update(pairs)
+            if port.name:
+                named.setdefault((port.name, port.protocol), {}).update(pairs)
+    if not bare:
+        return out
+    at_base = _srv(base, bare, plan.ttl)
+    out.append(at_base)
+    for (port_name, protocol), some in named.items():
+        if some and (name := _port_name(port_name, protocol, base, problems)):
+            out.append(_srv(name, some, plan.ttl, at_base))
+    return out
+
+
+def _port_name(port: str, protocol: str, base: Name, problems: list[str]) -> Name | None:
+    """`_port._proto` below the Service; None for an unnamed port, or one that does not fit."""
+    if not port:
+        return None
+    if len(port) >= MAX_LABEL:
+        problems.append(
+            f"port {port!r} of {text_of(base)} has no SRV name: with its underscore "
+            f"it has {len(port) + 1} octets, a DNS label has at most {MAX_LABEL}"
+        )
+        return None
+    name = common_label("_" + port) + common_label("_" + protocol) + base
+    return name if fits(name, problems) else None
+
+
+def _srv(
+    name: Name, targets: Collection[tuple[int, Name]], ttl: int, like: RRset | None = None
+) -> RRset:
+    """SRV to each (port, target): priority 0, and the hundred divided among them (RFC 2782).
+
+    Shares the rdatas of `like` if they are the same, as those of a single port are.
+    """
+    weight = max(1, 100 // len(targets))
+    pack = _SRV.pack
+    rdatas = tuple(sorted([pack(0, weight, port) + target for port, target in targets]))
+    if like is not None and like.rdatas == rdatas:
+        rdatas = like.rdatas
+    return RRset(name, _SRV_TYPE, ttl, rdatas)
+
+
+def _point(
+    pointers: _Pointers, base: Name, service: Service, hosts: _Hosts, names: dict[bytes, Name]
+) -> None:
+    """Notes which names the addresses of this Service point back to."""
+    for address in service.cluster_ips:
+        pointers[address] = [base]
+    for label, name in names.items():
+        for address in hosts[label]:
+            known = pointers.get(address)
+            if known is None:
+                pointers[address] = [name]
+            elif name not in known:
+                known.append(name)
+
+
+def _pointer_rrsets(pointers: _Pointers, plan: Plan) -> list[RRset]:
+    covers, ttl = plan.reverse.covers, plan.ttl
+    return [
+        RRset(reverse_name(address), _PTR, ttl, tuple(sorted(names)))
+        for address, names in pointers.items()
+        if covers(address)
+    ]
