@@ -25,6 +25,7 @@ An object that DNS cannot use is a `Refusal`: reported, and never the end of a s
 from __future__ import annotations
 
 import asyncio
+import math
 import random
 import time
 from collections.abc import AsyncGenerator
@@ -391,7 +392,8 @@ async def reflect(reach: Reach, version: str = "") -> AsyncGenerator[Said | Trou
     """
     record = _Record()
     while True:
-        began, resumed = time.monotonic(), bool(version)
+        resumed = bool(version)
+        live = time.monotonic() if resumed else math.inf  # since when this is a watch
         error: KubeError | None = None
         connected = word = complete = False
         rung = watch(reach, version) if resumed else listing(reach)
@@ -399,16 +401,18 @@ async def reflect(reach: Reach, version: str = "") -> AsyncGenerator[Said | Trou
             async with aclosing(rung) as saids:
                 async for said in saids:
                     connected, word = True, word or said.word
-                    complete = complete or said.complete
+                    if said.complete:
+                        complete, live = True, time.monotonic()
                     if not said.listing or said.complete:
                         version = said.version or version
                     yield said
         except (ApiError, Unreachable) as problem:
             error = problem
+        brief = time.monotonic() - live < reach.client.timing.brief
         if complete and error is None:
-            continue  # a listing of pages: now watch, from its version on
-        brief = time.monotonic() - began < reach.client.timing.brief
-        record.ended(error, word=word, brief=brief)
+            record.failures *= brief
+            continue  # listed: now watch, from its version on
+        record.ended(error, word=word and (resumed or complete), brief=brief)
         expired = isinstance(error, ApiError) and error.expired
         if resumed and connected:
             expired |= record.wordless(error, word, reach.client.timing.empty_ends)

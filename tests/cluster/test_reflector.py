@@ -1,0 +1,576 @@
+"""The reflector against recorded and faked API servers: rung by rung, then the whole ladder."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import random
+from contextlib import aclosing
+from pathlib import Path
+
+import msgspec
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from dnsd.cluster.kubeclient import ApiError, LineSplitter, Silent, Unreachable, seconds_of
+from dnsd.cluster.objects import Event, Key, Object, Service
+from dnsd.cluster.reflector import (
+    RESOURCES,
+    Reach,
+    Said,
+    Scope,
+    Trouble,
+    listing,
+    pages,
+    reflect,
+    watch,
+    whole,
+)
+from tests.fakekube import faults, plain, replay
+from tests.fakekube.connect import client_of
+from tests.fakekube.replay import Replay
+from tests.fakekube.server import FakeKube
+
+SERVICES = Scope(RESOURCES["Service"])
+
+
+@pytest.fixture
+async def kube():
+    async with FakeKube() as server:
+        for number in range(5):
+            server.store.put("services", plain.service(f"web-{number}", f"10.96.0.{number + 1}"))
+        yield server
+
+
+@pytest.fixture
+async def reach(kube, tmp_path):
+    async with client_of(kube, tmp_path) as client:
+        yield Reach(client, SERVICES, page_size=2, rng=random.Random(1))
+
+
+def named(events: list[Event]) -> list[str]:
+    """Names of objects, and of Keys with a minus in front."""
+    return [f"-{event.name}" if isinstance(event, Key) else event.name for event in events]
+
+
+class Heard:
+    """What a rung said, until a condition holds or it ended."""
+
+    def __init__(self) -> None:
+        self.saids: list[Said] = []
+        self.troubles: list[Trouble] = []
+
+    @property
+    def events(self) -> list[Event]:
+        return [event for said in self.saids for event in said.events]
+
+    @property
+    def version(self) -> str:
+        return next((said.version for said in reversed(self.saids) if said.version), "")
+
+    @property
+    def listings(self) -> int:
+        return sum(said.complete for said in self.saids)
+
+
+async def hear(rung, enough=lambda heard: False, heard: Heard | None = None) -> Heard:
+    """Collects what a rung says until `enough(heard)`, its end, or the test's patience."""
+    heard = heard or Heard()
+    async with asyncio.timeout(20), aclosing(rung) as steps:
+        async for step in steps:
+            (heard.troubles if isinstance(step, Trouble) else heard.saids).append(step)
+            if enough(heard):
+                break
+    return heard
+
+
+# ---------------------------------------------------------------------------------------
+
+
+class TestRecordings:
+    """Each exchange with the real server, played to the rung that would have it."""
+
+    async def play(self, name: str, tmp_path: Path, rung, enough=lambda heard: False, **timing):
+        recording = replay.load(name)
+        kind = {
+            "namespaces": "Namespace",
+            "endpointslices": "EndpointSlice",
+            "pods": "Pod",
+            "nodes": "Node",
+        }.get(recording.path.split("/")[-1], "Service")
+        async with (
+            Replay(recording) as server,
+            client_of(server, tmp_path, **timing) as client,
+        ):
+            reach = Reach(client, Scope(RESOURCES[kind]), 0, watch_list=False)
+            return await hear(rung(reach), enough)
+
+    @pytest.mark.parametrize(
+        ("name", "names"),
+        [
+            ("list-namespaces", ["default", "kube-node-lease", "kube-public", "kube-system"]),
+            (
+                "list-services",
+                [
+                    "db",
+                    "externalname-svc",
+                    "kubernetes",
+                    "loadbalancer-service",
+                    "nodeport-service",
+                    "webui-svc",
+                ],
+            ),
+        ],
+    )
+    async def test_lists(self, name, names, tmp_path):
+        heard = await self.play(name, tmp_path, pages)
+        assert named(heard.events) == names
+        assert heard.saids[-1].complete
+        assert heard.version == "247"
+
+    @pytest.mark.parametrize("name", ["list-endpointslices", "list-pods", "list-nodes"])
+    async def test_lists_of_other_kinds_say_every_object(self, name, tmp_path):
+        heard = await self.play(name, tmp_path, pages)
+        items = msgspec.json.decode(replay.load(name).body)["items"]
+        assert named(heard.events) == [item["metadata"]["name"] for item in items]
+        assert not any(said.refused for said in heard.saids)
+
+    async def test_a_first_page_asks_for_the_next_with_its_token(self, tmp_path):
+        first = replay.load("list-page-1")
+        async with Replay(first) as server, client_of(server, tmp_path) as client:
+            rung = pages(Reach(client, SERVICES, 2))
+            heard = await hear(rung, lambda heard: len(heard.saids) == 2)
+            token = msgspec.json.decode(first.body)["metadata"]["continue"]
+        assert server.requests[1] == (first.path, {"limit": "2", "continue": token})
+        assert [said.begin for said in heard.saids] == [True, False]
+        assert not heard.listings
+
+    async def test_a_middle_page_does_not_complete(self, tmp_path):
+        heard = await self.play("list-page-2", tmp_path, pages, lambda heard: heard.saids)
+        assert len(heard.events) == 2
+        assert (heard.listings, heard.version) == (0, "")
+
+    @pytest.mark.parametrize(
+        ("name", "status"),
+        [
+            ("forbidden-list", 403),
+            ("unauthorized", 401),
+            ("no-such-resource", 404),
+            ("list-continue-expired", 410),
+            ("list-exact-too-old", 410),
+        ],
+    )
+    async def test_refused_lists(self, name, status, tmp_path):
+        with pytest.raises(ApiError) as caught:
+            await self.play(name, tmp_path, pages)
+        assert (caught.value.status, caught.value.in_stream) == (status, False)
+        assert caught.value.expired == (status == 410)
+
+    async def test_watch_list_ends_with_its_bookmark_and_goes_on_live(self, tmp_path):
+        heard = await self.play(
+            "watch-list",
+            tmp_path,
+            lambda reach: watch(reach, ""),
+            lambda h: "-fresh" in named(h.events),
+        )
+        initial = [event for said in heard.saids if said.listing for event in said.events]
+        live = [event for said in heard.saids if not said.listing for event in said.events]
+        listed = msgspec.json.decode(replay.load("list-services").body)["items"]
+        assert named(initial) == [item["metadata"]["name"] for item in listed]
+        assert heard.listings == 1
+        assert named(live) == ["fresh", "fresh", "externalname-svc", "-fresh"]
+        turned = live[2]
+        assert isinstance(turned, Service)
+        assert (turned.type, turned.external_name) == ("ClusterIP", "")
+
+    async def test_endpoint_slices_cut_into_chunks_in_the_middle_of_lines(self, tmp_path):
+        heard = await self.play("watch-endpointslices", tmp_path, lambda reach: watch(reach, ""))
+        assert heard.listings == 1
+        assert heard.version == "264"
+        live = [event for said in heard.saids if not said.listing for event in said.events]
+        assert [event.version for event in live] == ["258", "262", "264"]
+
+    async def test_watch_from_a_version(self, tmp_path):
+        heard = await self.play("watch-from-version", tmp_path, lambda reach: watch(reach, "247"))
+        assert named(heard.events) == ["fresh", "fresh", "externalname-svc", "-fresh"]
+        assert heard.version == "253"
+
+    async def test_watch_of_any_version(self, tmp_path):
+        heard = await self.play(
+            "watch-list-resume-then-restart", tmp_path, lambda reach: watch(reach, "")
+        )
+        assert (heard.listings, heard.version) == (1, "300")
+
+    async def test_bookmarks_alone_move_the_version(self, tmp_path):
+        heard = await self.play(
+            "watch-bookmarks", tmp_path, lambda reach: watch(reach, "247"), lambda h: h.version
+        )
+        assert (heard.events, heard.version) == ([], "278")
+
+    @pytest.mark.parametrize(
+        ("name", "status", "in_stream"),
+        [
+            ("watch-too-old", 410, True),
+            ("watch-list-unsupported", 500, True),
+            ("watch-send-initial-events-without-match", 422, False),
+            ("watch-bad-version", 500, False),
+            ("forbidden-watch", 403, False),
+        ],
+    )
+    async def test_refused_watches(self, name, status, in_stream, tmp_path):
+        with pytest.raises(ApiError) as caught:
+            await self.play(name, tmp_path, lambda reach: watch(reach, "1"))
+        assert (caught.value.status, caught.value.in_stream) == (status, in_stream)
+
+    async def test_a_version_from_the_future_ends_without_a_word(self, tmp_path):
+        heard = await self.play(
+            "watch-future-version", tmp_path, lambda reach: watch(reach, "99999999")
+        )
+        assert heard.saids
+        assert not any(said.word for said in heard.saids)
+
+    @pytest.mark.parametrize("name", ["version", "readyz", "kube-system"])
+    async def test_other_answers_are_bytes(self, name, tmp_path):
+        recording = replay.load(name)
+        async with Replay(recording) as server, client_of(server, tmp_path) as client:
+            assert await client.page(recording.path, {}) == recording.body
+
+
+class TestListing:
+    """WatchList first; pages where the server says no."""
+
+    async def test_watch_list_asks_for_what_the_api_documents(self, kube, reach):
+        await hear(listing(reach), lambda heard: heard.listings)
+        (asked,) = [one for one in kube.seen if one.plural == "services"]
+        assert asked.verb == "watch"
+        assert asked.params["sendInitialEvents"] == "true"
+        assert asked.params["resourceVersionMatch"] == "NotOlderThan"
+        assert asked.params["allowWatchBookmarks"] == "true"
+        assert "resourceVersion" not in asked.params
+
+    @pytest.mark.parametrize("how", ["error", "invalid", "bad", "ignored"])
+    async def test_a_server_that_cannot_is_paged_and_not_asked_again(self, how, kube, reach):
+        kube.watch_list = how
+        heard = await hear(listing(reach))
+        last = [said for said in heard.saids if said.listing][-3:]
+        assert named([e for said in last for e in said.events]) == [
+            f"web-{number}" for number in range(5)
+        ]
+        assert heard.saids[-1].complete
+        assert kube.count("list", "services") == 3
+        assert not reach.watch_list
+        await hear(listing(reach))
+        assert kube.count("watch", "services") == 1
+
+    async def test_an_older_server_that_sends_bookmarks_is_not_waited_for(self, kube, tmp_path):
+        kube.watch_list, kube.bookmark_every = "ignored", 0.02
+        async with client_of(kube, tmp_path, end_mark=5.0) as client:
+            heard = await hear(listing(Reach(client, SERVICES, 2)))
+        assert heard.listings == 1
+
+    async def test_a_busy_server_is_asked_for_watch_list_again(self, kube, reach):
+        kube.faults.append(faults.status(429, verb="watch"))
+        with pytest.raises(ApiError):
+            await hear(listing(reach))
+        assert reach.watch_list
+
+    async def test_a_stream_that_breaks_before_its_mark_is_no_list(self, kube, reach):
+        kube.faults.append(faults.cut(1500, verb="watch"))
+        heard = Heard()
+        with pytest.raises(Unreachable):
+            await hear(listing(reach), heard=heard)
+        assert heard.events
+        assert not heard.listings
+
+    async def test_pages_are_of_the_size_asked_and_of_one_version(self, kube, reach):
+        heard = await hear(pages(reach))
+        assert [len(said.events) for said in heard.saids] == [2, 2, 1]
+        assert [said.begin for said in heard.saids] == [True, False, False]
+        assert [said.complete for said in heard.saids] == [False, False, True]
+
+    async def test_an_expired_continue_begins_again(self, kube, reach):
+        rung, heard = whole(reach), Heard()
+
+        def compact(heard: Heard) -> bool:
+            if len(heard.saids) == 1:
+                kube.store.put("services", plain.service("new", "10.96.1.1"))
+                kube.store.compact()
+            return False
+
+        await hear(rung, compact, heard)
+        assert sum(said.begin for said in heard.saids) == 2
+        assert heard.listings == 1
+        after = heard.saids[1:]
+        assert "new" in named([event for said in after for event in said.events])
+
+    async def test_a_cluster_that_outruns_its_pages_is_listed_in_one_piece(self, kube, reach):
+        def compact(heard: Heard) -> bool:
+            kube.store.put("services", plain.service("new", "10.96.1.1"))
+            kube.store.compact()
+            return False
+
+        heard = await hear(whole(reach), compact)
+        assert heard.listings == 1
+        assert "limit" not in [one for one in kube.seen if one.verb == "list"][-1].params
+
+    async def test_an_empty_list_is_complete(self, kube, reach):
+        reach.scope = Scope(RESOURCES["Pod"])
+        heard = await hear(pages(reach))
+        assert (heard.events, heard.listings) == ([], 1)
+
+    async def test_what_is_no_list_is_said(self, tmp_path):
+        recording = msgspec.structs.replace(replay.load("readyz"), name="nonsense")
+        async with Replay(recording) as server, client_of(server, tmp_path) as client:
+            with pytest.raises(Unreachable, match="no list"):
+                await hear(pages(Reach(client, SERVICES)))
+
+    async def test_a_page_beyond_the_limit_is_refused_with_what_to_do(self, reach):
+        with pytest.raises(Unreachable, match="lower page_size"):
+            await reach.client.page(SERVICES.path, {}, limit=100)
+
+
+class TestReflect:
+    """The whole ladder."""
+
+    async def follow(self, reach, enough, version="") -> Heard:
+        return await hear(reflect(reach, version), enough)
+
+    async def test_a_resumed_watch_lists_nothing(self, kube, reach):
+        version = str(kube.store.revision)
+        kube.store.put("services", plain.service("new", "10.96.1.1"))
+        heard = await self.follow(reach, lambda h: h.events, version)
+        assert named(heard.events) == ["new"]
+        assert not heard.listings
+        assert kube.count("list") == 0
+
+    async def test_410_as_status_and_in_the_stream_lists_again(self, kube, reach):
+        for fault in (faults.status(410, verb="watch"), faults.error(410)):
+            kube.faults.append(fault)
+            heard = await self.follow(reach, lambda h: h.listings, "2")
+            assert isinstance(heard.troubles[0].error, ApiError)
+            assert len(heard.events) == 5
+
+    async def test_a_version_that_was_compacted_lists_again(self, kube, reach):
+        kube.store.compact()
+        heard = await self.follow(reach, lambda h: h.listings, "2")
+        assert heard.listings == 1
+
+    @pytest.mark.parametrize("how", ["in order", "in the middle of a line"])
+    async def test_any_other_end_resumes_where_it_left_off(self, how, kube, reach):
+        rung, heard = reflect(reach), Heard()
+
+        def step(heard: Heard) -> bool:
+            number = len(heard.events) - 5
+            if heard.listings and 0 <= number < 3 and len(heard.events) > step.at:
+                step.at = len(heard.events)
+                if how == "in order":
+                    kube.hang_up()
+                else:
+                    kube.faults.append(faults.cut(30, verb="watch"))
+                    kube.hang_up()
+                kube.store.put("services", plain.service(f"new-{number}", "10.96.1.1"))
+            return number == 3
+
+        step.at = 0
+        await hear(rung, step, heard)
+        assert named(heard.events)[5:] == ["new-0", "new-1", "new-2"]
+        assert heard.listings == 1
+
+    async def test_a_bookmark_is_resumed_from(self, kube, reach):
+        kube.bookmark_every = 0.02
+        kube.store.put("namespaces", plain.namespace("elsewhere"))  # the revision moves on
+        seen = str(kube.store.revision)
+        heard = await self.follow(
+            reach, lambda h: h.version == seen and not h.saids[-1].listing, "8"
+        )
+        assert heard.events == []
+        kube.store.compact(int(seen))
+        resumed = await self.follow(reach, lambda h: h.version or h.troubles, heard.version)
+        assert not resumed.troubles
+
+    async def test_streams_without_a_word_count_as_410(self, kube, reach):
+        kube.faults.append(faults.close(times=3))
+        heard = await self.follow(reach, lambda h: h.listings, str(kube.store.revision))
+        assert len(heard.events) == 5
+        assert kube.count("watch", "services") == 4
+
+    async def test_a_version_from_the_future_is_found_out_by_silence(self, kube, tmp_path):
+        async with client_of(kube, tmp_path, idle=0.1) as client:
+            reach = Reach(client, SERVICES, 2)
+            heard = await self.follow(reach, lambda h: h.listings, "99999")
+        assert isinstance(heard.troubles[0].error, Silent)
+        assert len(heard.events) == 5
+
+    async def test_a_drip_that_never_ends_a_line_is_silence(self, kube, tmp_path):
+        kube.faults.append(faults.drip(1, 0.01))
+        async with client_of(kube, tmp_path, idle=0.1, end_mark=0.1) as client:
+            with pytest.raises(Silent):
+                await hear(watch(Reach(client, SERVICES), "1"))
+
+    async def test_a_drip_that_does_is_none(self, kube, reach):
+        kube.faults.append(faults.drip(100, 0.0))
+        heard = await self.follow(reach, lambda h: h.listings)
+        assert len(heard.events) == 5
+
+    async def test_lines_cut_anywhere_say_the_same(self, kube, reach):
+        kube.faults.append(faults.split(3))
+        heard = await self.follow(reach, lambda h: h.listings)
+        assert named(heard.events) == [f"web-{number}" for number in range(5)]
+
+    async def test_a_line_of_megabytes(self, kube, reach):
+        big = plain.endpoint_slice(
+            "big", "web-0", [f"10.{i >> 8}.{i & 255}.1" for i in range(20000)]
+        )
+        kube.store.put("endpointslices", big)
+        assert len(kube.store.objects["endpointslices"]["default", "big"].raw) > 3_000_000
+        reach.scope = Scope(RESOURCES["EndpointSlice"])
+        heard = await self.follow(reach, lambda h: h.listings)
+        (one,) = heard.events
+        assert len(one.endpoints) == 20000
+
+    async def test_503_and_a_server_that_is_away_are_waited_out(self, kube, reach):
+        kube.faults.append(faults.status(503, times=2))
+        heard = await self.follow(reach, lambda h: h.listings)
+        assert [trouble.error.status for trouble in heard.troubles] == [503, 503]
+        await kube.stop()
+        heard, back = Heard(), False
+
+        def revive(heard: Heard) -> bool:
+            nonlocal back
+            if len(heard.troubles) == 3 and not back:
+                back = True
+                revive.task = asyncio.ensure_future(kube.start())
+            return bool(heard.listings)
+
+        await hear(reflect(reach), revive, heard)
+        assert len(heard.troubles) >= 3
+        assert all(isinstance(trouble.error, Unreachable) for trouble in heard.troubles)
+
+    async def test_an_object_dns_cannot_use_is_reported_and_passed_over(self, kube, reach):
+        kube.store.put("services", plain.service("bad", "not an address"))
+        kube.store.put("services", plain.service("wrong", "10.96.9.9", externalIPs=7))
+        heard = await self.follow(reach, lambda h: h.listings)
+        refused = [refusal for said in heard.saids for refusal in said.refused]
+        assert [str(refusal.key) for refusal in refused] == [
+            "Service default/bad",
+            "Service default/wrong",
+        ]
+        assert "spec.clusterIPs[0]" in refused[0].problem
+        assert len(heard.events) == 5
+
+    async def test_a_stream_that_is_not_json_is_trouble(self, tmp_path):
+        one = msgspec.structs.replace(
+            replay.load("watch-too-old"), chunks=((0.0, b'{"type":"ADDED","obj\n'),)
+        )
+        async with Replay(one) as server, client_of(server, tmp_path) as client:
+            with pytest.raises(Unreachable, match="not JSON"):
+                await hear(watch(Reach(client, SERVICES), "1"))
+
+
+class TestBackoff:
+    """How long until the next try."""
+
+    async def delays(self, kube, reach, count: int) -> list[float]:
+        heard = await hear(reflect(reach), lambda heard: len(heard.troubles) == count)
+        return [trouble.delay for trouble in heard.troubles]
+
+    async def test_it_doubles_is_jittered_and_bounded(self, kube, tmp_path):
+        kube.faults.append(faults.status(503, times=-1))
+        async with client_of(kube, tmp_path, backoff=0.001, backoff_max=0.016) as client:
+            delays = await self.delays(kube, Reach(client, SERVICES, rng=random.Random(7)), 8)
+        for number, delay in enumerate(delays):
+            highest = min(0.001 * 2**number, 0.016)
+            assert highest / 2 <= delay <= highest
+        assert len(set(delays)) == len(delays)
+
+    async def test_retry_after_is_obeyed(self, kube, reach):
+        kube.faults.append(faults.status(429, retry_after="1"))
+        heard = await hear(reflect(reach), lambda heard: heard.troubles)
+        assert heard.troubles[0].delay == 1.0
+
+    async def test_a_word_makes_it_short_again(self, kube, reach):
+        kube.faults += [faults.status(503, times=4)]
+        heard = Heard()
+        rung = reflect(reach)
+
+        def enough(heard: Heard) -> bool:
+            calm = any(said.quiet and not said.listing for said in heard.saids)
+            if calm and len(heard.troubles) == 4:
+                kube.faults.append(faults.status(503))
+                kube.hang_up()
+                heard.saids.clear()
+            return len(heard.troubles) == 5
+
+        await hear(rung, enough, heard)
+        delays = [trouble.delay for trouble in heard.troubles]
+        assert delays[4] < delays[3]
+
+    @pytest.mark.parametrize(
+        ("text", "seconds"),
+        [
+            ("7", 7.0),
+            (" 30 ", 30.0),
+            ("Mon, 23 Nov 2026 01:00:10 GMT", 10.0),
+            ("Mon, 23 Nov 2026 00:00:00 GMT", 0.0),
+            ("", 0.0),
+            ("soon", 0.0),
+            ("-5", 0.0),
+            ("9" * 400, 1e9),
+        ],
+    )
+    def test_retry_after_as_number_and_as_date(self, text, seconds):
+        assert min(seconds_of(text, 1795395600.0), 1e9) == pytest.approx(seconds, abs=0.5) or (
+            seconds == 1e9 and seconds_of(text, 0.0) >= 9e8
+        )
+
+
+class TestLineSplitter:
+    @settings(deadline=None, max_examples=150)
+    @given(
+        lines=st.lists(st.binary(max_size=30).map(lambda b: b.replace(b"\n", b"")), max_size=20),
+        cuts=st.lists(st.integers(0, 600), max_size=40),
+    )
+    def test_cut_anywhere_gives_the_lines_that_are_not_empty(self, lines, cuts):
+        data = b"".join(line + b"\n" for line in lines)
+        edges = [0, *sorted(min(cut, len(data)) for cut in cuts), len(data)]
+        splitter = LineSplitter()
+        out = [
+            line
+            for start, end in itertools.pairwise(edges)
+            for line in splitter.feed(data[start:end])
+        ]
+        assert out == [line for line in lines if line]
+
+    @settings(deadline=None, max_examples=150)
+    @given(lines=st.lists(st.integers(0, 30), max_size=12), size=st.integers(1, 40))
+    def test_too_long_lines_are_skipped_and_counted_and_no_other(self, lines, size):
+        data = b"".join(b"x" * length + b"\n" for length in lines)
+        splitter = LineSplitter(limit=10)
+        out = [
+            line
+            for start in range(0, len(data), size)
+            for line in splitter.feed(data[start : start + size])
+        ]
+        assert [len(line) for line in out] == [length for length in lines if 0 < length <= 10]
+        assert splitter.skipped == sum(length > 10 for length in lines)
+
+    def test_what_has_no_end_yet_is_held(self):
+        splitter = LineSplitter()
+        assert splitter.feed(b"begun") == []
+        assert splitter.feed(b" and ended\nnext") == [b"begun and ended"]
+
+
+def test_scopes_name_themselves_and_their_path():
+    scope = Scope(RESOURCES["EndpointSlice"], "team-a", "tier=web")
+    assert scope.id == "endpointslices@team-a?tier=web"
+    assert scope.path == "/apis/discovery.k8s.io/v1/namespaces/team-a/endpointslices"
+    assert scope.params == {"labelSelector": "tier=web"}
+    assert (SERVICES.id, SERVICES.path) == ("services", "/api/v1/services")
+
+
+def test_every_kind_that_is_followed_can_be_stripped():
+    from dnsd.cluster.objects import KINDS
+
+    assert set(RESOURCES) == set(KINDS) - {"Endpoints"}
+    assert Object.__args__  # the union of what a Said can hold

@@ -1,0 +1,66 @@
+"""A `Client` for a fake server, through a kubeconfig as a user would have it."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any, Protocol
+
+import msgspec
+import yaml
+
+from dnsd.cluster.kubeaccess import Access, Timing
+from dnsd.cluster.kubeclient import Client, connect
+
+# Every patience of the real one, shortened; `idle` stays long enough for a busy machine.
+QUICK = Timing(
+    connect=5.0,
+    reply=5.0,
+    page=10.0,
+    exec=10.0,
+    idle=5.0,
+    end_mark=0.4,
+    quiet=0.05,
+    watch=60.0,
+    renew=0.0,
+    refresh=0.0,
+    backoff=0.005,
+    backoff_max=0.02,
+    brief=0.01,
+    empty_ends=3,
+    settle=0.1,
+    identity=5.0,
+)
+
+
+class HasUrl(Protocol):
+    @property
+    def url(self) -> str: ...
+
+
+def kubeconfig(server: HasUrl, user: dict[str, Any] | None = None) -> dict[str, Any]:
+    """A kubeconfig whose one context, `fake`, is `server`."""
+    return {
+        "apiVersion": "v1",
+        "kind": "Config",
+        "current-context": "fake",
+        "clusters": [{"name": "fake", "cluster": {"server": server.url}}],
+        "users": [{"name": "somebody", "user": user or {}}],
+        "contexts": [{"name": "fake", "context": {"cluster": "fake", "user": "somebody"}}],
+    }
+
+
+@asynccontextmanager
+async def client_of(
+    server: HasUrl, folder: Path, user: dict[str, Any] | None = None, **timing: float
+) -> AsyncIterator[Client]:
+    """A client of `server`; `timing` changes QUICK."""
+    path = folder / "kubeconfig"
+    path.write_text(yaml.safe_dump(kubeconfig(server, user)))
+    quick = msgspec.structs.replace(QUICK, **timing)
+    client = await connect(Access(str(path)), quick)
+    try:
+        yield client
+    finally:
+        await client.close()
