@@ -107,8 +107,7 @@ class Catalogue:
                     f"is in {holder.origin} already, which keeps it; rename or remove one",
                 )
                 for entry in self._stated[key]
-                if (entry.file, entry.place) != (holder.file, holder.place)
-                and entry is not self._candidate(key)
+                if entry is not self._candidate(key)
             ]
         for key in self._dry:
             entry = self._force[key]
@@ -301,6 +300,7 @@ class Catalogue:
 
     def _publish(self, key: Key) -> list[Event]:
         """The event that this key's object in force causes, if it differs from the last one."""
+        self._dry.discard(key)
         entry = self._force.get(key)
         now = self._allocated(key, entry.object) if entry else None
         if now == self._published.get(key):
@@ -313,7 +313,6 @@ class Catalogue:
 
     def _allocated(self, key: Key, thing: Object) -> Object:
         """The object with the addresses given to it."""
-        self._dry.discard(key)
         if not isinstance(thing, Service):
             return thing
         asker: Asker = key.namespace, key.name

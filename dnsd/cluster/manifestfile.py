@@ -266,7 +266,7 @@ class _JSONHead(Struct, rename="camel"):
 
     kind: Any = None
     api_version: Any = None
-    items: msgspec.Raw | None = None
+    items: msgspec.Raw = msgspec.Raw()
 
 
 class _Reader:
@@ -373,9 +373,12 @@ def _head(value: Any) -> tuple[Any, Any, list[Any] | None]:
         return None, None, None
     try:
         head = msgspec.json.decode(value, type=_JSONHead)
-        items = msgspec.json.decode(head.items, type=list[msgspec.Raw]) if head.items else None
     except msgspec.ValidationError:
         return None, None, None
+    try:
+        items = msgspec.json.decode(head.items, type=list[msgspec.Raw])
+    except msgspec.DecodeError:  # absent, or no list
+        items = None
     return head.kind, head.api_version, items
 
 

@@ -80,7 +80,7 @@ def split(data: bytes) -> list[Chunk]:
 _EMPTY = re.compile(rb"(?:---)?(?:[ ]*(?:#[^\n]*)?\n)*[ ]*(?:#[^\n]*)?")
 
 
-def read(chunk: Chunk) -> list[Plain]:
+def read(chunk: Chunk, max_nodes: int = MAX_NODES) -> list[Plain]:
     """The documents of one chunk that are not null. Raises `Unreadable`."""
     try:
         text = chunk.text.decode()
@@ -90,7 +90,11 @@ def read(chunk: Chunk) -> list[Plain]:
         line = chunk.line + before.count(b"\n")
         raise Unreadable("is not UTF-8 text", line, column) from error
     try:
-        return [one for one in _Builder(text, chunk.line).documents() if one.value is not None]
+        return [
+            one
+            for one in _Builder(text, chunk.line, max_nodes).documents()
+            if one.value is not None
+        ]
     except yaml.MarkedYAMLError as error:
         mark: Any = error.problem_mark or error.context_mark
         problem = error.problem or error.context or "is no YAML"
@@ -129,9 +133,9 @@ class _Frame:
 class _Builder:
     """Builds plain objects from the events of one text, keeping count."""
 
-    def __init__(self, text: str, first_line: int) -> None:
+    def __init__(self, text: str, first_line: int, max_nodes: int) -> None:
         self._parser = CParser(text)
-        self._first = first_line
+        self._first, self._max_nodes = first_line, max_nodes
         self._reset()
 
     def _reset(self) -> None:
@@ -163,8 +167,8 @@ class _Builder:
 
     def _node(self, kind: type, event: Any) -> None:
         self._size += 1
-        if self._size > MAX_NODES:
-            raise self._refuse(f"has more than {MAX_NODES} nodes in one document", event)
+        if self._size > self._max_nodes:
+            raise self._refuse(f"has more than {self._max_nodes} nodes in one document", event)
         if kind is yaml.ScalarEvent:
             value = self._scalar(event)
             if event.anchor:

@@ -1,0 +1,259 @@
+"""One file: its objects, what is wrong with them, and what stays when it breaks."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from dnsd.cluster import manifestfile
+from dnsd.cluster.manifestfile import ManifestFile
+from dnsd.cluster.objects import EndpointSlice, Key, Service, pack_address
+
+
+def service(name: str, ip: str = "", **meta: str) -> dict[str, object]:
+    spec = {"ports": [{"port": 80}]} | ({"clusterIP": ip} if ip else {})
+    return {"apiVersion": "v1", "kind": "Service", "metadata": {"name": name, **meta}, "spec": spec}
+
+
+def parse(text: str, path: str = "x.yaml", previous: ManifestFile | None = None) -> ManifestFile:
+    return manifestfile.parse(path, text.encode(), previous)
+
+
+def names(file: ManifestFile) -> list[str]:
+    return [entry.object.name for entry in file.entries]
+
+
+A = "apiVersion: v1\nkind: Service\nmetadata:\n  name: a\n"
+B = "apiVersion: v1\nkind: Service\nmetadata:\n  name: b\n"
+BAD = "apiVersion: v1\nkind: Service\nmetadata:\n  name: b\nspec:\n  ports:\n  - port: 99999\n"
+
+
+class TestObjects:
+    def test_documents_and_origins(self) -> None:
+        file = parse(f"# comment\n---\n{A}---\n---\n{B}")
+        assert [(e.object.origin, e.document, e.line) for e in file.entries] == [
+            ("x.yaml#1", 1, 3),
+            ("x.yaml#2", 2, 9),
+        ]
+        assert file.documents == 2
+        assert file.problems == ()
+
+    def test_without_namespace_it_is_default(self) -> None:
+        (entry,) = parse(A).entries
+        assert entry.object.key == Key("Service", "default", "a")
+
+    def test_other_kinds_are_counted_and_skipped(self) -> None:
+        knative = "apiVersion: serving.knative.dev/v1\nkind: Service\nmetadata: {name: k}\n"
+        deploy = "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: d}\n"
+        file = parse("---\n".join([A, knative, deploy, deploy]))
+        assert names(file) == ["a"]
+        assert file.skipped == {"Service.serving.knative.dev": 1, "Deployment": 2}
+        assert file.problems == ()
+
+    def test_an_api_version_left_out(self) -> None:
+        assert names(parse("kind: Service\nmetadata: {name: a}")) == ["a"]
+
+    @pytest.mark.parametrize("path", ["x.yaml", "x.json"])
+    @pytest.mark.parametrize(("kind", "inner"), [("List", True), ("ServiceList", False)])
+    def test_lists(self, path: str, kind: str, inner: bool) -> None:
+        items = [service("a"), service("b")]
+        if not inner:
+            for item in items:
+                del item["kind"]
+        file = parse(json.dumps({"apiVersion": "v1", "kind": kind, "items": items}), path)
+        assert [e.object.origin for e in file.entries] == [f"{path}#1[0]", f"{path}#1[1]"]
+        assert file.problems == ()
+
+    def test_a_list_in_yaml_with_one_bad_item(self) -> None:
+        text = "kind: List\nitems:\n- kind: Service\n  metadata: {name: a}\n- kind: Service\n"
+        file = parse(text + "  metadata:\n    name: B_\n")
+        assert names(file) == ["a"]
+        (problem,) = file.problems
+        assert (problem.line, problem.field) == (7, "items[1].metadata.name")
+
+    def test_an_empty_list(self) -> None:
+        file = parse('{"apiVersion": "v1", "kind": "List", "items": []}', "x.json")
+        assert (file.entries, file.problems) == ((), ())
+
+    def test_lists_in_lists_end_somewhere(self) -> None:
+        value: dict[str, object] = service("a")
+        for _ in range(3):
+            value = {"kind": "List", "items": [value]}
+        assert names(parse(json.dumps(value))) == ["a"]
+        for _ in range(3):
+            value = {"kind": "List", "items": [value]}
+        file = parse(json.dumps(value), "x.json")
+        assert names(file) == []
+        assert "lists" in file.problems[0].text
+
+    def test_items_that_are_no_list(self) -> None:
+        for path in ("x.yaml", "x.json"):
+            (problem,) = parse('{"kind": "List", "items": 5}', path).problems
+            assert (problem.field, problem.text) == ("items", "is not a list")
+
+    def test_old_endpoints(self) -> None:
+        text = "kind: Endpoints\nmetadata: {name: a}\nsubsets:\n- addresses: [{ip: 10.0.0.1}]\n"
+        (entry,) = parse(text).entries
+        assert isinstance(entry.object, EndpointSlice)
+        assert entry.object.service == "a"
+
+    def test_nothing_in_it(self) -> None:
+        for path, text in (("x.yaml", ""), ("x.yaml", "# only\n---\n"), ("x.json", " \n")):
+            file = parse(text, path)
+            assert (file.entries, file.problems, file.documents) == ((), (), 0)
+
+
+class TestJSON:
+    def test_several_texts_after_each_other(self) -> None:
+        text = json.dumps(service("a"), indent=1) + "\n" + json.dumps(service("b"))
+        file = parse(text, "x.json")
+        assert [(e.object.origin, e.line) for e in file.entries] == [
+            ("x.json#1", 1),
+            ("x.json#2", text[: text.rindex('{"api')].count("\n") + 1),
+        ]
+
+    def test_json_in_a_yaml_file(self) -> None:
+        assert names(parse(json.dumps(service("a")))) == ["a"]
+        assert names(parse("{kind: Service, metadata: {name: a}}")) == ["a"]
+
+    def test_broken_json_says_where(self) -> None:
+        (problem,) = parse('{\n  "kind": "Service",\n  oops\n}', "x.json").problems
+        assert (problem.line, problem.column) == (3, 3)
+
+    def test_deep_json(self) -> None:
+        file = parse("[" * 200_000, "x.json")
+        assert not file.good
+        assert parse('{"kind":' + "[" * 200_000, "x.yaml").problems
+
+    def test_a_wrong_type_names_the_object(self) -> None:
+        bad = service("a") | {"spec": {"ports": [{"port": "80"}]}}
+        (problem,) = parse(json.dumps(bad, indent=1), "x.json").problems
+        assert (problem.object, problem.field) == ("Service default/a", "spec.ports[0].port")
+        assert problem.line > 1
+
+
+class TestProblems:
+    def test_one_bad_object_does_not_lose_the_others(self) -> None:
+        file = parse(f"{A}---\n{BAD}")
+        assert names(file) == ["a"]
+        (problem,) = file.problems
+        assert problem.file == "x.yaml"
+        assert (problem.line, problem.column, problem.document) == (12, 5, 2)
+        assert problem.object == "Service default/b"
+        assert problem.field == "spec.ports[0].port"
+        assert "99999" in problem.text
+        assert str(problem).startswith("x.yaml:12:5: Service default/b: spec.ports[0].port: ")
+
+    def test_its_last_good_version_stays(self) -> None:
+        first = parse(f"{A}---\n{B}")
+        second = parse(f"{A}---\n{BAD}", previous=first)
+        assert names(second) == ["a", "b"]
+        third = parse(f"{BAD}---\n{A}---\n{A.replace(': a', ': c')}", previous=second)
+        assert sorted(names(third)) == ["a", "b", "c"]
+        assert names(parse(A, previous=third)) == ["a"]
+
+    def test_the_last_good_slices_of_bad_endpoints_stay(self) -> None:
+        text = "kind: Endpoints\nmetadata: {name: a}\nsubsets:\n- addresses: [{ip: 10.0.0.1}]\n"
+        first = parse(text)
+        second = parse(text.replace("10.0.0.1", "ten"), previous=first)
+        assert names(second) == ["endpoints/a/0"]
+        assert len(second.problems) == 1
+
+    def test_broken_text_keeps_everything(self) -> None:
+        first = parse(f"{A}---\n{B}")
+        broken = parse(f"{A}---\nkind: [\n", previous=first)
+        assert not broken.good
+        assert names(broken) == ["a", "b"]
+        (problem,) = broken.problems
+        assert problem.line == 7
+        again = parse("kind: }", previous=broken)
+        assert names(again) == ["a", "b"]
+        assert parse(f"{A}---\n{B}", previous=again) == first
+
+    @pytest.mark.parametrize(
+        ("text", "word"),
+        [
+            ("metadata: {name: a}", "is missing"),
+            ("kind: 5", "is not text"),
+            ("- a\n- b", "not an object"),
+            ("just text", "not an object"),
+            ('[{"kind": "Service"}]', "not an object"),
+        ],
+    )
+    def test_no_object_at_all(self, text: str, word: str) -> None:
+        (problem,) = parse(text).problems
+        assert word in problem.text
+        if text.startswith("["):
+            (problem,) = parse(text, "x.json").problems
+            assert word in problem.text
+
+    def test_a_name_of_64_characters(self) -> None:
+        (problem,) = parse(A.replace(": a", ": " + "a" * 64)).problems
+        assert "64" in problem.text
+        assert "63" in problem.text
+
+
+class TestReuse:
+    def test_an_unchanged_document_is_not_parsed_again(self) -> None:
+        first = parse(f"{A}---\n{B}")
+        second = parse(f"{A}---\n{B}  namespace: other\n", previous=first)
+        assert second.entries[0].object is first.entries[0].object
+        assert second.entries[1].object.namespace == "other"
+
+    def test_a_moved_document_has_its_new_place(self) -> None:
+        first = parse(f"---\n{A}---\n{BAD}---\n{B.replace(': b', ': c')}")
+        moved = f"---\n{B.replace(': b', ': z')}---\n{A}---\n{BAD}---\n{B.replace(': b', ': c')}"
+        assert parse(moved, previous=first) == parse(moved)
+        shifted = f"# one line more\n---\n{A}---\n{BAD}---\n{B.replace(': b', ': c')}"
+        assert parse(shifted, previous=first) == parse(shifted)
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    st.lists(st.sampled_from([A, B, BAD, "x: [", "\xff", "kind: List\nitems: [1]\n", "{", ""])),
+    st.sampled_from(["x.yaml", "x.json"]),
+    st.binary(max_size=20),
+)
+def test_parse_never_raises(documents: list[str], path: str, tail: bytes) -> None:
+    data = "---\n".join(documents).encode() + tail
+    file = manifestfile.parse(path, data)
+    assert file.good or file.problems
+    again = manifestfile.parse(path, data, file)
+    assert again.entries == file.entries
+
+
+_json = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**40), 2**40)
+    | st.text(alphabet="abZ1-.: #é", max_size=5)
+    | st.floats(-1e3, 1e3),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(
+            st.sampled_from(["kind", "metadata", "name", "items", "spec", "ports", "apiVersion"]),
+            inner | st.sampled_from(["Service", "List", "ServiceList", "EndpointSlice", "v1"]),
+            max_size=5,
+        )
+    ),
+    max_leaves=20,
+)
+
+
+@settings(max_examples=300, deadline=None)
+@given(_json.filter(lambda value: value is not None))  # null is an empty document in YAML
+def test_json_and_yaml_say_the_same_of_any_structure(value: object) -> None:
+    text = json.dumps(value)
+    as_json, as_yaml = parse(text, "x.json"), parse("--- " + text)
+    assert [e.object.key for e in as_json.entries] == [e.object.key for e in as_yaml.entries]
+    assert len(as_json.problems) == len(as_yaml.problems)
+    assert as_json.skipped == as_yaml.skipped
+
+
+def test_cluster_ips_arrive_packed() -> None:
+    (entry,) = parse(A + "spec: {clusterIP: 10.96.0.9}\n").entries
+    assert isinstance(entry.object, Service)
+    assert entry.object.cluster_ips == (pack_address("10.96.0.9"),)
