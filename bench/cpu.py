@@ -12,9 +12,7 @@ round begins. A ratio is taken within its round; the table shows the median of t
 from __future__ import annotations
 
 import re
-import resource
 import shutil
-import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -24,12 +22,11 @@ from statistics import median
 from bench import names, procs, wire
 from bench.peers import TITLES, Server, Site, serving
 from bench.procs import BenchError
-from bench.table import Goal, goals, number, spread, table
+from bench.table import Goal, goals, noise, number, spread, table
 
 OUTSTANDING = 100  # queries under way at once; with 200 Knot loses some
 SOCKETS = 4
 QUERIES = 10_000  # lines of a query file
-BUSY = 0.05  # of a core; what others may use before the figures are called noisy
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,29 +110,24 @@ def _dnsperf(port: int, queries: Path, case: Case, seconds: int) -> Performed:
     return read_dnsperf(procs.output([str(one) for one in argv], seconds + 30))
 
 
-def _own_cpu() -> float:
-    # The bench's own time and that of the clients it has waited for.
-    bills = (resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
-    return sum(bill.ru_utime + bill.ru_stime for bill in bills)
-
-
 def measure(server: Server, queries: Path, case: Case, seconds: int) -> Run:
     """Runs one case. Raises `BenchError` when a reply has the wrong code."""
-    pids = server.pids()
-    before, own, busy = procs.cpu_of(pids), _own_cpu(), procs.busy_seconds()
-    start = time.monotonic()
-    done = _dnsperf(server.port, queries, case, seconds)
-    elapsed = time.monotonic() - start
-    after = procs.cpu_of(pids)
-    spent = {pid: after[pid] - before[pid] for pid in pids}
+    done, bill = procs.billed(server.pids(), lambda: _dnsperf(server.port, queries, case, seconds))
     if server.name != "floor" and set(done.codes) != {case.rcode}:
         raise BenchError(f"{server.title}, {case.title}: replies were {done.codes}")
     if not done.completed:
         raise BenchError(f"{server.title}, {case.title}: no replies")
-    cpu = sum(spent.values())
-    others = (procs.busy_seconds() - busy - cpu - (_own_cpu() - own)) / elapsed
-    control = spent[server.process.pid]
-    return Run(server.name, case.key, done.completed, done.lost, done.qps, cpu, control, others)
+    control = bill.spent[server.process.pid]
+    return Run(
+        server.name,
+        case.key,
+        done.completed,
+        done.lost,
+        done.qps,
+        bill.total,
+        control,
+        bill.others,
+    )
 
 
 def run(
@@ -260,9 +252,5 @@ def report(runs: Sequence[Run], population: names.Population) -> str:
             f" hit's the control process has {micros:.2f} µs ({share:.1%})."
         )
     paragraphs.append(goals(promises(runs)))
-    others = median(one.others for one in runs)
-    if others > BUSY:
-        paragraphs.append(
-            f"**Noisy**: other processes used {others:.2f} cores while this was measured."
-        )
+    paragraphs += noise(one.others for one in runs)
     return "\n\n".join(paragraphs)

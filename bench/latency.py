@@ -22,7 +22,7 @@ from statistics import median
 from bench import names, native, procs, wire
 from bench.peers import TITLES, Server, Site, serving
 from bench.procs import BenchError
-from bench.table import Goal, goals, number, percentile, table
+from bench.table import Goal, goals, noise, number, percentile, table
 
 QPS = 10_000
 CHANGES = 50  # a second
@@ -71,6 +71,7 @@ class Run:
     worst: float
     late: float  # the most that the probe lagged behind its own pace
     cpu: float  # CPU microseconds of the server an answered query
+    others: float  # cores that other processes used
 
 
 class Writer:
@@ -133,7 +134,7 @@ def changes(site: Site, server: Server, pace: int, generation: int) -> Iterator[
         raise BenchError(f"{server.title} does not answer {writer.last().name} as it now is")
 
 
-def _summary(setting: Setting, samples: native.Samples, cpu: float) -> Run:
+def _summary(setting: Setting, samples: native.Samples, bill: procs.Bill) -> Run:
     found = samples.latencies
     if not found:
         raise BenchError(f"{setting.title}: no replies")
@@ -147,7 +148,8 @@ def _summary(setting: Setting, samples: native.Samples, cpu: float) -> Run:
         p999,
         worst,
         samples.late_ns / 1e3,
-        cpu / samples.answered * 1e6,
+        bill.total / samples.answered * 1e6,
+        bill.others,
     )
 
 
@@ -176,16 +178,14 @@ def _measure(
     site: Site, server: Server, setting: Setting, queries: Path, seconds: int, generation: int
 ) -> tuple[int, Run]:
     native.probe(site.work, server.port, QPS, 1, queries)  # warm: caches, branch predictors
-    pids = server.pids()
     writing = (
         changes(site, server, setting.changes, generation) if setting.changes else nullcontext(None)
     )
     with writing as writer:
-        before = procs.cpu_of(pids)
-        samples = native.probe(site.work, server.port, QPS, seconds, queries)
-        after = procs.cpu_of(pids)
-    cpu = sum(after.values()) - sum(before.values())
-    return writer.generation if writer else generation, _summary(setting, samples, cpu)
+        samples, bill = procs.billed(
+            server.pids(), lambda: native.probe(site.work, server.port, QPS, seconds, queries)
+        )
+    return writer.generation if writer else generation, _summary(setting, samples, bill)
 
 
 def report(runs: Sequence[Run], population: names.Population) -> str:
@@ -222,5 +222,6 @@ def report(runs: Sequence[Run], population: names.Population) -> str:
                     Goal("queries lost meanwhile", 0, lost if p99 is not None else None),
                 ]
             ),
+            *noise(one.others for one in runs),
         )
     )

@@ -9,16 +9,22 @@ processes share counts a third in each, so that the sum counts it once.
 from __future__ import annotations
 
 import os
+import resource
 import signal
 import socket
 import subprocess
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 _TICK: int = os.sysconf("SC_CLK_TCK")
 LOOPBACK = "127.0.0.1"
+BUSY = 0.05  # of a core; what others may use before figures are called noisy
+
+_Result = TypeVar("_Result")
 
 
 class BenchError(Exception):
@@ -144,22 +150,50 @@ def cpu_of(pids: Iterable[int]) -> dict[int, float]:
     return {pid: cpu_seconds(pid) for pid in pids}
 
 
-def pss(pids: Iterable[int]) -> int:
-    """Proportional set size of the processes together, in bytes."""
-    total = 0
-    for pid in pids:
-        try:
-            lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
-        except (FileNotFoundError, ProcessLookupError):
-            continue
-        total += sum(int(line.split()[1]) for line in lines if line.startswith("Pss:"))
-    return total * 1024
+def pss(pid: int) -> int:
+    """Proportional set size of one process, in bytes; 0 when it is gone."""
+    try:
+        lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
+    except (FileNotFoundError, ProcessLookupError):
+        return 0
+    return 1024 * sum(int(line.split()[1]) for line in lines if line.startswith("Pss:"))
 
 
 def busy_seconds() -> float:
     """CPU time that all processes of the machine have used since it started (no interrupts)."""
     user, nice, system = Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:4]
     return (int(user) + int(nice) + int(system)) / _TICK
+
+
+@dataclass(frozen=True, slots=True)
+class Bill:
+    """What a stretch of work cost: CPU seconds by process, and what else ran, in cores."""
+
+    spent: dict[int, float]
+    others: float
+
+    @property
+    def total(self) -> float:
+        return sum(self.spent.values())
+
+
+def billed(pids: Sequence[int], work: Callable[[], _Result]) -> tuple[_Result, Bill]:
+    """What `work` returns, and what the processes used while it ran.
+
+    `others` is the CPU time of everybody who is neither of `pids` nor this process nor a
+    child that it has waited for: a machine that has other things to do measures badly.
+    """
+    before, own, busy, start = cpu_of(pids), _own(), busy_seconds(), time.monotonic()
+    result = work()
+    elapsed, after = time.monotonic() - start, cpu_of(pids)
+    spent = {pid: after[pid] - before[pid] for pid in pids}
+    others = busy_seconds() - busy - (_own() - own) - sum(spent.values())
+    return result, Bill(spent, max(0.0, others) / elapsed)
+
+
+def _own() -> float:
+    bills = (resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+    return sum(bill.ru_utime + bill.ru_stime for bill in bills)
 
 
 def output(argv: Sequence[str], seconds: float = 30) -> str:

@@ -14,6 +14,8 @@ from math import ceil
 from pathlib import Path
 from typing import TypeVar
 
+from bench.procs import BUSY
+
 _Number = TypeVar("_Number", int, float)
 
 
@@ -93,6 +95,17 @@ class Goal:
 def goals(promised: Iterable[Goal]) -> str:
     """A table of goals and whether they were met."""
     return table(("goal", "at most", "measured", "verdict"), (one.row() for one in promised))
+
+
+def noise(others: Iterable[float]) -> list[str]:
+    """A paragraph that says so when the machine had other things to do, else none.
+
+    `others`: the cores that other processes used, measurement by measurement.
+    """
+    middle = percentile(sorted(others), 0.5)
+    if middle <= BUSY:
+        return []
+    return [f"**Noisy**: other processes used {middle:.2f} cores while this was measured."]
 
 
 class NoMarker(ValueError):

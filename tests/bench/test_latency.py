@@ -13,7 +13,7 @@ POPULATION = names.Population(20, endpoints=1, changing=3)
 
 
 def run(setting: latency.Setting, p99: float, lost: int = 0) -> latency.Run:
-    return latency.Run(setting, 1000, lost, 20.0, p99, 900.0, 1200.0, 7.0, 8.5)
+    return latency.Run(setting, 1000, lost, 20.0, p99, 900.0, 1200.0, 7.0, 8.5, 0.0)
 
 
 def test_writer_changes_the_services_in_turn(tmp_path: Path) -> None:

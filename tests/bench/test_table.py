@@ -66,6 +66,14 @@ class TestGoal:
         )
 
 
+class TestNoise:
+    def test_a_quiet_machine_is_not_mentioned(self) -> None:
+        assert table.noise([0.01, 0.02, 0.9]) == []
+
+    def test_a_busy_one_is(self) -> None:
+        assert "used 0.30 cores" in table.noise([0.01, 0.3, 0.4])[0]
+
+
 class TestBlocks:
     TEXT = "before\n<!-- bench:cpu:begin -->\nold\n<!-- bench:cpu:end -->\nafter\n"
 
