@@ -153,8 +153,6 @@ class Connection(asyncio.BufferedProtocol):
         return self._keeper.inbox
 
     def buffer_updated(self, nbytes: int) -> None:
-        if self._ended:
-            return
         self._buffer += self._keeper.inbox[:nbytes]
         self._keeper.ready(self)
 
@@ -333,7 +331,8 @@ class Connection(asyncio.BufferedProtocol):
         """Decide what is next: more work, more reading, or the end."""
         if self._closing_since:
             return
-        self._partial_since = self._partial_since if not progress else 0.0
+        if progress:
+            self._partial_since = 0.0  # what is in the buffer now is another message
         if self._query_waits():
             self._read(False)
             if self._may_answer():

@@ -228,7 +228,8 @@ class Mmsg:
                 self.errors += 1
             return 0
         if self._interfaces is not None:
-            # msg_namelen comes back as it was, a socket has one family; msg_controllen may not.
+            # Both lengths are in and out. msg_namelen comes back as it was, a socket has one
+            # family; what comes back in msg_controllen is up to the kernel, so put it back.
             self._received_controls[:] = self._whole_controls
             self._interfaces[:] = _NO_INTERFACES
         return n

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import random
 import socket
 import struct
 from collections.abc import AsyncIterator
 
 import pytest
 
-from dnsd.transport.connection import TcpLimits
+from dnsd.transport.connection import Overdue, TcpLimits
 from dnsd.transport.listen import Address, bind_tcp
 from dnsd.transport.tcp import Tcp
 from tests.helpers import eventually
@@ -93,6 +94,22 @@ class TestRfc1035Section422Framing:
         served.upstream.answer_all()
         assert await client.receive() == reply_to(slow)
         assert await client.receive() == b""
+        assert served.tcp.counters().malformed == 1
+
+    @pytest.mark.parametrize("seed", range(5))
+    async def test_however_it_is_cut_the_replies_are_the_same(
+        self, serve: type[Served], seed: int
+    ) -> None:
+        dice = random.Random(seed)
+        client = await serve().client()
+        packets = [query(b"", size=dice.choice((12, 13, 300, 5000))) for _ in range(60)]
+        data = framed(*packets)
+        while data:
+            n = dice.choice((1, 2, 3, 14, 100, 7000))
+            client.writer.write(data[:n])
+            data = data[n:]
+            await asyncio.sleep(0)
+        assert [await client.receive() for _ in packets] == [reply_to(p) for p in packets]
 
     @pytest.mark.parametrize("size", [12, 512, 65_535])
     async def test_queries_of_every_size(self, serve: type[Served], size: int) -> None:
@@ -279,16 +296,23 @@ class TestRfc9210Section44Timeouts:
         await trickling
         assert served.tcp.counters().timeouts == 1
 
-    async def test_a_message_that_completes_sets_the_clock_back(self, serve: type[Served]) -> None:
-        served = serve(TcpLimits(message_timeout=1.0, idle_timeout=1.0))
-        client = await served.client()
+    async def test_each_message_has_its_own_time(self) -> None:
+        tcp = ByHand(sock := bind_tcp(Address("127.0.0.1", 0)), Obedient())
+        tcp.start()
+        client = await TcpClient.connect(sock.getsockname()[1])
+        client.writer.write(b"\0")
+        await eventually(lambda: any(c.partial() for c in tcp.connections()))
+        (connection,) = tcp.connections()
+        limit = tcp.limits.message_timeout
         for _ in range(3):
-            data = framed(packet := query())
-            client.writer.write(data[:5])
-            await asyncio.sleep(0.05)
-            client.writer.write(data[5:])
+            tcp.hand += 0.9 * limit
+            assert connection.overdue(tcp.hand) is Overdue.NO
+            client.writer.write(b"\x0c" + (packet := query(b"")) + b"\0")
             assert await client.receive() == reply_to(packet)
-        assert served.tcp.counters().timeouts == 0
+        tcp.hand += 1.1 * limit
+        assert connection.overdue(tcp.hand) is Overdue.CLOSE
+        client.close()
+        tcp.close()
 
     async def test_a_client_that_does_not_read(self, serve: type[Served]) -> None:
         served = serve(TcpLimits(write_timeout=0.2))
@@ -330,6 +354,15 @@ class TestRfc9210Section44Timeouts:
         assert await other.receive() == b""  # idle since later, and gone
         served.upstream.answer_all()
         assert await client.receive() == reply_to(slow)
+
+
+class ByHand(Tcp):
+    """A transport whose time passes by hand."""
+
+    hand = 1000.0
+
+    def now(self) -> float:
+        return self.hand
 
 
 async def still(condition: object, turns: int = 20) -> bool:

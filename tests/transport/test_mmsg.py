@@ -204,6 +204,18 @@ class TestReplyLeavesFromTheAddressAsked:
             assert [got(client) for client in clients] == replies
         link.close()
 
+    @pytest.mark.parametrize(("host", "at"), [("0.0.0.0", 0), ("::", 16)])
+    def test_the_interface_is_left_to_the_routes(
+        self, kind: type[Slots], host: str, at: int
+    ) -> None:
+        link = Link(kind, host)
+        link.client({"::": "::1"}.get(host, "127.0.0.4")).send(b"?")
+        link.receive(1)
+        ((_, _, data),) = link.slots.peer(0).ancillary
+        assert data[at : at + 4] == bytes(4)
+        assert any(data)
+        link.close()
+
     def test_ipv6_wildcard(self, kind: type[Slots]) -> None:
         link = Link(kind, "::")
         client = link.client("::1")

@@ -12,6 +12,7 @@ import pytest
 
 from dnsd.transport.connection import TcpLimits
 from dnsd.transport.listen import Address, bind_udp
+from dnsd.transport.tcp import QUERIES_A_CONNECTION, QUERIES_A_TURN
 from dnsd.transport.udp import Udp
 from tests.helpers import eventually
 from tests.transport.engines import Obedient, query, receive, reply_to, udp_client
@@ -135,7 +136,31 @@ class TestAcceptErrors:
         early.close()
 
 
+async def most_a_turn(served: Served, n: int) -> int:
+    """The most queries answered in one turn of the event loop, until n are answered."""
+    most, seen = 0, served.tcp.counters().received
+    while seen < n:
+        await asyncio.sleep(0)
+        most = max(most, served.tcp.counters().received - seen)
+        seen = served.tcp.counters().received
+    return most
+
+
 class TestFairness:
+    async def test_one_pipeline_gets_one_portion_a_turn(self, serve: type[Served]) -> None:
+        served = serve()
+        client = await served.client()
+        client.send(*(query() for _ in range(3_000)))
+        # Twice, because a turn of ours may begin in the middle of a turn of theirs.
+        assert await most_a_turn(served, 3_000) <= 2 * QUERIES_A_CONNECTION
+
+    async def test_all_pipelines_together_are_bounded_too(self, serve: type[Served]) -> None:
+        served = serve()
+        clients = [await served.client() for _ in range(20)]
+        for client in clients:
+            client.send(*(query() for _ in range(500)))
+        assert await most_a_turn(served, 10_000) <= 2 * QUERIES_A_TURN
+
     async def test_10_000_pipelined_queries_leave_udp_its_turns(self, serve: type[Served]) -> None:
         served = serve()
         udp = Udp(sock := bind_udp(Address("127.0.0.1", 0)), Obedient())

@@ -1,0 +1,64 @@
+"""What the transports do about an engine that raises, and about replies that come late."""
+
+from __future__ import annotations
+
+import structlog
+from structlog.testing import capture_logs
+
+from dnsd.answer.engine import Over
+from dnsd.transport.answering import (
+    OVER_TCP,
+    OVER_UDP,
+    Failures,
+    LateReply,
+    answer_safely,
+    ask_safely,
+)
+from tests.transport.engines import Obedient, query, reply_to
+
+
+def test_the_numbers_are_the_engines() -> None:
+    assert (OVER_UDP, OVER_TCP) == (Over.UDP, Over.TCP)
+
+
+class TestFailures:
+    def test_an_outcome_passes_through(self) -> None:
+        failures = Failures("udp")
+        packet = query()
+        assert answer_safely(Obedient(), packet, b"", 0, failures) == reply_to(packet)
+        assert failures.count == 0
+
+    def test_many_are_counted_and_one_is_logged(self) -> None:
+        structlog.reset_defaults()
+        failures = Failures("udp")
+        packet = query(b"raise", size=500)
+        with capture_logs() as lines:
+            for _ in range(50):
+                assert answer_safely(Obedient(), packet, b"", 0, failures) is None
+        assert failures.count == 50
+        (line,) = lines
+        assert line["transport"] == "udp"
+        assert line["length"] == 500
+        assert line["packet"] == packet[:64].hex()
+        assert isinstance(line["exc_info"], ValueError)
+
+    def test_a_failed_ask_is_given_up(self) -> None:
+        sent: list[bytes | None] = []
+
+        def refuse(ask: object, reply: LateReply) -> None:
+            raise RuntimeError("as ordered")
+
+        failures = Failures("tcp")
+        ask_safely(refuse, object(), LateReply(sent.append), failures)
+        assert failures.count == 1
+        assert sent == [None]
+
+
+class TestLateReply:
+    def test_it_works_once(self) -> None:
+        sent: list[bytes | None] = []
+        reply = LateReply(sent.append)
+        reply(b"first")
+        reply(b"second")
+        reply(None)
+        assert sent == [b"first"]

@@ -1,0 +1,95 @@
+"""The same queries over every transport: what is answered must not depend on the way."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+
+import pytest
+
+from dnsd.transport import mmsg
+from dnsd.transport.listen import Address, bind_group
+from dnsd.transport.tcp import Tcp
+from dnsd.transport.udp import Udp
+from tests.transport.engines import (
+    Obedient,
+    TcpClient,
+    Upstream,
+    query,
+    receive,
+    reply_to,
+    udp_client,
+)
+
+Exchange = Callable[[bytes, bytes], Awaitable[bytes]]
+
+
+class Prompt(Upstream):
+    """An upstream that answers a moment later."""
+
+    def __call__(self, ask: object, reply: object) -> None:
+        super().__call__(ask, reply)
+        asyncio.get_running_loop().call_later(0.001, self.answer_all)
+
+
+@pytest.fixture(params=["udp mmsg", "udp plain", "tcp"])
+async def exchange(request: pytest.FixtureRequest) -> AsyncIterator[Exchange]:
+    """Sends two queries at once and returns the first reply that comes."""
+    if request.param == "udp mmsg" and not mmsg.available():
+        pytest.skip("this platform has no recvmmsg")
+    (pair,) = bind_group(Address("127.0.0.1", 0))
+    batched = request.param == "udp mmsg"
+    udp = Udp(pair.udp, Obedient(needs_client=True), on_ask=Prompt(), batched=batched)
+    tcp = Tcp(pair.tcp, Obedient(needs_client=True), on_ask=Prompt())
+    udp.start()
+    tcp.start()
+    datagrams = udp_client(pair.udp.getsockname())
+    stream = await TcpClient.connect(pair.address.port)
+
+    async def over_udp(first: bytes, second: bytes) -> bytes:
+        datagrams.send(first)
+        datagrams.send(second)
+        return await receive(datagrams)
+
+    async def over_tcp(first: bytes, second: bytes) -> bytes:
+        stream.send(first, second)
+        return await stream.receive()
+
+    yield over_tcp if request.param == "tcp" else over_udp
+    datagrams.close()
+    stream.close()
+    udp.close()
+    tcp.close()
+
+
+@pytest.mark.parametrize("size", [12, 60, 511, 512, 513, 1232, 4095])
+async def test_a_query_of_any_size_comes_back(exchange: Exchange, size: int) -> None:
+    packet = query(b"", size=size)
+    assert await exchange(packet, query(b"drop")) == reply_to(packet)
+
+
+@pytest.mark.parametrize("size", [100, 512, 1232, 4096, 65_000])
+async def test_a_reply_of_any_size_arrives(exchange: Exchange, size: int) -> None:
+    packet = query(b"big %05d" % size)
+    assert await exchange(packet, query(b"drop")) == reply_to(packet).ljust(size, b"+")
+
+
+@pytest.mark.parametrize("order", [b"drop", b"raise"])
+async def test_no_reply_to_one_does_not_concern_the_next(exchange: Exchange, order: bytes) -> None:
+    packet = query()
+    assert await exchange(query(order), packet) == reply_to(packet)
+
+
+async def test_a_reply_is_not_replied_to(exchange: Exchange) -> None:
+    packet = query()
+    assert await exchange(reply_to(query()), packet) == reply_to(packet)
+
+
+async def test_an_ask_is_answered_later(exchange: Exchange) -> None:
+    packet = query(b"slow")
+    assert await exchange(packet, query(b"drop")) == reply_to(packet)
+
+
+async def test_an_ask_does_not_delay_the_next(exchange: Exchange) -> None:
+    packet = query()
+    assert await exchange(query(b"slow"), packet) == reply_to(packet)
