@@ -24,6 +24,7 @@ Both ends speak msgpack through the types below.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from struct import Struct as Packing
 from struct import pack
 from typing import TYPE_CHECKING
 
@@ -50,6 +51,8 @@ SMALL_BODY = 512 - 12 - 255 - 4 - 40
 _POINTER_LIMIT = 0x3FFF
 _OWNER_IS_QUESTION = b"\xc0\x0c"
 _NODES_A_FRAME = 2_000
+_RECORD = Packing("!2sHHIH").pack  # owner, type, class, TTL, length
+_A, _AAAA, _CNAME, _SRV = int(Type.A), int(Type.AAAA), int(Type.CNAME), int(Type.SRV)
 
 
 class Many(Struct, array_like=True, frozen=True, gc=False):
@@ -125,11 +128,11 @@ def compile_change(change: Change, zone: Zone) -> bytes:
     for old_or_new in (change.removed, change.added):
         for rrset in old_or_new:
             touched[rrset.name] = None
-            if rrset.type in (Type.A, Type.AAAA):
+            if rrset.type in (_A, _AAAA):
                 moved.add(rrset.name)
     if moved:
         for rrset in zone.owned(change.owner):
-            if rrset.type == Type.SRV and any(rdata[6:] in moved for rdata in rrset.rdatas):
+            if rrset.type == _SRV and any(rdata[6:] in moved for rdata in rrset.rdatas):
                 touched[rrset.name] = None
     names = [name for name in touched if zone.exists(name)]
     return _frame(zone, names, gone=change.died, zones_gone=change.zones_died)
@@ -180,14 +183,22 @@ def _frame(
 ) -> bytes:
     index: dict[Name, int] = {}
     nodes = []
+    apexes = frozenset(zone.apexes())
+    above: dict[Name, Name | None] = {}  # a name -> the apex of what lies below it
     for name in names:
-        apex = zone.zone_of(name)
+        parent = parent_of(name)
+        if name in apexes:
+            apex: Name | None = name
+        elif parent in above:
+            apex = above[parent]
+        else:
+            apex = above[parent] = zone.zone_of(parent)
         if apex is None:
             continue
         nodes.append(_node(zone, name, apex, index.setdefault(apex, len(index))))
-    apexes = tuple(_apexes(zone, index))
+    zones = tuple(_apexes(zone, index))
     return _encode(
-        Frame(zone.serial, zones=apexes, nodes=tuple(nodes), gone=gone, zones_gone=zones_gone)
+        Frame(zone.serial, zones=zones, nodes=tuple(nodes), gone=gone, zones_gone=zones_gone)
     )
 
 
@@ -210,15 +221,12 @@ def _node(zone: Zone, name: Name, apex: Name, index: int) -> Node:
     kind, target = PLAIN, b""
     ones: list[tuple[int, bytes]] = []
     many: list[Many] = []
-    for type_ in zone.types(name):
-        rrset = zone.rrset(name, type_)
-        if rrset is None or type_ == Type.SOA:
-            continue
-        if type_ == Type.CNAME:
+    for rrset in zone.at(name):
+        if rrset.type == _CNAME:
             kind, target = ALIAS, rrset.rdatas[0]
         body = _body(rrset)
-        if len(rrset.rdatas) == 1 and len(body) <= SMALL_BODY and type_ != Type.SRV:
-            ones.append((type_, body))
+        if len(rrset.rdatas) == 1 and len(body) <= SMALL_BODY and rrset.type != _SRV:
+            ones.append((rrset.type, body))
         else:
             many.append(_many(zone, rrset, body))
     if name == apex:
@@ -234,19 +242,20 @@ def _is_pod_namespace(name: Name, apex: Name) -> bool:
 
 
 def _body(rrset: RRset) -> bytes:
-    fixed = _OWNER_IS_QUESTION + pack("!HHI", rrset.type, 1, rrset.ttl)
     rdatas = rrset.rdatas
     if len(rdatas) == 1:
-        return b"%b%b%b" % (fixed, pack("!H", len(rdatas[0])), rdatas[0])
+        rdata = rdatas[0]
+        return _RECORD(_OWNER_IS_QUESTION, rrset.type, 1, rrset.ttl, len(rdata)) + rdata
+    fixed = _OWNER_IS_QUESTION + pack("!HHI", rrset.type, 1, rrset.ttl)
     rdatas = rdatas[: records_that_fit(rrset)]
     return b"".join([fixed + pack("!H", len(rdata)) + rdata for rdata in rdatas])
 
 
 def _many(zone: Zone, rrset: RRset, body: bytes) -> Many:
     count = records_that_fit(rrset)
-    if rrset.type in (Type.A, Type.AAAA):
+    if rrset.type in (_A, _AAAA):
         return Many(rrset.type, count, len(body) // count, body)
-    if rrset.type != Type.SRV:
+    if rrset.type != _SRV:
         return Many(rrset.type, count, 0, body)
     records: list[bytes] = []
     seen: set[Name] = set()
@@ -260,7 +269,7 @@ def _many(zone: Zone, rrset: RRset, body: bytes) -> Many:
             continue
         seen.add(target)
         owner = pack("!H", 0xC000 | offset) if offset <= _POINTER_LIMIT else target
-        for type_ in (Type.A, Type.AAAA):
+        for type_ in (_A, _AAAA):
             addresses = zone.rrset(target, type_)
             for address in addresses.rdatas if addresses else ():
                 record = owner + pack("!HHIH", type_, 1, rrset.ttl, len(address)) + address

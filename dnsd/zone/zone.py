@@ -303,11 +303,15 @@ class Zone:
         """What is served for a name and type, or None; the SOA of an apex included."""
         if type_ == _SOA and name in self._apexes:
             return self.soa(name)
-        node = self._nodes.get(name)
-        for one in _served(node) if node is not None else ():
+        for one in self.at(name):
             if one.type == type_:
                 return one
         return None
+
+    def at(self, name: Name) -> tuple[RRset, ...]:
+        """All RRsets served at a name, but for an apex's SOA, which holds the serial."""
+        node = self._nodes.get(name)
+        return _served(node) if node is not None else ()
 
     def exists(self, name: Name) -> bool:
         """Whether the name exists, with records or as an empty non-terminal."""
@@ -315,8 +319,7 @@ class Zone:
 
     def types(self, name: Name) -> tuple[int, ...]:
         """The types served at a name, ascending; empty when it has none or does not exist."""
-        node = self._nodes.get(name)
-        found = {one.type for one in _served(node)} if node is not None else set()
+        found = {one.type for one in self.at(name)}
         if name in self._apexes:
             found.add(_SOA)
         return tuple(sorted(found))

@@ -75,7 +75,11 @@ class TestShortCut:
             assert engine.answer(packet, b"", over) == short
         engine.table._turn = turn
         if over == Over.UDP:
-            assert engine.answer_batch(packet, [len(packet)], len(packet), None) == [short]
+            # Twice: the second time the reply may be one that is remembered.
+            for _ in range(2):
+                engine.table._turn = turn
+                batch = engine.answer_batch(packet, [len(packet)], len(packet), None)
+                assert batch == [short]
 
     def test_is_taken(self) -> None:
         """A usual query never reaches the complete way, or the agreement above shows nothing."""
@@ -88,6 +92,47 @@ class TestShortCut:
                 ask(engine, f"{name}.svc.cluster.local.", "A", use_edns=edns)
         with pytest.raises(AttributeError):
             ask(engine, "example.com.")
+
+
+class TestRememberedReplies:
+    """What is remembered is never older than the table, and never more than it may be."""
+
+    def test_gone_with_the_next_frame(self) -> None:
+        pipeline = pipeline_of(objects())
+        engine = engine_of(pipeline)
+        packet = dns.message.make_query("web.prod.svc.cluster.local.", "A").to_wire()
+        size = len(packet)
+        first = engine.answer_batch(packet * 2, [size] * 2, size, None)
+        assert first[0] == first[1]
+        for frame in feed(pipeline, [service("web", "10.96.0.77")]):
+            engine.table.apply(frame)
+        (second,) = engine.answer_batch(packet, [size], size, None)
+        assert isinstance(second, bytes)
+        assert second.endswith(b"\x0a\x60\x00\x4d")
+        engine.table.apply(compile_state(NOT_READY))
+        (third,) = engine.answer_batch(packet, [size], size, None)
+        assert isinstance(third, bytes)
+        assert third[3] & 15 == dns.rcode.SERVFAIL
+
+    def test_made_up_names_and_cases_are_not_remembered(self) -> None:
+        engine = engine_of(PIPELINE)
+        for name in ("nope.prod", "WEB.prod", "db.prod"):
+            packet = dns.message.make_query(f"{name}.svc.cluster.local.", "A").to_wire()
+            engine.answer_batch(packet, [len(packet)], len(packet), None)
+        assert engine._replies == {}
+
+    def test_bounded(self) -> None:
+        plains = [service(f"s{i}", f"10.97.{i // 250}.{i % 250}") for i in range(2100)]
+        engine = engine_of(pipeline_of(plains))
+        for flags in (0, 0x100, 0x110, 0x120, 0x130, 0x20, 0x10, 0x30):
+            query = dns.message.make_query("s.prod.svc.cluster.local.", "A")
+            query.flags = flags
+            for i in range(2100):
+                packet = query.to_wire().replace(
+                    b"\x01s\x04", f"{chr(len(str(i)) + 1)}s{i}\4".encode()
+                )
+                assert engine.answer_batch(packet, [len(packet)], len(packet), None)[0]
+        assert len(engine._replies) == 16_384
 
 
 class TestStates:

@@ -56,12 +56,16 @@ def test_what_others_write_is_read(
 @settings(max_examples=300, deadline=None)
 @given(st.data())
 def test_a_damaged_query_is_read_or_refused(data: st.DataObject) -> None:
-    """What we accept, an independent parser accepts too, with the same question."""
+    """What we accept, an independent parser accepts too, with the same question.
+
+    The OPT stays an OPT: as another record its data would mean something to that parser.
+    """
     wire = bytearray(
         dns.message.make_query("web.prod.svc.cluster.local.", "A", use_edns=0).to_wire()
     )
     for _ in range(data.draw(st.integers(1, 3))):
-        wire[data.draw(st.integers(4, len(wire) - 1))] = data.draw(st.integers(0, 255))
+        at = data.draw(st.integers(4, len(wire) - 1).filter(lambda at: at not in (44, 45, 46)))
+        wire[at] = data.draw(st.integers(0, 255))
     try:
         read = parse(bytes(wire))
     except Malformed:
