@@ -4,7 +4,7 @@ A link writes without ever blocking and without ever holding much. What it has t
 in this order, a whole table, produced frame by frame as the worker takes it, and then the
 changes since. The table is made from the zone as it is, so before the zone changes the
 frames that are not made yet have to be: `settle` does that, and the changes queue up behind
-them. A worker that reads nothing while changes pile up is ended (`MAX_BACKLOG`), and one
+them. A worker that reads nothing while changes pile up is ended (`Patience.backlog`), and one
 that gives no sign of life as well (`is_silent`): whoever owns the link replaces it.
 
 What a worker prints is logged, and the end of it is kept: when a worker dies, that is
@@ -49,7 +49,6 @@ from dnsd.worker.feed import (
     read_up,
 )
 
-MAX_BACKLOG = 64 << 20  # bytes of changes that wait for a worker which does not read
 _CHUNK = 1 << 16
 _TAIL = 20  # lines of output kept
 _MAX_LINE = 1 << 14
@@ -65,11 +64,12 @@ class State(Enum):
     GONE = "gone"
 
 
-class Timing(Struct, frozen=True):
-    """How long, in seconds, a worker may be silent before it counts as stuck."""
+class Patience(Struct, frozen=True):
+    """When a worker counts as stuck. Times in seconds."""
 
     start: float = 60.0  # until the first word; a loaded machine starts processes slowly
-    silence: float = 10.0
+    silence: float = 10.0  # between two
+    backlog: int = 64 << 20  # bytes of changes that it has not read
 
 
 class Link:
@@ -80,6 +80,7 @@ class Link:
         setup: Setup,
         pairs: Sequence[Pair],
         *,
+        patience: Patience,
         heard: Callable[[Link, Up], None],
         printed: Callable[[Link, bytes], None],
     ) -> None:
@@ -91,6 +92,7 @@ class Link:
         self.started = self.heard_at = time.monotonic()
         self.ended: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         self.index = setup.index
+        self._patience = patience
         self._heard, self._printed = heard, printed
         self._loop = asyncio.get_running_loop()
         self._assembler = Assembler(MAX_UP)
@@ -151,7 +153,7 @@ class Link:
         if self.state in (State.STARTING, State.GONE):
             return
         self._backlog += len(message)
-        if self._backlog > MAX_BACKLOG:
+        if self._backlog > self._patience.backlog:
             self.kill("it took no changes any more")
         else:
             self._put(message)
@@ -168,9 +170,10 @@ class Link:
         with contextlib.suppress(ProcessLookupError):
             self.process.send_signal(signal.SIGKILL)
 
-    def is_silent(self, timing: Timing) -> bool:
+    def is_silent(self) -> bool:
         """Whether it is so long without a sign of life that it must be stuck."""
-        limit = timing.start if self.heard_at == self.started else timing.silence
+        patience = self._patience
+        limit = patience.start if self.heard_at == self.started else patience.silence
         return time.monotonic() - self.heard_at > limit
 
     def _put(self, message: bytes) -> None:

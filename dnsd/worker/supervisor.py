@@ -35,7 +35,7 @@ from msgspec import Struct
 from dnsd.transport.listen import Pair
 from dnsd.worker import counters
 from dnsd.worker.feed import Applied, Drain, Opened, Setup, Table, Up, packed
-from dnsd.worker.link import Link, State, Timing
+from dnsd.worker.link import Link, Patience, State
 
 log = structlog.get_logger(__name__)
 
@@ -85,13 +85,13 @@ class Supervisor:
         seats: Sequence[Sequence[Pair]],
         setup: Setup,
         table: Callable[[], Iterator[bytes]],
-        timing: Timing = Timing(),  # noqa: B008  (frozen)
+        patience: Patience = Patience(),  # noqa: B008  (frozen)
     ) -> None:
         """`seats`: the sockets of each worker. `setup`: its `index` and `sockets` are ignored."""
         self.seats = [_Seat(index, pairs) for index, pairs in enumerate(seats)]
         self.setup = setup
         self.followers: list[Callable[[float, float], None]] = []  # (handed in, answered)
-        self._table, self._timing = table, timing
+        self._table, self._patience = table, patience
         self._released = self._stopping = False
         self._step = 0
         self._pending: deque[tuple[int, float]] = deque(maxlen=_MAX_PENDING)
@@ -126,6 +126,7 @@ class Supervisor:
             link = Link(
                 msgspec.structs.replace(setup, index=seat.index, sockets=()),
                 seat.pairs,
+                patience=self._patience,
                 heard=self._heard,
                 printed=_relay,
             )
@@ -227,7 +228,7 @@ class Supervisor:
     async def _look(self) -> None:
         while not self._stopping:
             for link in self._links():
-                if link.is_silent(self._timing):
+                if link.is_silent():
                     link.kill("it gave no sign of life any more")
             await asyncio.sleep(_LOOK)
 
