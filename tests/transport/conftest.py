@@ -1,12 +1,33 @@
-"""Every coroutine test of this room runs on asyncio's own event loop and on uvloop."""
+"""Every coroutine test of this room runs on asyncio's own event loop and on uvloop.
+
+`serve` makes TCP transports that are closed when the test ends.
+"""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 
+import pytest
 import uvloop
+
+from dnsd.transport.connection import TcpLimits
+from tests.transport.served import Served
 
 
 def pytest_asyncio_loop_factories() -> Mapping[str, Callable[[], asyncio.AbstractEventLoop]]:
     return {"asyncio": asyncio.new_event_loop, "uvloop": uvloop.new_event_loop}
+
+
+@pytest.fixture
+async def serve() -> AsyncIterator[type[Served]]:
+    made: list[Served] = []
+
+    class Made(Served):
+        def __init__(self, limits: TcpLimits | None = None) -> None:
+            super().__init__(limits)
+            made.append(self)
+
+    yield Made
+    for served in made:
+        await served.close()

@@ -6,7 +6,6 @@ import asyncio
 import random
 import socket
 import struct
-from collections.abc import AsyncIterator
 
 import pytest
 
@@ -14,44 +13,8 @@ from dnsd.transport.connection import Overdue, TcpLimits
 from dnsd.transport.listen import Address, bind_tcp
 from dnsd.transport.tcp import Tcp
 from tests.helpers import eventually
-from tests.transport.engines import Obedient, TcpClient, Upstream, framed, query, reply_to
-
-
-class Served:
-    """A transport that runs, its engine, its upstream and its clients."""
-
-    def __init__(self, limits: TcpLimits | None = None) -> None:
-        self.engine = Obedient(needs_client=True)
-        self.upstream = Upstream()
-        self.sock = bind_tcp(Address("127.0.0.1", 0))
-        self.port = self.sock.getsockname()[1]
-        self.tcp = Tcp(self.sock, self.engine, on_ask=self.upstream, limits=limits)
-        self.clients: list[TcpClient] = []
-        self.tcp.start()
-
-    async def client(self, source: str = "127.0.0.1") -> TcpClient:
-        self.clients.append(await TcpClient.connect(self.port, source))
-        return self.clients[-1]
-
-    async def close(self) -> None:
-        for client in self.clients:
-            client.close()
-        self.tcp.close()
-        await eventually(lambda: len(self.tcp) == 0)
-
-
-@pytest.fixture
-async def serve() -> AsyncIterator[type[Served]]:
-    made: list[Served] = []
-
-    class Made(Served):
-        def __init__(self, limits: TcpLimits | None = None) -> None:
-            super().__init__(limits)
-            made.append(self)
-
-    yield Made
-    for served in made:
-        await served.close()
+from tests.transport.engines import Obedient, TcpClient, framed, query, reply_to
+from tests.transport.served import Served
 
 
 class TestRfc1035Section422Framing:

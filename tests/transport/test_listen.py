@@ -113,6 +113,11 @@ class TestBind:
             pair.tcp.accept()
         closed([pair])
 
+    def test_udp_has_room_for_a_burst(self) -> None:
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as usual, bind_udp(LOOPBACK) as ours:
+            sizes = [s.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF) for s in (usual, ours)]
+        assert sizes[1] > sizes[0]
+
 
 class TestGroup:
     def test_a_second_server_does_not_join_in_silently(self) -> None:

@@ -6,9 +6,6 @@ import asyncio
 import os
 import resource
 import socket
-from collections.abc import AsyncIterator
-
-import pytest
 
 from dnsd.transport.connection import TcpLimits
 from dnsd.transport.listen import Address, bind_udp
@@ -16,21 +13,7 @@ from dnsd.transport.tcp import QUERIES_A_CONNECTION, QUERIES_A_TURN
 from dnsd.transport.udp import Udp
 from tests.helpers import eventually
 from tests.transport.engines import Obedient, query, receive, reply_to, udp_client
-from tests.transport.test_connection import Served
-
-
-@pytest.fixture
-async def serve() -> AsyncIterator[type[Served]]:
-    made: list[Served] = []
-
-    class Made(Served):
-        def __init__(self, limits: TcpLimits | None = None) -> None:
-            super().__init__(limits)
-            made.append(self)
-
-    yield Made
-    for served in made:
-        await served.close()
+from tests.transport.served import Served
 
 
 class TestRfc9210Section43ConnectionLimits:
@@ -120,8 +103,8 @@ class TestAcceptErrors:
         soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
         spare = os.dup(0)
         os.close(spare)
-        # Lowest free descriptor and up: none is left. Evicting the idle one frees its own,
-        # but `hoard` takes that too, so accepting has to rest and come back.
+        # No descriptor from the lowest free one up may be used: none is left. The idle
+        # connection is closed to make room, accepting rests, and has to come back.
         resource.setrlimit(resource.RLIMIT_NOFILE, (spare, hard))
         try:
             await asyncio.get_running_loop().sock_connect(early, ("127.0.0.1", served.port))

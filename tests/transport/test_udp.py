@@ -104,6 +104,16 @@ class TestAnswering:
 
 
 class TestDropping:
+    async def test_a_client_that_has_gone_disturbs_nobody(self, serve: Serve) -> None:
+        served = serve()
+        served.udp.start()
+        client = served.client()
+        for _ in range(5):
+            with udp_client(served.sock.getsockname()) as gone:
+                gone.send(query())
+            client.send(packet := query())
+            assert await receive(client) == reply_to(packet)
+
     async def test_no_reply_where_none_is_due(self, serve: Serve) -> None:
         served = serve()
         served.udp.start()

@@ -1,0 +1,32 @@
+"""A TCP transport that runs, with everything a test wants to look at."""
+
+from __future__ import annotations
+
+from dnsd.transport.connection import TcpLimits
+from dnsd.transport.listen import Address, bind_tcp
+from dnsd.transport.tcp import Tcp
+from tests.helpers import eventually
+from tests.transport.engines import Obedient, TcpClient, Upstream
+
+
+class Served:
+    """A transport that runs, its engine, its upstream and its clients."""
+
+    def __init__(self, limits: TcpLimits | None = None) -> None:
+        self.engine = Obedient(needs_client=True)
+        self.upstream = Upstream()
+        self.sock = bind_tcp(Address("127.0.0.1", 0))
+        self.port = self.sock.getsockname()[1]
+        self.tcp = Tcp(self.sock, self.engine, on_ask=self.upstream, limits=limits)
+        self.clients: list[TcpClient] = []
+        self.tcp.start()
+
+    async def client(self, source: str = "127.0.0.1") -> TcpClient:
+        self.clients.append(await TcpClient.connect(self.port, source))
+        return self.clients[-1]
+
+    async def close(self) -> None:
+        for client in self.clients:
+            client.close()
+        self.tcp.close()
+        await eventually(lambda: len(self.tcp) == 0)
