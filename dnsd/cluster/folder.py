@@ -190,6 +190,7 @@ class Folder:
         before = self._files.get(name)
         path = self._root / name if name else self._root
         shown = name or self._root.name
+        signature = before.signature if before else ()
         try:
             signature, size = _signature(path)
             if before and not force and before.signature == signature:
@@ -200,9 +201,9 @@ class Folder:
             self._check_room(size, before)
             data = _read(path, self._limits.file_bytes)
         except OSError as error:
-            signature, size = before.signature if before else (), 0
             reason = (error.strerror or str(error)).lower()
-            return self._fail(name, shown, signature, Unreadable(f"cannot be read: {reason}"))
+            # Without a signature: an error that stat does not show is tried again.
+            return self._fail(name, shown, (), Unreadable(f"cannot be read: {reason}"))
         except Unreadable as error:
             return self._fail(name, shown, signature, error)
         digest = blake2b(data, digest_size=16).digest()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from types import FrameType
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -258,7 +259,7 @@ def _calls(state: State, event: Event) -> int:
     """How many lines and calls of Python, and calls into C, applying one event takes."""
     steps = 0
 
-    def count(frame: FrameType, what: str, argument: object) -> object:
+    def count(frame: FrameType, what: str, argument: object) -> Any:
         nonlocal steps
         steps += 1
         return count

@@ -1,0 +1,135 @@
+"""Which files of a directory count, and what bounds them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from dnsd.cluster.catalogue import Catalogue
+from dnsd.cluster.folder import Folder, Limits, touched
+from dnsd.cluster.objects import Key
+
+SERVICE = "kind: Service\nmetadata: {{name: {}}}\n"
+
+
+def a_folder(root: Path, **limits: int) -> Folder:
+    return Folder(root, Catalogue(), Limits(**limits))
+
+
+def fill(root: Path, *names: str) -> None:
+    for name in names:
+        path = root / f"{name}.yaml"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(SERVICE.format(path.stem))
+
+
+class TestLook:
+    def test_the_first_says_all_the_next_says_nothing(self, tmp_path: Path) -> None:
+        fill(tmp_path, "a", "x/b")
+        folder = a_folder(tmp_path)
+        first = folder.look(patient=False)
+        assert (first.files, first.objects, first.documents) == (2, 2, 2)
+        assert first.reread == {"a.yaml", "x/b.yaml"}
+        again = folder.look()
+        assert (again.events, again.reread) == ([], frozenset())
+
+    def test_only_the_named_are_looked_at(self, tmp_path: Path) -> None:
+        fill(tmp_path, "a", "b")
+        folder = a_folder(tmp_path)
+        folder.look(patient=False)
+        (tmp_path / "a.yaml").unlink()
+        (tmp_path / "b.yaml").unlink()
+        assert folder.look(["b.yaml"]).events == [Key("Service", "default", "b")]
+        assert folder.look(["never.yaml"]).events == []
+        assert folder.look().events == [Key("Service", "default", "a")]
+
+    def test_a_touched_file_is_not_parsed_again(self, tmp_path: Path) -> None:
+        fill(tmp_path, "a")
+        folder = a_folder(tmp_path)
+        folder.look(patient=False)
+        fill(tmp_path, "a")  # the same bytes
+        assert folder.look().reread == frozenset()
+        assert folder.look(force=True).reread == frozenset()
+
+    def test_an_empty_file_is_believed_at_the_second_look(self, tmp_path: Path) -> None:
+        fill(tmp_path, "a")
+        folder = a_folder(tmp_path)
+        folder.look(patient=False)
+        (tmp_path / "a.yaml").write_text("")
+        look = folder.look(["a.yaml"])
+        assert (look.events, look.unsettled) == ([], True)
+        look = folder.look([])
+        assert (look.events, look.unsettled) == ([Key("Service", "default", "a")], False)
+
+    def test_stopping_ends_it(self, tmp_path: Path) -> None:
+        fill(tmp_path, "a")
+        folder = a_folder(tmp_path)
+        folder.stopping = True
+        assert folder.look(patient=False).files == 0
+
+    def test_a_root_that_is_gone(self, tmp_path: Path) -> None:
+        folder = a_folder(tmp_path / "nowhere")
+        with pytest.raises(FileNotFoundError):
+            folder.look()
+
+    def test_a_directory_named_like_a_file(self, tmp_path: Path) -> None:
+        fill(tmp_path, "x.yaml/a")
+        look = a_folder(tmp_path).look(patient=False)
+        assert look.reread == {"x.yaml/a.yaml"}
+
+
+class TestLimits:
+    def test_files(self, tmp_path: Path) -> None:
+        fill(tmp_path, "a", "b", "c")
+        look = a_folder(tmp_path, files=2).look(patient=False)
+        assert look.reread == {"a.yaml", "b.yaml"}
+        assert "more than 2 manifests" in look.problems[0].text
+
+    def test_entries(self, tmp_path: Path) -> None:
+        fill(tmp_path, "a", "b", "c")
+        look = a_folder(tmp_path, entries=2).look(patient=False)
+        assert look.reread == {"a.yaml", "b.yaml"}
+        assert "more than 2 entries" in look.problems[0].text
+
+    def test_bytes_of_a_file(self, tmp_path: Path) -> None:
+        fill(tmp_path, "a")
+        look = a_folder(tmp_path, file_bytes=10).look(patient=False)
+        assert "over the limit of 10" in look.problems[0].text
+
+    def test_bytes_in_all(self, tmp_path: Path) -> None:
+        fill(tmp_path, "a", "b")
+        size = (tmp_path / "a.yaml").stat().st_size
+        folder = a_folder(tmp_path, total_bytes=2 * size - 1)
+        look = folder.look(patient=False)
+        assert look.objects == 1
+        assert "in all" in look.problems[0].text
+        (tmp_path / "a.yaml").unlink()
+        folder.look()
+        assert folder.look(force=True).objects == 1
+
+    def test_a_file_whose_size_stat_does_not_tell(self, tmp_path: Path) -> None:
+        (tmp_path / "a.yaml").symlink_to("/proc/self/maps")
+        look = a_folder(tmp_path, file_bytes=100).look(patient=False)
+        assert "more than 100 bytes" in look.problems[0].text
+
+
+class TestTouched:
+    @pytest.mark.parametrize(
+        ("paths", "names"),
+        [
+            (["a.yaml", "x/b.json"], {"a.yaml", "x/b.json"}),
+            (["a.txt", ".a.yaml.swp", ".git/x.yaml", "4913"], set()),
+            (["..data"], None),
+            (["..2026/a.yaml"], None),
+            (["sub"], None),
+            (["known"], None),
+            ([""], None),
+        ],
+    )
+    def test_what_a_change_concerns(
+        self, tmp_path: Path, paths: list[str], names: set[str] | None
+    ) -> None:
+        (tmp_path / "sub").mkdir()
+        full = [f"{tmp_path}/{path}" for path in paths]
+        assert touched(str(tmp_path), full, lambda prefix: prefix == "known/") == names
