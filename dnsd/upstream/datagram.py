@@ -35,7 +35,7 @@ from dnsd.upstream.message import (
 
 # More than any upstream may send us (EDNS 1232); a longer one is cut here and then malformed.
 _RECEIVE = 4_096
-_MAX_MISMATCHES = 400
+_MAX_MISMATCHES = 300
 _DRAIN = 32  # datagrams read before other sockets get their turn
 _RECASED_GRACE = 0.1  # seconds
 _PORT_DRAWS = 8

@@ -228,6 +228,8 @@ class Resolver:
         question = name + ask.question[-4:-2] + _CLASS_IN
         reply = self._engine.answer(query(b"\x00\x00", question), ask.client, Over.TCP)
         if isinstance(reply, Ask):
+            if not reply.chained:
+                raise Failed(())
             return Part(Rcode.NOERROR, own_chain(reply), leads_to=reply.name)
         try:
             read = read_reply(reply or b"")

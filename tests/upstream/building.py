@@ -1,0 +1,126 @@
+"""A resolver behind a real engine, asked as a client would ask."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import dns.flags
+import dns.message
+import dns.rcode
+
+from dnsd.answer.engine import Ask, Engine, EngineConfig
+from dnsd.pipeline import Pipeline
+from dnsd.upstream.config import UpstreamConfig
+from dnsd.upstream.resolver import Resolver
+from dnsd.zone.compile import compile_all, compile_change
+from tests.answer.building import engine_of, feed, pipeline_of
+
+
+def service(name: str, ip: str = "10.96.0.1", **spec: Any) -> dict[str, Any]:
+    return {
+        "kind": "Service",
+        "metadata": {"name": name, "namespace": "default"},
+        "spec": {"clusterIP": ip, "ports": [{"port": 80}], **spec},
+    }
+
+
+def alias(name: str, target: str) -> dict[str, Any]:
+    return {
+        "kind": "Service",
+        "metadata": {"name": name, "namespace": "default"},
+        "spec": {"type": "ExternalName", "externalName": target},
+    }
+
+
+class Clock:
+    """Time that passes when the test says so."""
+
+    def __init__(self) -> None:
+        self.now = 1_000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+class House:
+    """Engine and resolver, put together as the worker does it."""
+
+    def __init__(self, pipeline: Pipeline, engine: Engine, resolver: Resolver, clock: Clock):
+        self.pipeline, self.engine, self.resolver, self.clock = pipeline, engine, resolver, clock
+
+    async def send(self, packet: bytes, client: bytes = b"\x7f\0\0\1", over: int = 0) -> bytes:
+        outcome = self.engine.answer(packet, client, over)
+        if isinstance(outcome, Ask):
+            return self.resolver.cached(outcome) or await self.resolver.resolve(outcome)
+        assert outcome is not None
+        return outcome
+
+    async def ask(
+        self,
+        name: str,
+        type_: str = "A",
+        *,
+        over: int = 0,
+        client: bytes = b"\x7f\0\0\1",
+        edns: bool = True,
+        **options: Any,
+    ) -> dns.message.Message:
+        query = dns.message.make_query(name, type_, use_edns=0 if edns else -1, **options)
+        reply = dns.message.from_wire(await self.send(query.to_wire(), client, over))
+        assert query.is_response(reply)
+        return reply
+
+    def at_once(self, name: str, type_: str = "A", **options: Any) -> bytes | None:
+        """What `cached` alone says."""
+        query = dns.message.make_query(name, type_, **options)
+        outcome = self.engine.answer(query.to_wire(), b"\x7f\0\0\1", 0)
+        assert isinstance(outcome, Ask)
+        return self.resolver.cached(outcome)
+
+    def change(self, *plains: dict[str, Any]) -> None:
+        for frame in feed(self.pipeline, list(plains)):
+            self.engine.table.apply(frame)
+
+
+@asynccontextmanager
+async def house(
+    *plains: dict[str, Any], engine: EngineConfig | None = None, **settings: Any
+) -> AsyncIterator[House]:
+    """A house whose zone holds these objects; `settings` are those of `UpstreamConfig`."""
+    settings.setdefault("timeout", 2.0)
+    clock = Clock()
+    pipeline = pipeline_of(list(plains))
+    answering = engine_of(pipeline, engine or EngineConfig(forwarding=True))
+    resolver = Resolver(
+        UpstreamConfig(**settings),
+        answering,
+        lambda name: answering.table.home_of(name) is not None,
+        clock=clock,
+    )
+    try:
+        yield House(pipeline, answering, resolver, clock)
+    finally:
+        await resolver.close()
+
+
+def texts(reply: dns.message.Message) -> list[str]:
+    """The answer section, one record a line, TTLs and class left out."""
+    return [
+        f"{rrset.name} {dns.rdatatype.to_text(rrset.rdtype)} {rdata}"
+        for rrset in reply.answer
+        for rdata in rrset
+    ]
+
+
+def errors(reply: dns.message.Message) -> list[int]:
+    """The extended error codes."""
+    return [int(option.code) for option in reply.extended_errors()]
+
+
+def rcode(reply: dns.message.Message) -> str:
+    return dns.rcode.to_text(reply.rcode())
+
+
+__all__ = ["Clock", "House", "alias", "compile_all", "compile_change", "house", "service"]

@@ -1,0 +1,165 @@
+"""What is kept, how long, and who has to leave. No sockets, time handed in."""
+
+from __future__ import annotations
+
+import tracemalloc
+
+import dns.message
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from dnsd.answer.message import Rcode
+from dnsd.upstream.cache import Cache, Entry, key_of
+from dnsd.upstream.chain import Part
+from dnsd.upstream.message import Record
+from dnsd.zone.rrset import Type, name_from_text
+
+A_IN = b"\x00\x01\x00\x01"
+
+
+def key(number: int) -> bytes:
+    return key_of(name_from_text(f"n{number}.example."), A_IN, False, False)
+
+
+def entry(
+    number: int, ttl: int = 60, now: float = 0.0, records: int = 1, prefetch: bool = False
+) -> Entry:
+    name = name_from_text(f"n{number}.example.")
+    answer = tuple(
+        Record(name, Type.A, ttl, bytes((192, 0, n >> 8 & 255, n & 255))) for n in range(records)
+    )
+    return Entry(key(number), Part(Rcode.NOERROR, answer), ttl, now, prefetch)
+
+
+def touch(cache: Cache, number: int) -> bool:
+    """Asks as the resolver does; whether it was there."""
+    found = cache.get(key(number), 0.0)
+    if found is None:
+        cache.put(entry(number))
+        return False
+    found.hits += 1
+    return True
+
+
+class TestTime:
+    def test_an_entry_past_its_end_is_there_as_long_as_stale_may_be(self) -> None:
+        cache = Cache(10, 1 << 20, stale_for=100)
+        cache.put(entry(1))
+        assert cache.get(key(1), 159.9) is not None
+        assert cache.get(key(1), 160.1) is None
+        assert (len(cache), cache.bytes) == (0, 0)
+
+    def test_a_failure_is_never_stale(self) -> None:
+        cache = Cache(10, 1 << 20, stale_for=100)
+        cache.put(Entry(key(1), Part(Rcode.SERVFAIL), 5, 0.0, prefetch=False))
+        assert cache.get(key(1), 4.9) is not None
+        assert cache.get(key(1), 5.1) is None
+
+    @given(st.lists(st.integers(0, 59), max_size=8))
+    @settings(deadline=None, max_examples=50)
+    def test_a_body_shows_the_same_whatever_was_shown_before(self, ages: list[int]) -> None:
+        kept = entry(1, ttl=60)
+        for age in ages:
+            part = kept.part(kept.body_at(float(age)))
+            assert [record.ttl for record in part.answer] == [60 - age]
+
+    def test_a_body_is_what_stands_behind_a_question(self) -> None:
+        kept = entry(7, records=3)
+        wire = b"\x12\x34" + kept.head + kept.key[:-1] + kept.body
+        reply = dns.message.from_wire(wire)
+        assert reply.answer[0].to_text().splitlines()[0] == "n7.example. 60 IN A 192.0.0.0"
+        assert len(reply.answer[0]) == 3
+
+    def test_prefetch_time_is_the_last_tenth_of_long_ttls(self) -> None:
+        assert entry(1, ttl=100, prefetch=True).fast_until == 90
+        assert entry(1, ttl=4, prefetch=True).fast_until == 4
+        assert entry(1, ttl=100, prefetch=False).fast_until == 100
+
+
+class TestBounds:
+    @given(st.lists(st.integers(0, 60), max_size=300))
+    @settings(deadline=None, max_examples=40)
+    def test_entries_and_octets_hold_whatever_happens(self, numbers: list[int]) -> None:
+        limit = 12 * entry(1).cost
+        cache = Cache(15, limit)
+        for number in numbers:
+            if number % 7 == 3:
+                cache.forget(key(number + 1))
+            cache.put(entry(number, records=1 + number % 3))
+            assert len(cache) <= 15
+            assert cache.bytes <= limit
+            assert cache.bytes == sum(one.cost for one in cache.entries.values())
+
+    def test_a_giant_is_not_kept(self) -> None:
+        cache = Cache(100, 20_000)
+        cache.put(entry(1))
+        cache.put(entry(1, records=1_000))  # and takes the old one along: it is out of date
+        assert len(cache) == 0
+
+    def test_no_room_at_all(self) -> None:
+        cache = Cache(0, 0)
+        cache.put(entry(1))
+        assert cache.get(key(1), 0.0) is None
+
+    def test_queues_do_not_grow_with_what_was_dropped(self) -> None:
+        cache = Cache(50, 1 << 20)
+        for _ in range(3_000):
+            cache.put(entry(1))
+            cache.forget(key(1))
+        assert len(cache._small) + len(cache._main) <= 1_002
+
+    def test_the_octets_counted_are_those_taken(self) -> None:
+        tracemalloc.start()
+        cache = Cache(100_000, 1 << 30)
+        before = tracemalloc.get_traced_memory()[0]
+        for number in range(2_000):
+            one = entry(number, records=2)
+            one.body_at(1.0)
+            cache.put(one)
+        taken = tracemalloc.get_traced_memory()[0] - before
+        tracemalloc.stop()
+        assert 0.6 < taken / cache.bytes < 1.15
+
+
+class TestEviction:
+    def test_a_flood_of_names_asked_once_displaces_nothing_popular(self) -> None:
+        cache = Cache(200, 1 << 30)
+        for _ in range(3):
+            for number in range(100):
+                touch(cache, number)
+        for number in range(1_000, 6_000):  # random names, each once
+            touch(cache, number)
+            if number % 40 == 0:
+                touch(cache, number % 100)
+        popular = sum(cache.get(key(number), 0.0) is not None for number in range(100))
+        assert popular >= 95
+
+    def test_who_comes_back_while_remembered_stays(self) -> None:
+        cache = Cache(20, 1 << 30)
+        for number in range(60):
+            touch(cache, number)
+        gone = max(n for n in range(60) if cache.get(key(n), 0.0) is None)
+        touch(cache, gone)
+        assert cache.entries[key(gone)].in_main
+
+    def test_what_is_no_longer_asked_for_leaves_in_the_end(self) -> None:
+        cache = Cache(50, 1 << 30)
+        for _ in range(4):
+            for number in range(50):
+                touch(cache, number)
+        for _ in range(4):
+            for number in range(100, 200):
+                touch(cache, number)
+                touch(cache, number)
+        assert sum(cache.get(key(number), 0.0) is not None for number in range(50)) < 10
+
+
+class TestFlush:
+    def test_one_name_or_all(self) -> None:
+        cache = Cache(50, 1 << 30)
+        for number in range(5):
+            cache.put(entry(number))
+        assert cache.flush(name_from_text("n3.example.")) == 1
+        assert cache.get(key(3), 0.0) is None
+        assert cache.flush() == 4
+        assert (len(cache), cache.bytes) == (0, 0)

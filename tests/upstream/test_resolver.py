@@ -1,0 +1,540 @@
+"""The upstream room as a client sees it: real sockets, a scripted upstream, virtual time."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+
+import dns.edns
+import dns.flags
+import dns.message
+import dns.name
+import pytest
+
+from tests.helpers import eventually
+from tests.upstream.building import alias, errors, house, rcode, service, texts
+from tests.upstream.scripted import SOA, address, reply_to, unused_port, upstream
+
+
+class TestForwarding:
+    async def test_a_foreign_name_is_asked_upstream(self) -> None:
+        async with upstream(lambda q, _: address(q)) as up, house(servers=(up.url,)) as home:
+            reply = await home.ask("www.example.")
+        assert texts(reply) == ["www.example. A 192.0.2.1"]
+        assert rcode(reply) == "NOERROR"
+        assert reply.flags & dns.flags.RA
+        assert not reply.flags & (dns.flags.AA | dns.flags.AD)
+
+    async def test_outwards_the_query_asks_recursion_with_edns_1232(self) -> None:
+        async with upstream(lambda q, _: address(q)) as up, house(servers=(up.url,)) as home:
+            await home.ask("www.example.", want_dnssec=True)
+        (query,) = up.queries
+        assert query.flags & dns.flags.RD
+        assert (query.edns, query.payload) == (0, 1232)
+        assert query.ednsflags & dns.flags.DO
+
+    async def test_every_query_has_its_own_id_port_and_spelling(self) -> None:
+        async with upstream(lambda q, _: address(q, ttl=0)) as up, house(servers=(up.url,)) as home:
+            for _ in range(12):
+                await home.ask("a-name-with-many-letters.example.")
+        assert len({data[:2] for _, data, _ in up.asked}) > 9
+        assert len({peer[1] for _, _, peer in up.asked}) > 9
+        assert len({query.question[0].name.to_text() for query in up.queries}) > 9
+
+    async def test_spelling_can_be_turned_off(self) -> None:
+        async with (
+            upstream(lambda q, _: address(q)) as up,
+            house(servers=(up.url,), random_case=False) as home,
+        ):
+            await home.ask("WWW.Example.")
+        assert up.queries[0].question[0].name.to_text() == "www.example."
+
+    async def test_the_client_gets_its_own_spelling_back(self) -> None:
+        async with upstream(lambda q, _: address(q)) as up, house(servers=(up.url,)) as home:
+            reply = await home.ask("wWw.eXample.")
+        assert reply.question[0].name.to_text() == "wWw.eXample."
+        assert reply.answer[0].name.to_text() == "wWw.eXample."
+
+    async def test_a_client_without_edns_gets_none(self) -> None:
+        async with upstream(lambda q, _: address(q)) as up, house(servers=(up.url,)) as home:
+            first = await home.ask("www.example.", edns=False)
+            again = await home.ask("www.example.", edns=False)
+        assert first.edns == again.edns == -1
+
+    async def test_tc_is_asked_again_over_tcp(self) -> None:
+        def script(query, over):
+            if over == "udp":
+                return [reply_to(query, tc=True)]
+            name = query.question[0].name
+            return [reply_to(query, *(f"{name} 60 A 192.0.2.{n}" for n in range(1, 201)))]
+
+        async with upstream(script) as up, house(servers=(up.url,)) as home:
+            udp = await home.ask("big.example.")
+            tcp = await home.ask("big.example.", over=1)
+        assert [over for over, _, _ in up.asked] == ["udp", "tcp"]
+        assert udp.flags & dns.flags.TC
+        assert not udp.answer
+        assert len(texts(tcp)) == 200
+
+    async def test_tcp_upstream_and_one_connection_for_many(self) -> None:
+        async with (
+            upstream(lambda q, _: address(q)) as up,
+            house(servers=(up.over("tcp"),)) as home,
+        ):
+            replies = await asyncio.gather(*(home.ask(f"n{n}.example.") for n in range(20)))
+        assert {rcode(reply) for reply in replies} == {"NOERROR"}
+        assert {over for over, _, _ in up.asked} == {"tcp"}
+        assert up.connections == 1
+
+    async def test_a_kept_connection_that_was_closed_costs_no_answer(self) -> None:
+        def script(query, _):
+            return [*address(query, ttl=0), b"close"]
+
+        async with upstream(script) as up, house(servers=(up.over("tcp"),)) as home:
+            for _ in range(4):
+                assert texts(await home.ask("www.example."))
+        assert up.connections >= 2
+
+    async def test_only_records_on_the_chain_are_kept(self) -> None:
+        def script(query, _):
+            return [
+                reply_to(
+                    query,
+                    "stranger.example. 60 A 203.0.113.9",
+                    "www.example. 60 CNAME web.example.",
+                    "web.example. 60 A 192.0.2.7",
+                    "www.example. 60 TXT spam",
+                    authority=("example. 60 NS ns.example.",),
+                )
+            ]
+
+        async with upstream(script) as up, house(servers=(up.url,)) as home:
+            first = await home.ask("www.example.")
+            kept = await home.ask("www.example.")
+        expected = ["www.example. CNAME web.example.", "web.example. A 192.0.2.7"]
+        assert texts(first) == texts(kept) == expected
+        assert not first.authority
+        assert not kept.authority
+        assert len(up.asked) == 1
+
+    async def test_no_upstream_for_a_name_is_refused_with_20(self) -> None:
+        async with house(forward={"corp.example": ("udp://127.0.0.1:1",)}) as home:
+            reply = await home.ask("www.example.")
+        assert rcode(reply) == "REFUSED"
+        assert errors(reply) == [20]
+
+
+class TestRetry:
+    async def test_the_next_server_when_the_first_is_silent(self) -> None:
+        async with (
+            upstream(lambda q, _: []) as silent,
+            upstream(lambda q, _: address(q)) as good,
+            house(servers=(silent.url, good.url), attempt_timeout=0.1) as home,
+        ):
+            reply = await home.ask("www.example.")
+        assert texts(reply)
+        assert len(silent.asked) == 1
+
+    async def test_a_late_answer_still_counts(self) -> None:
+        asked_both = asyncio.Event()
+
+        async def late(query, _):
+            await asked_both.wait()
+            return address(query, "192.0.2.5")
+
+        def silent(query, _):
+            asked_both.set()
+            return []
+
+        async with (
+            upstream(late) as slow,
+            upstream(silent) as other,
+            house(servers=(slow.url, other.url), attempt_timeout=0.05) as home,
+        ):
+            reply = await home.ask("www.example.")
+        assert texts(reply) == ["www.example. A 192.0.2.5"]
+
+    @pytest.mark.parametrize("code", ["REFUSED", "SERVFAIL", "NOTIMP"])
+    async def test_the_next_server_when_the_first_does_not_help(self, code: str) -> None:
+        async with (
+            upstream(lambda q, _: [reply_to(q, rcode=code)]) as bad,
+            upstream(lambda q, _: address(q)) as good,
+            house(servers=(bad.url, good.url)) as home,
+        ):
+            assert texts(await home.ask("www.example."))
+        assert bad.asked
+
+    async def test_a_referral_is_no_answer(self) -> None:
+        def lame(query, _):
+            return [reply_to(query, authority=("example. 60 NS ns.example.",))]
+
+        async with (
+            upstream(lame) as bad,
+            upstream(lambda q, _: address(q)) as good,
+            house(servers=(bad.url, good.url)) as home,
+        ):
+            assert texts(await home.ask("www.example."))
+
+    async def test_nobody_listens(self) -> None:
+        async with house(servers=(f"udp://127.0.0.1:{unused_port()}",)) as home:
+            reply = await home.ask("www.example.")
+        assert rcode(reply) == "SERVFAIL"
+        assert errors(reply) == [23]
+
+    async def test_all_are_silent_until_the_deadline(self) -> None:
+        async with (
+            upstream(lambda q, _: []) as up,
+            house(servers=(up.url,), timeout=0.3, attempt_timeout=0.1) as home,
+        ):
+            reply = await home.ask("www.example.")
+        assert rcode(reply) == "SERVFAIL"
+        assert errors(reply) == [22]
+        assert len(up.asked) >= 2
+
+    async def test_the_upstreams_own_extended_error_is_passed_on(self) -> None:
+        def bogus(query, _):
+            reply = reply_to(query, rcode="SERVFAIL")
+            reply.use_edns(0, options=[dns.edns.EDEOption(6, "signature expired")])
+            return [reply]
+
+        async with upstream(bogus) as up, house(servers=(up.url,)) as home:
+            reply = await home.ask("www.example.")
+        assert errors(reply) == [22, 6]
+
+    async def test_without_edns_when_the_server_cannot(self) -> None:
+        def old(query, _):
+            if query.edns >= 0:
+                return [reply_to(query, rcode="FORMERR")]
+            return address(query)
+
+        async with upstream(old) as up, house(servers=(up.url,)) as home:
+            assert texts(await home.ask("a.example."))
+            assert texts(await home.ask("b.example."))
+        assert [query.edns for query in up.queries] == [0, -1, -1]
+
+
+class TestMisbehaving:
+    """What must never be believed, and never end the wait for the true reply."""
+
+    async def test_forged_a_hundred_times_before_the_true_one(self) -> None:
+        def script(query, over):
+            forged = []
+            for n in range(100):
+                reply = reply_to(query, f"{query.question[0].name} 60 A 203.0.113.66")
+                reply.id = (query.id + 1 + n) % 65_536
+                forged.append(reply)
+            return [*forged, *address(query)]
+
+        async with upstream(script) as up, house(servers=(up.url,)) as home:
+            reply = await home.ask("www.example.")
+        assert texts(reply) == ["www.example. A 192.0.2.1"]
+        assert [over for over, _, _ in up.asked] == ["udp"]
+
+    @pytest.mark.parametrize("wrong", ["question", "type", "opcode", "query", "short", "garbage"])
+    async def test_what_does_not_match_is_ignored(self, wrong: str) -> None:
+        def script(query, _):
+            bad = reply_to(query, f"{query.question[0].name} 60 A 203.0.113.66")
+            raw = bytearray(bad.to_wire())
+            if wrong == "question":
+                raw[13] ^= 1
+            elif wrong == "type":
+                raw[12 + len(query.question[0].name.to_wire()) + 1] = 28
+            elif wrong == "opcode":
+                raw[2] |= 0x20
+            elif wrong == "query":
+                raw[2] &= 0x7F
+            elif wrong == "short":
+                del raw[-3:]
+            else:
+                raw = raw[:12] + bytes(range(60))
+            return [bytes(raw), *address(query)]
+
+        async with upstream(script) as up, house(servers=(up.url,)) as home:
+            reply = await home.ask("www.example.")
+        assert texts(reply) == ["www.example. A 192.0.2.1"]
+        assert len(up.asked) == 1
+
+    async def test_a_server_that_does_not_keep_case_is_asked_over_tcp(self) -> None:
+        def folding(query, _):
+            lower = str(query.question[0].name).lower()
+            reply = reply_to(query, f"{lower} 0 A 192.0.2.1")
+            reply.question[0].name = dns.name.from_text(lower)
+            return [reply]
+
+        async with upstream(folding) as up, house(servers=(up.url,)) as home:
+            for _ in range(3):
+                assert texts(await home.ask("a-name-with-many-letters.example."))
+        assert [over for over, _, _ in up.asked] == ["udp", "tcp", "tcp", "tcp"]
+
+    async def test_thousands_of_guesses_lead_to_tcp(self) -> None:
+        def script(query, over):
+            if over == "tcp":
+                return address(query)
+            forged = reply_to(query, f"{query.question[0].name} 60 A 203.0.113.66")
+            forged.id ^= 1
+            return [forged] * 600
+
+        async with upstream(script) as up, house(servers=(up.url,), attempt_timeout=2) as home:
+            reply = await home.ask("www.example.")
+        assert texts(reply) == ["www.example. A 192.0.2.1"]
+
+    async def test_another_socket_of_the_same_host_is_not_heard(self) -> None:
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as stranger:
+            stranger.bind(("127.0.0.1", 0))
+
+            def script(query, _):
+                forged = reply_to(query, f"{query.question[0].name} 60 A 203.0.113.66")
+                stranger.sendto(forged.to_wire(), up.asked[-1][2])
+                return address(query)
+
+            async with upstream(script) as up, house(servers=(up.url,)) as home:
+                reply = await home.ask("www.example.")
+        assert texts(reply) == ["www.example. A 192.0.2.1"]
+
+    async def test_a_huge_datagram_is_ignored(self) -> None:
+        def script(query, _):
+            name = query.question[0].name
+            huge = reply_to(query, *(f"{name} 60 TXT {'x' * 250}{n}" for n in range(40)))
+            return [huge, *address(query)]
+
+        async with upstream(script) as up, house(servers=(up.url,)) as home:
+            assert texts(await home.ask("www.example.")) == ["www.example. A 192.0.2.1"]
+
+    async def test_a_huge_reply_over_tcp_is_passed_on(self) -> None:
+        def script(query, over):
+            name = query.question[0].name
+            return [reply_to(query, *(f"{name} 60 TXT {'x' * 240}{n}" for n in range(240)))]
+
+        async with upstream(script) as up, house(servers=(up.over("tcp"),)) as home:
+            reply = await home.ask("huge.example.", "TXT", over=1)
+        assert len(texts(reply)) == 240
+
+    async def test_a_cname_loop_is_servfail(self) -> None:
+        def script(query, _):
+            return [
+                reply_to(query, "a.example. 60 CNAME b.example.", "b.example. 60 CNAME a.example.")
+            ]
+
+        async with upstream(script) as up, house(servers=(up.url,)) as home:
+            assert rcode(await home.ask("a.example.")) == "SERVFAIL"
+        assert len(up.asked) == 1
+
+    async def test_a_loop_one_cname_at_a_time_is_servfail(self) -> None:
+        def script(query, _):
+            name = str(query.question[0].name).lower()
+            other = {"a.example.": "b.example.", "b.example.": "a.example."}[name]
+            return [reply_to(query, f"{name} 60 CNAME {other}")]
+
+        async with upstream(script) as up, house(servers=(up.url,)) as home:
+            assert rcode(await home.ask("a.example.")) == "SERVFAIL"
+        assert len(up.asked) == 2
+
+    @pytest.mark.parametrize(("length", "code"), [(10, "NOERROR"), (11, "SERVFAIL")])
+    async def test_a_chain_has_ten_cnames_at_most(self, length: int, code: str) -> None:
+        def script(query, _):
+            links = [f"n{n}.example. 60 CNAME n{n + 1}.example." for n in range(length)]
+            return [reply_to(query, *links, f"n{length}.example. 60 A 192.0.2.1")]
+
+        async with upstream(script) as up, house(servers=(up.url,)) as home:
+            reply = await home.ask("n0.example.")
+        assert rcode(reply) == code
+        assert len(texts(reply)) == (length + 1 if code == "NOERROR" else 0)
+
+    async def test_a_ttl_of_two_to_the_31_is_zero(self) -> None:
+        def script(query, _):
+            raw = bytearray(address(query, ttl=60)[0].to_wire())
+            at = raw.index(b"\x00\x00\x00\x3c")
+            raw[at : at + 4] = b"\x80\x00\x00\x00"
+            return [bytes(raw)]
+
+        async with upstream(script) as up, house(servers=(up.url,)) as home:
+            reply = await home.ask("www.example.")
+            assert reply.answer[0].ttl == 0
+            assert home.at_once("www.example.") is None
+            await home.ask("www.example.")
+        assert len(up.asked) == 2
+
+
+class TestExternalName:
+    async def test_cname_first_then_the_targets_addresses(self) -> None:
+        async with (
+            upstream(lambda q, _: address(q)) as up,
+            house(alias("ext", "www.example"), servers=(up.url,)) as home,
+        ):
+            reply = await home.ask("ext.default.svc.cluster.local.")
+        assert texts(reply) == [
+            "ext.default.svc.cluster.local. CNAME www.example.",
+            "www.example. A 192.0.2.1",
+        ]
+        assert reply.flags & dns.flags.AA
+        assert reply.flags & dns.flags.RA
+
+    @pytest.mark.parametrize("type_", ["AAAA", "TXT", "MX", "HTTPS", "SRV", "TYPE65000"])
+    async def test_any_type_has_the_cname_and_the_targets_nodata(self, type_: str) -> None:
+        async with (
+            upstream(lambda q, _: [reply_to(q, authority=(SOA,))]) as up,
+            house(alias("ext", "www.example"), servers=(up.url,)) as home,
+        ):
+            reply = await home.ask("ext.default.svc.cluster.local.", type_)
+        assert texts(reply) == ["ext.default.svc.cluster.local. CNAME www.example."]
+        assert rcode(reply) == "NOERROR"
+        assert str(reply.authority[0].name) == "example."
+
+    async def test_a_question_for_cname_stays_here(self) -> None:
+        async with (
+            upstream(lambda q, _: address(q)) as up,
+            house(alias("ext", "www.example"), servers=(up.url,)) as home,
+        ):
+            reply = await home.ask("ext.default.svc.cluster.local.", "CNAME")
+        assert texts(reply) == ["ext.default.svc.cluster.local. CNAME www.example."]
+        assert not up.asked
+
+    async def test_target_nxdomain_is_the_cname_with_nxdomain(self) -> None:
+        async with (
+            upstream(lambda q, _: [reply_to(q, rcode="NXDOMAIN", authority=(SOA,))]) as up,
+            house(alias("ext", "nope.example"), servers=(up.url,)) as home,
+        ):
+            for _ in range(2):  # asked, then kept
+                reply = await home.ask("ext.default.svc.cluster.local.")
+                assert rcode(reply) == "NXDOMAIN"
+                assert texts(reply) == ["ext.default.svc.cluster.local. CNAME nope.example."]
+        assert len(up.asked) == 1
+
+    @pytest.mark.parametrize(("how", "code"), [("silent", 22), ("refused", 22), ("closed", 23)])
+    async def test_upstream_fails_the_cname_alone(self, how: str, code: int) -> None:
+        def script(query, _):
+            return [] if how == "silent" else [reply_to(query, rcode="REFUSED")]
+
+        async with upstream(script) as up:
+            url = f"udp://127.0.0.1:{unused_port()}" if how == "closed" else up.url
+            async with house(alias("ext", "www.example"), servers=(url,), timeout=0.2) as home:
+                reply = await home.ask("ext.default.svc.cluster.local.")
+        assert rcode(reply) == "NOERROR"
+        assert texts(reply) == ["ext.default.svc.cluster.local. CNAME www.example."]
+        assert errors(reply) == [code]
+
+    async def test_chased_through_our_zones_then_upstream_then_home_again(self) -> None:
+        def script(query, _):
+            return [reply_to(query, "www.example. 60 CNAME web.default.svc.cluster.local.")]
+
+        async with (
+            upstream(script) as up,
+            house(
+                service("web", "10.96.0.9"),
+                alias("one", "two.default.svc.cluster.local"),
+                alias("two", "www.example"),
+                servers=(up.url,),
+            ) as home,
+        ):
+            reply = await home.ask("one.default.svc.cluster.local.")
+        assert texts(reply) == [
+            "one.default.svc.cluster.local. CNAME two.default.svc.cluster.local.",
+            "two.default.svc.cluster.local. CNAME www.example.",
+            "www.example. CNAME web.default.svc.cluster.local.",
+            "web.default.svc.cluster.local. A 10.96.0.9",
+        ]
+        assert up.names() == ["www.example."]
+
+    async def test_a_loop_through_an_upstream_is_servfail(self) -> None:
+        def script(query, _):
+            return [reply_to(query, "www.example. 60 CNAME ext.default.svc.cluster.local.")]
+
+        async with (
+            upstream(script) as up,
+            house(alias("ext", "www.example"), servers=(up.url,)) as home,
+        ):
+            reply = await home.ask("ext.default.svc.cluster.local.")
+        assert rcode(reply) == "SERVFAIL"
+        assert not reply.answer
+
+    async def test_a_chain_over_ten_across_places_is_servfail(self) -> None:
+        aliases = [alias(f"a{n}", f"a{n + 1}.default.svc.cluster.local") for n in range(5)]
+
+        def script(query, _):
+            links = [f"n{n}.example. 60 CNAME n{n + 1}.example." for n in range(5)]
+            return [reply_to(query, *links, "n5.example. 60 A 192.0.2.1")]
+
+        async with (
+            upstream(script) as up,
+            house(*aliases, alias("a5", "n0.example"), servers=(up.url,)) as home,
+        ):
+            long = await home.ask("a0.default.svc.cluster.local.")
+            fits = await home.ask("a1.default.svc.cluster.local.")
+        assert rcode(long) == "SERVFAIL"
+        assert len(texts(fits)) == 11
+
+    async def test_too_big_for_udp_keeps_the_cname_and_says_tc(self) -> None:
+        def script(query, over):
+            name = query.question[0].name
+            return [reply_to(query, *(f"{name} 60 A 192.0.2.{n}" for n in range(1, 101)))]
+
+        async with (
+            upstream(script) as up,
+            house(alias("ext", "www.example"), servers=(up.over("tcp"),)) as home,
+        ):
+            udp = await home.ask("ext.default.svc.cluster.local.")
+            tcp = await home.ask("ext.default.svc.cluster.local.", over=1)
+        assert udp.flags & dns.flags.TC
+        assert texts(udp) == ["ext.default.svc.cluster.local. CNAME www.example."]
+        assert len(texts(tcp)) == 101
+
+    async def test_records_of_our_zones_in_an_upstreams_reply_are_not_believed(self) -> None:
+        def script(query, _):
+            return [
+                reply_to(
+                    query,
+                    "www.example. 60 CNAME web.default.svc.cluster.local.",
+                    "web.default.svc.cluster.local. 60 A 203.0.113.66",
+                )
+            ]
+
+        async with (
+            upstream(script) as up,
+            house(service("web", "10.96.0.9"), servers=(up.url,)) as home,
+        ):
+            assert texts(await home.ask("www.example."))[-1].endswith("A 10.96.0.9")
+            assert texts(await home.ask("www.example."))[-1].endswith("A 10.96.0.9")
+        assert len(up.asked) == 1
+
+
+class TestOurOwnZones:
+    async def test_a_service_created_now_is_answered_now(self) -> None:
+        async with (
+            upstream(lambda q, _: [reply_to(q, rcode="NXDOMAIN", authority=(SOA,))]) as up,
+            house(alias("ext", "www.example"), servers=(up.url,)) as home,
+        ):
+            assert rcode(await home.ask("web.default.svc.cluster.local.")) == "NXDOMAIN"
+            home.change(service("web", "10.96.0.9"))
+            assert rcode(await home.ask("web.default.svc.cluster.local.")) == "NOERROR"
+        assert not up.asked
+
+    async def test_also_behind_a_chain_that_is_kept(self) -> None:
+        def script(query, _):
+            return [reply_to(query, "www.example. 3600 CNAME web.default.svc.cluster.local.")]
+
+        async with upstream(script) as up, house(service("other"), servers=(up.url,)) as home:
+            assert rcode(await home.ask("www.example.")) == "NXDOMAIN"
+            home.change(service("web", "10.96.0.9"))
+            reply = await home.ask("www.example.")
+        assert texts(reply)[-1] == "web.default.svc.cluster.local. A 10.96.0.9"
+        assert len(up.asked) == 1
+
+
+class TestOverload:
+    async def test_beyond_the_bound_servfail_with_23_at_once(self) -> None:
+        async with (
+            upstream(lambda q, _: []) as up,
+            house(alias("ext", "x.example"), servers=(up.url,), max_in_flight=5) as home,
+        ):
+            waiting = [asyncio.create_task(home.ask(f"n{n}.example.")) for n in range(5)]
+            await eventually(lambda: len(up.asked) >= 5)
+            reply = await home.ask("one-too-many.example.")
+            own = await home.ask("ext.default.svc.cluster.local.")
+            at_home = await home.ask("cluster.local.", "SOA")
+            late = [rcode(reply) for reply in await asyncio.gather(*waiting)]
+        assert (rcode(reply), errors(reply)) == ("SERVFAIL", [23])
+        assert (rcode(own), errors(own)) == ("NOERROR", [23])
+        assert texts(own) == ["ext.default.svc.cluster.local. CNAME x.example."]
+        assert rcode(at_home) == "NOERROR"
+        assert late == ["SERVFAIL"] * 5
+        assert home.resolver.counters()[6] == 2
