@@ -55,7 +55,7 @@ class Population:
     def __post_init__(self) -> None:
         if not 10 <= self.services <= 1 << 19:
             raise ValueError(f"services: {self.services} is not in 10 to {1 << 19}")
-        if not 0 <= self.endpoints <= 100 or self.services * self.endpoints > 1 << 22:
+        if not 1 <= self.endpoints <= 100 or self.services * self.endpoints > 1 << 22:
             raise ValueError(f"endpoints: {self.endpoints} for each Service do not fit")
         if not 1 <= self.changing <= 1000:
             raise ValueError(f"changing: {self.changing} is not in 1 to 1000")
@@ -344,6 +344,20 @@ def questions(population: Population, cases: tuple[str, ...], count: int) -> lis
         i -= i % HEADLESS_EVERY == HEADLESS_EVERY - 1
         picked.append(question(population, cases[n % len(cases)], i))
     return picked
+
+
+def endpoint_questions(population: Population) -> list[Question]:
+    """The address of every endpoint's name, each once, in an order with a fixed seed.
+
+    More names than any cache of replies is likely to hold.
+    """
+    asked = [
+        Question(host, "A", "NOERROR", address)
+        for one in services(population)
+        for host, address in zip(one.endpoint_hosts(), one.endpoints, strict=True)
+    ]
+    random.Random(1035).shuffle(asked)
+    return asked
 
 
 def write_queries(path: Path, asked: Iterable[Question]) -> None:

@@ -83,7 +83,8 @@ class Goal:
             return "met"
         if not self.limit:
             return f"missed by {number(self.measured)} {self.unit}".rstrip()
-        return f"missed by {number((self.measured / self.limit - 1) * 100, 0)} %"
+        percent = (self.measured / self.limit - 1) * 100
+        return f"missed by {number(percent, 0 if percent >= 1 else 1)} %"
 
     def row(self) -> tuple[str, str, str, str]:
         def show(value: float | None) -> str:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from bench import latency, names, peers, start, wire
+from bench import churn, latency, names, peers, start, wire
 
 POPULATION = names.Population(20, endpoints=2, changing=3)
 
@@ -20,7 +20,7 @@ def test_dnsd_answers_every_case_and_follows_changes(form: str, tmp_path: Path) 
         with wire.Client(server.port) as client:
             taken = start.one_change(client, POPULATION, site.manifests, 1, 1)
         assert 0 < taken < start.PATIENCE
-        with latency.changes(site, server, 20, generation=1) as writer:
+        with churn.changes(site, server, 20, generation=1) as writer:
             asked = names.questions(POPULATION, latency.MIX, 30)
             wire.check(server.title, server.port, asked)
         assert writer.failed is None

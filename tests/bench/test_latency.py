@@ -1,38 +1,16 @@
-"""The writer of changes, and the rows that are made of the probe's samples."""
+"""The rows that are made of the probe's samples."""
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 
-from bench import latency, names, peers
-from tests.helpers import until
+from bench import latency, names
 
 POPULATION = names.Population(20, endpoints=1, changing=3)
 
 
 def run(setting: latency.Setting, p99: float, lost: int = 0) -> latency.Run:
     return latency.Run(setting, 1000, lost, 20.0, p99, 900.0, 1200.0, 7.0, 8.5, 0.0)
-
-
-def test_writer_changes_the_services_in_turn(tmp_path: Path) -> None:
-    site = peers.prepare(POPULATION, tmp_path, zones=False)
-    with latency.Writer(site, 1000, generation=4) as writer:
-        until(lambda: writer.written >= 7, "seven changes")
-    assert writer.failed is None
-    last = writer.last()
-    i = (writer.written - 1) % POPULATION.changing
-    assert last.first.encode() in names.changing_file(site.manifests, i).read_bytes()
-    assert last.first == names.changing(POPULATION, i, writer.generation).address
-    assert writer.generation == 4 + -(-writer.written // POPULATION.changing)
-
-
-def test_writer_that_cannot_write_says_so(tmp_path: Path) -> None:
-    gone = peers.Site(POPULATION, tmp_path, tmp_path / "gone", tmp_path)
-    with latency.Writer(gone, 1000, generation=0) as writer:
-        until(lambda: writer.failed, "the error")
-    assert isinstance(writer.failed, FileNotFoundError)
 
 
 def test_dnsd_is_measured_quiet_and_changing() -> None:

@@ -113,6 +113,14 @@ class TestQuestions:
             rrset = served.zone.rrset(name, dns.rdatatype.from_text(one.type))
             assert (rrset is not None) == bool(one.first)
 
+    def test_every_endpoint_is_asked_for_once(self, served: Pipeline) -> None:
+        asked = names.endpoint_questions(SMALL)
+        assert len({one.name for one in asked}) == len(asked) == SMALL.services * SMALL.endpoints
+        for one in asked:
+            rrset = served.zone.rrset(name_from_text(one.name), dns.rdatatype.A)
+            assert rrset is not None
+            assert rrset.rdatas == (bytes(map(int, one.first.split("."))),)
+
     def test_cases_take_turns_and_the_seed_is_fixed(self) -> None:
         asked = names.questions(SMALL, ("hit", "nodata"), 10)
         assert [one.type for one in asked] == ["A", "AAAA"] * 5

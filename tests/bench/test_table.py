@@ -50,6 +50,7 @@ class TestGoal:
             (1.3, "met"),
             (0.9, "met"),
             (1.95, "missed by 50 %"),
+            (1.305, "missed by 0.4 %"),
             (None, "not measured"),
         ],
     )
