@@ -92,7 +92,9 @@ class FakeKube:
         app.router.add_get("/api/{version}/{plural}/{name}", self._get)
         app.router.add_get("/{rest:.*}", self._unknown)
         self._hang_up = asyncio.Event()
-        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.05)
+        self._runner = web.AppRunner(
+            app, access_log=None, shutdown_timeout=0.05, handler_cancellation=True
+        )
         await self._runner.setup()
         site = web.TCPSite(self._runner, "127.0.0.1", self.port, ssl_context=self._tls)
         await site.start()

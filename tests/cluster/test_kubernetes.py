@@ -1,0 +1,586 @@
+"""The Kubernetes source against the fake API server: what is published, when, and how it is."""
+
+from __future__ import annotations
+
+import asyncio
+import subprocess
+import sys
+import time
+import tracemalloc
+
+import msgspec
+import pytest
+
+from dnsd.cluster.kubernetes import ALWAYS, KubernetesConfig, scopes
+from dnsd.cluster.objects import Key
+from dnsd.cluster.snapshot import LAYOUT, Header, Snapshot
+from tests.fakekube import faults, plain
+from tests.fakekube.connect import client_of
+from tests.fakekube.following import contents, following
+from tests.fakekube.server import FakeKube
+from tests.helpers import eventually
+
+CONFIG = KubernetesConfig(page_size=3, reconcile_every=0.0)
+KINDS = (*ALWAYS, "Pod", "Node")
+
+
+def config(**changes) -> KubernetesConfig:
+    return msgspec.structs.replace(CONFIG, **changes)
+
+
+@pytest.fixture
+async def kube():
+    async with FakeKube(uid="cluster-one") as server:
+        store = server.store
+        for name in ("team-a", "team-b"):
+            store.put("namespaces", plain.namespace(name, {"team": name[-1]}))
+            for number in range(4):
+                ip = f"10.96.{ord(name[-1])}.{number + 1}"
+                labels = {"tier": "web" if number % 2 else "db"}
+                service = plain.service(f"s{number}", ip, namespace=name, labels=labels)
+                store.put("services", service)
+                where = {"namespace": name}
+                ready = plain.endpoint_slice(f"s{number}-x", f"s{number}", ["10.1.0.1"], **where)
+                store.put("endpointslices", ready)
+        store.put("pods", plain.pod("p", "10.1.0.1", namespace="team-a"))
+        store.put("nodes", plain.node("node-1", "192.0.2.1"))
+        yield server
+
+
+@pytest.fixture
+async def client(kube, tmp_path):
+    async with client_of(kube, tmp_path) as one:
+        yield one
+
+
+async def agree(one, kube, **keep) -> None:
+    """Until what was published is what the server holds."""
+
+    def equal() -> bool:
+        wanted = contents(kube)
+        kinds = {scope.resource.kind for scope in scopes(one.source.config)}
+        return one.source.synced and one.objects == {
+            key: value for key, value in wanted.items() if key.kind in kinds
+        }
+
+    await eventually(equal, "the published objects are those of the server")
+
+
+class TestFollowing:
+    async def test_the_three_kinds_always_and_nothing_else_is_asked(self, kube, client):
+        async with following(client, CONFIG) as one:
+            await agree(one, kube)
+        plurals = {seen.plural for seen in kube.seen if seen.verb != "get"}
+        assert plurals == {"namespaces", "services", "endpointslices"}
+
+    async def test_pods_and_nodes_when_asked(self, kube, client):
+        async with following(client, config(kinds=KINDS)) as one:
+            await agree(one, kube)
+            assert one.names("Pod") == {"p"}
+            assert one.names("Node") == {"node-1"}
+
+    async def test_synced_comes_with_the_last_kind_and_stays(self, kube, client):
+        async with following(client, CONFIG) as one:
+            await agree(one, kube)
+            kube.store.delete("services", "s0", "team-a")
+            await agree(one, kube)
+            flags = [batch.synced for batch in one.batches]
+        assert flags == sorted(flags)
+        said = [batch.events for batch in one.batches if not batch.synced]
+        assert sum(map(len, said)) >= 16
+
+    @pytest.mark.parametrize("watch_list", ["on", "invalid"])
+    async def test_creates_updates_and_deletes_arrive(self, watch_list, kube, client):
+        kube.watch_list = watch_list
+        async with following(client, CONFIG) as one:
+            await agree(one, kube)
+            kube.store.put("services", plain.external("out", "example.com", namespace="team-a"))
+            kube.store.put("services", plain.service("s0", "10.96.9.9", namespace="team-a"))
+            kube.store.delete("endpointslices", "s1-x", "team-b")
+            kube.store.delete("namespaces", "team-b")
+            await agree(one, kube)
+
+    async def test_a_relist_publishes_only_differences_and_deletions_last(self, kube, client):
+        async with following(client, CONFIG) as one:
+            await agree(one, kube)
+            before = one.events
+            await kube.stop()
+            kube.store.delete("services", "s0", "team-a")
+            kube.store.put("services", plain.service("s1", "10.96.7.7", namespace="team-a"))
+            kube.store.compact()
+            await kube.start()
+            await agree(one, kube)
+            assert one.events == before + 2
+            last = [event for batch in one.batches for event in batch.events][-2:]
+            assert [isinstance(event, Key) for event in last] == [False, True]
+            assert one.status("services").relists == 1
+
+    async def test_an_object_in_the_same_version_is_not_said_again(self, kube, client):
+        async with following(client, CONFIG) as one:
+            await agree(one, kube)
+            before = one.events
+            listed = kube.count("watch", "services")
+            kube.faults.append(faults.error(410, plural="services"))
+            kube.hang_up()
+            await eventually(lambda: one.status("services").relists == 1)
+            assert kube.count("watch", "services") > listed
+            assert one.events == before
+
+    async def test_a_bad_object_is_left_out_logged_once_and_kills_nothing(
+        self, kube, client, capsys
+    ):
+        async with following(client, CONFIG) as one:
+            await agree(one, kube)
+            kube.store.put("services", plain.service("s0", "10.96", namespace="team-a"))
+            kube.store.put("services", plain.service("s1", "10.96.8.8", namespace="team-a"))
+            await eventually(lambda: one.status("services").errors == 1)
+            s1 = Key("Service", "team-a", "s1")
+            await eventually(lambda: one.objects[s1].cluster_ips == (bytes([10, 96, 8, 8]),))
+            # What was known of it is served on, through a relist too.
+            kube.store.compact()
+            kube.faults.append(faults.status(410, plural="services", verb="watch"))
+            kube.hang_up()
+            await eventually(lambda: one.status("services").relists == 1)
+            assert Key("Service", "team-a", "s0") in one.objects
+        assert capsys.readouterr().out.count("an object is left out") == 1
+
+    async def test_between_pages_the_control_loop_breathes(self, kube, client):
+        kube.watch_list = "invalid"
+        async with following(client, CONFIG) as one:
+            turns = {}
+
+            async def count_turns() -> None:
+                while not one.source.synced:
+                    turns[len(one.batches)] = turns.get(len(one.batches), 0) + 1
+                    await asyncio.sleep(0)
+
+            await count_turns()
+        assert max(len(batch.events) for batch in one.batches) <= CONFIG.page_size
+        assert len(turns) > 4  # the loop ran between batches
+
+
+class TestFilters:
+    async def test_namespaces_are_followed_one_by_one(self, kube, client):
+        async with following(client, config(namespaces=("team-a",))) as one:
+            await eventually(lambda: one.source.synced)
+            assert {key.namespace or key.name for key in one.objects} == {"team-a"}
+        paths = {seen.path for seen in kube.seen if seen.verb == "watch"}
+        assert "/api/v1/namespaces/team-a/services" in paths
+        assert "/api/v1/services" not in paths
+
+    async def test_very_many_namespaces_are_filtered_here(self, kube, client):
+        many = ("team-a", *(f"n{number}" for number in range(20)))
+        async with following(client, config(namespaces=many)) as one:
+            await eventually(lambda: one.source.synced)
+            assert {key.namespace or key.name for key in one.objects} == {"team-a"}
+            kube.store.put("services", plain.service("late", "10.96.3.3", namespace="team-b"))
+            kube.store.put("services", plain.service("later", "10.96.3.4", namespace="team-a"))
+            await eventually(lambda: "later" in one.names())
+            assert "late" not in one.names()
+        assert len({seen.path for seen in kube.seen if seen.verb == "watch"}) == 3
+
+    async def test_service_selector(self, kube, client):
+        async with following(client, config(service_selector="tier=web")) as one:
+            await eventually(lambda: one.source.synced)
+            assert one.names() == {"s1", "s3"}
+            turned = plain.service("s0", "10.96.1.1", namespace="team-a", labels={"tier": "web"})
+            kube.store.put("services", turned)
+            await eventually(lambda: one.names() == {"s0", "s1", "s3"})
+            turned["metadata"]["labels"] = {"tier": "db"}
+            kube.store.put("services", turned)
+            await eventually(lambda: one.names() == {"s1", "s3"})
+
+    async def test_a_namespace_selector_shows_and_hides_what_is_inside(self, kube, client):
+        async with following(client, config(namespace_selector="team=a")) as one:
+            await eventually(lambda: one.source.synced)
+            inside = {key for key in contents(kube) if "team-a" in (key.namespace, key.name)}
+            everything = {key for key in inside if key.kind in ALWAYS}
+            await eventually(lambda: set(one.objects) == everything)
+            lists = kube.count("watch") + kube.count("list")
+            kube.store.put("namespaces", plain.namespace("team-b", {"team": "a"}))
+            await eventually(lambda: len(one.objects) == 2 * len(everything))
+            kube.store.put("namespaces", plain.namespace("team-a", {"team": "z"}))
+            await eventually(lambda: len(one.objects) == len(everything))
+            assert {key.namespace for key in one.objects if key.kind == "Service"} == {"team-b"}
+            assert kube.count("watch") + kube.count("list") == lists
+
+    def test_scopes_of_a_config(self):
+        def ids(**changes) -> list[str]:
+            return [scope.id for scope in scopes(config(**changes))]
+
+        assert ids() == ["namespaces", "services", "endpointslices"]
+        assert ids(kinds=KINDS)[-2:] == ["pods", "nodes"]
+        assert ids(namespaces=("a", "b"), service_selector="x=y", kinds=KINDS) == [
+            "namespaces?metadata.name=a",
+            "namespaces?metadata.name=b",
+            "services@a?x=y",
+            "services@b?x=y",
+            "endpointslices@a",
+            "endpointslices@b",
+            "pods@a",
+            "pods@b",
+            "nodes",
+        ]
+
+
+class TestFailingApart:
+    @pytest.mark.parametrize("how", ["forbidden", "lacking"])
+    async def test_an_optional_kind_that_is_refused_holds_nobody_up(self, how, kube, client):
+        if how == "forbidden":
+            kube.forbidden = {("list", "nodes"), ("watch", "nodes")}
+        else:
+            kube.lacking = {"nodes"}
+        async with following(client, config(kinds=KINDS)) as one:
+            await eventually(lambda: one.source.synced)
+            assert one.names("Pod") == {"p"}
+            assert one.status("nodes").state == "failing"
+            kube.forbidden, kube.lacking = set(), set()
+            await eventually(lambda: one.names("Node") == {"node-1"})
+            assert one.status("nodes").state == "synced"
+
+    async def test_a_needed_kind_that_is_refused_leaves_it_unsynced_and_the_others_go_on(
+        self, kube, client
+    ):
+        kube.forbidden = {("list", "endpointslices"), ("watch", "endpointslices")}
+        async with following(client, CONFIG) as one:
+            await eventually(lambda: one.status("endpointslices").errors >= 3)
+            await eventually(lambda: len(one.names()) == 4)
+            kube.store.put("services", plain.service("more", "10.96.3.3"))
+            await eventually(lambda: "more" in one.names())
+            assert not one.source.synced
+            assert one.source.state == "starting"
+            assert not one.source.ready
+            kube.forbidden = set()
+            await agree(one, kube)
+            assert one.source.ready
+
+    async def test_403_names_verb_resource_and_the_missing_rule(self, kube, client):
+        kube.forbidden = {("list", "endpointslices"), ("watch", "endpointslices")}
+        async with following(client, CONFIG) as one:
+            await eventually(lambda: one.status("endpointslices").detail)
+            detail = one.status("endpointslices").detail
+        assert 'cannot watch resource "endpointslices"' in detail
+        assert (
+            'the ClusterRole lacks the rule {apiGroups: ["discovery.k8s.io"],'
+            ' resources: ["endpointslices"], verbs: ["list", "watch"]}'
+        ) in detail
+
+    async def test_in_a_namespace_it_is_a_role(self, kube, client):
+        kube.forbidden = {("watch", "services")}
+        async with following(client, config(namespaces=("team-a",))) as one:
+            await eventually(lambda: "403" in one.status("services@team-a").detail)
+            detail = one.status("services@team-a").detail
+        assert "the Role in namespace team-a lacks the rule" in detail
+
+    async def test_401_says_so_and_is_retried(self, kube, client):
+        kube.tokens = {"right"}
+        async with following(client, CONFIG) as one:
+            await eventually(lambda: "401" in one.status("services").detail)
+            assert "token" in one.status("services").detail
+            kube.tokens = set()
+            await agree(one, kube)
+
+    async def test_a_problem_is_logged_when_it_changes_not_at_every_try(self, kube, client, capsys):
+        kube.faults.append(faults.status(503, plural="services", times=8))
+        async with following(client, CONFIG) as one:
+            await agree(one, kube)
+            assert one.status("services").errors == 8
+        out = capsys.readouterr().out
+        assert out.count("cannot be followed") == 1
+        assert out.count("followed again") == 1
+
+
+class TestReconcile:
+    async def test_a_lost_event_is_corrected_counted_and_logged(self, kube, client, capsys):
+        async with following(client, CONFIG) as one:
+            await agree(one, kube)
+            kube.store.lose("services", 3)
+            kube.store.put("services", plain.service("lost", "10.96.3.3"))
+            kube.store.put("services", plain.service("s0", "10.96.3.4", namespace="team-a"))
+            kube.store.delete("services", "s1", "team-b")
+            one.source.reload()
+            await agree(one, kube)
+            assert one.status("services").corrections == 3
+            await eventually(lambda: one.status("namespaces").reconciles == 1)
+            assert one.status("namespaces").corrections == 0
+        assert "events were lost" in capsys.readouterr().out
+
+    async def test_it_happens_by_itself(self, kube, client):
+        async with following(client, config(reconcile_every=0.05)) as one:
+            await agree(one, kube)
+            kube.store.lose("endpointslices")
+            kube.store.delete("endpointslices", "s1-x", "team-b")
+            await agree(one, kube)
+            await eventually(lambda: one.status("endpointslices").reconciles >= 2)
+            assert one.status("endpointslices").corrections == 1
+
+    async def test_what_changes_meanwhile_is_no_difference(self, kube, client):
+        """Writes all through a reconcile: their events come, nothing is corrected."""
+        async with following(client, config(reconcile_every=0.02)) as one:
+            await agree(one, kube)
+            for number in range(40):
+                kube.store.put("services", plain.service(f"n{number}", "10.96.4.4"))
+                if number % 3 == 0:
+                    kube.store.delete("services", f"n{number}", "default")
+                await asyncio.sleep(0.005)
+            await agree(one, kube)
+            done = one.status("services").reconciles
+            await eventually(lambda: one.status("services").reconciles > done)
+            assert one.status("services").corrections == 0
+            await agree(one, kube)
+
+    async def test_one_that_fails_is_tried_again_and_the_watch_goes_on(self, kube, client):
+        async with following(client, config(reconcile_every=0.05)) as one:
+            await agree(one, kube)
+            kube.faults.append(faults.status(500, plural="services", verb="list", times=2))
+            await eventually(lambda: one.status("services").reconciles >= 1)
+            assert one.status("services").errors == 2
+            assert one.status("services").state == "synced"
+
+
+class TestStaleness:
+    async def test_ready_turns_false_when_no_watch_lives_and_true_again(self, kube, client):
+        async with following(client, config(stale_after=0.3)) as one:
+            assert one.source.state == "starting"
+            kube.bookmark_every = 0.02
+            await agree(one, kube)
+            assert one.source.state == "synced"
+            await kube.stop()
+            await eventually(lambda: one.source.state == "stale")
+            assert not one.source.ready
+            await eventually(lambda: one.status("services").state in ("stale", "failing"))
+            assert one.source.synced  # what is known is served on
+            await kube.start()
+            await eventually(lambda: one.source.state == "synced")
+            assert one.source.ready
+
+    async def test_bookmarks_alone_keep_it_fresh(self, kube, client):
+        kube.bookmark_every = 0.02
+        async with following(client, config(stale_after=0.3)) as one:
+            await agree(one, kube)
+            seen = one.status("services").last_contact
+            await eventually(lambda: one.status("services").last_contact > seen + 0.5)
+            assert one.source.state == "synced"
+            assert one.status("services").last_event < seen + 0.1
+
+    async def test_one_living_watch_is_enough(self, kube, client):
+        kube.bookmark_every = 0.02
+        kube.faults.append(faults.silence(plural="endpointslices", times=-1))
+        async with client_without_pages(kube, client) as one:
+            await eventually(lambda: one.status("endpointslices").state == "stale")
+            assert one.source.state == "synced"
+            assert "no sign of life" in one.status("endpointslices").detail
+
+    async def test_ready_when_stale(self, kube, client):
+        async with following(client, config(stale_after=0.1, ready_when_stale=True)) as one:
+            await agree(one, kube)
+            await kube.stop()
+            await eventually(lambda: one.source.state == "stale")
+            assert one.source.ready
+            await kube.start()
+
+
+def client_without_pages(kube, client):
+    """A follower whose stale_after is short enough for a test."""
+    kube.watch_list = "invalid"
+    return following(client, config(stale_after=0.2))
+
+
+async def saved(one) -> Snapshot:
+    """The snapshot of a source that is in step."""
+    header, objects = await eventually(one.source.to_save)
+    return Snapshot(msgspec.structs.replace(header, layout=LAYOUT), tuple(objects))
+
+
+class TestSnapshot:
+    @pytest.fixture
+    async def snapshot(self, kube, client):
+        async with following(client, CONFIG) as one:
+            await agree(one, kube)
+            await eventually(lambda: one.source.cluster)
+            taken = await saved(one)
+        await eventually(lambda: not kube.watchers)
+        kube.seen.clear()
+        return taken
+
+    async def test_it_holds_objects_versions_and_whose_they_are(self, kube, client, snapshot):
+        assert {one.key: one for one in snapshot.objects} == {
+            key: one for key, one in contents(kube).items() if key.kind in ALWAYS
+        }
+        header = snapshot.header
+        assert header.cluster == "cluster-one"
+        assert header.endpoint == client.endpoint
+        assert set(header.versions) == {"namespaces", "services", "endpointslices"}
+        assert all(int(version) <= kube.store.revision for version in header.versions.values())
+
+    async def test_it_is_served_at_once_and_the_cluster_is_not_listed_again(
+        self, kube, client, snapshot
+    ):
+        kube.store.put("services", plain.service("meanwhile", "10.96.3.3"))
+        kube.store.delete("services", "s0", "team-a")
+        async with following(client, CONFIG, snapshot) as one:
+            await eventually(lambda: one.source.state == "snapshot")
+            assert one.source.ready
+            assert len(one.names()) == 4
+            await agree(one, kube)
+            assert one.source.state == "synced"
+        asked = [seen for seen in kube.seen if seen.verb in ("list", "watch")]
+        assert {seen.verb for seen in asked} == {"watch"}
+        assert all("resourceVersion" in seen.params for seen in asked)
+
+    async def test_it_is_served_when_the_api_server_is_away(self, kube, client, snapshot):
+        await kube.stop()
+        async with following(client, CONFIG, snapshot) as one:
+            await eventually(lambda: one.source.state == "snapshot")
+            await eventually(lambda: len(one.objects) == len(snapshot.objects))
+            assert one.source.ready
+            assert not one.batches[-1].synced
+            await kube.start()
+            await agree(one, kube)
+            assert one.source.state == "synced"
+
+    async def test_a_version_that_was_compacted_is_listed_and_the_deleted_vanish(
+        self, kube, client, snapshot
+    ):
+        kube.store.delete("services", "s0", "team-a")
+        kube.store.put("services", plain.service("s1", "10.96.3.3", namespace="team-a"))
+        kube.store.compact()
+        async with following(client, CONFIG, snapshot) as one:
+            await agree(one, kube)
+            assert Key("Service", "team-a", "s0") not in one.objects
+            assert one.status("services").relists == 1
+
+    async def test_another_clusters_is_never_served(self, kube, client, snapshot):
+        async with FakeKube(uid="cluster-two") as other:
+            await kube.stop()
+            await other.stop()
+            other.port = kube.port
+            await other.start()
+            async with following(client, CONFIG, snapshot) as one:
+                await agree(one, other)
+                assert "another cluster" in one.source.snapshot_refused
+                said = {e.name for b in one.batches for e in b.events if e.namespace == "team-a"}
+                assert said == set()
+
+    async def test_another_url_when_the_cluster_cannot_be_asked(self, kube, tmp_path, snapshot):
+        await kube.stop()
+        other = FakeKube()
+        other.port = 1  # nobody answers there
+        async with (
+            client_of(other, tmp_path) as client,
+            following(client, CONFIG, snapshot) as one,
+        ):
+            await eventually(lambda: one.source.snapshot_refused)
+            assert "another API server" in one.source.snapshot_refused
+            assert one.events == 0
+
+    async def test_a_cluster_that_turns_out_to_be_another_is_taken_back_at_once(
+        self, kube, client, snapshot
+    ):
+        await kube.stop()
+        async with following(client, CONFIG, snapshot) as one:
+            await eventually(lambda: one.source.state == "snapshot")
+            async with FakeKube(uid="cluster-two") as other:
+                await other.stop()
+                other.port = kube.port
+                other.store.put("services", plain.service("theirs", "10.96.3.3"))
+                await other.start()
+                await agree(one, other)
+                assert one.names() == {"theirs"}
+                assert one.source.cluster == "cluster-two"
+
+    async def test_a_running_source_notices_another_cluster_too(self, kube, client):
+        async with following(client, CONFIG) as one:
+            await agree(one, kube)
+            async with FakeKube(uid="cluster-two") as other:
+                await other.stop()
+                await kube.stop()
+                other.port = kube.port
+                other.store.revision = 500  # so high that old versions would do
+                await other.start()
+                await agree(one, other)
+                taken_back = [b for b in one.batches if not b.synced and len(b.events) > 10]
+                assert all(isinstance(event, Key) for event in taken_back[-1].events)
+
+    async def test_one_of_other_filters_is_refused(self, kube, client, snapshot):
+        async with following(client, config(service_selector="tier=web"), snapshot) as one:
+            await eventually(lambda: one.source.synced)
+            assert "other kinds or filters" in one.source.snapshot_refused
+            assert one.names() == {"s1", "s3"}
+
+    async def test_nothing_is_saved_before_sync(self, kube, client):
+        kube.faults.append(faults.status(503, plural="services", times=-1))
+        async with following(client, CONFIG) as one:
+            await eventually(lambda: one.status("services").errors > 2)
+            assert one.source.to_save() is None
+
+    async def test_a_snapshot_of_nobody_known_is_compared_by_address(self, kube, client, snapshot):
+        nameless = msgspec.structs.replace(
+            snapshot, header=msgspec.structs.replace(snapshot.header, cluster="", endpoint="else")
+        )
+        async with following(client, CONFIG, nameless) as one:
+            await agree(one, kube)
+            assert "another API server" in one.source.snapshot_refused
+        assert isinstance(nameless.header, Header)
+
+
+class TestCost:
+    async def test_a_relist_needs_little_memory_beyond_the_steady_state(self, kube, client):
+        """Peak under 1.3 times the steady state, by the allocator's own count."""
+        for number in range(1500):
+            addresses = [f"10.{number >> 8}.{number & 255}.{one + 1}" for one in range(5)]
+            item = plain.endpoint_slice(f"x{number}", f"x{number}", addresses)
+            kube.store.put("endpointslices", item)
+        kube.watch_list = "invalid"
+        tracemalloc.start()
+        try:
+            base, _ = tracemalloc.get_traced_memory()
+            async with following(client, config(page_size=50)) as one:
+                await eventually(lambda: one.source.synced)
+                one.batches.clear()
+                kube.store.log.clear()
+                steady, _ = tracemalloc.get_traced_memory()
+                tracemalloc.reset_peak()
+                kube.faults.append(faults.status(410, plural="endpointslices", verb="watch"))
+                kube.hang_up()
+                await eventually(lambda: one.status("endpointslices").relists == 1)
+                _, peak = tracemalloc.get_traced_memory()
+        finally:
+            tracemalloc.stop()
+        assert (peak - base) < 1.3 * (steady - base)
+
+    def test_the_client_package_is_imported_when_a_client_is_opened_not_before(self):
+        code = (
+            "import sys, dnsd.cluster.kubernetes\n"
+            "assert 'kubernetes' not in sys.modules, 'imported too early'"
+        )
+        subprocess.run([sys.executable, "-c", code], check=True)
+
+    async def test_the_model_classes_are_never_imported(self, kube, tmp_path):
+        path = tmp_path / "kubeconfig"
+        path.write_text(kube.kubeconfig())
+        code = (
+            "import asyncio, sys\n"
+            "from dnsd.cluster.kubeaccess import Access\n"
+            "from dnsd.cluster.kubeclient import connect\n"
+            "async def main():\n"
+            "    client = await connect(Access(sys.argv[1]))\n"
+            "    await client.page('/version', {})\n"
+            "    await client.close()\n"
+            "asyncio.run(main())\n"
+            "found = [m for m in sys.modules if 'kubernetes' in m and '.models.' in m]\n"
+            "assert len(found) < 5, found\n"
+        )
+        process = await asyncio.create_subprocess_exec(sys.executable, "-c", code, str(path))
+        assert await process.wait() == 0
+
+
+async def test_time_is_told_by_the_clock_handed_in(kube, client):
+    """Statuses carry the epoch, so that `/sources` can say when."""
+    began = time.time()
+    async with following(client, CONFIG) as one:
+        await agree(one, kube)
+        status = one.status("services")
+    assert began <= status.last_contact <= time.time()
+    assert int(status.resource_version) > 0
+    assert status.objects == 8

@@ -1,0 +1,74 @@
+"""A running `KubernetesSource`, and what it has published, as a set of objects."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import random
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from dnsd.cluster.kubeclient import Client
+from dnsd.cluster.kubernetes import KubernetesConfig, KubernetesSource
+from dnsd.cluster.objects import Key, Object, from_plain
+from dnsd.cluster.reflector import RESOURCES
+from dnsd.cluster.snapshot import Snapshot
+from dnsd.cluster.source import Batch, SourceStatus
+from tests.fakekube.server import FakeKube
+
+
+class Following:
+    """Applies every batch the source publishes."""
+
+    def __init__(self, source: KubernetesSource) -> None:
+        self.source = source
+        self.objects: dict[Key, Object] = {}
+        self.batches: list[Batch] = []
+
+    def publish(self, batch: Batch) -> None:
+        self.batches.append(batch)
+        for event in batch.events:
+            if isinstance(event, Key):
+                assert event in self.objects, f"{event} was never said, and is taken back"
+                del self.objects[event]
+            else:
+                self.objects[event.key] = event
+
+    @property
+    def events(self) -> int:
+        return sum(len(batch.events) for batch in self.batches)
+
+    def names(self, kind: str = "Service") -> set[str]:
+        return {key.name for key in self.objects if key.kind == kind}
+
+    def status(self, scope: str) -> SourceStatus:
+        (one,) = [one for one in self.source.status() if one.name == f"kubernetes/{scope}"]
+        return one
+
+
+def contents(kube: FakeKube) -> dict[Key, Object]:
+    """What a follower of everything must have: the fake server's objects, stripped."""
+    out = {}
+    for resource in RESOURCES.values():
+        for stored in kube.store.objects.get(resource.plural, {}).values():
+            (one,) = from_plain(stored.plain)
+            out[one.key] = one
+    return out
+
+
+@asynccontextmanager
+async def following(
+    client: Client, config: KubernetesConfig | None = None, snapshot: Snapshot | None = None
+) -> AsyncIterator[Following]:
+    """The source, running; cancelled at the end."""
+    source = KubernetesSource(client, config, snapshot=snapshot, rng=random.Random(1))
+    one = Following(source)
+    task = asyncio.create_task(source.run(one.publish))
+    try:
+        yield one
+    finally:
+        if task.done():
+            task.result()
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
