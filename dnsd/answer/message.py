@@ -139,22 +139,21 @@ def question_end(packet: bytes) -> int:
     Only plain labels are allowed: there is nothing before the question that a compression
     pointer could point to, and no other label type was ever deployed (RFC 6891 5).
     """
-    end = len(packet)
     position = HEADER
-    while True:
-        if position >= end:
-            raise Malformed("the question's name is cut short")
+    limit = min(len(packet), HEADER + MAX_NAME)
+    length = 1
+    while position < limit:
         length = packet[position]
-        if length > 63:
-            raise Malformed("a label type other than plain in the question")
-        position += 1 + length
-        if position - HEADER > MAX_NAME:
-            raise Malformed("the question's name has over 255 octets")
-        if not length:
+        if not 0 < length < 64:
             break
-    if position + 4 > end:
+        position += 1 + length
+    if length > 63:
+        raise Malformed("a label type other than plain in the question")
+    if length:
+        raise Malformed("the question's name is cut short, or has over 255 octets")
+    if position + 5 > len(packet):
         raise Malformed("the question is cut short")
-    return position + 4
+    return position + 5
 
 
 def _record(packet: bytes, position: int) -> tuple[int, Edns | None]:

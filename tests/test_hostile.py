@@ -1,0 +1,201 @@
+"""What hostile input must not move: a million mutated messages, and the server is as it was.
+
+The messages go to a real `dnsd serve`, 900,000 over UDP and 100,000 over TCP. Every kind of
+damage is made of real queries, so that most of them get past the first checks: octets
+changed, cut, doubled and spliced, counts and flags set at random.
+"""
+
+from __future__ import annotations
+
+import gc
+import random
+import socket
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import dns.message
+import msgspec
+import pytest
+
+from dnsd.answer.engine import Engine
+from tests.cases.cluster import objects
+from tests.cases.raw import RAW
+from tests.serving import Serving, serving
+from tests.test_cases import build
+
+OVER_UDP, OVER_TCP = 900_000, 100_000
+RSS_GROWTH = 5 << 20  # octets
+_AT_ONCE = 200  # messages sent before looking whether replies came
+
+NAMES = ("web.prod", "nope.prod", "_http._tcp.web.prod", "db.prod", "big.prod", "google.prod")
+SEEDS = [raw.packet for raw in RAW] + [
+    dns.message.make_query(f"{name}.svc.cluster.local.", type_, use_edns=edns).to_wire()
+    for name in NAMES
+    for type_ in ("A", "AAAA", "SRV", "ANY", "TYPE4711")
+    for edns in (False, 0)
+]
+
+
+def mutated(count: int, seed: int) -> Iterator[bytes]:
+    """`count` damaged messages, the same ones each time."""
+    rng = random.Random(seed)
+    random_int, random_bytes, choice = rng.randrange, rng.randbytes, rng.choice
+    for i in range(count):
+        packet = bytearray(choice(SEEDS))
+        size = len(packet)
+        damage = i % 6
+        if damage == 0 and size:
+            packet[random_int(size)] = random_int(256)
+        elif damage == 1 and size:
+            for _ in range(4):
+                packet[random_int(size)] ^= 1 << random_int(8)
+        elif damage == 2:
+            del packet[random_int(size + 1) :]
+        elif damage == 3:
+            packet[2:12] = random_bytes(10)
+        elif damage == 4:
+            packet += choice(SEEDS)[random_int(20) :]
+        else:
+            at = random_int(size + 1)
+            packet[at:at] = random_bytes(random_int(40))
+        if len(packet) > 2:
+            packet[2] &= 0x7F if i % 50 else 0xFF  # mostly no responses: they are dropped at once
+        yield bytes(packet)
+
+
+def rss(server: Serving) -> int:
+    """Octets of resident memory of all its processes."""
+    total = 0
+    for pid in (server.process.pid, *server.workers()):
+        status = Path(f"/proc/{pid}/status").read_text()
+        total += int(status.partition("VmRSS:")[2].split()[0]) << 10
+    return total
+
+
+def send_udp(port: int, count: int, seed: int) -> int:
+    """Sends them as fast as replies come back, at most; how many replies there were."""
+    replies = 0
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        sock.connect(("127.0.0.1", port))
+        sock.setblocking(False)
+        for i, packet in enumerate(mutated(count, seed)):
+            try:
+                sock.send(packet)
+            except BlockingIOError:
+                time.sleep(0.001)
+            if i % _AT_ONCE == 0:
+                replies += drain(sock)
+    return replies
+
+
+def drain(sock: socket.socket) -> int:
+    """Reads what is there; replies to replies would be among it."""
+    replies = 0
+    try:
+        while True:
+            reply = sock.recv(65535)
+            assert reply[2] & 0x80, "not a response"
+            replies += 1
+    except BlockingIOError:
+        return replies
+
+
+def send_tcp(port: int, count: int, seed: int) -> int:
+    """Sends them in pipelines of a few hundred, a new connection each; octets that came back."""
+    octets = 0
+    packets = mutated(count, seed)
+    while batch := [packet for _, packet in zip(range(250), packets, strict=False)]:
+        with socket.create_connection(("127.0.0.1", port), timeout=20) as sock:
+            try:
+                for packet in batch:
+                    sock.sendall(len(packet).to_bytes(2, "big") + packet)
+                sock.shutdown(socket.SHUT_WR)
+                while data := sock.recv(1 << 20):
+                    octets += len(data)
+            except ConnectionError:  # it may hang up on a message too short to have a header
+                continue
+    return octets
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_a_million_mutated_messages(tmp_path: Path) -> None:
+    for i, plain in enumerate(objects()):
+        (tmp_path / f"{i}.json").write_bytes(msgspec.json.encode(plain))
+    with serving("--manifests", str(tmp_path)) as server:
+        workers = server.workers()
+        assert send_udp(server.port, 30_000, 1)
+        assert send_tcp(server.port, 5_000, 2)
+        before = rss(server)
+        assert send_udp(server.port, OVER_UDP, 3) > OVER_UDP // 10
+        assert send_tcp(server.port, OVER_TCP, 4)
+        assert server.values("web.prod.svc.cluster.local") == ["10.96.0.10"]
+        assert server.ask("web.prod.svc.cluster.local", tcp=True).answer
+        assert server.workers() == workers, "a worker was replaced"
+        assert rss(server) - before < RSS_GROWTH
+        assert not [line for line in server.log() if line["level"] in ("error", "critical")]
+
+
+def test_the_engine_never_raises() -> None:
+    engine = build()
+    for over in (0, 1):
+        for packet in mutated(20_000, over):
+            reply = engine.answer(packet, b"", over)
+            assert reply is None or isinstance(reply, bytes)
+            assert reply is None or reply[:2] == packet[:2]
+
+
+def test_work_is_bounded() -> None:
+    """No message makes the engine execute many times the lines that a usual one does.
+
+    The bound is on lines, which do not depend on the machine: 20 times the median's, as for
+    the time. The longest names, most labels and most options are among the messages.
+    """
+    engine = build()
+    longest = b"\x01a" * 120 + b"\x04prod\x03svc\x00"
+    worst = [
+        b"\0\0\1\0\0\1\0\0\0\0\0\0" + longest[:254] + b"\0\0\1\0\1",
+        b"\0\0\1\0\0\1\0\0\0\0\0\0" + b"\x01a" * 110 + b"\x03svc\x07cluster\x05local\0\0\1\0\1",
+        RAW[5].packet[:-4],
+    ]
+    packets = [*SEEDS, *worst, *mutated(500, 5)]
+    lines_of(engine, SEEDS[-1])  # what is done once, for all that follow
+    lines = sorted(lines_of(engine, packet) for packet in packets)
+    assert lines[-1] < 20 * lines[len(lines) // 2]
+
+
+def lines_of(engine: Engine, packet: bytes) -> int:
+    """How many lines of Python one answer executes."""
+    count = 0
+
+    def trace(_frame: object, event: str, _argument: object) -> object:
+        nonlocal count
+        count += event == "line"
+        return trace
+
+    sys.settrace(trace)  # type: ignore[arg-type]
+    try:
+        engine.answer(packet, b"", 0)
+    finally:
+        sys.settrace(None)
+    return count
+
+
+def test_names_that_do_not_exist_leave_nothing_behind() -> None:
+    """100,000 different NXDOMAIN names: what the engine holds does not grow by one object."""
+    engine = build()
+    template = dns.message.make_query("x" * 8 + ".prod.svc.cluster.local.", "A").to_wire()
+
+    def flood(count: int) -> None:
+        for i in range(count):
+            packet = template.replace(b"x" * 8, b"%08d" % i)
+            engine.answer_batch(packet, [len(packet)], len(packet), None)
+
+    flood(1_000)
+    gc.collect()
+    before = len(gc.get_objects())
+    flood(100_000)
+    gc.collect()
+    assert len(gc.get_objects()) - before < 50
