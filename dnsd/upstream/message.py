@@ -201,6 +201,7 @@ class _Reader:
     def name_at(self, position: int) -> tuple[Name, int]:
         """The name at an offset, written out, and the offset behind it."""
         data, start, behind = self.data, position, 0
+        jump = (0, 0)  # where the first pointer led to, and the octets before it
         out = bytearray()
         floor = position  # a pointer must lead before the place where this stretch began
         while True:
@@ -221,9 +222,10 @@ class _Reader:
             if length < 0xC0 or position + 1 >= len(data):
                 raise BadReply("a label type other than plain")
             target = (length & 0x3F) << 8 | data[position + 1]
-            behind = behind or position + 2
             if not HEADER <= target < floor:
                 raise BadReply("a compression pointer that does not lead backwards")
+            if not behind:
+                behind, jump = position + 2, (target, len(out))
             known = self.names.get(target)
             if known is not None:
                 out += known
@@ -233,6 +235,8 @@ class _Reader:
             raise BadReply("a name has over 255 octets")
         name = bytes(out)
         self.names[start] = name
+        if behind:
+            self.names[jump[0]] = name[jump[1] :]
         return name, behind or position
 
     def rdata(self, type_: int, start: int, end: int) -> bytes:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import time
-
 import dns.edns
 import dns.message
 import dns.rdatatype
@@ -116,12 +114,12 @@ class TestRefusing:
             (b"\x01a\xc0\x1d", "backwards"),  # to its own beginning
             (b"\x40a", "label type"),
             (b"\x80a", "label type"),
-            (b"\xc0", "cut short"),
+            (b"\x09aaaaaaaaa\xc0", "label type"),  # its second octet is missing
         ],
     )
     def test_owners(self, owner: bytes, problem: str) -> None:
         with pytest.raises(BadReply, match=problem):
-            read_reply(HEADER + QUESTION + owner + (FIXED if len(owner) > 1 else b""))
+            read_reply(HEADER + QUESTION + owner + (FIXED if len(owner) < 11 else b""))
 
     def test_a_name_over_255_by_pointers(self) -> None:
         part = b"\x3f" + b"a" * 63
@@ -166,29 +164,23 @@ class TestRefusing:
             assert len(record.name) <= 255
             assert 0 <= record.ttl < 2**31
 
-    def test_the_worst_message_costs_no_more_than_a_big_honest_one(self) -> None:
-        honest = message(
-            *(f"www.example. 60 A 192.0.{n >> 8}.{n & 255}" for n in range(3_900)),
-        )
-        # Each owner is one label and a pointer to the owner before: names of 127 labels.
-        out, before, count = bytearray(QUESTION), 12, 0
-        while len(out) + 12 < 64_000:
-            here = 12 + len(out)
-            back = before if count % 100 and before < 0x3FFF else 12
-            out += b"\x01a" + (0xC000 | back).to_bytes(2, "big") + FIXED
-            before, count = here, count + 1
-        worst = HEADER[:6] + count.to_bytes(2, "big") + HEADER[8:] + bytes(out)
+    def test_a_full_message_of_addresses_is_read(self) -> None:
+        data = message(*(f"www.example. 60 A 192.0.{n >> 8}.{n & 255}" for n in range(3_900)))
+        assert len(read_reply(data).answer) == 3_900
 
-        def cost(data: bytes) -> float:
-            start = time.process_time()
-            for _ in range(3):
-                try:
-                    read_reply(data)
-                except BadReply:
-                    pass
-            return time.process_time() - start
-
-        assert cost(worst) < 10 * cost(honest)
+    def test_names_that_cost_too_many_steps_together(self) -> None:
+        names = (b"\x01a" * 126 + b"\x00") * 60  # as the data of a type without names
+        first = b"\xc0\x0c\xff\x00\x00\x01" + bytes(4) + len(names).to_bytes(2, "big") + names
+        start = len(HEADER + QUESTION) + 12
+        owners = [
+            (0xC000 | start + block * 253 + label * 2).to_bytes(2, "big")
+            for block in range(60)
+            for label in range(20)
+        ]
+        body = first + b"".join(owner + FIXED for owner in owners)
+        count = (1 + len(owners)).to_bytes(2, "big")
+        with pytest.raises(BadReply, match="steps"):
+            read_reply(HEADER[:6] + count + HEADER[8:] + QUESTION + body)
 
 
 class TestMatching:
