@@ -11,7 +11,6 @@ nobody foresaw keeps its traceback, because then the traceback is the message.
 from __future__ import annotations
 
 import difflib
-import os
 import sys
 from collections.abc import Sequence
 from importlib import import_module
@@ -107,11 +106,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _complain(FAILED, str(error))
     except click.Abort:
         return STOPPED  # Ctrl-C before there was anything to stop
-    except BrokenPipeError:
-        # The reader (`dnsd zone | head`) has gone. What is still in the buffer goes to
-        # /dev/null, or Python would complain about it while it exits.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return STOPPED
     return result if isinstance(result, int) else STOPPED
 
 

@@ -13,6 +13,7 @@ from msgspec import Struct
 from dnsd.cluster.manifests import Loaded, load
 from dnsd.cluster.source import Batch, SourceError
 from dnsd.house import schema_config
+from dnsd.observe import logging
 from dnsd.pipeline import Pipeline
 from dnsd.settings import Settings, SettingsError
 
@@ -43,6 +44,7 @@ def read(settings: Settings) -> Offline:
 
     Raises SettingsError when the directory cannot be read.
     """
+    logging.configure("error", "text")  # what is wrong is told by `problems`
     try:
         loaded = load(settings.manifests, service_cidrs=settings.service_cidr)
     except SourceError as error:

@@ -29,7 +29,7 @@ class SerialFile:
     def __init__(self, directory: str) -> None:
         """Makes the directory when it is missing. Raises OSError."""
         self._path = Path(directory, "serial") if directory else None
-        self._reserved = 0
+        self._reserved: int | None = None  # the number in the file
         if self._path is not None:
             self._path.parent.mkdir(mode=0o700, exist_ok=True)
 
@@ -44,8 +44,9 @@ class SerialFile:
 
         A file that cannot be written is logged; answering goes on.
         """
-        ahead = (self._reserved - serial) % _MAX
-        if self._path is not None and not 0 < ahead <= RESERVE:
+        if self._path is None:
+            return
+        if self._reserved is None or not 0 < (self._reserved - serial) % _MAX <= RESERVE:
             self._reserved = (serial + RESERVE) % _MAX
             self._write(self._reserved)
 

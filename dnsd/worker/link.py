@@ -7,7 +7,7 @@ frames that are not made yet have to be: `settle` does that, and the changes que
 them. A worker that reads nothing while changes pile up is ended (`Patience.backlog`), and one
 that gives no sign of life as well (`is_silent`): whoever owns the link replaces it.
 
-What a worker prints is logged, and the end of it is kept: when a worker dies, that is
+What a worker prints is logged, and its last words are kept: when a worker dies, they are
 usually the reason.
 """
 
@@ -50,8 +50,9 @@ from dnsd.worker.feed import (
 )
 
 _CHUNK = 1 << 16
-_TAIL = 20  # lines of output kept
+_READS = 20  # of its output after its end, 64 KiB each
 _MAX_LINE = 1 << 14
+_MAX_WORDS = 300
 
 
 class State(Enum):
@@ -102,7 +103,7 @@ class Link:
         self._now: memoryview | None = None  # what is being written
         self._reason = ""
         self._line = b""
-        self.tail: deque[str] = deque(maxlen=_TAIL)
+        self.last_line = ""  # of what it printed besides its log
         self._feed, theirs = socket.socketpair()
         self._feed.setblocking(False)
         self._output, output = os.pipe()
@@ -256,7 +257,8 @@ class Link:
         *lines, self._line = (self._line + data).split(b"\n")
         self._line = self._line[-_MAX_LINE:]
         for line in lines:
-            self.tail.append(line[:_MAX_LINE].decode("utf-8", "replace"))
+            if line.strip() and not line.startswith(b"{"):
+                self.last_line = line[:_MAX_WORDS].decode("utf-8", "replace").strip()
             self._printed(self, line[:_MAX_LINE])
 
     # -- the end ---------------------------------------------------------------------------
@@ -280,7 +282,7 @@ class Link:
         except subprocess.TimeoutExpired:
             self.process.kill()
             await asyncio.to_thread(self.process.wait)
-        for _ in range(_TAIL):  # what it said last may still be in the pipe
+        for _ in range(_READS):  # what it said last may still be in the pipe
             self._read_output()
         self._loop.remove_reader(self._output)
         os.close(self._output)

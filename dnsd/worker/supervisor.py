@@ -48,7 +48,7 @@ _START_FAILURES = 3  # of one seat, before a start is given up
 
 
 class WorkersFailed(Exception):
-    """No worker comes up; the text has the reason and the last lines it printed."""
+    """No worker comes up; the text has the reason and the last line it printed."""
 
 
 class WorkerStatus(Struct, frozen=True):
@@ -203,7 +203,8 @@ class Supervisor:
             self._changed.set()
             return
         seat.current = None
-        seat.last_end = ". It printed: ".join(filter(None, (reason, "\n".join(link.tail))))
+        # The last line of a traceback is the one that says what happened.
+        seat.last_end = f"{reason}: {link.last_line}" if link.last_line else reason
         lived = time.monotonic() - link.started
         seat.failures = 1 if lived >= _LASTING else seat.failures + 1
         log.error(
@@ -212,7 +213,6 @@ class Supervisor:
             pid=link.process.pid,
             reason=reason,
             lived=round(lived, 1),
-            printed=list(link.tail),
         )
         self._changed.set()
         await self._replace(seat, at_once=lived >= _LASTING or link.applied >= 0)

@@ -1,0 +1,93 @@
+"""The log: JSON or text, bounded, its level changeable while it runs."""
+
+from __future__ import annotations
+
+import io
+import logging as stdlib_logging
+from collections.abc import Iterator
+
+import msgspec
+import pytest
+import structlog
+
+from dnsd.observe import logging
+
+
+@pytest.fixture(autouse=True)
+def _restored() -> Iterator[None]:
+    handlers = stdlib_logging.getLogger().handlers
+    yield
+    stdlib_logging.getLogger().handlers = handlers
+    structlog.reset_defaults()
+
+
+def lines(stream: io.StringIO) -> list[dict[str, object]]:
+    return [msgspec.json.decode(line) for line in stream.getvalue().splitlines()]
+
+
+class TestJson:
+    def test_one_line_an_event(self) -> None:
+        stream = io.StringIO()
+        logging.configure("info", "json", stream)
+        structlog.get_logger("room").warning("cannot read\na file", file="x.yaml", line=3)
+        (line,) = lines(stream)
+        assert line.pop("timestamp")
+        assert line == {
+            "event": "cannot read\na file",
+            "file": "x.yaml",
+            "line": 3,
+            "level": "warning",
+        }
+
+    def test_the_standard_library_goes_the_same_way(self) -> None:
+        stream = io.StringIO()
+        logging.configure("info", "json", stream)
+        stdlib_logging.getLogger("asyncio").error("it %s", "broke")
+        stdlib_logging.getLogger("asyncio").debug("nobody hears this")
+        (line,) = lines(stream)
+        assert (line["event"], line["level"]) == ("it broke", "error")
+
+    def test_an_exception_is_in_its_line(self) -> None:
+        stream = io.StringIO()
+        logging.configure("info", "json", stream)
+        try:
+            int("why")
+        except ValueError:
+            structlog.get_logger().exception("failed")
+        (line,) = lines(stream)
+        assert "ValueError: invalid literal" in str(line["exception"])
+
+    def test_a_field_has_a_limit(self) -> None:
+        stream = io.StringIO()
+        logging.configure("info", "json", stream)
+        structlog.get_logger().info("x", name="y" * 100_000)
+        assert len(stream.getvalue()) < 3000
+
+
+class TestText:
+    def test_no_colours_where_there_is_no_terminal(self) -> None:
+        stream = io.StringIO()
+        logging.configure("info", "text", stream)
+        structlog.get_logger().info("hello", zone="cluster.local")
+        assert "\x1b" not in stream.getvalue()
+        assert "zone=cluster.local" in stream.getvalue()
+
+    def test_auto_is_json_where_there_is_no_terminal(self) -> None:
+        stream = io.StringIO()
+        logging.configure("info", "auto", stream)
+        structlog.get_logger().info("hello")
+        assert len(lines(stream)) == 1
+
+
+class TestLevel:
+    def test_a_level_holds_for_loggers_that_exist(self) -> None:
+        stream = io.StringIO()
+        logging.configure("info", "json", stream)
+        log = structlog.get_logger("room").bind(x=1)
+        log.debug("first")
+        logging.set_level("debug")
+        log.debug("second")
+        logging.set_level("error")
+        log.warning("third")
+        log.error("fourth")
+        assert [line["event"] for line in lines(stream)] == ["second", "fourth"]

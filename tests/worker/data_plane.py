@@ -1,0 +1,98 @@
+"""A small zone and real worker processes around it, for the tests of this room."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+
+import dns.asyncquery
+import dns.message
+
+from dnsd.answer.engine import EngineConfig
+from dnsd.cluster.objects import Key
+from dnsd.transport.listen import Address, bind_group
+from dnsd.worker.feed import Setup
+from dnsd.worker.link import Patience
+from dnsd.worker.supervisor import Supervisor
+from dnsd.zone.compile import FRESH, compile_all, compile_change, compile_state
+from dnsd.zone.rrset import Type, name_from_text, rrset
+from dnsd.zone.schema import SchemaConfig
+from dnsd.zone.zone import Cause, Zone
+
+WEB = "web.default.svc.cluster.local."
+HOST = "127.0.0.1"
+PATIENCE = Patience()
+SETUP = Setup(
+    index=0,
+    sockets=(),
+    engine=EngineConfig(version_text="first"),
+    tcp_max_connections=100,
+    tcp_max_per_client=100,
+    tcp_idle_timeout=10.0,
+)
+
+
+class Plane:
+    """A zone, and a supervisor that serves it on one address."""
+
+    def __init__(
+        self, workers: int = 1, setup: Setup = SETUP, patience: Patience = PATIENCE
+    ) -> None:
+        self.zone = Zone(SchemaConfig(zones=(name_from_text("cluster.local."),)), 1)
+        self.put("10.0.0.1")
+        groups = bind_group(Address(HOST, 0), workers)
+        self.port = groups[0].address.port
+        self.supervisor = Supervisor([[pair] for pair in groups], setup, self.table, patience)
+
+    def table(self) -> Iterator[bytes]:
+        yield from compile_all(self.zone)
+        yield compile_state(FRESH)
+
+    def put(self, address: str, name: str = WEB) -> list[bytes]:
+        """Gives `name` one address; the frames that say so."""
+        owner = Key("Service", "default", name)
+        packed = bytes(map(int, address.split(".")))
+        records = [rrset(name_from_text(name), Type.A, 5, [packed])]
+        change = self.zone.replace(owner, records, Cause(owner))
+        return [compile_change(change, self.zone)] if change else []
+
+    def change(self, address: str, name: str = WEB) -> None:
+        """The same, told to the workers."""
+        self.supervisor.settle()
+        self.supervisor.broadcast(self.put(address, name), asyncio.get_running_loop().time())
+
+    async def ask(self, name: str = WEB, *, tcp: bool = False) -> list[str]:
+        """The addresses that are answered."""
+        query = dns.message.make_query(name, "A")
+        ask = dns.asyncquery.tcp if tcp else dns.asyncquery.udp
+        reply = await ask(query, HOST, port=self.port, timeout=20)
+        return sorted(rdata.to_text() for one in reply.answer for rdata in one)
+
+    async def answers(self, name: str, address: str) -> bool:
+        """Whether `name` has just this address."""
+        return await self.ask(name) == [address]
+
+    async def version(self) -> str:
+        """The reply to version.bind: which setup answers."""
+        query = dns.message.make_query("version.bind", "TXT", "CH")
+        reply = await dns.asyncquery.udp(query, HOST, port=self.port, timeout=20)
+        return reply.answer[0][0].strings[0].decode()
+
+    def pids(self) -> list[int]:
+        return [status.pid for status in self.supervisor.status()]
+
+
+@asynccontextmanager
+async def answering(
+    workers: int = 1, setup: Setup = SETUP, patience: Patience = PATIENCE
+) -> AsyncIterator[Plane]:
+    """A plane whose workers answer; they are ended at the end."""
+    plane = Plane(workers, setup, patience)
+    plane.supervisor.start()
+    try:
+        plane.supervisor.release()
+        await plane.supervisor.opened()
+        yield plane
+    finally:
+        await plane.supervisor.stop()

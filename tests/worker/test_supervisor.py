@@ -1,0 +1,195 @@
+"""Workers as processes: they come, take changes, die, are replaced, hand over, finish."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from functools import partial
+
+import pytest
+from msgspec.structs import replace
+
+from dnsd.answer.engine import EngineConfig
+from dnsd.worker import counters
+from dnsd.worker.link import Patience
+from dnsd.worker.supervisor import WorkersFailed
+from tests.helpers import eventually
+from tests.serving import alive
+from tests.worker.data_plane import HOST, SETUP, WEB, Plane, answering
+
+
+class TestChanges:
+    @pytest.mark.parametrize("uvloop", [False, True])
+    async def test_a_change_is_answered_everywhere(self, uvloop: bool) -> None:
+        async with answering(2, replace(SETUP, uvloop=uvloop)) as plane:
+            told: list[tuple[float, float]] = []
+            plane.supervisor.followers.append(lambda at, now: told.append((at, now)))
+            assert await plane.ask() == ["10.0.0.1"]
+            assert await plane.ask(tcp=True) == ["10.0.0.1"]
+            plane.change("10.0.0.2")
+            await eventually(lambda: told)
+            for _ in range(10):  # from ten ports: both workers are asked
+                assert await plane.ask() == ["10.0.0.2"]
+            ((at, now),) = told
+            assert at < now
+
+    async def test_a_zone_that_changes_while_it_is_sent(self) -> None:
+        plane = Plane()
+        for number in range(5000):
+            plane.put("10.1.0.1", f"s{number}.default.svc.cluster.local.")
+        plane.supervisor.start()
+        try:
+            plane.supervisor.release()
+            for number in range(100):
+                plane.change(f"10.0.1.{number}", f"s{number}.default.svc.cluster.local.")
+                await asyncio.sleep(0)
+            await plane.supervisor.opened()
+            for number in (0, 50, 99):
+                name, address = f"s{number}.default.svc.cluster.local.", f"10.0.1.{number}"
+                await eventually(partial(plane.answers, name, address))
+            assert await plane.ask("s4999.default.svc.cluster.local.") == ["10.1.0.1"]
+        finally:
+            await plane.supervisor.stop()
+
+    async def test_another_zone_takes_the_place_of_the_first(self) -> None:
+        async with answering() as plane:
+            plane.supervisor.settle()
+            former, plane.zone = plane.zone, Plane().zone
+            plane.zone.serial = former.serial + 1
+            plane.put("10.0.0.9", "other.default.svc.cluster.local.")
+            plane.supervisor.reload(0.0)
+            await eventually(lambda: plane.ask("other.default.svc.cluster.local."))
+            assert await plane.ask() == ["10.0.0.1"]
+
+
+class TestEnds:
+    async def test_a_killed_worker_is_replaced_and_counted_on(self) -> None:
+        async with answering() as plane:
+            for _ in range(5):
+                await plane.ask()
+            answers = counters.NAMES.index("queries.udp.A.answer")
+            await eventually(lambda: plane.supervisor.counters()[answers] == 5)
+            (former,) = plane.pids()
+            os.kill(former, signal.SIGKILL)
+            assert await plane.ask() == ["10.0.0.1"]
+            (status,) = plane.supervisor.status()
+            assert (status.restarts, status.last_end) == (1, "it was ended by SIGKILL")
+            assert status.pid != former
+            await eventually(lambda: plane.supervisor.counters()[answers] == 6)
+
+    async def test_one_that_is_stuck_is_ended_and_replaced(self) -> None:
+        async with answering(patience=Patience(silence=2.5)) as plane:
+            (former,) = plane.pids()
+            os.kill(former, signal.SIGSTOP)
+            await eventually(lambda: not alive(former))
+            assert await plane.ask() == ["10.0.0.1"]
+            (status,) = plane.supervisor.status()
+            assert status.last_end == "it gave no sign of life any more"
+
+    async def test_one_that_takes_no_changes_is_ended_and_memory_stays(self) -> None:
+        async with answering(patience=Patience(backlog=100_000)) as plane:
+            (former,) = plane.pids()
+            os.kill(former, signal.SIGSTOP)
+
+            def pile_up() -> bool:
+                for number in range(100):
+                    plane.change(f"10.2.0.{number}")
+                return not alive(former)
+
+            await eventually(pile_up)
+            await eventually(partial(plane.answers, WEB, "10.2.0.99"))
+            (status,) = plane.supervisor.status()
+            assert status.last_end == "it took no changes any more"
+
+    async def test_workers_that_cannot_start_are_given_up_with_the_reason(self) -> None:
+        plane = Plane(setup=replace(SETUP, engine=EngineConfig(allow_query=("nonsense",))))
+        plane.supervisor.start()
+        try:
+            plane.supervisor.release()
+            with pytest.raises(
+                WorkersFailed, match=r"it exited with code 1: ValueError: 'nonsense'"
+            ):
+                await plane.supervisor.opened()
+            (status,) = plane.supervisor.status()
+            assert status.restarts >= 2
+        finally:
+            await plane.supervisor.stop()
+
+
+class TestRenew:
+    async def test_successors_take_over_and_no_query_is_lost(self) -> None:
+        async with answering() as plane:
+            (former,) = plane.pids()
+            done = asyncio.Event()
+
+            async def keep_asking() -> int:
+                count = 0
+                while not done.is_set():
+                    assert await plane.ask() == ["10.0.0.1"]  # each answered, none repeated
+                    count += 1
+                return count
+
+            asking = asyncio.create_task(keep_asking())
+            renewed = replace(SETUP, engine=EngineConfig(version_text="second"))
+            await plane.supervisor.renew(renewed)
+            await eventually(lambda: not alive(former))
+            assert await plane.version() == "second"
+            done.set()
+            assert await asking > 0
+            (status,) = plane.supervisor.status()
+            assert status.restarts == 0
+
+    async def test_when_successors_do_not_start_the_old_ones_stay(self) -> None:
+        async with answering() as plane:
+            before = plane.pids()
+            bad = replace(SETUP, engine=EngineConfig(allow_query=("nonsense",)))
+            with pytest.raises(WorkersFailed):
+                await plane.supervisor.renew(bad)
+            assert plane.pids() == before
+            assert await plane.version() == "first"
+            plane.change("10.0.0.5")
+            await eventually(partial(plane.answers, WEB, "10.0.0.5"))
+            os.kill(before[0], signal.SIGKILL)  # and their replacements are of the old kind
+            assert await plane.version() == "first"
+            assert await plane.ask() == ["10.0.0.5"]
+
+
+class TestDrain:
+    async def test_connections_finish_and_processes_exit(self) -> None:
+        async with answering(2) as plane:
+            pids = plane.pids()
+            reader, writer = await asyncio.open_connection(HOST, plane.port)
+            await plane.supervisor.drain(0.01, 10.0)
+            assert await reader.read() == b""
+            writer.close()
+            assert not any(map(alive, pids))
+
+    async def test_workers_that_do_not_finish_are_ended(self) -> None:
+        async with answering() as plane:
+            pids = plane.pids()
+            os.kill(pids[0], signal.SIGSTOP)
+            await plane.supervisor.drain(0.01, 0.01)
+            assert not any(map(alive, pids))
+
+    async def test_stopping_before_anything_answered(self) -> None:
+        plane = Plane()
+        plane.supervisor.start()
+        await plane.supervisor.stop()
+        assert all(status.pid == 0 or not alive(status.pid) for status in plane.supervisor.status())
+
+
+async def test_a_worker_that_is_not_told_to_open_answers_nothing() -> None:
+    """Its packets wait: it has no table, and any answer would be a guess."""
+    plane = Plane()
+    plane.supervisor.start()
+    try:
+        asking = asyncio.create_task(plane.ask(WEB))
+        worker = plane.supervisor.seats[0].current
+        assert worker
+        await eventually(lambda: worker.heard_at > worker.started, "it runs")
+        assert not asking.done()
+        plane.supervisor.release()
+        assert await asking == ["10.0.0.1"]
+    finally:
+        await plane.supervisor.stop()
