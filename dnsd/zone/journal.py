@@ -9,6 +9,7 @@ one after the last (the zone was built anew), what was there is of no use and is
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Iterator
 from itertools import islice
 
 from dnsd.zone.zone import Change
@@ -52,6 +53,10 @@ class Journal:
         if behind > len(self._changes):
             return None
         return [change for change, _ in islice(self._changes, len(self._changes) - behind, None)]
+
+    def latest(self) -> Iterator[Change]:
+        """The Changes, newest first."""
+        return (change for change, _ in reversed(self._changes))
 
     def clear(self) -> None:
         """Forgets everything: the zone was built anew."""

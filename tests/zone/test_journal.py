@@ -55,6 +55,12 @@ class TestSince:
         assert journal.since(5) is None
         assert len(journal) == 1
 
+    def test_latest_comes_newest_first(self) -> None:
+        journal = Journal(2, 10**6)
+        for serial in (5, 6, 7):
+            journal.append(change(serial))
+        assert serials(list(journal.latest())) == [7, 6]
+
     def test_cleared(self) -> None:
         journal = Journal(10, 10**6)
         journal.append(change(5))

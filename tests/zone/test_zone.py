@@ -76,6 +76,12 @@ class TestEmptyZone:
         assert zone.types(name("dns")) == ()
         assert zone.types(name("nobody")) == ()
 
+    def test_what_is_at_a_name(self) -> None:
+        zone = Zone(CONFIG, 1)
+        (ns,) = zone.at(Z)  # the SOA is made when it is asked for
+        assert ns == zone.rrset(Z, Type.NS)
+        assert zone.at(name("dns")) == zone.at(name("nobody")) == ()
+
     def test_its_own_names_have_the_apex_as_owner(self) -> None:
         zone = Zone(CONFIG, 1)
         assert zone.owners(Z) == (APEX,)
