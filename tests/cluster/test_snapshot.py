@@ -1,0 +1,199 @@
+"""The snapshot file: what is written comes back, and what is not certainly good is refused."""
+
+from __future__ import annotations
+
+import os
+import stat
+import struct
+
+import msgspec
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from dnsd.cluster import snapshot
+from dnsd.cluster.objects import (
+    Endpoint,
+    EndpointPort,
+    EndpointSlice,
+    Ingress,
+    Namespace,
+    Node,
+    Pod,
+    Service,
+    ServicePort,
+)
+from dnsd.cluster.snapshot import BadSnapshot, Header, read, write
+
+NOW = 1_800_000_000.0
+DAY = 86400.0
+HEADER = Header("uid-1", "endpoint-1", {"services": "17", "pods": "18"}, NOW)
+OBJECTS = (
+    Service(
+        "default",
+        "web",
+        cluster_ips=(b"\x0a\x60\x00\x01", b"\xfd" + bytes(15)),
+        ports=(ServicePort("http", "TCP", 80, 30080),),
+        ingress=(Ingress(b"\xc0\x00\x02\x01"), Ingress(hostname="lb.example")),
+        labels={"app": "web", "größe": "ü"},
+        version="17",
+    ),
+    EndpointSlice(
+        "default",
+        "web-x",
+        "web",
+        (Endpoint((b"\x0a\x01\x00\x01",), "host", False, "pod", "node"),),
+        (EndpointPort("http", "TCP", 8080),),
+    ),
+    Namespace("default", {"team": "a"}, "uid", "3"),
+    Pod("default", "p", (b"\x0a\x01\x00\x01",), "Running", searches=("x.example",)),
+    Node("n", (b"\xc0\x00\x02\x02",), ready=True),
+)
+
+
+@pytest.fixture
+def path(tmp_path):
+    return tmp_path / snapshot.FILE
+
+
+@pytest.fixture
+def written(path):
+    write(path, HEADER, OBJECTS)
+    return path
+
+
+def load(path, now=NOW, max_age=DAY):
+    return read(path, now=now, max_age=max_age)
+
+
+def test_what_is_written_comes_back(written):
+    found = load(written)
+    assert found.objects == OBJECTS
+    assert msgspec.structs.replace(found.header, layout="") == HEADER
+
+
+_text = st.text(max_size=12)
+_address = st.binary(min_size=4, max_size=4) | st.binary(min_size=16, max_size=16)
+_addresses = st.lists(_address, max_size=3).map(tuple)
+_services = st.builds(
+    Service,
+    namespace=_text,
+    name=_text,
+    cluster_ips=_addresses,
+    ports=st.lists(st.builds(ServicePort, _text, _text, st.integers(0, 65535))).map(tuple),
+    labels=st.dictionaries(_text, _text, max_size=3),
+    headless=st.booleans(),
+    version=_text,
+)
+_slices = st.builds(
+    EndpointSlice,
+    namespace=_text,
+    name=_text,
+    service=_text,
+    endpoints=st.lists(st.builds(Endpoint, _addresses, _text, st.booleans())).map(tuple),
+)
+
+
+@settings(deadline=None, max_examples=30)
+@given(objects=st.lists(_services | _slices, max_size=4))
+def test_any_objects_come_back(objects, tmp_path_factory):
+    path = tmp_path_factory.mktemp("any") / "one"
+    write(path, HEADER, objects)
+    assert load(path).objects == tuple(objects)
+
+
+def test_none_when_there_is_none(path):
+    assert load(path) is None
+
+
+def test_nobody_else_can_read_it_and_nothing_is_left_beside_it(written):
+    write(written, HEADER, OBJECTS[:1])
+    assert stat.S_IMODE(written.stat().st_mode) == 0o600
+    assert os.listdir(written.parent) == [written.name]
+    assert load(written).objects == OBJECTS[:1]
+
+
+def test_a_write_that_fails_leaves_the_last_one_in_place(written):
+    def breaking():
+        yield OBJECTS[0]
+        raise OSError("the disk is full")
+
+    with pytest.raises(OSError, match="full"):
+        write(written, HEADER, breaking())
+    assert load(written).objects == OBJECTS
+    assert os.listdir(written.parent) == [written.name]
+
+
+def test_a_folder_that_is_not_there_is_an_error_that_names_it(tmp_path):
+    with pytest.raises(OSError, match="nowhere"):
+        write(tmp_path / "nowhere" / "file", HEADER, OBJECTS)
+
+
+class TestRefused:
+    def test_too_old_and_from_the_future(self, written):
+        assert load(written, NOW + DAY)
+        with pytest.raises(BadSnapshot, match="too old: 86460 s, at most 86400"):
+            load(written, NOW + DAY + 60)
+        with pytest.raises(BadSnapshot, match="clock"):
+            load(written, NOW - 2 * DAY)
+
+    def test_another_format(self, written):
+        data = bytearray(written.read_bytes())
+        data[8:12] = struct.pack(">I", snapshot.VERSION + 1)
+        written.write_bytes(data)
+        with pytest.raises(BadSnapshot, match="another version: format 2"):
+            load(written)
+
+    def test_objects_with_other_fields(self, written):
+        data = written.read_bytes()
+        # As a dnsd with other fields would have written it, its checksum included.
+        body = data[snapshot._HEAD.size :].replace(
+            snapshot.LAYOUT.encode(), snapshot.LAYOUT[::-1].encode()
+        )
+        digest = snapshot.hashlib.sha256(body).digest()
+        head = snapshot._HEAD.pack(snapshot.MAGIC, snapshot.VERSION, len(body), digest)
+        written.write_bytes(head + body)
+        with pytest.raises(BadSnapshot, match="other fields"):
+            load(written)
+
+    @pytest.mark.parametrize("data", [b"", b"DNSD", b"x" * 100, b"DNSDSNAP"])
+    def test_what_is_no_snapshot(self, path, data):
+        path.write_bytes(data)
+        with pytest.raises(BadSnapshot, match="corrupt"):
+            load(path)
+
+    def test_too_large_before_it_is_read(self, path):
+        with path.open("wb") as file:
+            size = snapshot.MAX_BYTES + 1
+            file.write(snapshot._HEAD.pack(snapshot.MAGIC, snapshot.VERSION, size, bytes(32)))
+            file.truncate(snapshot._HEAD.size + size)  # sparse: no disk is used
+        with pytest.raises(BadSnapshot, match="too large"):
+            load(path)
+
+    def test_a_folder_in_its_place(self, path):
+        path.mkdir()
+        with pytest.raises(BadSnapshot, match="cannot be read"):
+            load(path)
+
+    @pytest.mark.parametrize("body", [b"", b"\x00\x00\x00\x00\x01\xc1", b"\x09\x00\x00\x00\x00"])
+    def test_a_right_checksum_over_nonsense(self, path, body):
+        digest = snapshot.hashlib.sha256(body).digest()
+        head = snapshot._HEAD.pack(snapshot.MAGIC, snapshot.VERSION, len(body), digest)
+        path.write_bytes(head + body)
+        with pytest.raises(BadSnapshot, match="corrupt"):
+            load(path)
+
+    @settings(deadline=None, max_examples=80)
+    @given(data=st.data())
+    def test_any_flipped_bit_and_any_missing_tail(self, tmp_path_factory, data):
+        path = tmp_path_factory.mktemp("flip") / "one"
+        write(path, HEADER, OBJECTS)
+        whole = bytearray(path.read_bytes())
+        if data.draw(st.booleans()):
+            at = data.draw(st.integers(0, len(whole) - 1))
+            whole[at] ^= 1 << data.draw(st.integers(0, 7))
+        else:
+            del whole[data.draw(st.integers(0, len(whole) - 1)) :]
+        path.write_bytes(whole)
+        with pytest.raises(BadSnapshot):
+            load(path)
