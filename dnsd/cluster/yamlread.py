@@ -11,9 +11,8 @@ nodes and marks nobody reads. Here libyaml's *events* are built straight into di
 * an alias shares the object it names (nothing is copied), one to a node that is not finished
   yet is refused, and `<<` merges as YAML 1.1 has it.
 
-Plain scalars mean what Kubernetes' own reader makes of them: `yes`, `on` and `0777` as in
-YAML 1.1, `1e3` is a number, but no base 60 (`80:80` is text) and no timestamps
-(`2026-01-01` is text). Tags other than the core ones are refused.
+What plain scalars mean is in cluster/yamlscalar.py; tags other than the core ones are refused.
+Documents written in the simple style of tools are read by cluster/yamlblock.py, much faster.
 """
 
 from __future__ import annotations
@@ -24,6 +23,9 @@ from typing import Any, NamedTuple
 
 import yaml
 from yaml._yaml import CParser
+
+from dnsd.cluster import yamlblock
+from dnsd.cluster.yamlscalar import resolve
 
 MAX_DEPTH = 100  # a CustomResourceDefinition reaches about 40
 MAX_NODES = 4_000_000  # a document: a List of 10,000 Services and 50,000 endpoints has 1 million
@@ -82,19 +84,18 @@ _EMPTY = re.compile(rb"(?:---)?(?:[ ]*(?:#[^\n]*)?\n)*[ ]*(?:#[^\n]*)?")
 
 def read(chunk: Chunk, max_nodes: int = MAX_NODES) -> list[Plain]:
     """The documents of one chunk that are not null. Raises `Unreadable`."""
+    quick = yamlblock.read(_text(chunk))
+    if quick is not None:
+        return [Plain(chunk.line + quick[0], quick[1])]
+    return read_carefully(chunk, max_nodes)
+
+
+def read_carefully(chunk: Chunk, max_nodes: int = MAX_NODES) -> list[Plain]:
+    """Like `read`, with the real parser."""
+    text = _text(chunk)
     try:
-        text = chunk.text.decode()
-    except UnicodeDecodeError as error:
-        before = chunk.text[: error.start]
-        column = error.start - (before.rfind(b"\n") + 1) + 1
-        line = chunk.line + before.count(b"\n")
-        raise Unreadable("is not UTF-8 text", line, column) from error
-    try:
-        return [
-            one
-            for one in _Builder(text, chunk.line, max_nodes).documents()
-            if one.value is not None
-        ]
+        builder = _Builder(text, chunk.line, max_nodes)
+        return [one for one in builder.documents() if one.value is not None]
     except yaml.MarkedYAMLError as error:
         mark: Any = error.problem_mark or error.context_mark
         problem = error.problem or error.context or "is no YAML"
@@ -104,6 +105,16 @@ def read(chunk: Chunk, max_nodes: int = MAX_NODES) -> list[Plain]:
         raise Unreadable(problem, line, column) from error
     except yaml.reader.ReaderError as error:
         raise _bad_character(error, text, chunk.line) from error
+
+
+def _text(chunk: Chunk) -> str:
+    try:
+        return chunk.text.decode()
+    except UnicodeDecodeError as error:
+        before = chunk.text[: error.start]
+        column = error.start - (before.rfind(b"\n") + 1) + 1
+        line = chunk.line + before.count(b"\n")
+        raise Unreadable("is not UTF-8 text", line, column) from error
 
 
 def _bad_character(error: yaml.reader.ReaderError, text: str, first: int) -> Unreadable:
@@ -257,47 +268,6 @@ _TAGS: dict[type, str] = {
     bool: "bool",
     type(None): "null",
 }
-_WORDS: dict[str, bool | float | None] = {
-    form: value
-    for words, value in (
-        ("true yes on", True),
-        ("false no off", False),
-        ("null", None),
-        (".inf +.inf", float("inf")),
-        ("-.inf", float("-inf")),
-        (".nan", float("nan")),
-    )
-    for word in words.split()
-    for form in (word, word.capitalize(), word.upper())
-} | {"": None, "~": None, ".Inf": float("inf"), "+.Inf": float("inf"), "-.Inf": float("-inf")}
-_WORDS[".NaN"] = float("nan")
-_FIRSTS = frozenset("+-.0123456789")
-_INT = re.compile(r"[-+]?(?:0b[01_]+|0x[0-9a-fA-F_]+|0o?[0-7_]*|[1-9][0-9_]*)")
-_FLOAT = re.compile(r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?")
-_MAX_DIGITS = 40  # far more than 64 bits; no number of a manifest is longer
-
-
-def resolve(text: str) -> Any:
-    """What a plain (unquoted) scalar means: None, bool, int, float or the text itself."""
-    if text in _WORDS:
-        return _WORDS[text]
-    if text[0] not in _FIRSTS or len(text) > _MAX_DIGITS:
-        return text
-    if _INT.fullmatch(text):
-        return _int(text)
-    if _FLOAT.fullmatch(text):
-        return float(text)
-    return text
-
-
-def _int(text: str) -> int | str:
-    """An integer of YAML 1.1: `0777` and `0o777` are octal, `_` may part digits."""
-    sign = -1 if text[0] == "-" else 1
-    digits = text.lstrip("+-").replace("_", "")
-    for prefix, base in (("0x", 16), ("0b", 2), ("0o", 8)):
-        if digits.startswith(prefix):
-            return sign * int(digits[2:], base) if len(digits) > 2 else text
-    return sign * int(digits, 8 if digits[0] == "0" else 10)
 
 
 def locate(chunk: Chunk, path: str) -> tuple[int, int]:
