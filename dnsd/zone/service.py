@@ -100,10 +100,13 @@ def _external_target(service: Service, problems: list[str]) -> Name | None:
         )
         return None
     try:
-        return name_from_text(text + ".")
+        if text:
+            return name_from_text(text + ".")
+        problem = "is missing"
     except BadName as error:
-        problems.append(f"{service.key}: spec.externalName is no domain name: {error}")
-        return None
+        problem = f"is no domain name: {error}"
+    problems.append(f"{service.key}: spec.externalName {problem}")
+    return None
 
 
 def _members(subject: ServiceSubject, plan: Plan, problems: list[str]) -> _Members:

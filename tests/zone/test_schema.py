@@ -279,6 +279,13 @@ class TestExternalName:
         assert names_of(subject) == {f"{WEB} -": []}
         assert "is an address, not a host name" in problems(subject, CONFIG)[0]
 
+    @pytest.mark.parametrize("target", ["", "a..b", "x" * 64 + ".example"])
+    def test_what_no_source_lets_through_is_reported_all_the_same(self, target: str) -> None:
+        subject = alone(make("web", type="ExternalName", external_name=target))
+        (problem,) = problems(subject, CONFIG)
+        assert problem.startswith("Service default/web: spec.externalName")
+        assert names_of(subject) == {f"{WEB} -": []}
+
     def test_follows_the_type_when_old_fields_stay(self) -> None:
         # The API server lets externalName stay in an object that became ClusterIP.
         subject = alone(make("web", "10.96.0.7", external_name="google.com"))
