@@ -1,0 +1,378 @@
+"""Why a name resolves, or does not: one sentence, and everything it rests on.
+
+The walk is the one of a query, told in words. `read` finds out which name is meant (as it
+stands, or what a Pod's search list makes of it), `explain` takes that name apart by the
+schema's own grammar and looks at each part: the zone, the namespace, the Service, the port,
+the endpoint and its readiness; for names of others the upstream; and the policy for the
+client. Each becomes a `Step`; the first that went wrong is the reason in the verdict.
+
+Everything comes from a `Pipeline` alone, so `dnsd explain --manifests DIR` needs no server.
+What only a running dnsd knows (whether data is stale, what is forwarded where, who may ask)
+is handed in as `Circumstances`, and what was said before as the entries of the history.
+
+What is claimed to be answered is worked out by `lookup`, which is held against the engine.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from itertools import islice
+
+from msgspec import Struct
+
+from dnsd.admin import parts
+from dnsd.admin.lookup import Found, lookup
+from dnsd.admin.nearest import nearest
+from dnsd.admin.parts import Cited, Step, Trail
+from dnsd.admin.search import Asked, domains, name_or_none, pod_of, walk
+from dnsd.answer.gate import Networks
+from dnsd.cluster.objects import Key, address_text
+from dnsd.observe.history import Entry, from_changes
+from dnsd.pipeline import Pipeline
+from dnsd.zone.rrset import Name, RRset, Type, text_of, type_text
+from dnsd.zone.text import rdata_text
+
+_JOURNAL_LOOKED_AT = 2000  # changes; what `explain` without a history walks at most
+_SHOWN = 8  # values in a sentence
+
+
+class BadQuestion(ValueError):
+    """A question that cannot be asked: says what is wrong with it."""
+
+
+class Question(Struct, frozen=True):
+    """What is asked. `client`: packed address of who asks, b"" for anybody.
+
+    `namespace`: of the Pod that asks, when its address does not tell.
+    """
+
+    name: str
+    type: int = int(Type.A)
+    client: bytes = b""
+    namespace: str = "default"
+
+
+class Circumstances(Struct, frozen=True):
+    """What a running dnsd knows beside the zone. `data`: "fresh", "stale" or "not ready".
+
+    `upstream`: a clause on where other names are asked, "" when they are refused;
+    `cached`: a clause on what the cache holds, "" when there is nothing to say.
+    """
+
+    data: str = "fresh"
+    upstream: str = ""
+    cached: str = ""
+    allow_query: tuple[str, ...] = ()
+    allow_recursion: tuple[str, ...] = ()
+
+
+class Reading(Struct, frozen=True):
+    """The name that a question is about, and how it was found."""
+
+    question: Question
+    name: Name
+    searched: bool  # it is one of the search list's, not what was typed
+    search: tuple[Asked, ...]
+    namespace: str
+
+
+class Near(Struct, frozen=True):
+    """A name that exists, and why it may have been meant."""
+
+    name: str
+    why: str
+
+
+class Before(Struct, frozen=True):
+    """The last change of the name: when, by what, and what was said before and after."""
+
+    at: float
+    serial: int
+    before: tuple[str, ...]
+    after: tuple[str, ...]
+    type: str
+    cause: Cited
+
+
+class Explanation(Struct, frozen=True):
+    """The whole answer to "why". Times in seconds since the epoch."""
+
+    asked: str
+    name: str
+    type: str
+    verdict: str
+    rcode: str
+    outcome: str
+    answer: tuple[str, ...]
+    steps: tuple[Step, ...]
+    objects: tuple[Cited, ...]
+    nearest: tuple[Near, ...]
+    search: tuple[Asked, ...]
+    changed: Before | None
+    serial: int
+
+
+def read(pipeline: Pipeline, question: Question) -> Reading:
+    """Which name a question is about. Raises BadQuestion.
+
+    `web` and `web.prod` are not names of ours as they stand; what a Pod would have asked
+    instead is looked through, and the first that exists is taken, else the one most alike.
+    """
+    text = question.name.strip()
+    plain = name_or_none(text if text.endswith(".") else text + ".")
+    if plain is None or not text:
+        raise BadQuestion(f"{question.name!r} is no domain name")
+    zone = pipeline.zone
+    pod = pod_of(pipeline.state, question.client) if question.client else None
+    namespace = pod.namespace if pod else question.namespace
+    searches = domains(zone, namespace, pod)
+    search = tuple(walk(zone, text, question.type, searches))
+    if text.endswith(".") or zone.zone_of(plain) is not None:
+        return Reading(question, plain, False, search, namespace)
+    meant = next((one.name for one in search if one.used), "") or _guess(pipeline, text, searches)
+    name = name_or_none(meant) if meant else None
+    if name is None or name == plain:
+        return Reading(question, plain, False, search, namespace)
+    return Reading(question, name, True, search, namespace)
+
+
+def _guess(pipeline: Pipeline, text: str, searches: Sequence[str]) -> str:
+    """The candidate that was probably meant, of those that all do not exist; "": as it is."""
+    labels = text.lower().split(".")
+    if not searches:
+        return ""
+    if len(labels) == 1:
+        return f"{text}.{searches[0]}"
+    spaces = {one.name for one in pipeline.state.namespaces()}
+    spaces |= {one.namespace for one in pipeline.state.services()} if not spaces else set()
+    if labels[-1] == "svc" and len(labels) > 2:
+        return f"{text}.{searches[-1]}"
+    return f"{text}.{searches[1]}" if labels[-1] in spaces and len(searches) > 1 else ""
+
+
+def explain(
+    pipeline: Pipeline,
+    reading: Reading,
+    circumstances: Circumstances | None = None,
+    history: Sequence[Entry] | None = None,
+) -> Explanation:
+    """Why this name is answered as it is.
+
+    `history`: its last changes, newest first; None: what the pipeline's journal has.
+    """
+    around = circumstances or Circumstances()
+    question, zone = reading.question, pipeline.zone
+    found = lookup(zone, reading.name, question.type)
+    trail = Trail(pipeline, reading.name, question.type, found)
+    if reading.searched:
+        trail.step("search", True, _searched(reading))
+    _data(trail, around, pipeline)
+    _policy(trail, around, question)
+    apex = zone.zone_of(reading.name)
+    if apex is None:
+        _not_ours(trail, around, found)
+    else:
+        trail.step("zone", True, f"{text_of(reading.name)} lies in the zone {text_of(apex)}")
+        parts.walk(trail, apex)
+        _elsewhere(trail, around, found)
+    entries = _journal(pipeline, reading.name) if history is None else history
+    rcode, outcome = _outcome(found, around, trail)
+    return Explanation(
+        asked=question.name,
+        name=text_of(reading.name),
+        type=type_text(question.type),
+        verdict=_verdict(trail, reading, found, rcode, around),
+        rcode=rcode,
+        outcome=outcome,
+        answer=tuple(_lines(found.answer)) if rcode != "SERVFAIL" else (),
+        steps=tuple(trail.steps),
+        objects=tuple(trail.objects.values()),
+        nearest=tuple(_nearest(pipeline, trail)) if outcome in ("nxdomain", "not ours") else (),
+        search=reading.search,
+        changed=_changed(entries),
+        serial=zone.serial,
+    )
+
+
+# ---------------------------------------------------------------------------------------
+# Steps that are not about the name.
+
+
+def _searched(reading: Reading) -> str:
+    typed, name = reading.question.name, text_of(reading.name)
+    return (
+        f"{typed} has no dot at its end, so a Pod in namespace {reading.namespace} asks its "
+        f"search list (ndots:5); {name} is the one explained"
+    )
+
+
+def _data(trail: Trail, around: Circumstances, pipeline: Pipeline) -> None:
+    if around.data == "not ready":
+        trail.step("data", False, "not everything is known yet: all our names get SERVFAIL")
+    elif around.data == "stale":
+        trail.step("data", None, "the source is out of reach: answers are from before, and say so")
+    else:
+        trail.step("data", True, f"the zone is complete, its serial is {pipeline.zone.serial}")
+
+
+def _policy(trail: Trail, around: Circumstances, question: Question) -> None:
+    if not around.allow_query or not question.client:
+        return
+    client = address_text(question.client)
+    if question.client in Networks(around.allow_query):
+        trail.step("policy", True, f"{client} may ask (allow_query)")
+    else:
+        trail.step("policy", False, f"{client} is in none of the networks of allow_query")
+        trail.refused = True
+
+
+def _not_ours(trail: Trail, around: Circumstances, found: Found) -> None:
+    ours = ", ".join(text_of(zone) for zone in trail.pipeline.zone.config.zones)
+    trail.step("zone", None, f"{text_of(found.end)} lies in none of our zones ({ours})")
+    _forwarded(trail, around)
+
+
+def _elsewhere(trail: Trail, around: Circumstances, found: Found) -> None:
+    """The target of an alias that leads out of our zones."""
+    if found.left:
+        trail.step("alias", None, f"the target {text_of(found.end)} lies in none of our zones")
+        _forwarded(trail, around)
+
+
+def _forwarded(trail: Trail, around: Circumstances) -> None:
+    if not around.upstream:
+        trail.step("upstream", False, "nothing is forwarded: no upstream server is configured")
+        return
+    trail.step("upstream", True, f"it is asked {around.upstream}")
+    if around.allow_recursion:
+        networks = ", ".join(around.allow_recursion)
+        trail.step("policy", None, f"only for {networks} (allow_recursion)")
+    if around.cached:
+        trail.step("cache", True, around.cached)
+
+
+# ---------------------------------------------------------------------------------------
+# The verdict.
+
+
+def _outcome(found: Found, around: Circumstances, trail: Trail) -> tuple[str, str]:
+    if trail.refused:
+        return "REFUSED", "refused"
+    ours = found.kind != "not ours"
+    if around.data == "not ready" and ours:
+        return "SERVFAIL", "not ready"
+    if not ours and around.upstream:
+        return "", "forwarded"
+    return found.rcode, found.kind
+
+
+def _verdict(
+    trail: Trail, reading: Reading, found: Found, rcode: str, around: Circumstances
+) -> str:
+    name, kind = text_of(reading.name), type_text(reading.question.type)
+    reason = trail.reason
+    if trail.refused:
+        return f"{name} {kind} is refused: {trail.last('policy')}."
+    if rcode == "SERVFAIL" and around.data == "not ready":
+        return f"{name} {kind} gets SERVFAIL: {trail.last('data')}."
+    match found.kind:
+        case "answer":
+            text = f"{name} {kind} is answered {_values(found.answer[-1])}"
+        case "alias":
+            text = f"{name} {kind} is an alias of {text_of(found.end)}"
+            reason = f"{reason}; {trail.last('upstream')}" if reason else trail.last("upstream")
+        case "nodata":
+            text = f"{name} exists and has no {kind} record (NODATA)"
+        case "nxdomain":
+            text = f"{name} does not exist (NXDOMAIN)"
+        case "servfail":
+            text = f"{name} {kind} gets SERVFAIL"
+        case _:
+            text = f"{name} is not ours" + ("" if around.upstream else " (REFUSED)")
+            reason = trail.last("upstream")
+    return f"{text}: {reason}." if reason else f"{text}."
+
+
+def _values(rrset: RRset) -> str:
+    texts = [rdata_text(rrset.type, rdata) for rdata in rrset.rdatas]
+    if len(texts) > _SHOWN:
+        return f"{', '.join(texts[:_SHOWN])} and {len(texts) - _SHOWN} more"
+    return ", ".join(texts)
+
+
+def _lines(rrsets: Sequence[RRset]) -> list[str]:
+    return [
+        f"{text_of(one.name)} {one.ttl} IN {type_text(one.type)} {rdata_text(one.type, rdata)}"
+        for one in rrsets
+        for rdata in one.rdatas
+    ]
+
+
+# ---------------------------------------------------------------------------------------
+# Names nearby, and what was before.
+
+
+def _nearest(pipeline: Pipeline, trail: Trail) -> list[Near]:
+    """Names that exist and differ in the part that was missing."""
+    state, target = pipeline.state, trail.target
+    if target is None:
+        return []
+    tail = text_of(target.apex)
+    prefix = f"{target.rest}." if target.rest else ""
+    out: list[Near] = []
+    if target.service:
+        spaces = sorted({one.name for one in state.namespaces()} | trail.namespaces())
+        for space in spaces:
+            if space != target.namespace and state.get(Key("Service", space, target.service)):
+                name = f"{prefix}{target.service}.{space}.svc.{tail}"
+                out.append(Near(name, f"the same Service in namespace {space}"))
+        mine = [one.name for one in state.services(target.namespace)]
+        known = set(mine)
+        for near in nearest(target.service, known.__contains__, lambda: mine):
+            name = f"{prefix}{near}.{target.namespace}.svc.{tail}"
+            out.append(Near(name, f"Service {near} in the same namespace"))
+        if not known:
+            there = set(spaces)
+            for near in nearest(target.namespace, there.__contains__, lambda: spaces):
+                if state.get(Key("Service", near, target.service)):
+                    name = f"{prefix}{target.service}.{near}.svc.{tail}"
+                    out.append(Near(name, f"namespace {near}"))
+    out += [Near(name, why) for name, why in trail.siblings()]
+    zone = pipeline.zone
+    unique = {near.name: near for near in reversed(out)}
+    exists = [
+        near for near in reversed(unique.values()) if zone.exists(name_or_none(near.name) or b"")
+    ]
+    return list(islice(exists, 8))
+
+
+def _journal(pipeline: Pipeline, name: Name) -> list[Entry]:
+    journal = pipeline.journal
+    if journal is None:
+        return []
+    return from_changes(islice(journal.latest(), _JOURNAL_LOOKED_AT), name, 1)
+
+
+def _changed(entries: Sequence[Entry]) -> Before | None:
+    if not entries:
+        return None
+    last = entries[0]
+    cause = last.cause
+    return Before(
+        at=last.at,
+        serial=last.serial,
+        before=tuple(_lines([last.before] if last.before else [])),
+        after=tuple(_lines([last.after] if last.after else [])),
+        type=type_text(last.type),
+        cause=Cited(*cause.key, version=cause.version, origin=cause.origin),
+    )
+
+
+def age(at: float, now: float = 0.0) -> str:
+    """How long ago `at` was, in the largest unit that fits: "3 min"."""
+    seconds = max(0.0, (now or time.time()) - at)
+    for unit, length in (("d", 86400), ("h", 3600), ("min", 60)):
+        if seconds >= length:
+            return f"{seconds / length:.0f} {unit}"
+    return f"{seconds:.0f} s"
