@@ -103,9 +103,9 @@ def parse_server(text: str) -> ServerSpec:
 
 def _address_and_port(text: str, rest: str, default: int) -> tuple[str, int]:
     if rest.startswith("["):
-        host, _, tail = rest[1:].partition("]")
+        host, closed, tail = rest[1:].partition("]")
         port_text = tail.removeprefix(":")
-        bad_tail = bool(tail) and not tail.startswith(":")
+        bad_tail = not closed or (bool(tail) and not port_text) or tail == port_text != ""
     elif rest.count(":") == 1:
         host, _, port_text = rest.partition(":")
         bad_tail = not port_text
@@ -118,7 +118,7 @@ def _address_and_port(text: str, rest: str, default: int) -> tuple[str, int]:
             f"upstream {text!r}: {host!r} is not an IP address (for TLS write tls://ADDRESS#NAME)"
         ) from None
     if bad_tail or (port_text and not (port_text.isdecimal() and 0 < int(port_text[:6]) < 65_536)):
-        raise BadUpstream(f"upstream {text!r}: the port is not a number from 1 to 65535")
+        raise BadUpstream(f"upstream {text!r}: behind the address stands :PORT, 1 to 65535")
     return address, int(port_text) if port_text else default
 
 

@@ -1,0 +1,109 @@
+"""An upstream that leads back to us is noticed and refused, and never fatal."""
+
+from __future__ import annotations
+
+import asyncio
+
+from dnsd.answer.engine import Ask
+from tests.helpers import eventually
+from tests.upstream.building import House, errors, house, rcode, texts
+from tests.upstream.scripted import address, upstream
+
+
+def back_to(homes: list[House], fold_case: bool = False):
+    """A forwarder whose own upstream is the house: what it is asked, the house is asked."""
+
+    async def script(query, over):
+        if fold_case:
+            for question in query.question:
+                question.name = question.name.canonicalize()
+        reply = await homes[0].send(query.to_wire())
+        return [reply]
+
+    return script
+
+
+async def test_directly_or_behind_a_forwarder() -> None:
+    homes: list[House] = []
+    async with upstream(back_to(homes)) as up, house(servers=(up.url,), timeout=5.0) as home:
+        homes.append(home)
+        reply = await home.ask("a-name-with-many-letters.example.")
+        assert (rcode(reply), errors(reply)) == ("SERVFAIL", [22])
+        assert home.resolver.loops.found == 1
+        asked = len(up.asked)
+        assert asked <= 3  # the question, the canary, nothing multiplied
+        again = await home.ask("another-name-with-letters.example.")
+        assert (rcode(again), errors(again)) == ("SERVFAIL", [22])
+        assert "leads back" in again.extended_errors()[0].text
+        assert len(up.asked) == asked  # it is left alone
+
+
+async def test_the_other_server_answers() -> None:
+    homes: list[House] = []
+    async with (
+        upstream(back_to(homes)) as loop,
+        upstream(lambda q, _: address(q)) as good,
+        house(servers=(loop.url, good.url), timeout=5.0, attempt_timeout=5.0) as home,
+    ):
+        homes.append(home)
+        for name in ("a-name-with-many-letters.example.", "b-name-with-many-letters.example."):
+            assert texts(await home.ask(name)) == [f"{name} A 192.0.2.1"]
+        assert home.resolver.loops.found == 1
+
+
+async def test_two_servers_that_name_each_other() -> None:
+    """Here both sides are houses: each forwards to the other over real sockets."""
+    one: list[House] = []
+    two: list[House] = []
+    async with (
+        upstream(back_to(one)) as to_one,
+        upstream(back_to(two)) as to_two,
+        house(servers=(to_two.url,), timeout=3.0) as first,
+        house(servers=(to_one.url,), timeout=3.0, random_case=False) as second,
+    ):
+        one.append(first)
+        two.append(second)
+        reply = await first.ask("a-name-with-many-letters.example.")
+        assert rcode(reply) == "SERVFAIL"
+        await eventually(lambda: first.resolver.loops.found + second.resolver.loops.found >= 1)
+        assert len(to_one.asked) + len(to_two.asked) < 30
+
+
+async def test_a_forwarder_with_its_own_spelling_is_found_when_time_runs_out() -> None:
+    homes: list[House] = []
+    async with (
+        upstream(back_to(homes, fold_case=True)) as up,
+        house(servers=(up.url,), timeout=0.3) as home,
+    ):
+        homes.append(home)
+        reply = await home.ask("a-name-with-many-letters.example.")
+        assert rcode(reply) == "SERVFAIL"
+        await eventually(lambda: home.resolver.loops.found == 1)
+
+
+async def test_a_client_that_happens_to_spell_alike_is_answered() -> None:
+    go = asyncio.Event()
+
+    async def script(query, _):
+        if "loop" not in str(query.question[0].name).lower():
+            await go.wait()
+        return address(query)
+
+    async with upstream(script) as up, house(servers=(up.url,)) as home:
+        first = asyncio.create_task(home.ask("www.example."))
+        await eventually(lambda: up.asked)
+        same = await_outcome(home, up.asked[0][1])
+        second = asyncio.create_task(home.resolver.resolve(same))
+        assert home.resolver.cached(same) is None  # suspected, and still answered
+        await eventually(lambda: len(up.asked) == 2)  # the canary
+        go.set()
+        assert texts(await first)
+        assert await second
+        assert home.resolver.loops.found == 0
+        await eventually(lambda: not home.resolver.loops.canaries)
+
+
+def await_outcome(home: House, packet: bytes) -> Ask:
+    outcome = home.engine.answer(packet, b"\x7f\0\0\1", 0)
+    assert isinstance(outcome, Ask)
+    return outcome

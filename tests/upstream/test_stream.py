@@ -1,0 +1,131 @@
+"""Upstreams over TCP and TLS: names checked, connections kept, silence survived."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from dnsd.upstream.config import BadUpstream
+from dnsd.upstream.stream import tls_context
+from tests.helpers import eventually
+from tests.upstream.building import errors, house, rcode, texts
+from tests.upstream.certificates import Authority
+from tests.upstream.scripted import address, reply_to, unused_port, upstream
+
+
+@pytest.fixture(scope="module")
+def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
+    return Authority(tmp_path_factory.mktemp("ca"))
+
+
+class TestTls:
+    async def test_a_name_that_matches(self, authority: Authority) -> None:
+        async with (
+            upstream(lambda q, _: address(q), authority.server("dns.example")) as up,
+            house(servers=(f"{up.over('tls')}#dns.example",), tls_ca=str(authority.file)) as home,
+        ):
+            assert texts(await home.ask("www.example.")) == ["www.example. A 192.0.2.1"]
+        assert {over for over, _, _ in up.asked} == {"tls"}
+
+    async def test_an_address_that_matches(self, authority: Authority) -> None:
+        async with (
+            upstream(lambda q, _: address(q), authority.server("127.0.0.1")) as up,
+            house(servers=(up.over("tls"),), tls_ca=str(authority.file)) as home,
+        ):
+            assert texts(await home.ask("www.example."))
+
+    @pytest.mark.parametrize("wrong", ["name", "address", "authority", "expired"])
+    async def test_nothing_is_asked_of_a_stranger(
+        self, authority: Authority, wrong: str, tmp_path: Path
+    ) -> None:
+        names = "dns.example" if wrong != "address" else "127.0.0.2"
+        certificate = authority.server(names, days=-1 if wrong == "expired" else 10)
+        trusted = Authority(tmp_path) if wrong == "authority" else authority
+        async with upstream(lambda q, _: address(q), certificate) as up:
+            expected = {"name": "#other.example", "address": ""}.get(wrong, "#dns.example")
+            async with house(
+                servers=(up.over("tls") + expected,), tls_ca=str(trusted.file)
+            ) as home:
+                reply = await home.ask("www.example.")
+        assert (rcode(reply), errors(reply)) == ("SERVFAIL", [23])
+        assert not up.asked
+
+    async def test_queries_are_padded(self, authority: Authority) -> None:
+        async with (
+            upstream(lambda q, _: address(q), authority.server("127.0.0.1")) as up,
+            house(servers=(up.over("tls"),), tls_ca=str(authority.file)) as home,
+        ):
+            for name in ("a.example.", "a-much-longer-name-than-that.example."):
+                await home.ask(name)
+        assert {len(data) for _, data, _ in up.asked} == {128}
+
+    async def test_one_connection_for_all(self, authority: Authority) -> None:
+        async with (
+            upstream(lambda q, _: address(q), authority.server("127.0.0.1")) as up,
+            house(servers=(up.over("tls"),), tls_ca=str(authority.file)) as home,
+        ):
+            await asyncio.gather(*(home.ask(f"n{n}.example.") for n in range(10)))
+        assert up.connections == 1
+
+    def test_an_authority_file_that_cannot_be_used(self, tmp_path: Path) -> None:
+        path = tmp_path / "ca.pem"
+        for content in (None, "nothing"):
+            if content:
+                path.write_text(content)
+            with pytest.raises(BadUpstream, match="tls_ca"):
+                tls_context(str(path))
+
+
+class TestTcp:
+    async def test_nobody_listens(self) -> None:
+        async with house(servers=(f"tcp://127.0.0.1:{unused_port()}",)) as home:
+            assert errors(await home.ask("www.example.")) == [23]
+
+    async def test_replies_in_any_order(self) -> None:
+        others = asyncio.Event()
+
+        async def script(query, _):
+            name = str(query.question[0].name).lower()
+            if name.startswith("slow"):
+                await others.wait()
+            return address(query, "192.0.2.9" if name.startswith("slow") else "192.0.2.1")
+
+        async with upstream(script) as up, house(servers=(up.over("tcp"),)) as home:
+            slow = asyncio.create_task(home.ask("slow.example."))
+            await eventually(lambda: up.asked)
+            assert texts(await home.ask("fast.example.")) == ["fast.example. A 192.0.2.1"]
+            others.set()
+            assert texts(await slow) == ["slow.example. A 192.0.2.9"]
+
+    async def test_wrong_ids_and_questions_are_passed_over(self) -> None:
+        def script(query, _):
+            wrong = reply_to(query, f"{query.question[0].name} 60 A 203.0.113.66")
+            wrong.id ^= 1
+            raw = bytearray(address(query, "203.0.113.66")[0].to_wire())
+            raw[13] ^= 1
+            return [wrong, bytes(raw), b"short", *address(query)]
+
+        async with upstream(script) as up, house(servers=(up.over("tcp"),)) as home:
+            assert texts(await home.ask("www.example.")) == ["www.example. A 192.0.2.1"]
+
+    async def test_a_connection_gone_silent_is_given_up(self) -> None:
+        def script(query, _):
+            return [] if up.connections == 1 else address(query)
+
+        async with (
+            upstream(script) as up,
+            house(servers=(up.over("tcp"),), timeout=0.5, attempt_timeout=0.1) as home,
+        ):
+            await home.ask("a.example.")
+            assert texts(await home.ask("b.example."))
+        assert up.connections >= 2
+
+    async def test_truncated_over_udp_and_silent_over_tcp(self) -> None:
+        def script(query, over):
+            return [reply_to(query, tc=True)] if over == "udp" else []
+
+        async with upstream(script) as up, house(servers=(up.url,), timeout=0.3) as home:
+            reply = await home.ask("www.example.")
+        assert (rcode(reply), errors(reply)) == ("SERVFAIL", [22])
