@@ -390,14 +390,22 @@ HOSTNAME_ANNOTATIONS = (
 )
 
 
+_OCTETS = {str(octet): octet for octet in range(256)}
+
+
 def pack_address(text: str) -> bytes:
     """The 4 or 16 bytes of an IPv4 or IPv6 address in text.
 
     Raises ValueError for anything else, zone identifiers (`fe80::1%eth0`) included.
     """
-    if "%" in text:
-        raise ValueError(f"{text!r} has a zone identifier")
-    return ip_address(text).packed
+    try:
+        # Most are IPv4, and ipaddress takes ten times as long about one.
+        first, second, third, fourth = text.split(".")
+        return bytes((_OCTETS[first], _OCTETS[second], _OCTETS[third], _OCTETS[fourth]))
+    except (KeyError, ValueError):
+        if "%" in text:
+            raise ValueError(f"{text!r} has a zone identifier") from None
+        return ip_address(text).packed
 
 
 def address_text(packed: bytes) -> str:

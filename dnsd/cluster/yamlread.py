@@ -56,7 +56,7 @@ class Plain(NamedTuple):
 
 _MARKER = re.compile(rb"^---(?=[ \t\n]|\Z)", re.M)
 # Directives, document ends, and line breaks other than LF: such a file is read in one piece.
-_UNSPLIT = re.compile(rb"^(?:%|\.\.\.)|\r|\xc2\x85|\xe2\x80[\xa8\xa9]", re.M)
+_UNSPLIT = (b"\r", b"\xc2\x85", b"\xe2\x80\xa8", b"\xe2\x80\xa9", b"\n%", b"\n...")
 
 
 def split(data: bytes) -> list[Chunk]:
@@ -66,7 +66,7 @@ def split(data: bytes) -> list[Chunk]:
     `---` lines alone is one chunk of all its documents.
     """
     data = data.removeprefix(b"\xef\xbb\xbf").replace(b"\r\n", b"\n")
-    if _UNSPLIT.search(data):
+    if data.startswith((b"%", b"...")) or any(mark in data for mark in _UNSPLIT):
         return [Chunk(1, data)]
     chunks = []
     line, start = 1, 0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from ipaddress import ip_address
 from typing import Any
 
 import msgspec
@@ -470,3 +471,23 @@ def _outcome(decode: Callable[[], list[Object]]) -> list[Object] | None:
 def test_any_bytes_are_an_object_or_refused(kind: str, data: bytes) -> None:
     with pytest.raises((BadObject, msgspec.DecodeError)):
         from_json(kind, data)  # 40 random bytes hold no metadata with a name
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    st.one_of(
+        st.ip_addresses().map(str),
+        st.text(alphabet="0123456789.", max_size=16),
+        st.text(alphabet="0123456789abcdef:.%", max_size=12),
+    )
+)
+def test_addresses_are_what_the_standard_library_says(text: str) -> None:
+    try:
+        expected = ip_address(text).packed if "%" not in text else None
+    except ValueError:
+        expected = None
+    if expected is None:
+        with pytest.raises(ValueError, match=r"address|identifier"):
+            pack_address(text)
+    else:
+        assert pack_address(text) == expected
