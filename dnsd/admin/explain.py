@@ -145,7 +145,7 @@ def _guess(pipeline: Pipeline, text: str, searches: Sequence[str]) -> str:
     if len(labels) == 1:
         return f"{text}.{searches[0]}"
     spaces = {one.name for one in pipeline.state.namespaces()}
-    spaces |= {one.namespace for one in pipeline.state.services()} if not spaces else set()
+    spaces |= set(pipeline.state.service_namespaces())
     if labels[-1] == "svc" and len(labels) > 2:
         return f"{text}.{searches[-1]}"
     return f"{text}.{searches[1]}" if labels[-1] in spaces and len(searches) > 1 else ""

@@ -102,7 +102,7 @@ class Trail:
 
     def namespaces(self) -> set[str]:
         """The namespaces that have Services, whether or not there is an object for them."""
-        return {one.namespace for one in self.pipeline.state.services()}
+        return set(self.pipeline.state.service_namespaces())
 
     def siblings(self) -> Iterator[tuple[str, str]]:
         """Names beside the one that is missing, below the Service that exists."""

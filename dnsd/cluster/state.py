@@ -86,6 +86,9 @@ class _Shelf(Generic[T]):
     def within(self, namespace: str) -> Iterable[T]:
         return self._spaces.get(namespace, {}).values()
 
+    def spaces(self) -> Iterable[str]:
+        return self._spaces
+
     def __iter__(self) -> Iterator[T]:
         for space in self._spaces.values():
             yield from space.values()
@@ -220,6 +223,10 @@ class State:
     def services(self, namespace: str | None = None) -> Iterable[Service]:
         """All Services, or those of one namespace."""
         return self._services if namespace is None else self._services.within(namespace)
+
+    def service_namespaces(self) -> Iterable[str]:
+        """The namespaces that have Services, whether or not there is an object for them."""
+        return self._services.spaces()
 
     def pods(self, namespace: str | None = None) -> Iterable[Pod]:
         """All Pods, or those of one namespace."""

@@ -432,6 +432,8 @@ def from_changes(changes: Iterable[Change], name: Name, limit: int) -> list[Entr
     """The entries of one name in some Changes (a journal's), which come newest first."""
     found: list[Entry] = []
     for change in changes:
+        if not any(one.name == name for part in (change.added, change.removed) for one in part):
+            continue
         for at_name, type_, before, after in _rows(change):
             if at_name == name:
                 found.append(
