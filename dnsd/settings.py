@@ -112,6 +112,83 @@ class Settings(Struct, frozen=True, kw_only=True):
             "staging",
         ),
     ] = ""
+    namespaces: Annotated[
+        tuple[str, ...],
+        Setting(
+            SOURCES,
+            several(TEXT),
+            "Watch these namespaces only; a Role in each is then enough. Default: all.",
+            "[team-a, team-b]",
+        ),
+    ] = ()
+    namespace_selector: Annotated[
+        str,
+        Setting(
+            SOURCES,
+            TEXT,
+            "Serve only what is in namespaces with these labels.",
+            '"dns=public,team in (a, b)"',
+        ),
+    ] = ""
+    service_selector: Annotated[
+        str,
+        Setting(
+            SOURCES,
+            TEXT,
+            "Serve only Services with these labels.",
+            '"dns!=hidden"',
+        ),
+    ] = ""
+    stale_after: Annotated[
+        float,
+        Setting(
+            SOURCES,
+            duration(1, 86400),
+            "When no watch of the API server has shown a sign of life for so long, answers are"
+            " called stale. A quiet cluster gives one a minute.",
+        ),
+    ] = 300.0
+    ready_when_stale: Annotated[
+        bool,
+        Setting(
+            SOURCES,
+            BOOLEAN,
+            "Stay ready while stale: better old answers than none.",
+        ),
+    ] = False
+    reconcile_every: Annotated[
+        float,
+        Setting(
+            SOURCES,
+            duration(0, 86400 * 7),
+            "List everything beside the watches so often, and correct what differs; 0s: never.",
+        ),
+    ] = 3600.0
+    page_size: Annotated[
+        int,
+        Setting(
+            SOURCES,
+            integer(1, 10_000),
+            "Objects asked of the API server at once, where it cannot stream its lists.",
+        ),
+    ] = 500
+    snapshot_every: Annotated[
+        float,
+        Setting(
+            SOURCES,
+            duration(0.1, 86400),
+            "With state_dir: keep the last good state of the cluster on disk, written so often"
+            " when it changed, for a start that answers at once.",
+        ),
+    ] = 30.0
+    snapshot_max_age: Annotated[
+        float,
+        Setting(
+            SOURCES,
+            duration(0, 86400 * 365),
+            "A snapshot older than this is not served.",
+        ),
+    ] = 86400.0
     service_cidr: Annotated[
         tuple[str, ...],
         Setting(
