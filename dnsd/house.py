@@ -7,7 +7,10 @@ stands the pipeline, and this module is the only place where the two meet:
 
 A batch is one step for the workers too. Before the zone changes, tables that are on their
 way to new workers are settled. A Change is compiled at once, while the zone is as it left
-it. Nobody compiles before there is a worker to tell.
+it.
+
+While the state is NOT_READY every answer is SERVFAIL, so nothing is compiled; with the first
+other claim (FRESH when the sources are synced) the workers get the whole table.
 
 Whoever follows the zone (admin, history, metrics) adds itself to `pipeline.followers`, and
 to `supervisor.followers` for the time until a change is answered everywhere.
@@ -60,10 +63,11 @@ class House:
         self.addresses = [pair.address for pair in seats[0]]
         self.state = NOT_READY  # of dnsd.zone.compile: what the workers are told to claim
         self.synced = asyncio.Event()
+        self.journal = Journal(settings.journal_changes, settings.journal_size)
         self.pipeline = Pipeline(
             schema_config(settings, self.addresses),
             serials.first(self.started_at),
-            Journal(settings.journal_changes, settings.journal_size),
+            self.journal,
         )
         self.pipeline.followers.append(self._compile)
         self.supervisor = Supervisor(seats, worker_setup(settings), self._table)
@@ -84,24 +88,28 @@ class House:
             log.exception("a change could not be passed on, sending the whole table")
             self._frames.clear()
             self.supervisor.reload(handed_in)
-        if batch.synced and not self.synced.is_set():
-            self.synced.set()
-            self._frames.append(self._set_state(FRESH))
         if self._frames:
             self.supervisor.broadcast(self._frames, handed_in)
         self._serials.reach(self.pipeline.zone.serial)
+        if batch.synced and not self.synced.is_set():
+            # How the zone came to be is of no use to anyone, and a Change a name is dear.
+            self.journal.clear()
+            self.claim(FRESH)
+            self.synced.set()
 
     def claim(self, state: int) -> None:
         """Tell the workers to answer as FRESH, STALE or NOT_READY (dnsd.zone.compile)."""
-        if state != self.state:
-            self.supervisor.broadcast([self._set_state(state)], time.monotonic())
-
-    def _set_state(self, state: int) -> bytes:
-        self.state = state
-        return compile_state(state, self.pipeline.zone.serial)
+        before, self.state = self.state, state
+        if state == before:
+            return
+        if before == NOT_READY:
+            self.supervisor.reload(time.monotonic())
+        else:
+            frame = compile_state(state, self.pipeline.zone.serial)
+            self.supervisor.broadcast([frame], time.monotonic())
 
     def _compile(self, change: Change) -> None:
-        if self.supervisor.wants_changes:
+        if self.supervisor.wants_changes and self.state != NOT_READY:
             self._frames.append(compile_change(change, self.pipeline.zone))
 
     def _table(self) -> Iterator[bytes]:

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import signal
 import time
 from collections.abc import Callable
@@ -29,6 +30,7 @@ from dnsd.observe import logging
 from dnsd.serial import SerialFile
 from dnsd.settings import Settings, SettingsError, changed, keep
 from dnsd.transport.listen import CannotListen, Pair, bind_group
+from dnsd.worker.main import give_back_memory
 from dnsd.worker.supervisor import WorkersFailed
 from dnsd.zone.rrset import Type, name_from_text
 
@@ -50,6 +52,7 @@ def serve(settings: Settings, reread: Callable[[], Settings], say: Callable[[str
     that cannot be read), ServeFailed when anything else keeps dnsd from starting.
     """
     logging.configure(settings.log_level, settings.log_format)
+    gc.disable()  # see _settle_memory
     with asyncio.Runner() as runner:
         runner.run(_Server(settings, reread, say).run())
 
@@ -97,6 +100,8 @@ class _Server:
         except WorkersFailed as error:
             raise ServeFailed(f"no process to answer could be started: {error}") from error
         await house.synced.wait()
+        await house.supervisor.caught_up()
+        _settle_memory()
         self.say(greeting(house, time.monotonic() - self.begun))
 
     async def _follow(self, house: House, source: Source) -> None:
@@ -255,7 +260,21 @@ def _example(house: House) -> str:
 
 
 # ---------------------------------------------------------------------------------------
-# Tasks.
+# Memory and tasks.
+
+
+def _settle_memory() -> None:
+    """After the start: what is there now mostly stays, what was needed to read it does not.
+
+    Until here the garbage collector was off: it would have walked every object that was
+    read, again and again, to find none to free. What exists now is not looked at any more
+    (gc.freeze), and memory that reading took goes back to the system.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(10_000, 10, 10)
+    gc.enable()
+    give_back_memory()
 
 
 async def _first_of(*tasks: asyncio.Task[Any]) -> None:

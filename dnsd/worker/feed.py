@@ -69,7 +69,7 @@ class Table(Struct, frozen=True, tag="table"):
 
 
 class Open(Struct, frozen=True, tag="open"):
-    """The table is whole: answer from now on."""
+    """A whole table was sent; after the first one: answer from now on."""
 
 
 class Drain(Struct, frozen=True, tag="drain"):

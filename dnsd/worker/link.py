@@ -129,16 +129,14 @@ class Link:
         `frames` are taken one by one, as the worker takes them: see `settle`.
         """
         self.settle()
-        first = self.state is State.STARTING
-        if first:
+        if self.state is State.STARTING:
             self.state = State.LOADING
 
         def messages() -> Iterator[bytes]:
             for frame in frames:
                 yield packed(Table(0, (frame,)))
             yield packed(Table(step, ()))  # now, and not before, it is at `step`
-            if first:
-                yield packed(Open())
+            yield packed(Open())
 
         self._loading = messages()
         self._want_to_write()

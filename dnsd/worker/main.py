@@ -78,6 +78,12 @@ def main(arguments: Sequence[str]) -> int:
         return runner.run(_Worker(feed, assembler, setup).run(rest))
 
 
+def give_back_memory() -> None:
+    """Return freed memory to the system: what loading took, and nobody will need again."""
+    with contextlib.suppress(OSError, AttributeError):  # not glibc
+        ctypes.CDLL(None).malloc_trim(0)
+
+
 def _tie_to_parent(parent: int) -> None:
     with contextlib.suppress(OSError, AttributeError):  # not Linux: the feed's end must do
         prctl = ctypes.CDLL(None, use_errno=True).prctl
@@ -119,6 +125,7 @@ class _Worker:
         self.udp: list[Udp] = []
         self.tcp: list[Tcp] = []
         self.unsent = bytearray()
+        self.opened = False
         self.draining: asyncio.Task[None] | None = None
         for one in setup.sockets:
             sock = adopt(one.fd)
@@ -169,10 +176,16 @@ class _Worker:
             raise BadFeed("a second Setup")
 
     def _open(self) -> None:
+        if self.opened:  # another table has come: a collection would make queries wait
+            gc.freeze()
+            give_back_memory()
+            return
+        self.opened = True
         gc.collect()
         gc.freeze()
         gc.set_threshold(50_000, 20, 50)
         gc.enable()
+        give_back_memory()
         for udp in self.udp:
             udp.start()
         for tcp in self.tcp:

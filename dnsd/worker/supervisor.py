@@ -177,10 +177,16 @@ class Supervisor:
             for link in self._links():
                 self._load(link)
 
+    async def caught_up(self) -> None:
+        """Wait until every change so far is answered everywhere."""
+        while self._pending:
+            self._changed.clear()
+            await self._changed.wait()
+
     def _heard(self, _: Link, message: Up) -> None:
-        if isinstance(message, Applied):
+        if isinstance(message, Applied | Opened):
             self._acknowledge()
-        elif isinstance(message, Opened):
+        if isinstance(message, Opened):
             self._changed.set()
 
     def _acknowledge(self) -> None:
@@ -191,6 +197,8 @@ class Supervisor:
             _, at = self._pending.popleft()
             for follower in self.followers:
                 follower(at, now)
+        if not self._pending:
+            self._changed.set()
 
     # -- ends and beginnings ---------------------------------------------------------------
 
