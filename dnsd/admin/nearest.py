@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterable, Iterator
 from functools import lru_cache
 
 _ALPHABET = "abcdefghijklmnopqrstuvwxyz0123456789-_"
-_MEASURED = 60  # siblings whose distance is worked out
+_MEASURED = 40  # siblings whose distance is worked out
 
 
 def distance(one: str, other: str, limit: int) -> int:
