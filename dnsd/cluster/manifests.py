@@ -115,7 +115,7 @@ class Manifests:
     def status(self) -> list[SourceStatus]:
         """One status: the directory, what it holds, the first problem."""
         status = self._status
-        status.errors = len(self._problems)
+        status.errors = len(self._problems) + bool(self._gone)
         if self._gone:
             status.state, status.detail = "failing", self._gone
         elif self._look:
@@ -164,29 +164,39 @@ class Manifests:
                     await asyncio.sleep(_SETTLE)
                     return
                 force, self._reload = self._reload, False
-                if force or time.monotonic() >= due:
-                    due = time.monotonic() + self._rescan
-                    self._status.reconciles += 1
-                    names = None
-                elif names == set():
+                rescan = time.monotonic() >= due
+                if names == set() and not force and not rescan:
                     continue
-                await self._take(names, publish, force=force)
+                if force or rescan:
+                    self._status.reconciles += 1
+                found = await self._take(None if force or rescan else names, publish, force=force)
+                if rescan:
+                    # What a rescan finds although nothing was reported, the watch has missed.
+                    missed = found if due and names == set() and not force else 0
+                    self._status.corrections += missed
+                    due = time.monotonic() + self._rescan
 
     async def _take(
         self, names: _Names, publish: Callable[[Batch], None], *, force: bool = False
-    ) -> None:
-        """Look, publish what changed, and look again while a file may be half written."""
+    ) -> int:
+        """Look, publish what changed, and look again while a file may be half written.
+
+        Returns how many events that made.
+        """
+        events = 0
         for _ in range(_SETTLES):
             try:
                 look = await self._look_at(names, force=force)
             except OSError as error:
                 self._lose((error.strerror or str(error)).lower())
-                return
+                break
+            events += len(look.events)
             await _publish_in_batches(look.events, publish)
             if not look.unsettled:
-                return
+                break
             names, force = (None if names is None else set()), False
             await asyncio.sleep(_SETTLE)
+        return events
 
     async def _look_at(self, names: _Names, *, patient: bool = True, force: bool = False) -> Look:
         """One look, in a thread; its problems are logged. Raises OSError: the root is gone."""
@@ -224,7 +234,6 @@ class Manifests:
                 problem=reason,
             )
         self._gone = f"{self._root}: {reason}; what it said last stays in force"
-        self._status.errors += 1
 
     def _describe(self, look: Look) -> str:
         text = f"{self._root}: {look.objects} objects in {look.files} files"

@@ -27,11 +27,16 @@ class Batch(Struct, frozen=True):
     """Events that belong together, in order.
 
     `synced`: with this batch, all that existed when the source started has been said. It
-    stays true in the batches after it.
+    stays true in the batches after it, unless what was said turns out to be of no use.
+
+    `stale`: what has been said until now can be answered with, but is of an earlier run, or
+    of before the source fell silent; the next batch that is not stale takes that back. A
+    batch without events may say no more than this.
     """
 
     events: tuple[Event, ...] = ()
     synced: bool = False
+    stale: bool = False
 
 
 class SourceStatus(Struct):

@@ -63,13 +63,11 @@ class Running:
         await eventually(lambda: self.services() == services, f"{services}")
 
     async def looks_again(self) -> None:
-        """Return when a look at everything has begun and ended since now."""
+        """Return when a look at everything has begun since now, and ended."""
         before = self.source.status()[0].reconciles
-        self.source.reload()
-        await eventually(lambda: self.source.status()[0].reconciles > before)
-        contact = self.source.status()[0].last_contact
-        self.source.reload()
-        await eventually(lambda: self.source.status()[0].last_contact > contact)
+        for looks in (before + 1, before + 2):  # the second begins when the first has ended
+            self.source.reload()
+            await eventually(lambda looks=looks: self.source.status()[0].reconciles >= looks)
 
 
 @asynccontextmanager
@@ -223,6 +221,7 @@ class TestFollowing:
         async with following(root) as running:
             shutil.rmtree(root)
             await eventually(lambda: running.source.status()[0].state == "failing")
+            assert running.source.status()[0].errors == 1
             assert "stays in force" in running.source.status()[0].detail
             fresh = tmp_path / "fresh"
             fresh.mkdir()
@@ -242,8 +241,10 @@ class TestFollowing:
         (root / "a.yaml").symlink_to(outside / "a")
         async with following(root, rescan=0.1) as running:
             assert running.services() == {"a": "10.96.0.1"}
+            await eventually(lambda: running.source.status()[0].reconciles >= 2)
             (outside / "a").write_text(text("a", "10.96.0.2"))
             await running.shows(a="10.96.0.2")
+            await eventually(lambda: running.source.status()[0].corrections == 1)
 
     async def test_reload_reads_what_stat_does_not_show(self, tmp_path: Path) -> None:
         async with following(tmp_path) as running:
