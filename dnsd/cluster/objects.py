@@ -17,46 +17,59 @@ names the object, the field and the problem.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
-from ipaddress import IPv4Address, IPv6Address, ip_address
 from sys import intern
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar
 
 import msgspec
 from msgspec import Struct
 
+from dnsd.cluster.checking import (
+    LABEL_1035,
+    LABEL_1123,
+    PORT_NAME,
+    PROTOCOLS,
+    BadObject,
+    Check,
+    Key,
+    Meta,
+    address_text,
+    is_address,
+    is_host_name,
+    pack_address,
+)
 
-class Key(NamedTuple):
-    """Names one object of the cluster; also names the owner of RRsets in the zone.
-
-    `namespace` is empty for cluster-scoped kinds (Namespace, Node).
-    """
-
-    kind: str
-    namespace: str
-    name: str
-
-    def __str__(self) -> str:
-        return (
-            f"{self.kind} {self.namespace}/{self.name}"
-            if self.namespace
-            else f"{self.kind} {self.name}"
-        )
-
-
-class BadObject(ValueError):
-    """An object that Kubernetes would refuse, or that DNS cannot use.
-
-    `field` is the JSON path (`spec.ports[0].port`), `problem` one clause in plain words.
-    """
-
-    def __init__(self, kind: str, namespace: str, name: str, field: str, problem: str) -> None:
-        self.kind, self.namespace, self.name = kind, namespace, name
-        self.field, self.problem = field, problem
-        who = f"{kind} {namespace}/{name}" if namespace else f"{kind} {name}".rstrip()
-        super().__init__(f"{who}: {field}: {problem}" if field else f"{who}: {problem}")
-
+__all__ = [
+    "HOSTNAME_ANNOTATIONS",
+    "KINDS",
+    "PROTOCOLS",
+    "RAW_TYPES",
+    "SERVICE_NAME_LABEL",
+    "SERVICE_TYPES",
+    "TRIGGER_TIME",
+    "BadObject",
+    "Endpoint",
+    "EndpointPort",
+    "EndpointSlice",
+    "Event",
+    "Key",
+    "LoadBalancerIngress",
+    "Namespace",
+    "Node",
+    "Object",
+    "Pod",
+    "Service",
+    "ServicePort",
+    "ServiceSubject",
+    "Subject",
+    "address_text",
+    "from_json",
+    "from_plain",
+    "is_address",
+    "is_host_name",
+    "pack_address",
+    "strip",
+]
 
 # ---------------------------------------------------------------------------------------
 # Stripped objects: what the rest of dnsd sees.
@@ -71,7 +84,7 @@ class ServicePort(Struct, frozen=True, gc=False):
     node_port: int = 0  # 0: none
 
 
-class Ingress(Struct, frozen=True, gc=False):
+class LoadBalancerIngress(Struct, frozen=True, gc=False):
     """One of status.loadBalancer.ingress: an address (packed) or a host name."""
 
     ip: bytes = b""
@@ -94,7 +107,7 @@ class Service(Struct, frozen=True):
     ip_family_policy: str = ""
     external_ips: tuple[bytes, ...] = ()
     load_balancer_ip: bytes = b""
-    ingress: tuple[Ingress, ...] = ()
+    ingress: tuple[LoadBalancerIngress, ...] = ()
     external_traffic_policy: str = ""
     hostnames: tuple[str, ...] = ()  # from the annotations of HOSTNAME_ANNOTATIONS
     allocated: bool = False  # dnsd chose the ClusterIP, see cluster/manifests.py
@@ -228,16 +241,6 @@ Event = Object | Key
 # (`"endpoints":null`), so every optional field allows None.
 
 
-class _Meta(Struct, rename="camel"):
-    name: str = ""
-    namespace: str | None = None
-    uid: str | None = None
-    resource_version: str | None = None
-    creation_timestamp: str | None = None
-    labels: dict[str, str] | None = None
-    annotations: dict[str, str] | None = None
-
-
 class _RawPort(Struct, rename="camel"):
     name: str | None = None
     protocol: str | None = None
@@ -273,7 +276,7 @@ class _RawServiceStatus(Struct, rename="camel"):
 
 
 class _RawService(Struct, rename="camel"):
-    metadata: _Meta
+    metadata: Meta
     spec: _RawServiceSpec | None = None
     status: _RawServiceStatus | None = None
 
@@ -296,7 +299,7 @@ class _RawEndpoint(Struct, rename="camel"):
 
 
 class _RawEndpointSlice(Struct, rename="camel"):
-    metadata: _Meta
+    metadata: Meta
     address_type: str | None = None
     endpoints: list[_RawEndpoint] | None = None
     ports: list[_RawPort] | None = None
@@ -316,12 +319,12 @@ class _RawSubset(Struct, rename="camel"):
 
 
 class _RawEndpoints(Struct, rename="camel"):
-    metadata: _Meta
+    metadata: Meta
     subsets: list[_RawSubset] | None = None
 
 
 class _RawNamespace(Struct, rename="camel"):
-    metadata: _Meta
+    metadata: Meta
 
 
 class _RawDNSConfig(Struct, rename="camel"):
@@ -345,7 +348,7 @@ class _RawPodStatus(Struct, rename="camel"):
 
 
 class _RawPod(Struct, rename="camel"):
-    metadata: _Meta
+    metadata: Meta
     spec: _RawPodSpec | None = None
     status: _RawPodStatus | None = None
 
@@ -366,22 +369,10 @@ class _RawNodeStatus(Struct, rename="camel"):
 
 
 class _RawNode(Struct, rename="camel"):
-    metadata: _Meta
+    metadata: Meta
     status: _RawNodeStatus | None = None
 
 
-# ---------------------------------------------------------------------------------------
-# Validation: the API server's rules, as far as DNS depends on them.
-
-_LABEL_1035 = re.compile(r"[a-z]([-a-z0-9]{0,61}[a-z0-9])?")
-_LABEL_1123 = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
-_PORT_NAME = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
-# ExternalName is checked by the API server as a lower-case RFC 1123 subdomain; the DNS has
-# names with underscores and capitals in use (`_spf`, `Foo.example`), and refusing them here
-# would lose a name that a CNAME can carry. Lengths are the wire's limits.
-_HOST_LABEL = re.compile(r"[A-Za-z0-9_]([-A-Za-z0-9_]{0,61}[A-Za-z0-9_])?")
-
-PROTOCOLS = ("TCP", "UDP", "SCTP")
 SERVICE_TYPES = ("ClusterIP", "NodePort", "LoadBalancer", "ExternalName")
 SERVICE_NAME_LABEL = "kubernetes.io/service-name"
 TRIGGER_TIME = "endpoints.kubernetes.io/last-change-trigger-time"
@@ -391,103 +382,17 @@ HOSTNAME_ANNOTATIONS = (
 )
 
 
-_OCTETS = {str(octet): octet for octet in range(256)}
-
-
-def pack_address(text: str) -> bytes:
-    """The 4 or 16 bytes of an IPv4 or IPv6 address in text.
-
-    Raises ValueError for anything else, zone identifiers (`fe80::1%eth0`) included.
-    """
-    try:
-        # Most are IPv4, and ipaddress takes ten times as long about one.
-        first, second, third, fourth = text.split(".")
-        return bytes((_OCTETS[first], _OCTETS[second], _OCTETS[third], _OCTETS[fourth]))
-    except (KeyError, ValueError):
-        if "%" in text:
-            raise ValueError(f"{text!r} has a zone identifier") from None
-        return ip_address(text).packed
-
-
-def address_text(packed: bytes) -> str:
-    """The usual text form of a packed address (RFC 5952 for IPv6)."""
-    return str(IPv4Address(packed) if len(packed) == 4 else IPv6Address(packed))
-
-
-def is_host_name(text: str) -> bool:
-    """Whether `text` can be a CNAME target: labels of 1 to 63, at most 253 in all."""
-    text = text[:-1] if text.endswith(".") else text
-    return 0 < len(text) <= 253 and all(_HOST_LABEL.fullmatch(part) for part in text.split("."))
-
-
-def is_address(text: str) -> bool:
-    """Whether `text` is an IPv4 or IPv6 literal."""
-    try:
-        ip_address(text)
-    except ValueError:
-        return False
-    return True
-
-
-class _Check:
-    """The object under validation: says whose field is wrong, so that no caller repeats it."""
-
-    __slots__ = ("kind", "name", "namespace")
-
-    def __init__(self, kind: str, meta: _Meta, default_namespace: str = "") -> None:
-        self.kind = kind
-        self.name = meta.name
-        # Namespaces, nodes, protocols and port names are few and stand in every object: one
-        # copy of each saves a fifth of the memory of 100,000 endpoints.
-        self.namespace = intern(meta.namespace or default_namespace)
-
-    def refuse(self, field: str, problem: str) -> BadObject:
-        return BadObject(self.kind, self.namespace, self.name, field, problem)
-
-    def label(self, field: str, value: str, pattern: re.Pattern[str], rule: str) -> None:
-        if not pattern.fullmatch(value):
-            if not value:
-                raise self.refuse(field, "is missing")
-            if len(value) > 63:
-                raise self.refuse(
-                    field, f"{value!r} has {len(value)} characters, a DNS label has at most 63"
-                )
-            raise self.refuse(field, f"{value!r} is not a {rule}")
-
-    def address(self, field: str, value: str) -> bytes:
-        try:
-            return pack_address(value)
-        except ValueError:
-            raise self.refuse(field, f"{value!r} is not an IP address") from None
-
-    def addresses(self, field: str, values: list[str] | None) -> tuple[bytes, ...]:
-        return tuple(self.address(f"{field}[{i}]", value) for i, value in enumerate(values or ()))
-
-    def protocol(self, field: str, value: str | None) -> str:
-        value = value or "TCP"
-        if value not in PROTOCOLS:
-            raise self.refuse(field, f"{value!r} is none of {', '.join(PROTOCOLS)}")
-        return intern(value)
-
-    def port(self, field: str, value: int | None) -> int:
-        if value is None:
-            raise self.refuse(field, "is missing")
-        if not 1 <= value <= 65535:
-            raise self.refuse(field, f"{value} is not in 1 to 65535")
-        return value
-
-
 def _strip_service(raw: _RawService, origin: str) -> Service:
     meta, spec = raw.metadata, raw.spec or _RawServiceSpec()
-    check = _Check("Service", meta, "default")
+    check = Check("Service", meta, "default")
     check.label(
         "metadata.name",
         meta.name,
-        _LABEL_1035,
+        LABEL_1035,
         "DNS label (RFC 1035: a-z, 0-9, '-', begins with a letter)",
     )
     check.label(
-        "metadata.namespace", check.namespace, _LABEL_1123, "DNS label (RFC 1123: a-z, 0-9, '-')"
+        "metadata.namespace", check.namespace, LABEL_1123, "DNS label (RFC 1123: a-z, 0-9, '-')"
     )
     kind = spec.type or "ClusterIP"
     if kind not in SERVICE_TYPES:
@@ -519,7 +424,7 @@ def _strip_service(raw: _RawService, origin: str) -> Service:
         field = f"spec.ports[{i}]"
         name = port.name or ""
         if name:
-            check.label(f"{field}.name", name, _PORT_NAME, "DNS label")
+            check.label(f"{field}.name", name, PORT_NAME, "DNS label")
         elif len(spec.ports or ()) > 1:
             raise check.refuse(f"{field}.name", "is missing; a Service of several ports names each")
         if name in seen:
@@ -554,7 +459,7 @@ def _strip_service(raw: _RawService, origin: str) -> Service:
         if spec.load_balancer_ip
         else b"",
         ingress=tuple(
-            Ingress(
+            LoadBalancerIngress(
                 check.address(f"status.loadBalancer.ingress[{i}].ip", one.ip) if one.ip else b"",
                 one.hostname or "",
             )
@@ -576,7 +481,7 @@ def _strip_service(raw: _RawService, origin: str) -> Service:
 
 
 def _strip_endpoint(
-    check: _Check,
+    check: Check,
     field: str,
     addresses: tuple[bytes, ...],
     hostname: str | None,
@@ -585,17 +490,17 @@ def _strip_endpoint(
     node: str | None,
 ) -> Endpoint:
     if hostname:
-        check.label(f"{field}.hostname", hostname, _LABEL_1123, "DNS label (RFC 1123)")
+        check.label(f"{field}.hostname", hostname, LABEL_1123, "DNS label (RFC 1123)")
     pod = target.name or "" if target and target.kind == "Pod" else ""
     return Endpoint(addresses, hostname or "", ready, pod, intern(node or ""))
 
 
 def _strip_slice(raw: _RawEndpointSlice, origin: str) -> EndpointSlice:
     meta = raw.metadata
-    check = _Check("EndpointSlice", meta, "default")
+    check = Check("EndpointSlice", meta, "default")
     if not meta.name:
         raise check.refuse("metadata.name", "is missing")
-    check.label("metadata.namespace", check.namespace, _LABEL_1123, "DNS label (RFC 1123)")
+    check.label("metadata.namespace", check.namespace, LABEL_1123, "DNS label (RFC 1123)")
     service = (meta.labels or {}).get(SERVICE_NAME_LABEL, "")
     # addressType FQDN carries host names, which no A or AAAA can hold: no endpoints for DNS.
     if raw.address_type not in (None, "IPv4", "IPv6", "FQDN"):
@@ -628,12 +533,12 @@ def _strip_slice(raw: _RawEndpointSlice, origin: str) -> EndpointSlice:
 
 
 def _endpoint_ports(
-    check: _Check, field: str, ports: list[_RawPort] | None
+    check: Check, field: str, ports: list[_RawPort] | None
 ) -> tuple[EndpointPort, ...]:
     out = []
     for i, port in enumerate(ports or ()):
         if port.name:
-            check.label(f"{field}[{i}].name", port.name, _PORT_NAME, "DNS label")
+            check.label(f"{field}[{i}].name", port.name, PORT_NAME, "DNS label")
         number = 0 if port.port is None else check.port(f"{field}[{i}].port", port.port)
         protocol = check.protocol(f"{field}[{i}].protocol", port.protocol)
         out.append(EndpointPort(intern(port.name or ""), protocol, number))
@@ -646,9 +551,9 @@ def _strip_endpoints(raw: _RawEndpoints, origin: str) -> list[EndpointSlice]:
     Each subset pairs its own addresses with its own ports, so subsets stay apart.
     """
     meta = raw.metadata
-    check = _Check("Endpoints", meta, "default")
-    check.label("metadata.name", meta.name, _LABEL_1123, "DNS label (RFC 1123)")
-    check.label("metadata.namespace", check.namespace, _LABEL_1123, "DNS label (RFC 1123)")
+    check = Check("Endpoints", meta, "default")
+    check.label("metadata.name", meta.name, LABEL_1123, "DNS label (RFC 1123)")
+    check.label("metadata.namespace", check.namespace, LABEL_1123, "DNS label (RFC 1123)")
     slices = []
     for i, subset in enumerate(raw.subsets or ()):
         endpoints = []
@@ -679,8 +584,8 @@ def _strip_endpoints(raw: _RawEndpoints, origin: str) -> list[EndpointSlice]:
 
 def _strip_namespace(raw: _RawNamespace, origin: str) -> Namespace:
     meta = raw.metadata
-    check = _Check("Namespace", meta)
-    check.label("metadata.name", meta.name, _LABEL_1123, "DNS label (RFC 1123)")
+    check = Check("Namespace", meta)
+    check.label("metadata.name", meta.name, LABEL_1123, "DNS label (RFC 1123)")
     return Namespace(
         meta.name, meta.labels or {}, meta.uid or "", meta.resource_version or "", origin
     )
@@ -688,10 +593,10 @@ def _strip_namespace(raw: _RawNamespace, origin: str) -> Namespace:
 
 def _strip_pod(raw: _RawPod, origin: str) -> Pod:
     meta, spec, status = raw.metadata, raw.spec or _RawPodSpec(), raw.status or _RawPodStatus()
-    check = _Check("Pod", meta, "default")
+    check = Check("Pod", meta, "default")
     if not meta.name:
         raise check.refuse("metadata.name", "is missing")
-    check.label("metadata.namespace", check.namespace, _LABEL_1123, "DNS label (RFC 1123)")
+    check.label("metadata.namespace", check.namespace, LABEL_1123, "DNS label (RFC 1123)")
     field, texts = "status.podIPs", [one.ip for one in status.pod_ips or ()]
     if not texts and status.pod_ip:
         field, texts = "status.podIP", [status.pod_ip]
@@ -711,7 +616,7 @@ def _strip_pod(raw: _RawPod, origin: str) -> Pod:
 
 def _strip_node(raw: _RawNode, origin: str) -> Node:
     meta, status = raw.metadata, raw.status or _RawNodeStatus()
-    check = _Check("Node", meta)
+    check = Check("Node", meta)
     if not meta.name:
         raise check.refuse("metadata.name", "is missing")
     ips: dict[str, list[bytes]] = {"InternalIP": [], "ExternalIP": []}
