@@ -34,7 +34,14 @@ from dnsd.settings import Settings
 from dnsd.transport.listen import Address, Pair
 from dnsd.worker.feed import Setup
 from dnsd.worker.supervisor import Supervisor
-from dnsd.zone.compile import FRESH, NOT_READY, compile_all, compile_change, compile_state
+from dnsd.zone.compile import (
+    FRESH,
+    NOT_READY,
+    STALE,
+    compile_all,
+    compile_change,
+    compile_state,
+)
 from dnsd.zone.journal import Journal
 from dnsd.zone.rrset import name_from_text
 from dnsd.zone.schema import SchemaConfig
@@ -62,7 +69,7 @@ class House:
         self.started_at = time.time()
         self.addresses = [pair.address for pair in seats[0]]
         self.state = NOT_READY  # of dnsd.zone.compile: what the workers are told to claim
-        self.synced = asyncio.Event()
+        self.synced = asyncio.Event()  # there is something to answer with
         self.journal = Journal(settings.journal_changes, settings.journal_size)
         self.pipeline = Pipeline(
             schema_config(settings, self.addresses),
@@ -79,6 +86,9 @@ class House:
     def publish(self, batch: Batch) -> None:
         """Take in a batch: state, zone, journal, workers. One step for all of them."""
         handed_in = time.monotonic()
+        claim = _claim_of(batch)
+        if claim == NOT_READY:  # what is taken back must not be denied first
+            self.claim(claim)
         self.supervisor.settle()
         self._frames.clear()
         try:
@@ -91,11 +101,11 @@ class House:
         if self._frames:
             self.supervisor.broadcast(self._frames, handed_in)
         self._serials.reach(self.pipeline.zone.serial)
-        if batch.synced and not self.synced.is_set():
+        if claim != NOT_READY and not self.synced.is_set():
             # How the zone came to be is of no use to anyone, and a Change a name is dear.
             self.journal.clear()
-            self.claim(FRESH)
             self.synced.set()
+        self.claim(claim)
 
     def claim(self, state: int) -> None:
         """Tell the workers to answer as FRESH, STALE or NOT_READY (dnsd.zone.compile)."""
@@ -140,6 +150,13 @@ class House:
     def close(self) -> None:
         """Save what outlives the run."""
         self._serials.close(self.pipeline.zone.serial)
+
+
+def _claim_of(batch: Batch) -> int:
+    """What answers may claim once the batch is in the zone."""
+    if batch.stale:
+        return STALE
+    return FRESH if batch.synced else NOT_READY
 
 
 def schema_config(settings: Settings, addresses: Sequence[Address]) -> SchemaConfig:

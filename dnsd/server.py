@@ -37,6 +37,8 @@ from dnsd.zone.rrset import Type, name_from_text
 log = structlog.get_logger(__name__)
 
 PATIENCE = 3.0  # seconds the workers wait for the sources before they answer SERVFAIL
+# An API server may be away for hours; who asks meanwhile should be told, not left waiting.
+REMOTE_PATIENCE = 3.0
 _PAUSE = 5.0  # seconds before a source that failed is run again
 
 
@@ -70,7 +72,7 @@ class _Server:
         self.reloading = asyncio.Lock()
 
     async def run(self) -> None:
-        house = build(self.settings)
+        house = await build(self.settings)
         loop = asyncio.get_running_loop()
         loop.add_signal_handler(signal.SIGTERM, self._asked_to_stop)
         loop.add_signal_handler(signal.SIGINT, self._asked_to_stop)
@@ -90,10 +92,11 @@ class _Server:
 
     async def _start(self, house: House) -> None:
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(PATIENCE):
+            async with asyncio.timeout(REMOTE_PATIENCE if house.settings.kubernetes else PATIENCE):
                 await house.synced.wait()
         if not house.synced.is_set():
             log.warning("not all is known yet; what is asked until then gets SERVFAIL")
+            gc.enable()  # it may be long, and what fails meanwhile leaves garbage
         house.supervisor.release()
         try:
             await house.supervisor.opened()
@@ -168,14 +171,14 @@ async def reload(house: House, settings: Settings) -> None:
     log.info("reloaded", changed=now)
 
 
-def build(settings: Settings) -> House:
+async def build(settings: Settings) -> House:
     """The house of these settings, its sockets bound, nothing running.
 
     Raises SettingsError for what is wrong with them in this place and at this time.
     """
     if settings.uvloop == "on" and not uvloop_is_here():
         raise SettingsError(f"{settings.named('uvloop')}: on, but uvloop is not installed")
-    source = make_source(settings)
+    source = await make_source(settings)
     try:
         serials = SerialFile(settings.state_dir)
     except OSError as error:
@@ -186,7 +189,7 @@ def build(settings: Settings) -> House:
     return House(settings, bind(settings), [source], serials)
 
 
-def make_source(settings: Settings) -> Source:
+async def make_source(settings: Settings) -> Source:
     """The source that the settings name. Raises SettingsError when that is none, or two."""
     if settings.manifests and settings.kubernetes:
         raise SettingsError(
@@ -194,12 +197,11 @@ def make_source(settings: Settings) -> Source:
             "give one source, not both"
         )
     if settings.kubernetes:
-        raise SettingsError(
-            f"{settings.named('kubernetes')}: this version serves manifests only; "
-            "give --manifests DIR"
-        )
+        from dnsd.kubelink import open_link
+
+        return await open_link(settings)
     if not settings.manifests:
-        raise SettingsError("no source of Services; give --manifests DIR")
+        raise SettingsError("no source of Services; give --manifests DIR or --kubernetes")
     from dnsd.cluster.manifests import Manifests
 
     return Manifests(settings.manifests, service_cidrs=settings.service_cidr)

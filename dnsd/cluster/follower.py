@@ -123,16 +123,13 @@ class Follower:
         self.status.errors += 1
         log.warning("an object is left out", object=str(key), problem=refusal.problem)
 
-    def forget(self) -> list[Event]:
-        """Everything taken back, as it was before the first contact."""
-        gone: list[Event] = [one.key for one in self.objects()]
+    def forget(self) -> None:
+        """Be as before the first contact."""
         self.known.clear()
         self.seen = self.touched = None
-        self.version = ""
+        self.version = self.status.resource_version = ""
         self.synced = self.excused = False
         self.status.objects = 0
-        self.status.resource_version = ""
-        return gone
 
 
 Place = tuple[str, str]  # namespace, name
@@ -222,7 +219,7 @@ def explain(error: KubeError, scope: Scope) -> str:
         return str(error)
     role = f"Role in namespace {scope.namespace}" if scope.namespace else "ClusterRole"
     return (
-        f"not allowed to list and watch {resource.plural} (403: {error}); the {role} lacks the"
+        f"not allowed to list and watch {resource.plural} ({error}); the {role} lacks the"
         f' rule {{apiGroups: ["{resource.group}"], resources: ["{resource.plural}"],'
         ' verbs: ["list", "watch"]}'
     )

@@ -120,6 +120,7 @@ class KubernetesSource:
         self._asking = asyncio.Lock()
         self._asked = 0.0  # when the cluster was last asked who it is, monotonic
         self._from_snapshot = False
+        self._stale = False  # as last published
         self.snapshot_refused = ""  # why the snapshot was not served
         self._only = frozenset(self.config.namespaces)
 
@@ -137,6 +138,7 @@ class KubernetesSource:
                     for follower in self._followers:
                         group.create_task(self._follow(follower))
                         group.create_task(self._reconcile_at_times(follower))
+                    group.create_task(self._watch_age())
             except* OtherCluster as errors:
                 why = str(errors.exceptions[0])
                 log.warning("another cluster answers: all names are taken back", why=why)
@@ -168,8 +170,10 @@ class KubernetesSource:
 
     @property
     def state(self) -> str:
-        """ "starting": know too little to answer; "snapshot": answer, from the last run;
-        "synced"; "stale": answer, from before the API server fell silent.
+        """How good what is known is, one word.
+
+        `starting`: too little to answer; `snapshot`: the last run's; `synced`; `stale`: of
+        before the API server fell silent.
         """
         if not self.synced:
             return "snapshot" if self._from_snapshot else "starting"
@@ -296,13 +300,21 @@ class KubernetesSource:
 
     def _say(self, events: list[Event], *, always: bool = False) -> None:
         if events or always:
-            self._publish(Batch(tuple(events), self.synced))
+            self._stale = self.state in ("snapshot", "stale")
+            self._publish(Batch(tuple(events), self.synced, self._stale))
 
     def _silent(self, contact: float, now: float) -> bool:
         return now - contact > self.config.stale_after
 
     def _count(self) -> int:
         return sum(follower.status.objects for follower in self._followers)
+
+    async def _watch_age(self) -> None:
+        """Say when answers become stale, and when they are so no longer."""
+        while True:
+            await asyncio.sleep(min(1.0, self.config.stale_after / 4))
+            if self.synced and self._stale != (self.state == "stale"):
+                self._say([], always=True)
 
     async def _reconcile_at_times(self, follower: Follower) -> None:
         every = self.config.reconcile_every
@@ -352,9 +364,11 @@ class KubernetesSource:
         self._cluster = uid
 
     def _take_all_back(self) -> None:
-        events = [event for follower in self._followers for event in follower.forget()]
+        gone = [one.key for each in self._followers for one in self._shown_objects(each)]
+        for follower in self._followers:
+            follower.forget()
         self._from_snapshot = False
-        self._publish(Batch(tuple(events), synced=False))
+        self._publish(Batch(tuple(gone), synced=False))
 
     async def _begin_with(self, snapshot: Snapshot) -> None:
         """Serve the snapshot, unless it is another cluster's or of other filters."""
@@ -372,22 +386,25 @@ class KubernetesSource:
             await asyncio.sleep(0)
         for follower in self._followers:
             follower.version = header.versions.get(follower.reach.scope.id, "")
-        self._from_snapshot = True
         await self._publish_all()
+        self._from_snapshot = True  # not before: what is not published yet must not be denied
+        self._say([], always=True)
         log.info("the snapshot is served", objects=len(snapshot.objects), written=header.written)
 
     async def _publish_all(self) -> None:
         for follower in self._followers:
-            events: list[Event] = list(follower.objects())
-            shown = [
-                event for event in events if follower.kind == "Namespace" or self._shown_one(event)
-            ]
+            shown = self._shown_objects(follower)
             for start in range(0, len(shown), RUN):
-                self._say(shown[start : start + RUN])
+                self._say(list(shown[start : start + RUN]))
                 await asyncio.sleep(0)
 
-    def _shown_one(self, event: Event) -> bool:
-        return not event.namespace or self._shown(event.namespace)
+    def _shown_objects(self, follower: Follower) -> list[Object]:
+        """The objects of a scope that have been, or are to be, published."""
+        if follower.kind == "Node":
+            return list(follower.objects())
+        if follower.kind == "Namespace":
+            return [one for one in follower.objects() if not self._only or one.name in self._only]
+        return [one for one in follower.objects() if self._shown(one.namespace)]
 
     async def _refusal(self, header: Header) -> str:
         """Why a snapshot with this header must not be served; "" when it may be."""

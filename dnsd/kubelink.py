@@ -1,0 +1,132 @@
+"""`--kubernetes` in the house: the source that the settings describe, and its snapshot.
+
+The snapshot is read before the first contact. It is written every `snapshot_every`, if an
+object changed, and when dnsd stops. Versions alone, which move with every bookmark of a
+quiet cluster, are worth a tenth of that.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+import structlog
+
+from dnsd.cluster import snapshot
+from dnsd.cluster.kubeaccess import Access, BadCredentials, Timing
+from dnsd.cluster.kubeclient import connect
+from dnsd.cluster.kubernetes import ALWAYS, KubernetesConfig, KubernetesSource
+from dnsd.cluster.objects import Object
+from dnsd.cluster.source import Batch, SourceStatus
+from dnsd.settings import Settings, SettingsError
+
+log = structlog.get_logger(__name__)
+
+_QUIET_WRITES = 10  # how many times rarer a snapshot is written when only versions moved
+
+
+class KubernetesLink:
+    """A `Source` that also keeps the snapshot. Made by `open_link`."""
+
+    def __init__(self, source: KubernetesSource, path: Path | None, every: float) -> None:
+        self.source = source
+        self._path, self._every = path, every
+        self._changes = 0
+        self._saved: tuple[int, dict[str, str]] = (-1, {})
+        self._problem = ""
+
+    async def run(self, publish: Callable[[Batch], None]) -> None:
+        """See `Source.run`. Writes the snapshot once more when cancelled."""
+
+        def passed_on(batch: Batch) -> None:
+            self._changes += len(batch.events)
+            publish(batch)
+
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self.source.run(passed_on))
+                if self._path:
+                    group.create_task(self._save_at_times(self._path))
+        finally:
+            if self._path:
+                self._save_now(self._path)
+
+    def status(self) -> list[SourceStatus]:
+        """See `Source.status`."""
+        return self.source.status()
+
+    def reload(self) -> None:
+        """See `Source.reload`."""
+        self.source.reload()
+
+    async def _save_at_times(self, path: Path) -> None:
+        rounds = 0
+        while True:
+            await asyncio.sleep(self._every)
+            rounds += 1
+            changed = self._changes != self._saved[0]
+            if (changed or rounds % _QUIET_WRITES == 0) and (saving := self.source.to_save()):
+                header, objects = saving
+                changes = self._changes
+                if (changes, header.versions) != self._saved:
+                    # In a thread: objects are frozen, and encoding them takes a while.
+                    await asyncio.to_thread(self._write, path, header, objects)
+                    self._saved = changes, header.versions
+
+    def _save_now(self, path: Path) -> None:
+        saving = self.source.to_save()
+        if saving and (self._changes, saving[0].versions) != self._saved:
+            self._write(path, *saving)
+
+    def _write(self, path: Path, header: snapshot.Header, objects: list[Object]) -> None:
+        try:
+            size = snapshot.write(path, header, objects)
+        except OSError as error:
+            if str(error) != self._problem:
+                log.warning("the snapshot cannot be written", problem=str(error))
+            self._problem = str(error)
+            return
+        self._problem = ""
+        log.debug("the snapshot is written", octets=size, objects=len(objects))
+
+
+async def open_link(settings: Settings, timing: Timing | None = None) -> KubernetesLink:
+    """The source that the settings describe; nobody has been contacted yet.
+
+    Raises SettingsError for credentials that cannot be used.
+    """
+    access = Access(settings.kubeconfig, settings.context)
+    try:
+        client = await connect(access, timing)
+    except BadCredentials as error:
+        culprit = "kubeconfig" if settings.kubeconfig else "kubernetes"
+        raise SettingsError(f"{settings.named(culprit)}: {error}") from error
+    path = Path(settings.state_dir) / snapshot.FILE if settings.state_dir else None
+    source = KubernetesSource(
+        client, kubernetes_config(settings), snapshot=_read(path, settings.snapshot_max_age)
+    )
+    return KubernetesLink(source, path, settings.snapshot_every)
+
+
+def kubernetes_config(settings: Settings) -> KubernetesConfig:
+    """What the source is told. Pods are watched only when their names are served."""
+    kinds = (*ALWAYS, "Pod") if settings.pods == "verified" else ALWAYS
+    same = {
+        name: getattr(settings, name)
+        for name in KubernetesConfig.__struct_fields__
+        if name != "kinds"
+    }
+    return msgspec.convert({"kinds": kinds} | same, KubernetesConfig)
+
+
+def _read(path: Path | None, max_age: float) -> snapshot.Snapshot | None:
+    if path is None:
+        return None
+    try:
+        return snapshot.read(path, now=time.time(), max_age=max_age)
+    except snapshot.BadSnapshot as error:
+        log.warning("the snapshot is not served", file=str(path), reason=str(error))
+        return None
