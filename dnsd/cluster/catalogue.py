@@ -71,7 +71,8 @@ class Catalogue:
         self._force: dict[Key, Entry] = {}
         self._taken: dict[bytes, Key] = {}  # addresses stated by the Services in force
         self._refused: dict[Key, Problem] = {}
-        self._waiting: dict[bytes, set[Key]] = {}
+        self._waiting: dict[bytes, set[Key]] = {}  # address -> the refused who wait for it
+        self._waits: dict[Key, Sequence[bytes]] = {}  # and the other way round
         self._dry: set[Key] = set()  # wanted an address, and none was left
         self._published: dict[Key, Object] = {}
 
@@ -132,13 +133,13 @@ class Catalogue:
         if new:
             self._files[path] = entries
         for place, entry in old.items():
-            if new.get(place) != entry:
+            if not _same(entry, new.get(place)):
                 self._unstate(entry)
-                dirty.add(entry.object.key)
+                dirty.add(place[1])
         for place, entry in new.items():
-            if old.get(place) != entry:
+            if not _same(entry, old.get(place)):
                 self._state(entry)
-                dirty.add(entry.object.key)
+                dirty.add(place[1])
 
     def _state(self, entry: Entry) -> None:
         key = entry.object.key
@@ -225,6 +226,7 @@ class Catalogue:
         self._refused[key] = Problem(
             entry.file, entry.line, 0, entry.document, str(key), refused.field, refused.text
         )
+        self._waits[key] = refused.waits
         for ip in refused.waits:
             self._waiting.setdefault(ip, set()).add(key)
         current = self._force.get(key)
@@ -254,7 +256,7 @@ class Catalogue:
     def _unwait(self, key: Key) -> None:
         if self._refused.pop(key, None) is None:
             return
-        for ip in [ip for ip, keys in self._waiting.items() if key in keys]:
+        for ip in self._waits.pop(key, ()):
             self._waiting[ip].discard(key)
             if not self._waiting[ip]:
                 del self._waiting[ip]
@@ -323,6 +325,11 @@ class Catalogue:
         if not ips:
             return thing
         return replace(thing, cluster_ips=(*thing.cluster_ips, *ips), allocated=True)
+
+
+def _same(one: Entry, other: Entry | None) -> bool:
+    """Whether nothing changed; most often an unchanged document's very entry."""
+    return one is other or one == other
 
 
 def _addresses(entry: Entry | None) -> tuple[bytes, ...]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import json
 import os
 import shutil
@@ -64,10 +65,13 @@ class Running:
 
     async def looks_again(self) -> None:
         """Return when a look at everything has begun since now, and ended."""
-        before = self.source.status()[0].reconciles
-        for looks in (before + 1, before + 2):  # the second begins when the first has ended
+        for _ in range(2):  # the second begins when the first has ended
+            before = self.source.status()[0].reconciles
             self.source.reload()
-            await eventually(lambda looks=looks: self.source.status()[0].reconciles >= looks)
+            await eventually(functools.partial(self._looked_since, before))
+
+    def _looked_since(self, before: int) -> bool:
+        return self.source.status()[0].reconciles > before
 
 
 @asynccontextmanager
