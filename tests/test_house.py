@@ -1,0 +1,155 @@
+"""The house with real workers and a source that says what the test wants."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Iterable
+from contextlib import asynccontextmanager
+
+import dns.asyncquery
+import dns.edns
+import dns.message
+import dns.rcode
+
+from dnsd.cluster.objects import Event, Key, Service, pack_address
+from dnsd.cluster.source import Batch, SourceStatus
+from dnsd.house import House, schema_config, worker_setup
+from dnsd.serial import SerialFile
+from dnsd.settings import Settings
+from dnsd.transport.listen import Address, bind_group
+from dnsd.zone.compile import FRESH, NOT_READY, STALE
+from tests.helpers import eventually
+
+HOST = "127.0.0.1"
+
+
+class Silent:
+    """A source that never says anything by itself."""
+
+    async def run(self, publish: Callable[[Batch], None]) -> None:
+        raise AssertionError("nobody runs it")
+
+    def status(self) -> list[SourceStatus]:
+        return []
+
+    def reload(self) -> None:
+        return
+
+
+def web(address: str) -> Service:
+    return Service("default", "web", cluster_ips=(pack_address(address),))
+
+
+@asynccontextmanager
+async def house() -> AsyncIterator[House]:
+    seats = [[pair] for pair in bind_group(Address(HOST, 0))]
+    built = House(Settings(), seats, [Silent()], SerialFile(""))
+    built.supervisor.start()
+    try:
+        built.supervisor.release()
+        await built.supervisor.opened()
+        yield built
+    finally:
+        await built.supervisor.stop()
+
+
+async def ask(house: House, name: str = "web.default.svc.cluster.local") -> dns.message.Message:
+    query = dns.message.make_query(name, "A", use_edns=0)
+    port = house.addresses[0].port
+    return await dns.asyncquery.udp(query, HOST, port=port, timeout=20)
+
+
+def said(reply: dns.message.Message) -> tuple[str, list[str], list[int]]:
+    """Rcode, addresses and extended errors of a reply."""
+    values = sorted(rdata.to_text() for rrset in reply.answer for rdata in rrset)
+    errors = [int(one.code) for one in reply.options if isinstance(one, dns.edns.EDEOption)]
+    return dns.rcode.to_text(reply.rcode()), values, errors
+
+
+def publish(house: House, *events: Event, synced: bool = False) -> None:
+    house.publish(Batch(tuple(events), synced=synced))
+
+
+class TestStates:
+    async def test_nothing_is_denied_before_all_is_known(self) -> None:
+        async with house() as it:
+            assert said(await ask(it)) == ("SERVFAIL", [], [14])
+            publish(it, web("10.96.0.1"))
+            assert said(await ask(it)) == ("SERVFAIL", [], [14])
+            publish(it, synced=True)
+            await it.supervisor.caught_up()
+            assert said(await ask(it)) == ("NOERROR", ["10.96.0.1"], [])
+            reply = await ask(it, "none.default.svc.cluster.local")
+            assert said(reply) == ("NXDOMAIN", [], [])
+
+    async def test_claims_come_and_go_and_changes_meanwhile_are_not_lost(self) -> None:
+        async with house() as it:
+            publish(it, web("10.96.0.1"), synced=True)
+            it.claim(STALE)
+            await it.supervisor.caught_up()
+            assert said(await ask(it)) == ("NOERROR", ["10.96.0.1"], [3])
+            it.claim(NOT_READY)
+            publish(it, web("10.96.0.2"), synced=True)
+            await it.supervisor.caught_up()
+            assert said(await ask(it)) == ("SERVFAIL", [], [14])
+            it.claim(FRESH)
+            await it.supervisor.caught_up()
+            assert said(await ask(it)) == ("NOERROR", ["10.96.0.2"], [])
+
+
+class TestChanges:
+    async def test_a_batch_is_one_step(self) -> None:
+        async with house() as it:
+            publish(it, web("10.96.0.1"), synced=True)
+            await it.supervisor.caught_up()
+            times: list[float] = []
+            it.supervisor.followers.append(lambda at, now: times.append(now - at))
+            others = [Service("default", f"s{n}", cluster_ips=(bytes(4),)) for n in range(50)]
+            publish(it, *others, Key("Service", "default", "web"))
+            await it.supervisor.caught_up()
+            assert len(times) == 1
+            assert said(await ask(it))[0] == "NXDOMAIN"
+
+    async def test_a_follower_that_fails_costs_no_worker_a_change(self) -> None:
+        async with house() as it:
+            publish(it, web("10.96.0.1"), synced=True)
+
+            def fail(_: object) -> None:
+                raise RuntimeError("a bug in something that follows the zone")
+
+            it.pipeline.followers.insert(0, fail)
+            publish(it, web("10.96.0.2"))
+            it.pipeline.followers.remove(fail)
+
+            async def is_answered() -> bool:
+                return said(await ask(it))[1] == ["10.96.0.2"]
+
+            await eventually(is_answered)
+
+    async def test_the_journal_begins_when_all_is_known(self) -> None:
+        async with house() as it:
+            publish(it, web("10.96.0.1"))
+            publish(it, synced=True)
+            assert len(it.journal) == 0
+            publish(it, web("10.96.0.2"))
+            assert len(it.journal) == 1
+
+
+class TestSettings:
+    def test_the_server_s_own_addresses(self) -> None:
+        def own(addresses: Iterable[Address]) -> tuple[bytes, ...]:
+            return schema_config(Settings(), list(addresses)).ns_addresses
+
+        assert own([Address("127.0.0.1", 1), Address("::1", 2), Address("127.0.0.1", 3)]) == (
+            pack_address("127.0.0.1"),
+            pack_address("::1"),
+        )
+        for wildcard in ("0.0.0.0", "::"):
+            (address,) = own([Address(wildcard, 53)])
+            assert any(address)
+        told = schema_config(Settings(ns_addresses=("10.96.0.10",)), [Address("::1", 53)])
+        assert told.ns_addresses == (pack_address("10.96.0.10"),)
+
+    def test_the_name_of_the_server(self) -> None:
+        assert worker_setup(Settings(nsid="node-7")).engine.nsid == b"node-7"
+        assert worker_setup(Settings(nsid="")).engine.nsid == b""
+        assert worker_setup(Settings()).engine.nsid != b""

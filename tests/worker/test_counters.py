@@ -1,0 +1,19 @@
+"""Counters add up over workers, and a worker that talks nonsense counts nothing."""
+
+from __future__ import annotations
+
+from dnsd.answer.engine import COUNTER_NAMES
+from dnsd.worker import counters
+
+
+def test_names_are_distinct_and_begin_with_the_engine_s() -> None:
+    assert len(set(counters.NAMES)) == len(counters.NAMES)
+    assert counters.NAMES[: len(COUNTER_NAMES)] == COUNTER_NAMES
+    assert {"udp.received", "tcp.accepted"} <= set(counters.NAMES)
+
+
+def test_sums() -> None:
+    ones = (1,) * len(counters.NAMES)
+    assert counters.summed([]) == counters.ZERO
+    assert counters.summed([ones, ones, counters.ZERO]) == tuple(2 for _ in ones)
+    assert counters.summed([ones, (5, 5)]) == ones
