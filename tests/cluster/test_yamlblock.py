@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from dnsd.cluster import yamlblock, yamlread
 from dnsd.cluster.yamlread import Chunk, Plain, Unreadable
+from dnsd.cluster.yamlscalar import resolve
 
 
 def both(text: str) -> tuple[tuple[int, Any] | None, list[Plain] | str]:
@@ -151,8 +152,11 @@ _scalars = st.one_of(
     st.none(),
     st.booleans(),
     st.integers(-1000, 10**6),
-    st.from_regex(r"[a-zA-Z0-9_./:-]{0,10}", fullmatch=True),
-    st.text(max_size=6),
+    # What only Kubernetes takes for a number (`0E0`), PyYAML writes without quotes.
+    st.from_regex(r"[a-zA-Z0-9_./:-]{0,10}", fullmatch=True).filter(
+        lambda text: isinstance(resolve(text), str)
+    ),
+    st.text(max_size=6).filter(lambda text: isinstance(resolve(text), str)),
 )
 _keys = st.from_regex(r"[a-zA-Z0-9_./-]{1,8}", fullmatch=True)
 _values = st.recursive(

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from dnsd.cluster import yamlread
 from dnsd.cluster.yamlread import Chunk, Unreadable
+from dnsd.cluster.yamlscalar import resolve
 
 
 def read(text: str) -> list[Any]:
@@ -22,6 +23,11 @@ def refused(text: str | bytes) -> Unreadable:
     with pytest.raises(Unreadable) as caught:
         [yamlread.read(chunk) for chunk in yamlread.split(data)]
     return caught.value
+
+
+def _no_number(text: str) -> bool:
+    """Whether PyYAML, which writes `0E0` without quotes, and Kubernetes agree that it is text."""
+    return isinstance(resolve(text), str)
 
 
 class TestScalars:
@@ -90,7 +96,7 @@ list: [*base, *base]
                 min_codepoint=32, max_codepoint=0x2FF, exclude_characters="\x7f"
             ),
             max_size=12,
-        ),
+        ).filter(_no_number),
         lambda inner: (
             st.lists(inner, max_size=4)
             | st.dictionaries(
