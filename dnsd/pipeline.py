@@ -17,7 +17,7 @@ Pure: no clock, no I/O but the log.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import structlog
 
@@ -25,6 +25,7 @@ from dnsd.cluster.objects import Event, Key, Namespace, Pod, Service
 from dnsd.cluster.source import Batch
 from dnsd.cluster.state import State
 from dnsd.zone.journal import Journal
+from dnsd.zone.rrset import RRset
 from dnsd.zone.schema import SchemaConfig, examine
 from dnsd.zone.zone import Cause, Change, Zone
 
@@ -53,6 +54,7 @@ class Pipeline:
         self.failures = 0
         self.failed: dict[Key, str] = {}
         self.problems: dict[Key, tuple[str, ...]] = {}
+        self._placed: dict[Key, tuple[tuple[RRset, ...], Cause]] = {}
         self._dirty: dict[Key, Cause] = {}
         self._synced_when_done = False
 
@@ -73,6 +75,20 @@ class Pipeline:
         self.synced = self._synced_when_done
         return changes
 
+    def put(self, owner: Key, rrsets: Sequence[RRset], cause: Cause) -> Change | None:
+        """What an owner contributes that no object stands behind (a record pinned by hand).
+
+        It stays through `reconfigure`; no RRsets: it is gone.
+        """
+        if rrsets:
+            self._placed[owner] = tuple(rrsets), cause
+        else:
+            self._placed.pop(owner, None)
+        change = self.zone.replace(owner, rrsets, cause)
+        if change is not None:
+            self._tell(change)
+        return change
+
     def reconfigure(self, config: SchemaConfig) -> bool:
         """Serves the same objects by another schema configuration; False if it is the same.
 
@@ -86,6 +102,8 @@ class Pipeline:
         for thing in self.state.objects():
             if isinstance(thing, Service | Namespace | Pod):
                 self._renew(zone, thing.key, Cause(thing.key, thing.version, thing.origin))
+        for owner, (rrsets, cause) in self._placed.items():
+            zone.replace(owner, rrsets, cause)
         zone.serial = serial
         self.zone = zone
         self._dirty.clear()

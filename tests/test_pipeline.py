@@ -225,6 +225,33 @@ class TestReconfigure:
         assert line.zone is zone
 
 
+class TestPut:
+    OWNER = Key("Record", "cluster.local.", "api.cluster.local./A")
+
+    def test_followers_and_journal_are_told(self) -> None:
+        line = pipeline()
+        told: list[Change] = []
+        line.followers.append(told.append)
+        pinned = RRset(name("api"), int(Type.A), 30, (b"\xc0\0\x02\1",))
+        change = line.put(self.OWNER, [pinned], Cause(self.OWNER))
+        assert change is not None
+        assert told == [change]
+        assert line.journal is not None
+        assert line.journal.since(100) == [change]
+        assert line.zone.rrset(name("api"), Type.A) == pinned
+        assert line.put(self.OWNER, [pinned], Cause(self.OWNER)) is None
+
+    def test_it_outlives_a_reconfiguration_until_it_is_gone(self) -> None:
+        line = pipeline()
+        pinned = RRset(name("api"), int(Type.A), 30, (b"\xc0\0\x02\1",))
+        line.put(self.OWNER, [pinned], Cause(self.OWNER))
+        line.reconfigure(SchemaConfig(zones=(Z,), ttl=60))
+        assert line.zone.rrset(name("api"), Type.A) == pinned
+        line.put(self.OWNER, [], Cause(self.OWNER))
+        line.reconfigure(SchemaConfig(zones=(Z,), ttl=61))
+        assert not line.zone.exists(name("api"))
+
+
 EVENTS: list[Object] = [
     Namespace("team"),
     service("web", headless=True),
