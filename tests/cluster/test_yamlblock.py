@@ -166,7 +166,7 @@ _values = st.recursive(
 )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=120, deadline=None)
 @given(st.dictionaries(_keys, _values, min_size=1, max_size=4), st.integers(2, 4))
 def test_what_tools_write_is_read_the_same(value: dict[str, Any], indent: int) -> None:
     text = yaml.dump(value, Dumper=yaml.CSafeDumper, indent=indent, default_flow_style=False)
@@ -187,7 +187,7 @@ _lines = st.builds(
 )
 
 
-@settings(max_examples=1500, deadline=None)
+@settings(max_examples=600, deadline=None)
 @given(st.lists(_lines, min_size=1, max_size=7))
 def test_it_agrees_with_the_real_parser_or_is_silent(lines: list[str]) -> None:
     agree("\n".join(lines) + "\n")

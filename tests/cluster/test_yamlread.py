@@ -42,7 +42,7 @@ class TestScalars:
         assert "!Ref" in refused("a: !Ref [b]").problem
         assert refused("a: !!int b").line == 1
 
-    @settings(max_examples=200, deadline=None)
+    @settings(max_examples=80, deadline=None)
     @given(st.text(alphabet="0123456789+-._:xobeEayntrufls~ ", max_size=12))
     def test_text_comes_back(self, text: str) -> None:
         dumped = yaml.dump({"k": text}, Dumper=yaml.CSafeDumper)
@@ -106,7 +106,7 @@ list: [*base, *base]
         max_leaves=15,
     )
 
-    @settings(max_examples=200, deadline=None)
+    @settings(max_examples=80, deadline=None)
     @given(
         st.lists(_plain.filter(lambda one: one is not None), min_size=1, max_size=3),
         st.sampled_from([None, True, False]),
