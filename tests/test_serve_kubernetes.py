@@ -1,0 +1,203 @@
+"""`dnsd serve --kubernetes` as a process, asked over the wire, against a fake API server."""
+
+from __future__ import annotations
+
+import signal
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import dns.edns
+import dns.flags
+import dns.message
+import dns.rcode
+import pytest
+
+from dnsd.cluster.snapshot import FILE
+from tests.fakekube import plain
+from tests.fakekube.background import Background, background
+from tests.helpers import until
+from tests.serving import Serving, dnsd, serving, started
+
+WEB = "web.default.svc.cluster.local"
+NEW = "new.default.svc.cluster.local"
+
+
+@pytest.fixture
+def kube(tmp_path) -> Iterator[Background]:
+    with background(uid="cluster-one") as server:
+        server.do(lambda kube: kube.store.put("services", plain.service("web", "10.96.0.1")))
+        write(server, tmp_path)
+        yield server
+
+
+def write(server: Background, folder: Path) -> None:
+    (folder / "config").write_text(server.kube.kubeconfig())
+
+
+def flags(folder: Path, *more: str) -> list[str]:
+    quick = ["--admin", "off", "--drain-quiet", "0s"]
+    return ["--kubernetes", "--kubeconfig", str(folder / "config"), *quick, *more]
+
+
+def errors(reply: dns.message.Message) -> set[int]:
+    """The extended errors (RFC 8914) of a reply."""
+    return {int(one.code) for one in reply.options if isinstance(one, dns.edns.EDEOption)}
+
+
+def ask(server: Serving, name: str) -> dns.message.Message:
+    query = dns.message.make_query(name, "A", use_edns=0)
+    return dns.query.tcp(query, server.host, port=server.port, timeout=10)
+
+
+def stop(server: Serving) -> None:
+    server.signal(signal.SIGTERM)
+    assert server.ended() == 0
+
+
+def test_it_answers_what_the_api_server_says_and_follows(kube, tmp_path):
+    with serving(*flags(tmp_path)) as server:
+        assert server.values(WEB) == ["10.96.0.1"]
+        kube.do(lambda kube: kube.store.put("services", plain.service("new", "10.96.0.2")))
+        until(lambda: server.values(NEW) == ["10.96.0.2"])
+        kube.do(lambda kube: kube.store.delete("services", "web", "default"))
+        until(lambda: server.ask(WEB).rcode() == dns.rcode.NXDOMAIN)
+        stop(server)
+
+
+@contextmanager
+def not_yet_synced(kube: Background, folder: Path) -> Iterator[Serving]:
+    """A server that has started beside an API server that forbids it the Services."""
+    kube.do(lambda kube: kube.forbidden.update({("list", "services"), ("watch", "services")}))
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    listen = ("--listen", f"127.0.0.1:{port}", "--log-format", "json")
+    with started("serve", *flags(folder, *listen)) as server:
+        server.host, server.port = "127.0.0.1", port
+        until(lambda: server.logged("not all is known yet; what is asked until then gets SERVFAIL"))
+        yield server
+
+
+def test_servfail_with_not_ready_until_synced_and_never_nxdomain(kube, tmp_path):
+    with not_yet_synced(kube, tmp_path) as server:
+        for name in (WEB, "nothing.default.svc.cluster.local"):
+            reply = until(lambda name=name: _try(server, name))
+            assert reply.rcode() == dns.rcode.SERVFAIL
+            assert errors(reply) == {14}
+        (problem,) = {str(line["problem"]) for line in server.logged("cannot be followed")}
+        assert 'resources: ["services"], verbs: ["list", "watch"]' in problem
+        kube.do(lambda kube: kube.forbidden.clear())
+        until(lambda: ask(server, WEB).rcode() == dns.rcode.NOERROR)
+
+
+def _try(server: Serving, name: str) -> dns.message.Message | None:
+    try:
+        return ask(server, name)
+    except OSError:  # the workers have not opened yet
+        return None
+
+
+def test_the_snapshot_answers_at_once_marked_stale_and_resumes(kube, tmp_path):
+    state = ("--state-dir", str(tmp_path / "state"))
+    with serving(*flags(tmp_path, *state)) as server:
+        assert errors(ask(server, WEB)) == set()
+        stop(server)
+    assert (tmp_path / "state" / FILE).stat().st_mode & 0o777 == 0o600
+    kube.wait_for(kube.kube.stop())
+    with serving(*flags(tmp_path, *state)) as server:
+        reply = ask(server, WEB)
+        assert [rdata.to_text() for rrset in reply.answer for rdata in rrset] == ["10.96.0.1"]
+        assert errors(reply) == {3}
+        kube.do(lambda kube: kube.seen.clear())
+        kube.do(lambda kube: kube.store.put("services", plain.service("new", "10.96.0.2")))
+        kube.do(lambda kube: kube.store.delete("services", "web", "default"))
+        kube.wait_for(kube.kube.start())
+        until(lambda: errors(ask(server, NEW)) == set())
+        assert server.values(NEW) == ["10.96.0.2"]
+        assert server.ask(WEB).rcode() == dns.rcode.NXDOMAIN
+        asked = kube.do(lambda kube: [one for one in kube.seen if one.verb != "get"])
+        assert all(one.verb == "watch" and "resourceVersion" in one.params for one in asked)
+        stop(server)
+
+
+def test_it_is_written_while_running_too(kube, tmp_path):
+    state = ("--state-dir", str(tmp_path / "state"), "--snapshot-every", "100ms")
+    with serving(*flags(tmp_path, *state)):
+        path = tmp_path / "state" / FILE
+        until(path.exists)
+        first = path.stat().st_mtime_ns
+        kube.do(lambda kube: kube.store.put("services", plain.service("new", "10.96.0.2")))
+        until(lambda: path.stat().st_mtime_ns > first)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "more", "reason"),
+    [
+        (lambda data: data[:-1], (), "corrupt"),
+        (lambda data: data[:-1] + bytes([data[-1] ^ 1]), (), "checksum"),
+        (lambda data: data[:11] + b"\x63" + data[12:], (), "another version"),
+        (lambda data: data, ("--snapshot-max-age", "0s"), "too old"),
+        (lambda data: data, ("--service-selector", "app!=x"), "other kinds or filters"),
+    ],
+)
+def test_a_snapshot_that_is_not_certainly_good_is_refused(kube, tmp_path, spoil, more, reason):
+    state = ("--state-dir", str(tmp_path / "state"))
+    with serving(*flags(tmp_path, *state)) as server:
+        stop(server)
+    path = tmp_path / "state" / FILE
+    path.write_bytes(spoil(path.read_bytes()))
+    with serving(*flags(tmp_path, *state, *more)) as server:
+        (line,) = server.logged("the snapshot is not served")
+        assert reason in str(line["reason"])
+        assert errors(ask(server, WEB)) == set()
+
+
+def test_never_an_address_of_another_cluster(kube, tmp_path):
+    state = ("--state-dir", str(tmp_path / "state"))
+    with serving(*flags(tmp_path, *state)) as server:
+        assert server.values(WEB) == ["10.96.0.1"]
+        stop(server)
+    with background(uid="cluster-two") as other:
+        other.do(lambda kube: kube.store.put("services", plain.service("new", "10.96.9.9")))
+        write(other, tmp_path)
+        with serving(*flags(tmp_path, *state)) as server:
+            assert server.ask(WEB).rcode() == dns.rcode.NXDOMAIN
+            assert server.values(NEW) == ["10.96.9.9"]
+            assert "another cluster" in str(server.logged("the snapshot is not served"))
+
+
+def test_answers_are_called_stale_when_the_api_server_falls_silent(kube, tmp_path):
+    kube.kube.bookmark_every = 0.1
+    with serving(*flags(tmp_path, "--stale-after", "2s")) as server:
+        assert errors(ask(server, WEB)) == set()
+        kube.wait_for(kube.kube.stop())
+        until(lambda: errors(ask(server, WEB)) == {3})
+        assert server.values(WEB) == ["10.96.0.1"]
+        kube.wait_for(kube.kube.start())
+        until(lambda: errors(ask(server, WEB)) == set())
+
+
+def test_pods_are_watched_when_their_names_are_served(kube, tmp_path):
+    kube.do(lambda kube: kube.store.put("pods", plain.pod("p", "10.1.2.3")))
+    with serving(*flags(tmp_path, "--pods", "verified")) as server:
+        assert server.values("10-1-2-3.default.pod.cluster.local") == ["10.1.2.3"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--kubeconfig", "nowhere"], ["nowhere"]),
+        (["--context", "production"], ["production"]),
+    ],
+)
+def test_credentials_that_cannot_be_used_are_exit_code_2(kube, tmp_path, arguments, words):
+    done = dnsd("serve", *flags(tmp_path), "--listen", "127.0.0.1:0", *arguments)
+    assert done.returncode == 2
+    assert all(word in done.stderr for word in words)
+
+
+def test_two_sources_are_one_too_many(kube, tmp_path):
+    done = dnsd("serve", *flags(tmp_path, "--manifests", str(tmp_path)))
+    assert done.returncode == 2
+    assert "not both" in done.stderr
