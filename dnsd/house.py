@@ -28,6 +28,7 @@ import structlog
 from dnsd.answer.engine import EngineConfig
 from dnsd.cluster.objects import pack_address
 from dnsd.cluster.source import Batch, Source
+from dnsd.outward import upstream_config
 from dnsd.pipeline import Pipeline
 from dnsd.serial import SerialFile
 from dnsd.settings import Settings
@@ -174,7 +175,11 @@ def schema_config(settings: Settings, addresses: Sequence[Address]) -> SchemaCon
 
 
 def worker_setup(settings: Settings) -> Setup:
-    """What workers are told; `index` and `sockets` are the supervisor's to fill in."""
+    """What workers are told; `index` and `sockets` are the supervisor's to fill in.
+
+    Raises SettingsError for upstreams that cannot be asked.
+    """
+    upstream = upstream_config(settings)
     return Setup(
         index=0,
         sockets=(),
@@ -185,7 +190,10 @@ def worker_setup(settings: Settings) -> Setup:
             id_text=settings.id_text,
             allow_query=settings.allow_query,
             tcp_keepalive=int(settings.tcp_idle_timeout * 10),
+            forwarding=upstream is not None,
+            allow_recursion=settings.allow_recursion,
         ),
+        upstream=upstream,
         tcp_max_connections=settings.tcp_max_connections,
         tcp_max_per_client=settings.tcp_max_per_client,
         tcp_idle_timeout=settings.tcp_idle_timeout,

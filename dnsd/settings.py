@@ -22,6 +22,7 @@ from typing import Annotated, get_args, get_type_hints
 import msgspec
 from msgspec import Struct
 
+from dnsd.mappings import HOSTS, RULES, UPSTREAM
 from dnsd.transport.listen import Address
 from dnsd.values import (
     ADDRESS,
@@ -46,11 +47,18 @@ SOURCES = "Where Services come from"
 LISTENING = "Where dnsd listens"
 NAMES = "Which names exist"
 ANSWERS = "How questions are answered"
+OTHERS = "Names that are not ours"
 LIMITS = "Limits"
 RUNNING = "Running"
-GROUPS = (SOURCES, LISTENING, NAMES, ANSWERS, LIMITS, RUNNING)
+GROUPS = (SOURCES, LISTENING, NAMES, ANSWERS, OTHERS, LIMITS, RUNNING)
 
 PREFIX = "DNSD_"
+
+# Loopback, private, link-local, shared address space (RFC 1122, 1918, 3927, 6598, 4193, 4291).
+PRIVATE_NETWORKS = (
+    *("127.0.0.0/8", "10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "169.254.0.0/16"),
+    *("100.64.0.0/10", "::1/128", "fc00::/7", "fe80::/10"),
+)
 
 
 class SettingsError(ValueError):
@@ -354,6 +362,192 @@ class Settings(Struct, frozen=True, kw_only=True):
             reload=True,
         ),
     ] = ""
+
+    # Names that are not ours -------------------------------------------------------------
+    upstream: Annotated[
+        tuple[str, ...],
+        Setting(
+            OTHERS,
+            several(UPSTREAM),
+            "Servers that are asked for names that are not ours: udp://, tcp:// or"
+            " tls://ADDRESS[:PORT][#NAME]; resolv.conf takes the system's, none asks nobody."
+            " Default: none with manifests, resolv.conf with a cluster.",
+            '["udp://192.0.2.53", "tls://192.0.2.54#dns.example"]',
+            reload=True,
+        ),
+    ] = ()
+    upstream_policy: Annotated[
+        str,
+        Setting(
+            OTHERS,
+            choice("sequential", "random", "fastest"),
+            "Which upstream is asked first: as listed, any, or the one with the least smoothed"
+            " latency. The others follow when it fails or is late.",
+            reload=True,
+        ),
+    ] = "sequential"
+    upstream_timeout: Annotated[
+        float,
+        Setting(
+            OTHERS,
+            duration(0.05, 60),
+            "How long a client waits for upstreams in all.",
+            reload=True,
+        ),
+    ] = 4.0
+    upstream_attempt_timeout: Annotated[
+        float,
+        Setting(
+            OTHERS,
+            duration(0.01, 60),
+            "When the next upstream is asked too, at the latest.",
+            reload=True,
+        ),
+    ] = 1.0
+    upstream_tls_ca: Annotated[
+        str,
+        Setting(
+            OTHERS,
+            FILE,
+            "Certificate authorities for tls:// upstreams (PEM). Default: the system's.",
+            "/etc/ssl/certs/ca-certificates.crt",
+            reload=True,
+        ),
+    ] = ""
+    forward: Annotated[
+        tuple[tuple[str, tuple[str, ...]], ...],
+        Setting(
+            OTHERS,
+            RULES,
+            "Other upstreams for names below a suffix; the longest suffix wins. none keeps"
+            " them here, as NXDOMAIN.",
+            '{corp.example: ["udp://192.0.2.55"], ads.example: none}',
+            reload=True,
+        ),
+    ] = ()
+    never_leave: Annotated[
+        tuple[str, ...],
+        Setting(
+            OTHERS,
+            several(DOMAIN),
+            "Names whose questions no upstream gets to see, besides localhost, invalid, onion,"
+            " local, home.arpa, private reverse zones and single labels.",
+            "[secret.example]",
+            reload=True,
+        ),
+    ] = ()
+    allow_recursion: Annotated[
+        tuple[str, ...],
+        Setting(
+            OTHERS,
+            several(CIDR),
+            "Networks whose questions for other names are answered; the rest is refused."
+            ' "0.0.0.0/0" and "::/0" are everyone. Default: private and loopback networks.',
+            '["10.244.0.0/16", "127.0.0.0/8"]',
+            reload=True,
+        ),
+    ] = PRIVATE_NETWORKS
+    hosts: Annotated[
+        tuple[tuple[str, tuple[str, ...]], ...],
+        Setting(
+            OTHERS,
+            HOSTS,
+            "Names pinned to addresses. They win over upstream, not over a Service.",
+            '{db.corp.example: ["10.1.2.3", "fd00::3"]}',
+            reload=True,
+        ),
+    ] = ()
+    hosts_files: Annotated[
+        tuple[str, ...],
+        Setting(
+            OTHERS,
+            several(FILE),
+            "Files of pinned names in the form of /etc/hosts, followed live.",
+            "[/etc/hosts]",
+            reload=True,
+        ),
+    ] = ()
+    hosts_override: Annotated[
+        bool,
+        Setting(
+            OTHERS,
+            BOOLEAN,
+            "Names of the setting hosts win over a Service's names too.",
+            reload=True,
+        ),
+    ] = False
+    cache_entries: Annotated[
+        int,
+        Setting(
+            OTHERS,
+            integer(0, 100_000_000),
+            "Replies of upstreams that a worker keeps at most; 0: none.",
+            reload=True,
+        ),
+    ] = 20_000
+    cache_size: Annotated[
+        int,
+        Setting(
+            OTHERS,
+            size(0, 1 << 40),
+            "Memory for them in each worker.",
+            reload=True,
+        ),
+    ] = 16 << 20
+    cache_min_ttl: Annotated[
+        int,
+        Setting(
+            OTHERS,
+            integer(0, 3600),
+            "Shortest time in seconds for which they are kept.",
+            reload=True,
+        ),
+    ] = 0
+    cache_max_ttl: Annotated[
+        int,
+        Setting(
+            OTHERS,
+            integer(1, 604_800),
+            "Longest time in seconds for which they are kept.",
+            reload=True,
+        ),
+    ] = 86_400
+    cache_max_negative_ttl: Annotated[
+        int,
+        Setting(
+            OTHERS,
+            integer(0, 86_400),
+            "Longest time in seconds for which a denial is kept.",
+            reload=True,
+        ),
+    ] = 3_600
+    prefetch: Annotated[
+        bool,
+        Setting(
+            OTHERS,
+            BOOLEAN,
+            "Ask again for popular replies shortly before their time is over.",
+            reload=True,
+        ),
+    ] = True
+    serve_stale: Annotated[
+        float,
+        Setting(
+            OTHERS,
+            duration(0, 604_800),
+            "How long after its time a reply may still be used when upstreams fail; 0s: never.",
+            reload=True,
+        ),
+    ] = 86_400.0
+    max_in_flight: Annotated[
+        int,
+        Setting(
+            OTHERS,
+            integer(1, 100_000),
+            "Questions of a worker that wait for upstreams; what is beyond is refused at once.",
+            reload=True,
+        ),
+    ] = 1_000
 
     # Limits ----------------------------------------------------------------------------
     tcp_max_connections: Annotated[

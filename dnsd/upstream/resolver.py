@@ -55,10 +55,7 @@ COUNTER_NAMES = (
     "failures",
     "overloaded",
     "loops",
-    "entries",
-    "bytes",
     "evictions",
-    "in_flight",
 )
 
 
@@ -248,8 +245,8 @@ class Resolver:
             self.cache.flush()
 
     def counters(self) -> tuple[int, ...]:
-        """Totals since the start and present sizes, in the order of `COUNTER_NAMES`."""
-        counts, cache = self._lookup.counts, self.cache
+        """Totals since the start, in the order of `COUNTER_NAMES`."""
+        counts = self._lookup.counts
         return (
             counts.hits,
             counts.misses,
@@ -259,11 +256,13 @@ class Resolver:
             counts.failures,
             counts.overloaded,
             self.loops.found,
-            len(cache),
-            cache.bytes,
-            cache.evictions,
-            self._active,
+            self.cache.evictions,
         )
+
+    @property
+    def active(self) -> int:
+        """Questions of clients that wait."""
+        return self._active
 
     def servers(self) -> list[Server]:
         """All servers of all rules, with their health."""

@@ -16,20 +16,26 @@ from dnsd.answer.engine import COUNTER_NAMES, Engine
 from dnsd.transport.connection import TcpCounters
 from dnsd.transport.tcp import Tcp
 from dnsd.transport.udp import Udp, UdpCounters
+from dnsd.upstream.resolver import COUNTER_NAMES as UPSTREAM_NAMES
+from dnsd.upstream.resolver import Resolver
 
 Totals = tuple[int, ...]
 
 _UDP = tuple(f"udp.{field.name}" for field in fields(UdpCounters))
 _TCP = tuple(f"tcp.{field.name}" for field in fields(TcpCounters))
-NAMES: tuple[str, ...] = (*COUNTER_NAMES, *_UDP, *_TCP)
+_UPSTREAM = tuple(f"upstream.{name}" for name in UPSTREAM_NAMES)
+NAMES: tuple[str, ...] = (*COUNTER_NAMES, *_UDP, *_TCP, *_UPSTREAM)
 ZERO: Totals = (0,) * len(NAMES)
 
 
-def collect(engine: Engine, udp: Iterable[Udp], tcp: Iterable[Tcp]) -> Totals:
+def collect(
+    engine: Engine, udp: Iterable[Udp], tcp: Iterable[Tcp], resolver: Resolver | None = None
+) -> Totals:
     """The totals of this process, in the order of NAMES."""
     datagrams = _sum((astuple(one.counters()) for one in udp), len(_UDP))
     streams = _sum((astuple(one.counters()) for one in tcp), len(_TCP))
-    return (*engine.counters(), *datagrams, *streams)
+    outside = resolver.counters() if resolver is not None else (0,) * len(_UPSTREAM)
+    return (*engine.counters(), *datagrams, *streams, *outside)
 
 
 def summed(several: Iterable[Totals]) -> Totals:

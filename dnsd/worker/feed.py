@@ -26,6 +26,7 @@ import msgspec
 from msgspec import Struct
 
 from dnsd.answer.engine import EngineConfig
+from dnsd.upstream.config import UpstreamConfig
 
 MAX_DOWN = 1 << 30  # bytes of one message to a worker; a frame is far below
 MAX_UP = 1 << 18
@@ -49,7 +50,7 @@ class Socket(Struct, frozen=True):
 
 
 class Setup(Struct, frozen=True, tag="setup"):
-    """What a worker is told once. Durations in seconds."""
+    """What a worker is told once. Durations in seconds. `upstream`: None asks nobody."""
 
     index: int
     sockets: tuple[Socket, ...]
@@ -59,6 +60,7 @@ class Setup(Struct, frozen=True, tag="setup"):
     tcp_idle_timeout: float
     uvloop: bool = False
     log_level: str = "info"
+    upstream: UpstreamConfig | None = None
 
 
 class Table(Struct, frozen=True, tag="table"):

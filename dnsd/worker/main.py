@@ -1,8 +1,8 @@
 """The process that answers: sockets, tables, nothing else.
 
 It is started with two arguments, the file descriptor of its feed and the process id of its
-parent, and learns the rest from the feed. It opens nothing: sockets are inherited. What it
-does in its life:
+parent, and learns the rest from the feed. The sockets it answers on are inherited; it opens
+none but those of questions to upstreams. What it does in its life:
 
 1. ask the kernel to end it when the parent ends, and give up gaining privileges;
 2. read `Setup` (before there is an event loop, whose kind it decides);
@@ -38,6 +38,8 @@ from dnsd.transport.connection import TcpLimits
 from dnsd.transport.listen import adopt
 from dnsd.transport.tcp import Tcp
 from dnsd.transport.udp import Udp
+from dnsd.upstream.asks import Asks, make_room
+from dnsd.upstream.resolver import Resolver
 from dnsd.worker.counters import collect
 from dnsd.worker.feed import (
     MAX_DOWN,
@@ -122,6 +124,7 @@ class _Worker:
     def __init__(self, feed: socket.socket, assembler: Assembler, setup: Setup) -> None:
         self.feed, self.assembler, self.setup = feed, assembler, setup
         self.engine = Engine(setup.engine)
+        self.asks = _asks(setup, self.engine)
         self.udp: list[Udp] = []
         self.tcp: list[Tcp] = []
         self.unsent = bytearray()
@@ -130,9 +133,10 @@ class _Worker:
         for one in setup.sockets:
             sock = adopt(one.fd)
             if one.transport == "udp":
-                self.udp.append(Udp(sock, self.engine))
+                self.udp.append(Udp(sock, self.engine, on_ask=self.asks))
             else:
-                self.tcp.append(Tcp(sock, self.engine, limits=_limits(setup)))
+                limits = _limits(setup)
+                self.tcp.append(Tcp(sock, self.engine, limits=limits, on_ask=self.asks))
 
     async def run(self, first: list[Down]) -> int:
         """Live until told to stop; the exit code."""
@@ -190,6 +194,8 @@ class _Worker:
             udp.start()
         for tcp in self.tcp:
             tcp.start()
+        if self.asks is not None:
+            self.asks.start()
         self._say(Opened())
 
     async def _drain(self, order: Drain) -> None:
@@ -204,6 +210,8 @@ class _Worker:
             tcp.close()
         for udp in self.udp:
             udp.close()
+        if self.asks is not None:
+            await self.asks.close()
         self._say(Pulse(self._totals(), 0.0))
         self._say(Drained(clean))
         self.feed.setblocking(True)
@@ -214,7 +222,8 @@ class _Worker:
     # -- up --------------------------------------------------------------------------------
 
     def _totals(self) -> tuple[int, ...]:
-        return collect(self.engine, self.udp, self.tcp)
+        resolver = self.asks.resolver if self.asks is not None else None
+        return collect(self.engine, self.udp, self.tcp, resolver)
 
     def _pulse(self, due: float) -> None:
         now = self.loop.time()
@@ -240,6 +249,21 @@ class _Worker:
             self.loop.add_writer(self.feed, self._send)
         else:
             self.loop.remove_writer(self.feed)
+
+
+def _asks(setup: Setup, engine: Engine) -> Asks | None:
+    """Who is asked for names that are not ours; None when they are refused."""
+    if setup.upstream is None:
+        return None
+    make_room(setup.upstream)
+    table = engine.table
+    resolver = Resolver(
+        setup.upstream,
+        engine,
+        lambda name: table.home_of(name) is not None,
+        udp_size=setup.engine.udp_size,
+    )
+    return Asks(resolver)
 
 
 def _limits(setup: Setup) -> TcpLimits:

@@ -128,7 +128,7 @@ class TestCoalescing:
 
         async with upstream(script) as up, house(servers=(up.url,)) as home:
             waiting = [asyncio.create_task(home.ask("www.example.")) for _ in range(50)]
-            await eventually(lambda: home.resolver.counters()[-1] == 50)
+            await eventually(lambda: home.resolver.active == 50)
             await eventually(lambda: up.asked)
             go.set()
             replies = await asyncio.gather(*waiting)
@@ -147,7 +147,7 @@ class TestCoalescing:
             first = asyncio.create_task(home.ask("www.example."))
             await eventually(lambda: up.asked)
             second = asyncio.create_task(home.ask("www.example."))
-            await eventually(lambda: home.resolver.counters()[-1] == 2)
+            await eventually(lambda: home.resolver.active == 2)
             first.cancel()
             go.set()
             assert texts(await second)

@@ -82,7 +82,9 @@ async def test_two_hundred_addresses_come_over_tcp(port: int) -> None:
 
 
 async def test_an_external_name_ends_in_addresses(port: int) -> None:
-    async with house(alias("ext", "chain.nsd.example"), servers=(f"udp://127.0.0.1:{port}",)) as home:
+    async with house(
+        alias("ext", "chain.nsd.example"), servers=(f"udp://127.0.0.1:{port}",)
+    ) as home:
         reply = await home.ask("ext.default.svc.cluster.local.")
     assert texts(reply) == [
         "ext.default.svc.cluster.local. CNAME chain.nsd.example.",

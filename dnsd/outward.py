@@ -1,0 +1,89 @@
+"""What the settings say of names that are not ours, as the upstream room takes it.
+
+The system's resolv.conf is read here, in the control process; workers get addresses. All
+that can be wrong is found here too, so that it is said at the start and by `dnsd check`.
+"""
+
+from __future__ import annotations
+
+import structlog
+
+from dnsd.settings import Settings, SettingsError
+from dnsd.upstream.config import BadUpstream, UpstreamConfig, check, parse_servers
+from dnsd.upstream.hosts import load, read_file
+from dnsd.upstream.stream import tls_context
+
+log = structlog.get_logger(__name__)
+
+RESOLV_CONF = "/etc/resolv.conf"
+
+
+def upstream_config(settings: Settings) -> UpstreamConfig | None:
+    """What workers do with names that are not ours; None: they refuse them.
+
+    Raises SettingsError when it cannot work.
+    """
+    try:
+        return _config(settings)
+    except BadUpstream as error:
+        raise SettingsError(str(error)) from error
+
+
+def _config(settings: Settings) -> UpstreamConfig | None:
+    servers = _servers(settings)
+    forward = {
+        suffix: _resolved(texts, f"{settings.named('forward')}: {suffix}") or ("none",)
+        for suffix, texts in settings.forward
+    }
+    if not (servers or forward or settings.hosts or settings.hosts_files):
+        return None
+    config = UpstreamConfig(
+        servers=servers,
+        forward=forward,
+        policy=settings.upstream_policy,
+        timeout=settings.upstream_timeout,
+        attempt_timeout=settings.upstream_attempt_timeout,
+        max_in_flight=settings.max_in_flight,
+        tls_ca=settings.upstream_tls_ca,
+        cache_entries=settings.cache_entries,
+        cache_bytes=settings.cache_size,
+        min_ttl=settings.cache_min_ttl,
+        max_ttl=settings.cache_max_ttl,
+        max_negative_ttl=settings.cache_max_negative_ttl,
+        prefetch=settings.prefetch,
+        stale_for=int(settings.serve_stale),
+        never_leave=settings.never_leave,
+        hosts=dict(settings.hosts),
+        hosts_files=settings.hosts_files,
+        hosts_override=settings.hosts_override,
+    )
+    _try(config)
+    return config
+
+
+def _servers(settings: Settings) -> tuple[str, ...]:
+    where = settings.named("upstream")
+    if settings.upstream:
+        return _resolved(settings.upstream, where)
+    if not settings.kubernetes:
+        return ()
+    try:
+        return _resolved(("resolv.conf",), where)
+    except BadUpstream as error:  # nobody asked for it, so it is no reason not to serve
+        log.warning("names that are not ours are refused", problem=str(error))
+        return ()
+
+
+def _resolved(texts: tuple[str, ...], where: str) -> tuple[str, ...]:
+    return tuple(str(spec) for spec in parse_servers(texts, where, RESOLV_CONF))
+
+
+def _try(config: UpstreamConfig) -> None:
+    """Finds out what a worker would trip over."""
+    check(config)
+    load(config.hosts, (), config.hosts_ttl)
+    for path in config.hosts_files:
+        for problem in read_file(path)[1]:
+            log.warning("a line of pinned names is left out", problem=problem)
+    if config.tls_ca:
+        tls_context(config.tls_ca)
