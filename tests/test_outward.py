@@ -1,0 +1,216 @@
+"""dnsd as a process of its own, and names that are not ours."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import dns.flags
+import dns.message
+import dns.query
+import pytest
+
+from dnsd.configuration import load
+from dnsd.outward import upstream_config
+from dnsd.settings import SettingsError
+from tests.helpers import until
+from tests.serving import dnsd, serving
+from tests.upstream.nsd import nsd
+from tests.upstream.scripted import Upstream, address, upstream
+
+ZONE = """
+$ORIGIN example.org.
+$TTL 300
+@    SOA ns hostmaster 1 7200 1800 86400 60
+@    NS ns
+ns   A 192.0.2.53
+www  CNAME web
+web  A 192.0.2.1
+web  AAAA 2001:db8::1
+home CNAME webui.default.svc.cluster.local.
+"""
+
+MANIFESTS = """
+apiVersion: v1
+kind: Service
+metadata: {name: ext, namespace: default}
+spec: {type: ExternalName, externalName: www.example.org}
+---
+apiVersion: v1
+kind: Service
+metadata: {name: gone, namespace: default}
+spec: {type: ExternalName, externalName: nope.example.org}
+---
+apiVersion: v1
+kind: Service
+metadata: {name: webui, namespace: default}
+spec: {clusterIP: 10.96.100.100, ports: [{port: 80}]}
+"""
+
+
+@pytest.fixture
+def manifests(tmp_path: Path) -> Path:
+    folder = tmp_path / "manifests"
+    folder.mkdir()
+    (folder / "all.yaml").write_text(MANIFESTS)
+    return folder
+
+
+@contextmanager
+def scripted() -> Iterator[Upstream]:
+    """A scripted upstream with an event loop of its own, beside a test that blocks."""
+    loop = asyncio.new_event_loop()
+    ready: list[Upstream] = []
+    over = asyncio.Event()
+
+    async def live() -> None:
+        async with upstream(lambda query, _: address(query)) as up:
+            ready.append(up)
+            await over.wait()
+
+    thread = threading.Thread(target=loop.run_until_complete, args=(live(),))
+    thread.start()
+    try:
+        until(lambda: ready)
+        yield ready[0]
+    finally:
+        loop.call_soon_threadsafe(over.set)
+        thread.join()
+        loop.close()
+
+
+def lines(reply: dns.message.Message) -> list[str]:
+    return [
+        f"{rrset.name} {dns.rdatatype.to_text(rrset.rdtype)} {rdata}"
+        for rrset in reply.answer
+        for rdata in rrset
+    ]
+
+
+def test_an_external_name_ends_in_addresses(manifests: Path, tmp_path: Path) -> None:
+    with nsd(tmp_path, "example.org", ZONE) as port:
+        flags = ("--manifests", str(manifests), "--upstream", f"udp://127.0.0.1:{port}")
+        with serving(*flags) as server:
+            for tcp in (False, True):
+                reply = server.ask("ext.default.svc.cluster.local", tcp=tcp)
+                assert lines(reply) == [
+                    "ext.default.svc.cluster.local. CNAME www.example.org.",
+                    "www.example.org. CNAME web.example.org.",
+                    "web.example.org. A 192.0.2.1",
+                ]
+                assert reply.flags & dns.flags.RA
+                assert reply.flags & dns.flags.AA
+            assert lines(server.ask("home.example.org"))[-1].endswith("A 10.96.100.100")
+            gone = server.ask("gone.default.svc.cluster.local")
+            assert gone.rcode() == dns.rcode.NXDOMAIN
+            assert lines(gone) == ["gone.default.svc.cluster.local. CNAME nope.example.org."]
+            assert server.ask("web.example.org").answer  # asked
+            assert server.ask("web.example.org").answer  # kept
+            assert server.ask("localhost").answer
+
+
+def test_without_an_upstream_nothing_is_offered(manifests: Path) -> None:
+    with serving("--manifests", str(manifests)) as server:
+        reply = server.ask("ext.default.svc.cluster.local")
+        assert lines(reply) == ["ext.default.svc.cluster.local. CNAME www.example.org."]
+        assert not reply.flags & dns.flags.RA
+        assert server.ask("www.example.org").rcode() == dns.rcode.REFUSED
+
+
+def test_who_may_not_resolve_is_refused_with_18(manifests: Path) -> None:
+    flags = ("--upstream", "udp://127.0.0.1:1", "--allow-recursion", "10.0.0.0/8")
+    with serving("--manifests", str(manifests), *flags) as server:
+        query = dns.message.make_query("www.example.org", "A", use_edns=0)
+        reply = dns.query.udp(query, server.host, port=server.port, timeout=5)
+        assert reply.rcode() == dns.rcode.REFUSED
+        assert [int(error.code) for error in reply.extended_errors()] == [18]
+        assert not reply.flags & dns.flags.RA
+        own = server.ask("webui.default.svc.cluster.local")
+        assert own.answer
+        assert not own.flags & dns.flags.RA
+
+
+def test_pins_from_the_file_are_followed(manifests: Path, tmp_path: Path) -> None:
+    hosts = tmp_path / "hosts"
+    hosts.write_text("10.0.0.1 db.corp.example\n")
+    config = tmp_path / "dnsd.yaml"
+    with scripted() as up:
+        config.write_text(
+            f"upstream: [udp://127.0.0.1:{up.port}]\nhosts_files: [{hosts}]\n"
+            "hosts: {mail.corp.example: [10.0.0.9]}\nforward: {ads.example: none}\n"
+        )
+        with serving("--manifests", str(manifests), "--config", str(config)) as server:
+            assert server.values("db.corp.example") == ["10.0.0.1"]
+            assert server.values("mail.corp.example") == ["10.0.0.9"]
+            assert server.values("new.corp.example") == ["192.0.2.1"]
+            assert server.ask("x.ads.example").rcode() == dns.rcode.NXDOMAIN
+            hosts.write_text("10.0.0.2 new.corp.example\n")
+            until(lambda: server.values("new.corp.example") == ["10.0.0.2"], "the file was read")
+            assert server.values("db.corp.example") == ["192.0.2.1"]
+
+
+def test_our_own_address_as_upstream_is_never_fatal(manifests: Path) -> None:
+    from tests.upstream.scripted import unused_port
+
+    port = unused_port()
+    address = f"127.0.0.1:{port}"
+    flags = ("--manifests", str(manifests), "--listen", address, "--upstream", f"udp://{address}")
+    with serving(*flags) as server:
+        name = "a-name-with-many-letters.example.org"
+        assert server.ask(name).rcode() == dns.rcode.SERVFAIL
+        until(lambda: server.logged("upstream leads back to this server"), "the circle was noticed")
+        assert server.values("webui.default.svc.cluster.local") == ["10.96.100.100"]
+        assert server.ask(name).rcode() == dns.rcode.SERVFAIL
+
+
+class TestSettings:
+    @staticmethod
+    def config(**flags: object):
+        return upstream_config(load(flags, {}))
+
+    def test_nothing_said_asks_nobody(self) -> None:
+        assert self.config() is None
+        assert self.config(upstream="none") is None
+
+    def test_with_a_cluster_the_systems(self) -> None:
+        config = self.config(kubernetes=True)
+        assert config is None or all(one.startswith("udp://") for one in config.servers)
+
+    def test_rules_and_pins_as_flags(self) -> None:
+        config = self.config(
+            forward=["corp.example=192.0.2.1+tcp://192.0.2.2", ".=tls://192.0.2.3#dns.example"],
+            hosts=["a.example=10.0.0.1+fd00::1"],
+        )
+        assert config is not None
+        assert config.forward == {
+            "corp.example": ("udp://192.0.2.1:53", "tcp://192.0.2.2:53"),
+            ".": ("tls://192.0.2.3:853#dns.example",),
+        }
+        assert config.hosts == {"a.example": ("10.0.0.1", "fd00::1")}
+
+    @pytest.mark.parametrize(
+        ("setting", "value", "problem"),
+        [
+            ("upstream", "dns.example", "not an IP address"),
+            ("upstream", "none,192.0.2.1", "stands alone"),
+            ("forward", "corp.example", "NAME=VALUE"),
+            ("forward", "corp.example=", "nothing behind it"),
+            ("forward", "corp.example=https://192.0.2.1", "none of udp"),
+            ("hosts", "a.example=nope", "no IP address"),
+            ("hosts", "10.0.0.1", "NAME=VALUE"),
+            ("upstream_policy", "luckiest", "none of"),
+            ("never_leave", "a..b", "no domain name"),
+        ],
+    )
+    def test_what_cannot_be_used_is_said(self, setting: str, value: str, problem: str) -> None:
+        with pytest.raises(SettingsError, match=problem):
+            self.config(**{setting: value})
+
+    def test_serve_says_it_in_one_line(self, manifests: Path) -> None:
+        run = dnsd("serve", "--manifests", str(manifests), "--upstream", "tls://dns.example")
+        assert run.returncode == 2
+        assert "not an IP address" in run.stderr
+        assert "Traceback" not in run.stderr
