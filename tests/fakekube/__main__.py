@@ -3,10 +3,12 @@
 Prints the path of a kubeconfig when it listens; ends with SIGTERM. Commands on standard
 input, one a line, answered with one line each:
 
-    service NAME ADDRESS    create or replace a Service in `default`
+    service NAME ADDRESS    create or replace a Service in `default`; answers when that was,
+                            in seconds of the system's monotonic clock
     delete NAME             delete it
     compact                 forget the log, so that every watch has to begin anew
     hang-up                 end every stream
+    relist                  both, and no watch can resume
     seen                    how many lists and watches have been asked for
 """
 
@@ -16,6 +18,7 @@ import argparse
 import asyncio
 import sys
 import tempfile
+import time
 from pathlib import Path
 
 from tests.fakekube import plain
@@ -46,13 +49,18 @@ def fill(kube: FakeKube, services: int, endpoints: int) -> None:
 def obey(kube: FakeKube, words: list[str]) -> str:
     match words:
         case ["service", name, address]:
-            meta = kube.store.put("services", plain.service(name, address))["metadata"]
-            return str(meta["resourceVersion"])
+            at = time.monotonic()
+            kube.store.put("services", plain.service(name, address))
+            return str(at)
         case ["delete", name]:
             kube.store.delete("services", name, "default")
         case ["compact"]:
             kube.store.compact()
         case ["hang-up"]:
+            kube.hang_up()
+        case ["relist"]:
+            kube.store.revision += 1
+            kube.store.compact()
             kube.hang_up()
         case ["seen"]:
             return f"{kube.count('list')} lists {kube.count('watch')} watches"

@@ -25,7 +25,16 @@ RESOURCES = {  # (group, version, plural) -> kind
     ("", "v1", "pods"): "Pod",
     ("", "v1", "nodes"): "Node",
     ("discovery.k8s.io", "v1", "endpointslices"): "EndpointSlice",
+    ("networking.k8s.io", "v1", "ingresses"): "Ingress",
+    ("gateway.networking.k8s.io", "v1", "gateways"): "Gateway",
+    ("gateway.networking.k8s.io", "v1", "httproutes"): "HTTPRoute",
+    ("gateway.networking.k8s.io", "v1", "grpcroutes"): "GRPCRoute",
+    ("gateway.networking.k8s.io", "v1alpha2", "tlsroutes"): "TLSRoute",
+    ("externaldns.k8s.io", "v1alpha1", "dnsendpoints"): "DNSEndpoint",
 }
+
+# Not part of a plain server: they exist once somebody has installed them.
+CRDS = frozenset({"gateways", "httproutes", "grpcroutes", "tlsroutes", "dnsendpoints"})
 
 
 class Seen(Struct):
@@ -59,7 +68,7 @@ class FakeKube:
         self.seen: list[Seen] = []
         self.tokens: set[str] = set()
         self.forbidden: set[tuple[str, str]] = set()
-        self.lacking: set[str] = set()  # plurals that do not exist here
+        self.lacking = set(CRDS)  # plurals that do not exist here
         self.watch_list = watch_list
         self.bookmark_every = bookmark_every
         self.watchers = 0  # streams open now
@@ -173,7 +182,8 @@ class FakeKube:
         verb = "watch" if watching else "list"
         try:
             fault = self._admit(request, verb, plural, group)
-            view = View(self.store, kind, plural, info.get("namespace", ""), query)
+            api = f"{group}/{info['version']}".lstrip("/")
+            view = View(self.store, kind, api, plural, info.get("namespace", ""), query)
             if watching:
                 return await self._watch(request, view, fault)
             body = view.page()

@@ -21,6 +21,7 @@ ZERO: dict[str, Plain] = {
     "EndpointSlice": {"addressType": "", "endpoints": None, "ports": None},
     "Pod": {"spec": {"containers": None}, "status": {}},
     "Node": {"spec": {}, "status": {}},
+    "Ingress": {"spec": {}, "status": {"loadBalancer": {}}},
 }
 INITIAL_END = {"k8s.io/initial-events-end": "true"}
 
@@ -54,11 +55,16 @@ class View:
     """What one request sees: a resource, in a namespace or all, filtered."""
 
     def __init__(
-        self, store: Store, kind: str, plural: str, namespace: str, query: dict[str, str]
+        self,
+        store: Store,
+        kind: str,
+        api: str,
+        plural: str,
+        namespace: str,
+        query: dict[str, str],
     ) -> None:
-        self.store, self.kind, self.plural = store, kind, plural
+        self.store, self.kind, self.api, self.plural = store, kind, api, plural
         self.namespace, self.query = namespace, query
-        self.api = "discovery.k8s.io/v1" if kind == "EndpointSlice" else "v1"
         self.bookmarks = query.get("allowWatchBookmarks", "") in ("true", "1")
         self.filtered = bool(query.get("labelSelector") or query.get("fieldSelector"))
         try:
@@ -174,7 +180,9 @@ class View:
         meta: Plain = {"resourceVersion": str(revision)}
         if annotations:
             meta["annotations"] = annotations
-        plain = {"kind": self.kind, "apiVersion": self.api, "metadata": meta} | ZERO[self.kind]
+        plain = {"kind": self.kind, "apiVersion": self.api, "metadata": meta} | ZERO.get(
+            self.kind, {}
+        )
         return line("BOOKMARK", encode(plain))
 
 
