@@ -43,6 +43,7 @@ class Follower:
         self.excused = False  # an optional kind that the server lacks or forbids
         self.seen: set[tuple[str, str]] | None = None  # by a listing under way
         self.touched: set[tuple[str, str]] | None = None  # by events during a reconcile
+        self.absences = 0  # times in a row that the server did not know the resource
         self.listings = 0
         self.due = asyncio.Event()  # a reconcile, now
         self.refused: dict[Key, str] = {}

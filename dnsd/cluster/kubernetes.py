@@ -9,7 +9,10 @@ Rules:
 
 * Each scope (a kind, or a kind in one namespace) is followed by a task of its own, and
   fails alone. Services, EndpointSlices and Namespaces must have been listed before the
-  source is `synced`; a Pod or Node resource that is forbidden or unknown holds nobody up.
+  source is `synced`; any other resource that is forbidden or unknown holds nobody up.
+* That a CRD is not installed (404) is a fact, not a failure: its scope is `absent`, is asked
+  for again at every try, each time in another of its versions, and followed once it is
+  there. What was known of it is taken back when the server goes on saying so.
 * `synced` stays true from then on. What changes is the age of what is known: when no scope
   has had a sign of life for `stale_after`, the source is `stale`, until one has.
 * A reconcile lists a scope beside its watch and compares. Differences that an event touched
@@ -38,7 +41,7 @@ from msgspec import Struct
 from dnsd.cluster.follower import Follower, explain, reconcile
 from dnsd.cluster.kubeaccess import KubeError
 from dnsd.cluster.kubeclient import ApiError, Client, Unreachable
-from dnsd.cluster.objects import Event, Key, Object
+from dnsd.cluster.objects import CLUSTER_SCOPED, Event, Key, Object
 from dnsd.cluster.reflector import RESOURCES, RUN, Reach, Said, Scope, Trouble, reflect
 from dnsd.cluster.snapshot import Header, Snapshot
 from dnsd.cluster.source import Batch, SourceStatus
@@ -49,6 +52,10 @@ ALWAYS = ("Namespace", "Service", "EndpointSlice")
 # One request a namespace and kind up to here (a Role in each is enough); beyond, one watch
 # of the cluster and a filter here costs the server less.
 MAX_NAMESPACE_SCOPES = 16
+# A resource counts as gone when it was not there so often in a row, in each of its versions:
+# a server that is starting denies a CRD for a moment.
+ABSENCES = 3
+NOT_THERE = "-"  # stands for the version of an absent resource in a snapshot
 IDENTITY = "/api/v1/namespaces/kube-system"
 
 
@@ -79,7 +86,7 @@ def scopes(config: KubernetesConfig) -> list[Scope]:
         selector = labels.get(kind, "")
         if kind == "Namespace" and named:
             out += [Scope(resource, "", selector, f"metadata.name={one}") for one in named]
-        elif kind in ("Namespace", "Node"):
+        elif kind in CLUSTER_SCOPED:
             out.append(Scope(resource, "", selector))
         else:
             out += [Scope(resource, one, selector) for one in named or ("",)]
@@ -201,7 +208,11 @@ class KubernetesSource:
         """
         if not self.synced or any(follower.seen is not None for follower in self._followers):
             return None
-        versions = {f.reach.scope.id: f.version for f in self._followers if f.version}
+        versions = {
+            f.reach.scope.id: f.version or NOT_THERE
+            for f in self._followers
+            if f.version or f.excused
+        }
         header = Header(self._cluster, self.client.endpoint, versions, self._now())
         return header, [one for follower in self._followers for one in follower.objects()]
 
@@ -226,7 +237,8 @@ class KubernetesSource:
         status.last_contact = self._now()
         if said.events:
             status.last_event = status.last_contact
-        if status.state == "failing" and said.word:
+        follower.absences = 0
+        if status.state in ("failing", "absent") and said.word:
             log.info("followed again", scope=follower.reach.scope.id)
             status.state = "synced" if follower.synced else "starting"
             status.detail = ""
@@ -252,6 +264,9 @@ class KubernetesSource:
     def _trouble(self, follower: Follower, trouble: Trouble) -> None:
         error, status, before = trouble.error, follower.status, self.synced
         follower.seen = None
+        if isinstance(error, ApiError) and error.status == 404 and follower.kind not in ALWAYS:
+            self._absent(follower)
+            return
         status.errors += 1
         if isinstance(error, ApiError) and error.expired:
             return
@@ -259,8 +274,23 @@ class KubernetesSource:
         if detail != status.detail:
             log.warning("cannot be followed", scope=follower.reach.scope.id, problem=detail)
         status.state, status.detail = "failing", detail
-        lacking = isinstance(error, ApiError) and error.status in (403, 404)
-        if lacking and follower.kind not in ALWAYS and not follower.synced:
+        forbidden = isinstance(error, ApiError) and error.status == 403
+        if forbidden and follower.kind not in ALWAYS and not follower.synced:
+            follower.excused = True
+            self._sync_changed(before)
+
+    def _absent(self, follower: Follower) -> None:
+        """The server does not have this resource."""
+        before, status = self.synced, follower.status
+        follower.absences += 1
+        if status.state != "absent":
+            log.info("not installed", scope=follower.reach.scope.id)
+        status.state, status.detail = "absent", "the API server has no such resource (yet)"
+        if follower.absences >= ABSENCES * (1 + len(follower.reach.scope.resource.older)):
+            gone = [one.key for one in self._shown_objects(follower)]
+            follower.forget()
+            self._say([*gone])
+        if not follower.synced:
             follower.excused = True
             self._sync_changed(before)
 
@@ -293,7 +323,7 @@ class KubernetesSource:
         inside = (
             one
             for follower in self._followers
-            if follower.kind not in ("Namespace", "Node")
+            if follower.kind not in CLUSTER_SCOPED
             for one in follower.known.get(event.name, {}).values()
         )
         return [one.key for one in inside] if isinstance(event, Key) else list(inside)
@@ -385,7 +415,8 @@ class KubernetesSource:
                 place.put(one)
             await asyncio.sleep(0)
         for follower in self._followers:
-            follower.version = header.versions.get(follower.reach.scope.id, "")
+            version = header.versions.get(follower.reach.scope.id, "")
+            follower.version = "" if version == NOT_THERE else version
         await self._publish_all()
         self._from_snapshot = True  # not before: what is not published yet must not be denied
         self._say([], always=True)

@@ -29,13 +29,20 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from dnsd.cluster import yamlread
-from dnsd.cluster.objects import KINDS, BadObject, Key, Object, from_json, from_plain
+from dnsd.cluster.objects import (
+    CLUSTER_SCOPED,
+    GROUPS,
+    KINDS,
+    BadObject,
+    Key,
+    Object,
+    from_json,
+    from_plain,
+)
 from dnsd.cluster.yamlread import Chunk, Unreadable
 
 SUFFIXES = (".yaml", ".yml", ".json")
-_GROUPS = {kind: "discovery.k8s.io" if kind == "EndpointSlice" else "" for kind in KINDS}
 _LISTS = {f"{kind}List" for kind in KINDS} | {"List"}
-_CLUSTER_SCOPED = ("Namespace", "Node")
 _MAX_NESTED_LISTS = 4  # lists within lists; kubectl writes none
 _LOCATE_BYTES = 1 << 20  # a larger document's problems name its first line
 
@@ -317,7 +324,7 @@ class _Reader:
             self._report("", f"{field}.kind".lstrip("."), _no_kind(value, kind))
         elif kind in _LISTS and (nested or not field or kind not in KINDS):
             self._list(kind, items, field, nested)
-        elif kind not in KINDS or (isinstance(api, str) and _group(api) != _GROUPS[kind]):
+        elif kind not in KINDS or (isinstance(api, str) and _group(api) != GROUPS.get(kind, "")):
             known = f"{kind}.{_group(api)}" if kind in KINDS else kind
             self._skipped[known] = self._skipped.get(known, 0) + 1
         else:
@@ -347,7 +354,7 @@ class _Reader:
             else:
                 stripped = _from_raw(kind, value, where)
         except BadObject as bad:
-            space = "" if kind in _CLUSTER_SCOPED else bad.namespace or "default"
+            space = "" if kind in CLUSTER_SCOPED else bad.namespace or "default"
             if bad.name:
                 self._bad.append(Key(kind, space, bad.name))
             who = f"{kind} {space}/{bad.name}" if space else f"{kind} {bad.name}"

@@ -38,29 +38,58 @@ from dnsd.cluster.checking import (
     is_host_name,
     pack_address,
 )
+from dnsd.cluster.outside_objects import (
+    OUTSIDE_GROUPS,
+    OUTSIDE_KINDS,
+    ROUTE_KINDS,
+    DNSEndpoint,
+    Gateway,
+    Ingress,
+    Listener,
+    LoadBalancerIngress,
+    OutsideObject,
+    Parent,
+    RawBalancerStatus,
+    Route,
+    StatedRecords,
+    balancer_ingress,
+)
 
 __all__ = [
+    "CLUSTER_SCOPED",
+    "GROUPS",
     "HOSTNAME_ANNOTATIONS",
     "KINDS",
+    "OWNER_KINDS",
     "PROTOCOLS",
     "RAW_TYPES",
+    "ROUTE_KINDS",
     "SERVICE_NAME_LABEL",
     "SERVICE_TYPES",
     "TRIGGER_TIME",
     "BadObject",
+    "DNSEndpoint",
     "Endpoint",
     "EndpointPort",
     "EndpointSlice",
     "Event",
+    "Gateway",
+    "Ingress",
     "Key",
+    "Listener",
     "LoadBalancerIngress",
     "Namespace",
     "Node",
     "Object",
+    "OutsideObject",
+    "Parent",
     "Pod",
+    "Route",
+    "RouteSubject",
     "Service",
     "ServicePort",
     "ServiceSubject",
+    "StatedRecords",
     "Subject",
     "address_text",
     "from_json",
@@ -82,13 +111,6 @@ class ServicePort(Struct, frozen=True, gc=False):
     protocol: str  # "TCP", "UDP" or "SCTP"
     port: int
     node_port: int = 0  # 0: none
-
-
-class LoadBalancerIngress(Struct, frozen=True, gc=False):
-    """One of status.loadBalancer.ingress: an address (packed) or a host name."""
-
-    ip: bytes = b""
-    hostname: str = ""
 
 
 class Service(Struct, frozen=True):
@@ -219,6 +241,7 @@ class Node(Struct, frozen=True):
     ready: bool = False
     uid: str = ""
     version: str = ""
+    created: str = ""
     origin: str = ""
 
     @property
@@ -230,7 +253,7 @@ class Node(Struct, frozen=True):
         return Key("Node", "", self.name)
 
 
-Object = Service | EndpointSlice | Namespace | Pod | Node
+Object = Service | EndpointSlice | Namespace | Pod | Node | OutsideObject
 
 # An event of a source: an object as it now is, or the Key of one that is gone.
 Event = Object | Key
@@ -262,23 +285,10 @@ class _RawServiceSpec(Struct, rename="camel"):
     external_traffic_policy: str | None = None
 
 
-class _RawIngress(Struct, rename="camel"):
-    ip: str | None = None
-    hostname: str | None = None
-
-
-class _RawLoadBalancer(Struct, rename="camel"):
-    ingress: list[_RawIngress] | None = None
-
-
-class _RawServiceStatus(Struct, rename="camel"):
-    load_balancer: _RawLoadBalancer | None = None
-
-
 class _RawService(Struct, rename="camel"):
     metadata: Meta
     spec: _RawServiceSpec | None = None
-    status: _RawServiceStatus | None = None
+    status: RawBalancerStatus | None = None
 
 
 class _RawConditions(Struct, rename="camel"):
@@ -441,7 +451,6 @@ def _strip_service(raw: _RawService, origin: str) -> Service:
                 node_port,
             )
         )
-    balancer = raw.status.load_balancer if raw.status else None
     annotations = meta.annotations or {}
     return Service(
         namespace=check.namespace,
@@ -458,13 +467,7 @@ def _strip_service(raw: _RawService, origin: str) -> Service:
         load_balancer_ip=check.address("spec.loadBalancerIP", spec.load_balancer_ip)
         if spec.load_balancer_ip
         else b"",
-        ingress=tuple(
-            LoadBalancerIngress(
-                check.address(f"status.loadBalancer.ingress[{i}].ip", one.ip) if one.ip else b"",
-                one.hostname or "",
-            )
-            for i, one in enumerate((balancer.ingress if balancer else None) or ())
-        ),
+        ingress=balancer_ingress(check, raw.status),
         external_traffic_policy=spec.external_traffic_policy or "",
         hostnames=tuple(
             host.strip()
@@ -630,6 +633,7 @@ def _strip_node(raw: _RawNode, origin: str) -> Node:
         ready=any(c.type == "Ready" and c.status == "True" for c in status.conditions or ()),
         uid=meta.uid or "",
         version=meta.resource_version or "",
+        created=meta.creation_timestamp or "",
         origin=origin,
     )
 
@@ -642,8 +646,12 @@ _KINDS: dict[str, tuple[type[Any], Callable[[Any, str], Object | list[EndpointSl
     "Namespace": (_RawNamespace, _strip_namespace),
     "Pod": (_RawPod, _strip_pod),
     "Node": (_RawNode, _strip_node),
+    **OUTSIDE_KINDS,
 }
 KINDS = tuple(_KINDS)
+CLUSTER_SCOPED = ("Namespace", "Node")
+# The API group of each kind; none: the core group.
+GROUPS: dict[str, str] = {"EndpointSlice": "discovery.k8s.io", **OUTSIDE_GROUPS}
 RAW_TYPES: dict[str, type[Any]] = {kind: raw for kind, (raw, _) in _KINDS.items()}
 
 
@@ -695,14 +703,33 @@ _DECODERS = {kind: msgspec.json.Decoder(raw) for kind, raw in RAW_TYPES.items()}
 
 
 class ServiceSubject(Struct, frozen=True):
-    """A Service with all the EndpointSlices that name it, in the order of their names."""
+    """A Service with all the EndpointSlices that name it, in the order of their names.
+
+    `nodes`: all Nodes by name, of a Service whose names outside depend on them (else none).
+    Their `version`, `uid` and `origin` are empty: a heartbeat changes nothing here.
+    """
 
     service: Service
     slices: tuple[EndpointSlice, ...] = ()
+    nodes: tuple[Node, ...] = ()
 
     @property
     def key(self) -> Key:
         return self.service.key
 
 
-Subject = ServiceSubject | Namespace | Pod
+class RouteSubject(Struct, frozen=True):
+    """A route with those of its parents that exist, in the order of their names."""
+
+    route: Route
+    gateways: tuple[Gateway, ...] = ()
+
+    @property
+    def key(self) -> Key:
+        return self.route.key
+
+
+Subject = ServiceSubject | Namespace | Pod | Node | Ingress | RouteSubject | DNSEndpoint
+
+# The kinds that own names. An EndpointSlice and a Gateway have a say in those of others.
+OWNER_KINDS = ("Service", "Namespace", "Pod", "Node", "Ingress", *ROUTE_KINDS, "DNSEndpoint")

@@ -43,13 +43,21 @@ MAX_WHOLE = 8 * MAX_PAGE  # a list in one piece, the last resort of `whole`
 RUN = 200  # objects that are said at once: the control loop breathes after each
 
 
+_GATEWAY = "gateway.networking.k8s.io"
+
+
 class Resource(Struct, frozen=True):
-    """A resource of the API: its kind here, and where it lives there."""
+    """A resource of the API: its kind here, and where it lives there.
+
+    `older`: versions to try, one after the other and round again, when a server lacks
+    `version`, as it does when a CRD is of another age or not (yet) installed.
+    """
 
     kind: str
     group: str  # "" is the core group
     version: str
     plural: str
+    older: tuple[str, ...] = ()
 
     @property
     def prefix(self) -> str:
@@ -64,6 +72,12 @@ RESOURCES = {
         Resource("EndpointSlice", "discovery.k8s.io", "v1", "endpointslices"),
         Resource("Pod", "", "v1", "pods"),
         Resource("Node", "", "v1", "nodes"),
+        Resource("Ingress", "networking.k8s.io", "v1", "ingresses"),
+        Resource("Gateway", _GATEWAY, "v1", "gateways", ("v1beta1",)),
+        Resource("HTTPRoute", _GATEWAY, "v1", "httproutes", ("v1beta1",)),
+        Resource("GRPCRoute", _GATEWAY, "v1", "grpcroutes", ("v1alpha2",)),
+        Resource("TLSRoute", _GATEWAY, "v1", "tlsroutes", ("v1alpha3", "v1alpha2")),
+        Resource("DNSEndpoint", "externaldns.k8s.io", "v1alpha1", "dnsendpoints"),
     )
 }
 
@@ -92,6 +106,16 @@ class Scope(Struct, frozen=True):
     def params(self) -> dict[str, str]:
         named = {"labelSelector": self.labels, "fieldSelector": self.fields}
         return {name: value for name, value in named.items() if value}
+
+
+def next_version(scope: Scope) -> Scope:
+    """The same scope in the next version that the resource may be served in."""
+    resource = scope.resource
+    if not resource.older:
+        return scope
+    first, *rest = resource.older
+    turned = msgspec.structs.replace(resource, version=first, older=(*rest, resource.version))
+    return msgspec.structs.replace(scope, resource=turned)
 
 
 class Refusal(Struct, frozen=True):
@@ -412,6 +436,9 @@ async def reflect(reach: Reach, version: str = "") -> AsyncGenerator[Said | Trou
         if complete and error is None:
             record.failures *= brief
             continue  # listed: now watch, from its version on
+        if isinstance(error, ApiError) and error.status == 404:
+            reach.scope = next_version(reach.scope)
+            version = ""
         record.ended(error, word=word and (resumed or complete), brief=brief)
         expired = isinstance(error, ApiError) and error.expired
         if resumed and connected:

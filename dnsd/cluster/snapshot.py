@@ -29,7 +29,18 @@ from typing import BinaryIO
 import msgspec
 from msgspec import Struct
 
-from dnsd.cluster.objects import EndpointSlice, Namespace, Node, Object, Pod, Service
+from dnsd.cluster.objects import (
+    DNSEndpoint,
+    EndpointSlice,
+    Gateway,
+    Ingress,
+    Namespace,
+    Node,
+    Object,
+    Pod,
+    Route,
+    Service,
+)
 
 MAGIC = b"DNSDSNAP"
 VERSION = 1
@@ -38,7 +49,17 @@ FILE = "cluster.snapshot"
 
 _HEAD = struct.Struct(">8sIQ32s")
 _FRAME = struct.Struct(">BI")
-_TYPES: tuple[type[Object], ...] = (Service, EndpointSlice, Namespace, Pod, Node)
+_TYPES: tuple[type[Object], ...] = (
+    Service,
+    EndpointSlice,
+    Namespace,
+    Pod,
+    Node,
+    Ingress,
+    Gateway,
+    Route,
+    DNSEndpoint,
+)
 _CODES = {kind: code for code, kind in enumerate(_TYPES, 1)}
 _CHUNK = 2**20
 

@@ -125,7 +125,7 @@ def _build(subject: Subject, plan: Plan, problems: list[str]) -> list[RRset]:
         return service_rrsets(subject, plan, problems)
     if isinstance(subject, Namespace):
         return namespace_markers(subject.name, plan.tails + plan.pod_tails, problems)
-    return _pod(subject, plan, problems)
+    return _pod(subject, plan, problems) if isinstance(subject, Pod) else []
 
 
 def _pod(pod: Pod, plan: Plan, problems: list[str]) -> list[RRset]:

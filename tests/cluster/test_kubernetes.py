@@ -10,6 +10,7 @@ import tracemalloc
 
 import msgspec
 import pytest
+from structlog.testing import capture_logs
 
 from dnsd.cluster.kubernetes import ALWAYS, KubernetesConfig, scopes
 from dnsd.cluster.objects import Key
@@ -22,6 +23,12 @@ from tests.helpers import eventually
 
 CONFIG = KubernetesConfig(page_size=3, reconcile_every=0.0)
 KINDS = (*ALWAYS, "Pod", "Node")
+ROUTE = {
+    "kind": "HTTPRoute",
+    "apiVersion": "gateway.networking.k8s.io/v1",
+    "metadata": {"name": "site", "namespace": "team-a"},
+    "spec": {"hostnames": ["www.k8s.example.com"], "parentRefs": [{"name": "gate"}]},
+}
 
 
 def config(**changes) -> KubernetesConfig:
@@ -233,10 +240,58 @@ class TestFailingApart:
         async with following(client, config(kinds=KINDS)) as one:
             await eventually(lambda: one.source.synced)
             assert one.names("Pod") == {"p"}
-            assert one.status("nodes").state == "failing"
+            assert one.status("nodes").state == {"forbidden": "failing", "lacking": "absent"}[how]
             kube.forbidden, kube.lacking = set(), set()
             await eventually(lambda: one.names("Node") == {"node-1"})
             assert one.status("nodes").state == "synced"
+
+    async def test_a_crd_that_is_missing_is_a_quiet_fact_and_is_picked_up_when_it_appears(
+        self, kube, client
+    ):
+        kube.lacking = {"httproutes", "dnsendpoints"}
+        kube.store.put("httproutes", ROUTE)
+        kinds = (*ALWAYS, "Ingress", "HTTPRoute", "TLSRoute", "DNSEndpoint")
+        with capture_logs() as logs:
+            async with following(client, config(kinds=kinds)) as one:
+                await eventually(lambda: one.source.synced)
+                # TLSRoutes are there, in the last of the versions that are tried.
+                await eventually(lambda: one.status("tlsroutes").state == "synced")
+                for scope in ("httproutes", "dnsendpoints"):
+                    await eventually(lambda scope=scope: one.status(scope).state == "absent")
+                    assert one.status(scope).errors == 0
+                kube.lacking = set()
+                await eventually(lambda: one.names("HTTPRoute") == {"site"})
+                await eventually(lambda: one.status("dnsendpoints").state == "synced")
+                assert one.source.synced
+        loud = [log for log in logs if log["log_level"] not in ("info", "debug")]
+        assert not loud
+        assert sum(log.get("scope") == "httproutes" for log in logs) == 2  # absent, followed
+
+    async def test_a_crd_that_is_removed_takes_its_objects_with_it(self, kube, client):
+        kube.lacking = set()
+        kube.store.put("httproutes", ROUTE)
+        async with following(client, config(kinds=(*ALWAYS, "HTTPRoute"))) as one:
+            await eventually(lambda: one.names("HTTPRoute") == {"site"})
+            kube.lacking = {"httproutes"}
+            kube.hang_up()
+            await eventually(lambda: not one.names("HTTPRoute"))
+            assert one.source.synced
+            kube.lacking = set()
+            await eventually(lambda: one.names("HTTPRoute") == {"site"})
+
+    async def test_a_snapshot_remembers_that_a_resource_was_absent(self, kube, client):
+        kube.lacking = {"httproutes"}
+        wanted = config(kinds=(*ALWAYS, "HTTPRoute"))
+        async with following(client, wanted) as one:
+            await eventually(lambda: one.source.synced and one.source.to_save())
+            header, objects = one.source.to_save()
+        assert header.versions["httproutes"] == "-"
+        kube.lacking = set()
+        kube.store.put("httproutes", ROUTE)
+        saved = msgspec.structs.replace(header, layout=LAYOUT)
+        async with following(client, wanted, Snapshot(saved, tuple(objects))) as one:
+            await eventually(lambda: one.names("HTTPRoute") == {"site"})
+            assert not one.source.snapshot_refused
 
     async def test_a_needed_kind_that_is_refused_leaves_it_unsynced_and_the_others_go_on(
         self, kube, client
