@@ -1,7 +1,8 @@
 """What the cluster says now: objects, indexed so that an event finds its owners.
 
 An *owner* is an object that causes names: a Service (with the EndpointSlices that name it),
-a Namespace, a Pod. `State.apply` puts events into the indexes and returns the owners whose
+a Namespace, a Pod; for the view from outside also a Node, an Ingress, a route (with its
+Gateways), a DNSEndpoint. `State.apply` puts events into the indexes and returns the owners whose
 names may have changed; `State.subject` hands the schema one owner with all it depends on.
 
 Rules
@@ -12,7 +13,9 @@ Rules
   an event that changes nothing at all dirties nothing.
 * An EndpointSlice dirties the Service its label named before and the one it names now. A
   slice may come before its Service and is kept until the Service does.
-* A Pod and a Namespace dirty themselves; a Node dirties nobody, its addresses are looked up.
+* A Pod, a Namespace, an Ingress, a route and a DNSEndpoint dirty themselves.
+* What depends on many, and what that costs, is in `outside_state.py`: a Gateway dirties its
+  routes, and a Node, besides itself, the Services that answer at node ports.
 * The cost of an event is a few dictionary steps, however many objects there are: shelves are
   dictionaries by namespace and name (no key tuples are kept, which at 100,000 objects is
   memory worth having), and the slices of a Service are kept in the order of their names.
@@ -24,95 +27,54 @@ A Namespace exists here when a Namespace object does. That names below `ns.svc` 
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from operator import attrgetter
-from typing import Generic, TypeVar
 
 from dnsd.cluster.objects import (
+    DNSEndpoint,
     EndpointSlice,
     Event,
+    Gateway,
+    Ingress,
     Key,
     Namespace,
     Node,
     Object,
     Pod,
+    Route,
     Service,
     ServiceSubject,
     Subject,
 )
-
-T = TypeVar("T", Service, EndpointSlice, Namespace, Pod, Node)
+from dnsd.cluster.outside_state import NodeIndex, RouteIndex
+from dnsd.cluster.shelf import Shelf
 
 _name = attrgetter("name")
 _place = attrgetter("namespace", "name")
 
 
-class _Shelf(Generic[T]):
-    """The objects of one kind: namespace -> name -> object. Empty namespaces leave no trace."""
-
-    __slots__ = ("_count", "_spaces")
-
-    def __init__(self) -> None:
-        self._spaces: dict[str, dict[str, T]] = {}
-        self._count = 0
-
-    def put(self, thing: T) -> T | None:
-        """Keep `thing`; what stood in its place, or None.
-
-        An equal object leaves the one that stood there in place: a relist says everything
-        again, and the indexes must go on sharing one copy with the shelf.
-        """
-        space = self._spaces.setdefault(thing.namespace, {})
-        old = space.get(thing.name)
-        if old != thing:
-            space[thing.name] = thing
-        self._count += old is None
-        return old
-
-    def drop(self, namespace: str, name: str) -> T | None:
-        """Forget an object; what it was, or None."""
-        space = self._spaces.get(namespace)
-        if space is None or (old := space.pop(name, None)) is None:
-            return None
-        if not space:
-            del self._spaces[namespace]
-        self._count -= 1
-        return old
-
-    def get(self, namespace: str, name: str) -> T | None:
-        space = self._spaces.get(namespace)
-        return space.get(name) if space else None
-
-    def within(self, namespace: str) -> Iterable[T]:
-        return self._spaces.get(namespace, {}).values()
-
-    def spaces(self) -> Iterable[str]:
-        return self._spaces
-
-    def __iter__(self) -> Iterator[T]:
-        for space in self._spaces.values():
-            yield from space.values()
-
-    def __len__(self) -> int:
-        return self._count
-
-
 class State:
-    """The objects now in force, and the indexes over them. Not for use by several threads."""
+    """The objects now in force, and the indexes over them. Not for use by several threads.
 
-    def __init__(self) -> None:
-        self._services: _Shelf[Service] = _Shelf()
-        self._slices: _Shelf[EndpointSlice] = _Shelf()
-        self._namespaces: _Shelf[Namespace] = _Shelf()
-        self._pods: _Shelf[Pod] = _Shelf()
-        self._nodes: _Shelf[Node] = _Shelf()
+    `node_ports`: the types of Services whose names depend on the Nodes.
+    """
+
+    def __init__(self, node_ports: Collection[str] = ()) -> None:
+        self._services: Shelf[Service] = Shelf()
+        self._slices: Shelf[EndpointSlice] = Shelf()
+        self._namespaces: Shelf[Namespace] = Shelf()
+        self._pods: Shelf[Pod] = Shelf()
+        self._nodes = NodeIndex(node_ports)
+        self._routes = RouteIndex()
+        self._ingresses: Shelf[Ingress] = Shelf()
+        self._dns_endpoints: Shelf[DNSEndpoint] = Shelf()
         # namespace -> Service name -> its slices, sorted by name.
         self._by_service: dict[str, dict[str, tuple[EndpointSlice, ...]]] = {}
         # packed address -> the Pods that have it (several share it with hostNetwork), by name.
         self._by_address: dict[bytes, tuple[Pod, ...]] = {}
 
     def apply(self, events: Iterable[Event]) -> set[Key]:
-        """Take in `events`, in order; the owners (Service, Namespace, Pod) they may concern.
+        """Take in `events`, in order; the owners (of OWNER_KINDS) they may concern.
 
         A Key of a kind that is not kept, or of an object that is not there, changes nothing.
         """
@@ -124,10 +86,15 @@ class State:
                 self._put(event, dirty)
         return dirty
 
+    def follow_nodes(self, node_ports: Collection[str]) -> None:
+        """From now on Services of these types depend on the Nodes. The caller asks all anew."""
+        self._nodes.follow(node_ports, self._services)
+
     def _put(self, thing: Object, dirty: set[Key]) -> None:
         match thing:
             case Service():
                 if self._services.put(thing) != thing:
+                    self._nodes.concern(thing)
                     dirty.add(thing.key)
             case EndpointSlice():
                 self._put_slice(self._slices.put(thing), thing, dirty)
@@ -140,12 +107,21 @@ class State:
                     self._put_pod(old, thing)
                     dirty.add(thing.key)
             case Node():
-                self._nodes.put(thing)
+                self._nodes.put(thing, dirty)
+            case Ingress():
+                if self._ingresses.put(thing) != thing:
+                    dirty.add(thing.key)
+            case DNSEndpoint():
+                if self._dns_endpoints.put(thing) != thing:
+                    dirty.add(thing.key)
+            case Gateway() | Route():
+                self._routes.put(thing, dirty)
 
     def _drop(self, key: Key, dirty: set[Key]) -> None:
         match key.kind:
             case "Service":
                 if self._services.drop(key.namespace, key.name):
+                    self._nodes.unconcern(key)
                     dirty.add(key)
             case "EndpointSlice":
                 self._put_slice(self._slices.drop(key.namespace, key.name), None, dirty)
@@ -157,7 +133,15 @@ class State:
                     self._put_pod(pod, None)
                     dirty.add(key)
             case "Node":
-                self._nodes.drop("", key.name)
+                self._nodes.drop(key.name, dirty)
+            case "Ingress":
+                if self._ingresses.drop(key.namespace, key.name):
+                    dirty.add(key)
+            case "DNSEndpoint":
+                if self._dns_endpoints.drop(key.namespace, key.name):
+                    dirty.add(key)
+            case _:
+                self._routes.drop(key, dirty)
 
     def _put_slice(
         self, old: EndpointSlice | None, new: EndpointSlice | None, dirty: set[Key]
@@ -198,12 +182,21 @@ class State:
         match owner.kind:
             case "Service":
                 service = self._services.get(owner.namespace, owner.name)
-                return ServiceSubject(service, self.slices_of(owner)) if service else None
+                if service is None:
+                    return None
+                nodes = self._nodes.nodes_of(owner)
+                return ServiceSubject(service, self.slices_of(owner), nodes)
             case "Namespace":
                 return self._namespaces.get("", owner.name)
             case "Pod":
                 return self._pods.get(owner.namespace, owner.name)
-        return None
+            case "Node":
+                return self._nodes.get(owner.name)
+            case "Ingress":
+                return self._ingresses.get(owner.namespace, owner.name)
+            case "DNSEndpoint":
+                return self._dns_endpoints.get(owner.namespace, owner.name)
+        return self._routes.subject(owner)
 
     def get(self, key: Key) -> Object | None:
         """The object of this key, of any kind that is kept."""
@@ -217,8 +210,12 @@ class State:
             case "Pod":
                 return self._pods.get(key.namespace, key.name)
             case "Node":
-                return self._nodes.get("", key.name)
-        return None
+                return self._nodes.get(key.name)
+            case "Ingress":
+                return self._ingresses.get(key.namespace, key.name)
+            case "DNSEndpoint":
+                return self._dns_endpoints.get(key.namespace, key.name)
+        return self._routes.get(key)
 
     def services(self, namespace: str | None = None) -> Iterable[Service]:
         """All Services, or those of one namespace."""
@@ -238,7 +235,7 @@ class State:
 
     def nodes(self) -> Iterable[Node]:
         """The Node objects."""
-        return self._nodes
+        return self._nodes.objects()
 
     def slices_of(self, service: Key) -> tuple[EndpointSlice, ...]:
         """The slices that name this Service (which need not exist), in the order of their names."""
@@ -254,7 +251,10 @@ class State:
         yield from self._services
         yield from self._slices
         yield from self._pods
-        yield from self._nodes
+        yield from self._nodes.objects()
+        yield from self._ingresses
+        yield from self._routes.objects()
+        yield from self._dns_endpoints
 
     def counts(self) -> dict[str, int]:
         """How many objects of each kind there are."""
@@ -264,6 +264,9 @@ class State:
             "EndpointSlice": len(self._slices),
             "Pod": len(self._pods),
             "Node": len(self._nodes),
+            "Ingress": len(self._ingresses),
+            **self._routes.counts(),
+            "DNSEndpoint": len(self._dns_endpoints),
         }
 
 

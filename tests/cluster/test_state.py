@@ -13,14 +13,23 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from dnsd.cluster.objects import (
+    CLUSTER_SCOPED,
+    OWNER_KINDS,
+    ROUTE_KINDS,
+    DNSEndpoint,
     Endpoint,
     EndpointSlice,
     Event,
+    Gateway,
+    Ingress,
     Key,
     Namespace,
     Node,
     Object,
+    Parent,
     Pod,
+    Route,
+    RouteSubject,
     Service,
     ServiceSubject,
     pack_address,
@@ -157,14 +166,15 @@ class TestPodsNamespacesNodes:
         assert state.apply([team.key]) == {team.key}
         assert list(state.namespaces()) == []
 
-    def test_a_node_dirties_nobody(self) -> None:
+    def test_a_node_is_its_own_owner(self) -> None:
         node = Node("n1", (pack_address("192.168.0.1"),))
         state = State()
-        assert state.apply([node]) == set()
+        state.apply([Service("default", "np", "NodePort")])
+        assert state.apply([node]) == {node.key}
         assert state.get(node.key) == node
         assert list(state.nodes()) == [node]
-        assert state.subject(node.key) is None
-        assert state.apply([node.key]) == set()
+        assert state.subject(node.key) == node
+        assert state.apply([node.key]) == {node.key}
         assert state.get(node.key) is None
 
     def test_kinds_that_are_not_kept_change_nothing(self) -> None:
@@ -177,12 +187,80 @@ class TestPodsNamespacesNodes:
     def test_counts(self) -> None:
         state = State()
         state.apply([WEB_SERVICE, a_slice("s"), Namespace("default"), Pod("d", "p"), Node("n")])
-        assert state.counts() == dict.fromkeys(
-            ("Namespace", "Service", "EndpointSlice", "Pod", "Node"), 1
-        )
+        counts = {kind: count for kind, count in state.counts().items() if count}
+        assert counts == dict.fromkeys(("Namespace", "Service", "EndpointSlice", "Pod", "Node"), 1)
         assert len(list(state.objects())) == 5
         state.apply([one.key for one in list(state.objects())])
         assert set(state.counts().values()) == {0}
+
+
+NODE_PORT = Service("default", "np", "NodePort")
+NODES = (
+    Node("n1", (pack_address("192.168.0.1"),), ready=True, version="1"),
+    Node("n2", (pack_address("192.168.0.2"),), ready=True, version="1"),
+)
+
+
+class TestServicesOnNodes:
+    def test_a_service_at_node_ports_has_all_nodes_by_name(self) -> None:
+        state = State(("NodePort",))
+        state.apply([NODES[1], NODE_PORT, WEB_SERVICE, NODES[0]])
+        subject = state.subject(NODE_PORT.key)
+        assert isinstance(subject, ServiceSubject)
+        assert [node.name for node in subject.nodes] == ["n1", "n2"]
+        assert state.subject(WEB) == ServiceSubject(WEB_SERVICE)
+
+    def test_a_node_dirties_them_and_a_heartbeat_does_not(self) -> None:
+        state = State(("NodePort",))
+        state.apply([NODE_PORT, WEB_SERVICE, *NODES])
+        assert state.apply([replace(NODES[0], version="2")]) == {NODES[0].key}
+        down = replace(NODES[0], version="3", ready=False)
+        assert state.apply([down]) == {down.key, NODE_PORT.key}
+        assert state.apply([down.key]) == {down.key, NODE_PORT.key}
+
+    def test_a_service_that_changes_its_type_leaves_them(self) -> None:
+        state = State(("NodePort",))
+        state.apply([NODE_PORT, *NODES, replace(NODE_PORT, type="ClusterIP")])
+        assert state.apply([NODES[0].key]) == {NODES[0].key}
+        state.apply([NODE_PORT, NODE_PORT.key])
+        assert state.apply([NODES[0]]) == {NODES[0].key}
+
+    def test_which_types_count_can_change(self) -> None:
+        balancer = Service("default", "lb", "LoadBalancer")
+        state = State(("NodePort",))
+        state.apply([NODE_PORT, balancer, *NODES])
+        state.follow_nodes(("LoadBalancer",))
+        assert state.apply([NODES[0].key]) == {NODES[0].key, balancer.key}
+        state.follow_nodes(())
+        assert state.subject(balancer.key) == ServiceSubject(balancer)
+
+
+class TestRoutes:
+    def test_a_route_is_handed_out_with_the_gateways_it_is_attached_to(self) -> None:
+        route = Route("HTTPRoute", "x", "r", parents=(Parent("y", "g"), Parent("x", "none")))
+        gate = Gateway("y", "g")
+        state = State()
+        assert state.apply([route]) == {route.key}
+        assert state.subject(route.key) == RouteSubject(route)
+        assert state.apply([gate]) == {route.key}
+        assert state.subject(route.key) == RouteSubject(route, (gate,))
+        assert state.subject(gate.key) is None
+        assert state.get(gate.key) == gate
+        assert state.apply([gate.key]) == {route.key}
+
+    def test_routes_of_one_name_and_two_kinds_stay_apart(self) -> None:
+        web, rpc = Route("HTTPRoute", "x", "r"), Route("GRPCRoute", "x", "r")
+        state = State()
+        state.apply([web, rpc])
+        assert state.apply([web.key]) == {web.key}
+        assert state.get(rpc.key) == rpc
+
+    def test_a_route_that_moves_to_another_gateway_leaves_the_first(self) -> None:
+        route = Route("TLSRoute", "x", "r", parents=(Parent("x", "a"),))
+        state = State()
+        state.apply([route, replace(route, parents=(Parent("x", "b"),))])
+        assert state.apply([Gateway("x", "a")]) == set()
+        assert state.apply([Gateway("x", "b")]) == {route.key}
 
 
 # ---------------------------------------------------------------------------------------
@@ -192,7 +270,13 @@ _names = st.sampled_from(["a", "b", "c"])
 _spaces = st.sampled_from(["x", "y"])
 _ips = st.lists(st.sampled_from([b"\x0a\0\0\1", b"\x0a\0\0\2", b"\xfd" + bytes(15)]), max_size=3)
 _objects: st.SearchStrategy[Object] = st.one_of(
-    st.builds(Service, _spaces, _names, version=st.sampled_from(["1", "2"])),
+    st.builds(
+        Service,
+        _spaces,
+        _names,
+        st.sampled_from(["ClusterIP", "NodePort", "LoadBalancer"]),
+        version=st.sampled_from(["1", "2"]),
+    ),
     st.builds(
         EndpointSlice,
         _spaces,
@@ -202,13 +286,30 @@ _objects: st.SearchStrategy[Object] = st.one_of(
     ),
     st.builds(Namespace, _names, version=st.sampled_from(["1", "2"])),
     st.builds(Pod, _spaces, _names, _ips.map(tuple)),
-    st.builds(Node, _names, version=st.sampled_from(["1", "2"])),
+    st.builds(
+        Node,
+        _names,
+        st.sampled_from([(), (b"\x0a\0\0\1",)]),
+        version=st.sampled_from(["1", "2"]),
+    ),
+    st.builds(Ingress, _spaces, _names, version=st.sampled_from(["1", "2"])),
+    st.builds(DNSEndpoint, _spaces, _names, version=st.sampled_from(["1", "2"])),
+    st.builds(Gateway, _spaces, _names, version=st.sampled_from(["1", "2"])),
+    st.builds(
+        Route,
+        st.sampled_from(ROUTE_KINDS),
+        _spaces,
+        _names,
+        parents=st.lists(st.builds(Parent, _spaces, _names), max_size=2).map(tuple),
+    ),
 )
 _events: st.SearchStrategy[Event] = st.one_of(_objects, _objects.map(lambda thing: thing.key))
 _OWNERS = [
-    Key(kind, space, name) for kind in ("Service", "Pod") for space in "xy" for name in "abc"
+    Key(kind, "" if kind in CLUSTER_SCOPED else space, name)
+    for kind in OWNER_KINDS
+    for space in "xy"
+    for name in "abc"
 ]
-_OWNERS += [Key("Namespace", "", name) for name in "abc"]
 
 
 def _subjects(state: State) -> dict[Key, object]:
@@ -226,9 +327,15 @@ def _final(batches: Sequence[Sequence[Event]]) -> list[Object]:
 
 
 @settings(max_examples=150, deadline=None)
-@given(st.lists(st.lists(_events, max_size=6), max_size=6), st.randoms(use_true_random=False))
-def test_any_order_equals_the_final_objects(batches: list[list[Event]], random: object) -> None:
-    state = State()
+@given(
+    st.lists(st.lists(_events, max_size=6), max_size=6),
+    st.randoms(use_true_random=False),
+    st.sampled_from([(), ("NodePort",), ("NodePort", "LoadBalancer")]),
+)
+def test_any_order_equals_the_final_objects(
+    batches: list[list[Event]], random: object, types: tuple[str, ...]
+) -> None:
+    state = State(types)
     for batch in batches:
         before = _subjects(state)
         dirty = state.apply(batch)
@@ -239,6 +346,7 @@ def test_any_order_equals_the_final_objects(batches: list[list[Event]], random: 
     random.shuffle(final)  # type: ignore[attr-defined]
     fresh = State()
     fresh.apply(final)
+    fresh.follow_nodes(types)
     assert _subjects(state) == _subjects(fresh)
     assert state.counts() == fresh.counts()
     assert {one.key: one for one in state.objects()} == {one.key: one for one in final}
@@ -301,6 +409,11 @@ def _crowd(services: int) -> State:
         Key("EndpointSlice", "default", "s0-1"),
         Key("Pod", "default", "p0"),
         Key("Namespace", "", "n0"),
+        Node("new"),
+        Ingress("default", "new"),
+        Route("HTTPRoute", "default", "new", parents=(Parent("default", "g"),)),
+        Gateway("default", "g"),
+        DNSEndpoint("default", "new"),
     ],
     ids=str,
 )
