@@ -73,9 +73,7 @@ class House:
         self.synced = asyncio.Event()  # there is something to answer with
         self.journal = Journal(settings.journal_changes, settings.journal_size)
         self.pipeline = Pipeline(
-            schema_config(settings, self.addresses),
-            serials.first(self.started_at),
-            self.journal,
+            schema_config(settings, self.addresses), serials.first(self.started_at)
         )
         self.pipeline.followers.append(self._compile)
         self.supervisor = Supervisor(seats, worker_setup(settings), self._table)
@@ -103,8 +101,8 @@ class House:
             self.supervisor.broadcast(self._frames, handed_in)
         self._serials.reach(self.pipeline.zone.serial)
         if claim != NOT_READY and not self.synced.is_set():
-            # How the zone came to be is of no use to anyone, and a Change a name is dear.
-            self.journal.clear()
+            # From here on: how the zone came to be is of no use to anyone.
+            self.pipeline.journal = self.journal
             self.synced.set()
         self.claim(claim)
 

@@ -64,6 +64,9 @@ class Engine:
         self.needs_client = not self._may_ask.everyone or (
             config.forwarding and not self._may_recurse.everyone
         )
+        # Replies of upstreams that are kept, when there are any: their key (name, type and
+        # class, `Shape.kept`), packet, question as asked, EDNS, room -> the reply, or None.
+        self.kept: Callable[[bytes, bytes, bytes, bool, int], bytes | None] | None = None
         self.tally = Tally()
         self._clients: dict[bytes, bool] = {}
         self._recursive: dict[bytes, bool] = {}
@@ -183,12 +186,12 @@ class Engine:
             self.tally.count(kind, shape.tally + ANSWERED)
             room = shape.room - len(question) - len(body)
             if room >= len(entry.additional):
-                counts = entry.counts_opt if shape.edns else entry.counts
+                counts = entry.counts.full_opt if shape.edns else entry.counts.full
                 return b"".join(
                     (packet[:2], shape.flags, counts, question, body, entry.additional, shape.opt)
                 )
             if room >= 0:
-                counts = entry.bare_opt if shape.edns else entry.bare
+                counts = entry.counts.bare_opt if shape.edns else entry.counts.bare
                 return b"".join((packet[:2], shape.flags, counts, question, body, shape.opt))
             self.tally.truncated += 1
             counts = AND_AN_OPT if shape.edns else ONE_QUESTION
@@ -205,6 +208,12 @@ class Engine:
             lower = name.lower()
             if lower != name:
                 return self._miss(packet, client, over, shape, question, lower, True)
+        if self.kept is not None and shape.kept:
+            # Found there octet for octet: well-formed, and no name of ours.
+            reply = self.kept(name + kind + shape.kept, packet, question, shape.edns, shape.room)
+            if reply is not None:
+                self.tally.asked += 1
+                return reply
         home = self._encloser(name)
         if home is None or home.kind == PODS:
             return self._slow(packet, client, over)

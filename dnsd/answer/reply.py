@@ -175,8 +175,7 @@ class Reply:
             return body, 1, b"", 0
         entry = many.get(name)
         if entry is not None:
-            extra = int.from_bytes(entry.counts[6:], "big")
-            return self.table.turned(entry), entry.answers, entry.additional, extra
+            return self.table.turned(entry), entry.answers, entry.additional, entry.extra
         address = self._pod_address(name)
         if address is not None and kind == (_A if len(address) == 4 else _AAAA):
             home = self.table.names[name[1 + name[0] :]]

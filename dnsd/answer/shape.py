@@ -22,6 +22,8 @@ class Shape(NamedTuple):
     """`hit`, `nodata`, `nxdomain`: octets 2 to 11 of the reply's header, for one answer and
     for one authority record; `flags`, `flags_tc`: octets 2 and 3 alone. `opt` and `opt_nx`
     end the reply. `room`: octets for question and records. `tally`: the transport's index.
+    `kept`: how a reply of an upstream to such a query is kept (DO and CD, see
+    upstream/cache.py), empty where none is asked on the client's behalf (no RD, or no RA).
     """
 
     hit: bytes
@@ -34,6 +36,7 @@ class Shape(NamedTuple):
     opt_nx: bytes
     room: int
     tally: int
+    kept: bytes
 
 
 # (header octets 2 to 11 -> shape, header octets 2 to 11 -> OPT record -> shape)
@@ -54,10 +57,9 @@ def shapes_of(config: EngineConfig, state: int, over: Over, ra: bool) -> Shapes:
     plain: dict[bytes, Shape] = {}
     with_opt: dict[bytes, dict[bytes, Shape]] = {}
     for flags in _FLAGS:
-        rd = flags[0] & RD
-        plain[flags + ONE_QUESTION] = _shape(config, state, over, rd, ra, None, False)
+        plain[flags + ONE_QUESTION] = _shape(config, state, over, flags, ra, None, False)
         with_opt[flags + AND_AN_OPT] = {
-            opt_record(size, do): _shape(config, state, over, rd, ra, size, do)
+            opt_record(size, do): _shape(config, state, over, flags, ra, size, do)
             for size in _SIZES
             for do in (False, True)
         }
@@ -65,8 +67,15 @@ def shapes_of(config: EngineConfig, state: int, over: Over, ra: bool) -> Shapes:
 
 
 def _shape(
-    config: EngineConfig, state: int, over: Over, rd: int, ra: bool, size: int | None, do: bool
+    config: EngineConfig,
+    state: int,
+    over: Over,
+    flags: bytes,
+    ra: bool,
+    size: int | None,
+    do: bool,
 ) -> Shape:
+    rd = flags[0] & RD
     first, second = QR | AA | rd, RA if ra else 0
     opt = opt_nx = b""
     if size is not None:
@@ -86,4 +95,5 @@ def _shape(
         opt_nx=opt_nx,
         room=config.limit(over, size) - HEADER - len(opt),
         tally=OVER_TALLY[over],
+        kept=bytes((do << 1 | bool(flags[1] & CD),)) if rd and ra else b"",
     )

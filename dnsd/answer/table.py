@@ -23,6 +23,7 @@ place when the `complete` frame comes.
 
 from __future__ import annotations
 
+from functools import lru_cache
 from struct import pack
 from typing import NamedTuple
 
@@ -44,21 +45,37 @@ from dnsd.zone.rrset import Name, Type
 _decode = msgspec.msgpack.Decoder(Frame).decode
 
 
-class Entry(NamedTuple):
-    """A compiled RRset of several records, or with additional records; see `compile.Many`.
-
-    `counts` and `counts_opt` are the header's four counts without and with an OPT in the
-    reply, `bare` and `bare_opt` the same without the additional records.
+class Counts(NamedTuple):
+    """The header's four counts: with the additional records and without (`bare`), each
+    without and with an OPT in the reply.
     """
+
+    full: bytes
+    full_opt: bytes
+    bare: bytes
+    bare_opt: bytes
+
+
+class Entry(NamedTuple):
+    """A compiled RRset of several records, or with additional records; see `compile.Many`."""
 
     body: bytes
     unit: int
     answers: int
+    extra: int
     additional: bytes
-    counts: bytes
-    counts_opt: bytes
-    bare: bytes
-    bare_opt: bytes
+    counts: Counts
+
+
+@lru_cache(maxsize=4096)
+def _counts(answers: int, extra: int) -> Counts:
+    """Cached, so that all entries of so many records share theirs."""
+    return Counts(
+        pack("!HHHH", 1, answers, 0, extra),
+        pack("!HHHH", 1, answers, 0, extra + 1),
+        pack("!HHHH", 1, answers, 0, 0),
+        pack("!HHHH", 1, answers, 0, 1),
+    )
 
 
 class Home:
@@ -273,16 +290,13 @@ def _put(room: _Room, node: Node, home: Home) -> None:
     for type_, body in node.ones:
         _sets(room, type_)[0][name] = body
     for many in node.many:
-        answers, extra = many.count, many.extra
         _sets(room, many.type)[1][name] = Entry(
             many.body,
             many.unit,
             many.count,
+            many.extra,
             many.additional,
-            counts=pack("!HHHH", 1, answers, 0, extra),
-            counts_opt=pack("!HHHH", 1, answers, 0, extra + 1),
-            bare=pack("!HHHH", 1, answers, 0, 0),
-            bare_opt=pack("!HHHH", 1, answers, 0, 1),
+            _counts(many.count, many.extra),
         )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 import click
@@ -26,6 +27,9 @@ def command(**params: Any) -> None:
     Exit codes: 0 stopped as asked, 2 wrong usage or configuration, 1 anything else.
     """
     settings = settings_from(params)
+    # structlog draws tracebacks with rich when it finds it, and we ask it not to: not to
+    # import it saves 4 MB of memory and 70 ms of the start.
+    sys.modules["rich"] = None  # type: ignore[assignment]
     from dnsd.server import ServeFailed, serve  # only serving pays for its imports
 
     try:

@@ -53,6 +53,8 @@ _OWNER_IS_QUESTION = b"\xc0\x0c"
 _NODES_A_FRAME = 2_000
 _RECORD = Packing("!2sHHIH").pack  # owner, type, class, TTL, length
 _A, _AAAA, _CNAME, _SRV = int(Type.A), int(Type.AAAA), int(Type.CNAME), int(Type.SRV)
+# Their records need nothing but themselves, and their owners are neither apex nor alias.
+_PLAIN_TYPES = frozenset((_A, _AAAA, int(Type.PTR)))
 
 
 class Many(Struct, array_like=True, frozen=True, gc=False):
@@ -195,7 +197,8 @@ def _frame(
             apex = above[parent] = zone.zone_of(parent)
         if apex is None:
             continue
-        nodes.append(_node(zone, name, apex, index.setdefault(apex, len(index))))
+        number = index.setdefault(apex, len(index))
+        nodes.append(_plain_node(zone, name, number) or _node(zone, name, apex, number))
     zones = tuple(_apexes(zone, index))
     return _encode(
         Frame(zone.serial, zones=zones, nodes=tuple(nodes), gone=gone, zones_gone=zones_gone)
@@ -215,6 +218,18 @@ def _end_of_name(rdata: bytes, position: int) -> int:
     while rdata[position]:
         position += 1 + rdata[position]
     return position + 1
+
+
+def _plain_node(zone: Zone, name: Name, number: int) -> Node | None:
+    """The node of a name that owns one small record and nothing else, as most names do."""
+    served = zone.at(name)
+    if len(served) != 1:
+        return None
+    (rrset,) = served
+    rdatas = rrset.rdatas
+    if len(rdatas) != 1 or rrset.type not in _PLAIN_TYPES or len(rdatas[0]) > SMALL_BODY - 12:
+        return None
+    return Node(name, number, PLAIN, ((rrset.type, _body(rrset)),))
 
 
 def _node(zone: Zone, name: Name, apex: Name, index: int) -> Node:
