@@ -4,9 +4,9 @@ Each worker has a *seat*: its own sockets, bound once by the control process and
 until the end. Whoever sits there, packets queue in the kernel between one worker and the
 next, and none is lost.
 
-* A worker that ends unasked is replaced at once; one that keeps ending soon after its start
-  is replaced after longer and longer pauses (with jitter, up to `MAX_PAUSE`), so that a bug
-  at start does not become a fork bomb.
+* A worker that ends unasked is replaced at once; when that keeps happening, or when it ends
+  before it can answer, after longer and longer pauses (with jitter, up to `MAX_PAUSE`), so
+  that a bug at start does not become a fork bomb.
 * A worker that takes no changes, says nonsense or nothing is ended, and so replaced.
 * New settings for workers (`renew`) mean new workers: a successor is started on the same
   sockets, and when it answers the old one finishes and goes. If it cannot start, the old
@@ -41,6 +41,9 @@ log = structlog.get_logger(__name__)
 
 FIRST_PAUSE, MAX_PAUSE = 0.1, 10.0  # seconds before a worker that fails at once is replaced
 _LASTING = 10.0  # a worker that lived so long did not fail at once
+# A worker that could answer did not fail by itself: somebody killed it, or something that was
+# asked did. So many times in a row it is replaced without a pause, for nobody else answers.
+_EXCUSED = 20
 _LOOK = 1.0  # seconds between two looks for silent workers
 _GRACE = 2.0  # beyond the limit of a drain, before workers are ended
 _MAX_PENDING = 10_000  # changes whose way is timed, while nobody answers
@@ -223,12 +226,13 @@ class Supervisor:
             lived=round(lived, 1),
         )
         self._changed.set()
-        await self._replace(seat, at_once=lived >= _LASTING or link.applied >= 0)
+        await self._replace(seat, excused=_EXCUSED if link.applied >= 0 else 0)
 
-    async def _replace(self, seat: _Seat, at_once: bool = False) -> None:
+    async def _replace(self, seat: _Seat, excused: int = 0) -> None:
         seat.restarts += 1
-        if not at_once or seat.failures > 1:
-            longest = min(MAX_PAUSE, FIRST_PAUSE * 2 ** min(seat.failures, 10))
+        failures = seat.failures - excused
+        if failures > 0:
+            longest = min(MAX_PAUSE, FIRST_PAUSE * 2 ** min(failures, 10))
             await asyncio.sleep(random.uniform(longest / 2, longest))  # noqa: S311
         if not self._stopping and seat.current is None:
             self._spawn(seat, self.setup)
