@@ -88,6 +88,10 @@ class Tcp:
         self._accept_again()
         self._sweep()
 
+    def answer_with(self, engine: Answerer) -> None:
+        """Ask another engine from the next message on (see worker/tap.py)."""
+        self.engine = engine
+
     def counters(self) -> TcpCounters:
         """The counters as they are now; the same object each time."""
         self.tally.failures = self.failures.count

@@ -110,6 +110,10 @@ class Udp:
         self._loop = asyncio.get_running_loop()
         self._loop.add_reader(self._socket, self._ready)
 
+    def answer_with(self, engine: Answerer) -> None:
+        """Ask another engine from the next batch on (see worker/tap.py)."""
+        self._engine = engine
+
     def counters(self) -> UdpCounters:
         """The counters as they are now; the same object each time."""
         self._counters.errors = self._datagrams.errors

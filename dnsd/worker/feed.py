@@ -10,6 +10,8 @@ Each message is four bytes of length (big-endian) and msgpack. The first one dow
 * A worker answers nothing before `Open`: it has no table yet, and its packets wait in the
   socket, which the control process holds open whatever happens to the worker.
 * Up goes a `Pulse` every second, the worker's counters and its sign of life.
+* `Watch` turns the query tap on and off, and `Samples` come back; `Probe` and `Flush` are
+  answered by `Probed` and `Flushed` with the same `id`.
 * The end of the stream means that the other side is gone: a worker ends, a supervisor
   replaces it.
 
@@ -87,7 +89,33 @@ class Drain(Struct, frozen=True, tag="drain"):
     handover: bool = False
 
 
-Down = Setup | Table | Open | Drain
+class Watch(Struct, frozen=True, tag="watch"):
+    """Sample queries: `rate` a second at most, and those that hold one of `needles`.
+
+    0 and none: do not. See dnsd.worker.tap.
+    """
+
+    rate: int
+    needles: tuple[bytes, ...] = ()
+
+
+class Probe(Struct, frozen=True, tag="probe"):
+    """Answer this packet as if it had come from `client`, and say what you would have sent."""
+
+    id: int
+    packet: bytes
+    client: bytes
+    over: int
+
+
+class Flush(Struct, frozen=True, tag="flush"):
+    """Forget replies of upstreams: those for `name`, or all (None)."""
+
+    id: int
+    name: bytes | None
+
+
+Down = Setup | Table | Open | Drain | Watch | Probe | Flush
 
 # ---------------------------------------------------------------------------------------
 # Up: worker -> control process.
@@ -103,6 +131,16 @@ class Opened(Struct, frozen=True, tag="opened"):
     """Queries are answered."""
 
 
+class Upstream(Struct, array_like=True, frozen=True):
+    """One upstream server, as a worker knows it; `latency` smoothed, in seconds."""
+
+    address: str
+    up: bool
+    latency: float
+    answers: int
+    failures: int
+
+
 class Pulse(Struct, frozen=True, tag="pulse"):
     """Counters since the worker started, in the order of dnsd.worker.counters.NAMES.
 
@@ -111,6 +149,7 @@ class Pulse(Struct, frozen=True, tag="pulse"):
 
     counters: tuple[int, ...]
     lag: float
+    servers: tuple[Upstream, ...] = ()
 
 
 class Drained(Struct, frozen=True, tag="drained"):
@@ -119,7 +158,45 @@ class Drained(Struct, frozen=True, tag="drained"):
     clean: bool
 
 
-Up = Applied | Opened | Pulse | Drained
+ASKED_UPSTREAM, DROPPED = 254, 255  # in place of a response code
+
+
+class Sample(Struct, array_like=True, frozen=True, gc=False):
+    """One query: its question as asked (name, type, class), who asked, and what came of it.
+
+    `took`: seconds in the engine, of the whole batch it came in. `found`: by a needle.
+    """
+
+    question: bytes
+    client: bytes
+    rcode: int
+    over: int
+    took: float
+    found: bool = False
+
+
+class Samples(Struct, frozen=True, tag="samples"):
+    """A bundle; `dropped`: samples since the start that nobody took."""
+
+    samples: tuple[Sample, ...]
+    dropped: int = 0
+
+
+class Probed(Struct, frozen=True, tag="probed"):
+    """What a `Probe` is answered; None: nothing."""
+
+    id: int
+    reply: bytes | None
+
+
+class Flushed(Struct, frozen=True, tag="flushed"):
+    """How many replies were forgotten; -1: there is no cache."""
+
+    id: int
+    count: int
+
+
+Up = Applied | Opened | Pulse | Drained | Samples | Probed | Flushed
 
 _encode = msgspec.msgpack.Encoder().encode
 _down: msgspec.msgpack.Decoder[Down] = msgspec.msgpack.Decoder(Down)

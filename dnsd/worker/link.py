@@ -36,6 +36,7 @@ from dnsd.worker.feed import (
     Applied,
     Assembler,
     BadFeed,
+    Down,
     Drain,
     Drained,
     Open,
@@ -45,6 +46,7 @@ from dnsd.worker.feed import (
     Socket,
     Table,
     Up,
+    Upstream,
     packed,
     read_up,
 )
@@ -90,6 +92,7 @@ class Link:
         self.applied = -1  # the last step it has taken
         self.counters = counters.ZERO
         self.lag = 0.0
+        self.servers: tuple[Upstream, ...] = ()
         self.started = self.heard_at = time.monotonic()
         self.ended: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         self.index = setup.index
@@ -156,6 +159,11 @@ class Link:
             self.kill("it took no changes any more")
         else:
             self._put(message)
+
+    def tell(self, message: Down) -> None:
+        """Send something small that is no change; only an open worker hears it."""
+        if self.state is State.OPEN:
+            self._put(packed(message))
 
     def drain(self, order: Drain) -> None:
         """Tell it to finish and exit."""
@@ -236,6 +244,7 @@ class Link:
             if len(message.counters) != len(counters.NAMES):
                 raise BadFeed(f"{len(message.counters)} counters")
             self.counters, self.lag = message.counters, message.lag
+            self.servers = message.servers
         elif isinstance(message, Applied):
             self.applied = max(self.applied, message.step)
         elif isinstance(message, Opened) and self.state is State.LOADING:

@@ -32,7 +32,7 @@ import socket
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from dnsd.answer.engine import Engine
+from dnsd.answer.engine import Ask, Engine
 from dnsd.observe.logging import configure
 from dnsd.transport.connection import TcpLimits
 from dnsd.transport.listen import adopt
@@ -50,19 +50,28 @@ from dnsd.worker.feed import (
     Down,
     Drain,
     Drained,
+    Flush,
+    Flushed,
     Open,
     Opened,
+    Probe,
+    Probed,
     Pulse,
+    Samples,
     Setup,
     Table,
     Up,
+    Upstream,
+    Watch,
     packed,
     read_down,
 )
+from dnsd.worker.tap import Tap
 
 _PR_SET_PDEATHSIG, _PR_SET_NAME, _PR_SET_NO_NEW_PRIVS = 1, 15, 38  # prctl(2)
 _SETUP_TIMEOUT = 30.0  # seconds; the parent sends it before anything else
 _CHUNK = 1 << 18
+_MAX_SERVERS = 100  # upstream servers that a pulse tells of
 _MAX_UNSENT = 1 << 16  # a parent that reads nothing for so long gets no more pulses
 
 
@@ -142,6 +151,7 @@ class _Worker:
         """Live until told to stop; the exit code."""
         self.loop = asyncio.get_running_loop()
         self.ended: asyncio.Future[int] = self.loop.create_future()
+        self.tap = Tap(self.engine, (*self.udp, *self.tcp), self._say_samples, self.loop)
         gc.disable()
         for message in first:
             self._do(message)
@@ -171,11 +181,20 @@ class _Worker:
         if isinstance(message, Table):
             for frame in message.frames:
                 self.engine.table.apply(frame)
+            if self.asks is not None:
+                self.asks.zones_are(self.engine.table.homes.keys())
             self._say(Applied(message.step))
         elif isinstance(message, Open):
             self._open()
         elif isinstance(message, Drain):
             self.draining = self.draining or self.loop.create_task(self._drain(message))
+        elif isinstance(message, Watch):
+            self.tap.watch(message)
+        elif isinstance(message, Probe):
+            self._probe(message)
+        elif isinstance(message, Flush):
+            cache = self.asks.resolver.cache if self.asks is not None else None
+            self._say(Flushed(message.id, cache.flush(message.name) if cache else -1))
         else:
             raise BadFeed("a second Setup")
 
@@ -219,7 +238,37 @@ class _Worker:
             self.feed.sendall(self.unsent)
         self.ended.set_result(0)
 
+    def _probe(self, probe: Probe) -> None:
+        outcome = self.engine.answer(probe.packet, probe.client, probe.over)
+
+        def say(reply: bytes | None) -> None:
+            self._say(Probed(probe.id, reply))
+
+        if isinstance(outcome, Ask) and self.asks is not None:
+            self.asks(outcome, say)
+        else:
+            say(outcome if isinstance(outcome, bytes) else None)
+
     # -- up --------------------------------------------------------------------------------
+
+    def _say_samples(self, bundle: Samples) -> bool:
+        if len(self.unsent) >= _MAX_UNSENT:
+            return False
+        self._say(bundle)
+        return True
+
+    def _servers(self) -> tuple[Upstream, ...]:
+        servers = self.asks.resolver.servers() if self.asks is not None else []
+        return tuple(
+            Upstream(
+                str(one.spec),
+                not one.health.down,
+                one.health.latency,
+                one.health.answers,
+                one.health.timeouts,
+            )
+            for one in servers[:_MAX_SERVERS]
+        )
 
     def _totals(self) -> tuple[int, ...]:
         resolver = self.asks.resolver if self.asks is not None else None
@@ -228,7 +277,7 @@ class _Worker:
     def _pulse(self, due: float) -> None:
         now = self.loop.time()
         if len(self.unsent) < _MAX_UNSENT:
-            self._say(Pulse(self._totals(), max(0.0, now - due)))
+            self._say(Pulse(self._totals(), max(0.0, now - due), self._servers()))
         self.loop.call_at(now + PULSE, self._pulse, now + PULSE)
 
     def _say(self, message: Up) -> None:
@@ -263,6 +312,7 @@ def _asks(setup: Setup, engine: Engine) -> Asks | None:
         lambda name: table.home_of(name) is not None,
         udp_size=setup.engine.udp_size,
     )
+    engine.kept = resolver.kept
     return Asks(resolver)
 
 

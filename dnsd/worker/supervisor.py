@@ -22,6 +22,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import random
 import time
 from collections import deque
@@ -34,7 +35,23 @@ from msgspec import Struct
 
 from dnsd.transport.listen import Pair
 from dnsd.worker import counters
-from dnsd.worker.feed import Applied, Drain, Opened, Setup, Table, Up, packed
+from dnsd.worker.feed import (
+    Applied,
+    Down,
+    Drain,
+    Flush,
+    Flushed,
+    Opened,
+    Probe,
+    Probed,
+    Samples,
+    Setup,
+    Table,
+    Up,
+    Upstream,
+    Watch,
+    packed,
+)
 from dnsd.worker.link import Link, Patience, State
 
 log = structlog.get_logger(__name__)
@@ -47,11 +64,16 @@ _EXCUSED = 20
 _LOOK = 1.0  # seconds between two looks for silent workers
 _GRACE = 2.0  # beyond the limit of a drain, before workers are ended
 _MAX_PENDING = 10_000  # changes whose way is timed, while nobody answers
+_QUESTION_TIMEOUT = 10.0  # seconds a probe or a flush may take
 _START_FAILURES = 3  # of one seat, before a start is given up
 
 
 class WorkersFailed(Exception):
     """No worker comes up; the text has the reason and the last line it printed."""
+
+
+class NoWorker(Exception):
+    """Nobody answers right now, or not in time."""
 
 
 class WorkerStatus(Struct, frozen=True):
@@ -100,6 +122,10 @@ class Supervisor:
         self._pending: deque[tuple[int, float]] = deque(maxlen=_MAX_PENDING)
         self._tasks: set[asyncio.Task[Any]] = set()
         self._changed = asyncio.Event()
+        self.samplers: list[Callable[[Samples], None]] = []
+        self._watch = Watch(0)
+        self._ids = itertools.count(1)
+        self._asked: dict[int, tuple[Link, asyncio.Future[Any]]] = {}
 
     # -- starting --------------------------------------------------------------------------
 
@@ -186,11 +212,20 @@ class Supervisor:
             self._changed.clear()
             await self._changed.wait()
 
-    def _heard(self, _: Link, message: Up) -> None:
+    def _heard(self, link: Link, message: Up) -> None:
         if isinstance(message, Applied | Opened):
             self._acknowledge()
         if isinstance(message, Opened):
+            if self._watch != Watch(0):
+                link.tell(self._watch)
             self._changed.set()
+        elif isinstance(message, Samples):
+            for sampler in self.samplers:
+                sampler(message)
+        elif isinstance(message, Probed | Flushed):
+            asked = self._asked.get(message.id)
+            if asked is not None and asked[0] is link and not asked[1].done():
+                asked[1].set_result(message)
 
     def _acknowledge(self) -> None:
         answering = [link.applied for link in self._links() if link.state is State.OPEN]
@@ -203,11 +238,65 @@ class Supervisor:
         if not self._pending:
             self._changed.set()
 
+    # -- questions ---------------------------------------------------------------------------
+
+    def watch(self, rate: int, needles: tuple[bytes, ...] = ()) -> None:
+        """Have every worker sample queries (see dnsd.worker.tap); `samplers` get them."""
+        self._watch = Watch(rate, needles)
+        for link in self._links():
+            link.tell(self._watch)
+
+    async def ask(self, packet: bytes, client: bytes, over: int) -> bytes | None:
+        """What a worker answers to this packet, upstreams included; None: nothing.
+
+        Raises NoWorker.
+        """
+        for link in self._links():
+            if link.state is State.OPEN:
+                probe = Probe(next(self._ids), packet, client, over)
+                found: Probed = await self._put_question(link, probe.id, probe)
+                return found.reply
+        raise NoWorker("no worker answers right now")
+
+    async def flush(self, name: bytes | None) -> int:
+        """Forget replies of upstreams, in every worker; how many, -1: there is no cache.
+
+        Raises NoWorker.
+        """
+        waits = []
+        for link in self._links():
+            if link.state is State.OPEN:
+                order = Flush(next(self._ids), name)
+                waits.append(self._put_question(link, order.id, order))
+        if not waits:
+            raise NoWorker("no worker answers right now")
+        counts = [found.count for found in await asyncio.gather(*waits)]
+        return sum(counts) if min(counts) >= 0 else -1
+
+    async def _put_question(self, link: Link, number: int, message: Down) -> Any:
+        future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        self._asked[number] = link, future
+        link.tell(message)
+        try:
+            async with asyncio.timeout(_QUESTION_TIMEOUT):
+                return await future
+        except TimeoutError as error:
+            raise NoWorker("the worker that was asked did not answer in time") from error
+        finally:
+            self._asked.pop(number, None)
+
+    def servers(self) -> list[tuple[Upstream, ...]]:
+        """The upstream servers, as each worker knows them."""
+        return [link.servers for link in self._links()]
+
     # -- ends and beginnings ---------------------------------------------------------------
 
     async def _follow(self, seat: _Seat, link: Link) -> None:
         reason = await link.ended
         seat.links.remove(link)
+        for asked, future in list(self._asked.values()):
+            if asked is link and not future.done():
+                future.set_exception(NoWorker("the worker that was asked ended"))
         seat.past = counters.summed((seat.past, link.counters))
         self._acknowledge()
         if link is not seat.current or self._stopping:

@@ -1,0 +1,185 @@
+"""The query tap: what it sees, what it costs others, and that it is not there unasked."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import dns.message
+import pytest
+
+from dnsd.answer.message import HEADER
+from dnsd.transport.answering import Answerer
+from dnsd.worker.feed import DROPPED, Sample, Samples, Watch
+from dnsd.worker.supervisor import NoWorker
+from dnsd.worker.tap import Tap
+from dnsd.zone.rrset import name_from_text
+from tests.answer.building import engine_of, pipeline_of
+from tests.cases import cluster
+from tests.helpers import eventually
+from tests.worker.data_plane import WEB, Plane
+
+STRIDE = 512
+ENGINE = engine_of(pipeline_of(cluster.objects()))
+
+
+class Transport:
+    """Remembers who answers."""
+
+    def __init__(self) -> None:
+        self.engine: Answerer = ENGINE
+
+    def answer_with(self, engine: Answerer) -> None:
+        self.engine = engine
+
+    def ask(self, *names: str) -> list[object]:
+        """A batch of questions, put to whoever answers now."""
+        packets = [dns.message.make_query(name, "A").to_wire() for name in names]
+        blob = b"".join(packet.ljust(STRIDE, b"\0") for packet in packets)
+        clients = [b"\x7f\0\0\1"] * len(packets) if self.engine.needs_client else None
+        return list(self.engine.answer_batch(blob, [*map(len, packets)], STRIDE, clients))
+
+
+class Bench:
+    """A tap, a transport, and what came out."""
+
+    def __init__(self) -> None:
+        self.transport = Transport()
+        self.bundles: list[Samples] = []
+        self.room = True
+        loop = asyncio.get_running_loop()
+        self.tap = Tap(ENGINE, [self.transport], self.send, loop)
+
+    def send(self, bundle: Samples) -> bool:
+        if self.room:
+            self.bundles.append(bundle)
+        return self.room
+
+    @property
+    def samples(self) -> list[Sample]:
+        return [sample for bundle in self.bundles for sample in bundle.samples]
+
+    @property
+    def aside(self) -> bool:
+        return self.transport.engine is ENGINE
+
+
+@pytest.fixture
+async def bench() -> AsyncIterator[Bench]:
+    made = Bench()
+    yield made
+    made.tap.watch(Watch(0))
+
+
+WEB_PROD, DB = "web.prod.svc.cluster.local.", "db.prod.svc.cluster.local."
+
+
+class TestTap:
+    async def test_it_is_not_there_unasked(self, bench: Bench) -> None:
+        assert bench.aside
+        bench.tap.watch(Watch(100))
+        assert not bench.aside
+        bench.tap.watch(Watch(0))
+        assert bench.aside
+
+    async def test_answers_are_the_engines(self, bench: Bench) -> None:
+        names = [WEB_PROD, "wbe.prod.svc.cluster.local.", "www.example.org."]
+        plain = bench.transport.ask(*names)
+        bench.tap.watch(Watch(100, (b"\x03web",)))
+        tapped = bench.transport.ask(*names)
+        assert [one[2:] for one in plain if isinstance(one, bytes)] == [
+            one[2:] for one in tapped if isinstance(one, bytes)
+        ]
+
+    async def test_what_a_sample_says(self, bench: Bench) -> None:
+        bench.tap.watch(Watch(100))
+        bench.transport.ask("WEB.prod.svc.cluster.local.", "wbe.prod.svc.cluster.local.")
+        await eventually(lambda: len(bench.samples) == 2)
+        first, second = bench.samples
+        assert first.question[:-4].lower() == name_from_text(WEB_PROD)
+        assert first.question[:4] == b"\x03WEB"
+        assert (first.rcode, second.rcode) == (0, 3)
+        assert first.client == b"\x7f\0\0\1"
+        assert first.took > 0
+        assert (first.over, first.found) == (0, False)
+
+    async def test_at_a_high_rate_it_steps_aside_and_comes_back(self, bench: Bench) -> None:
+        bench.tap.watch(Watch(50))
+        for _ in range(20):
+            bench.transport.ask(*[WEB_PROD] * 32)
+        assert bench.aside
+        assert bench.tap.taken < 20
+        await eventually(lambda: not bench.aside)
+
+    async def test_a_batch_is_never_taken_whole(self, bench: Bench) -> None:
+        bench.tap.watch(Watch(10_000))
+        bench.transport.ask(*[WEB_PROD] * 32)
+        assert 0 < bench.tap.taken <= 8
+
+    async def test_needles_are_found_at_any_rate(self, bench: Bench) -> None:
+        bench.tap.watch(Watch(0, (b"\x02db\x04prod",)))
+        for _ in range(50):
+            bench.transport.ask(*[WEB_PROD] * 32)
+        bench.transport.ask(*[WEB_PROD] * 15, "DB.Prod.svc.cluster.local.", *[WEB_PROD] * 15)
+        await eventually(lambda: bench.samples)
+        (found,) = bench.samples
+        assert found.found
+        assert found.question.lower().startswith(b"\x02db\x04prod")
+        assert not bench.aside
+
+    async def test_no_room_is_no_queue(self, bench: Bench) -> None:
+        bench.room = False
+        bench.tap.watch(Watch(1000))
+        bench.transport.ask(WEB_PROD)
+        await eventually(lambda: bench.tap.dropped == 1)
+        bench.room = True
+        bench.transport.ask(WEB_PROD)
+        await eventually(lambda: bench.bundles)
+        assert bench.bundles[0].dropped == 1
+
+    async def test_what_is_no_query(self, bench: Bench) -> None:
+        bench.tap.watch(Watch(1000, (b"x",)))
+        for packet in (b"", b"x", bytes(HEADER), b"x" * 40, bytes(2) + b"\x80" + bytes(9)):
+            bench.transport.engine.answer(packet, b"", 1)
+        await eventually(lambda: bench.samples)
+        assert all(one.question == b"" for one in bench.samples)
+        assert DROPPED in {one.rcode for one in bench.samples}
+
+
+class TestOverTheFeed:
+    async def test_samples_probes_and_new_workers(self) -> None:
+        plane = Plane()
+        supervisor = plane.supervisor
+        seen: list[Sample] = []
+        supervisor.samplers.append(lambda bundle: seen.extend(bundle.samples))
+        with pytest.raises(NoWorker):
+            await supervisor.ask(b"", b"", 0)
+        supervisor.start()
+        supervisor.release()
+        try:
+            await supervisor.opened()
+            query = dns.message.make_query(WEB, "A")
+            reply = await supervisor.ask(query.to_wire(), b"\x7f\0\0\1", 1)
+            assert reply is not None
+            assert dns.message.from_wire(reply).answer[0][0].to_text() == "10.0.0.1"
+            assert await supervisor.ask(b"short", b"", 0) is None
+            assert await supervisor.flush(None) == -1
+            assert seen == []
+
+            supervisor.watch(100)
+
+            async def sampled() -> bool:
+                await plane.ask()
+                return bool(seen)
+
+            await eventually(sampled)
+            assert seen[0].client == b"\x7f\0\0\1"
+
+            (link,) = supervisor._links()
+            link.kill("a test")
+            await link.ended
+            await supervisor.opened()
+            seen.clear()
+            await eventually(sampled)
+        finally:
+            await supervisor.stop()
