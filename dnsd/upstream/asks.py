@@ -11,7 +11,7 @@ import asyncio
 import contextlib
 import os
 import resource
-from collections.abc import Callable
+from collections.abc import Callable, Set
 
 import structlog
 
@@ -19,6 +19,7 @@ from dnsd.answer.outcome import Ask
 from dnsd.upstream.config import BadUpstream, UpstreamConfig
 from dnsd.upstream.hosts import load
 from dnsd.upstream.resolver import Resolver
+from dnsd.zone.rrset import Name
 
 log = structlog.get_logger(__name__)
 
@@ -35,6 +36,16 @@ class Asks:
         self.resolver = resolver
         self._tasks: set[asyncio.Task[None]] = set()
         self._following: asyncio.Task[None] | None = None
+        self._zones: frozenset[Name] = frozenset()
+
+    def zones_are(self, names: Set[Name]) -> None:
+        """Tells which zones are ours now; what was kept of a new one's names is forgotten.
+
+        Reverse zones come and go with the networks that Services use.
+        """
+        if names != self._zones:
+            self._zones = frozenset(names)
+            self.resolver.cache.flush()
 
     def start(self) -> None:
         """Begins to follow the files of pinned names, on the running event loop."""

@@ -57,10 +57,7 @@ class Pool:
         """
         order = self.order(asyncio.get_running_loop().time())
         if not order:
-            loops = any(server.loops for server in self.servers)
-            raise NobodyToAsk(
-                "the upstream leads back to this server" if loops else "all upstreams are down"
-            )
+            raise NobodyToAsk(self.dead)
         race = _Race(self, question, do, cd)
         try:
             async with asyncio.timeout(self.timeout):
@@ -69,6 +66,15 @@ class Pool:
             raise race.failure from None
         finally:
             race.stop()
+
+    @property
+    def dead(self) -> str:
+        """Why there is nobody to ask; empty when there is somebody."""
+        now = asyncio.get_running_loop().time()
+        if any(server.usable(now) for server in self.servers):
+            return ""
+        loops = any(server.loops for server in self.servers)
+        return "the upstream leads back to this server" if loops else "all upstreams are down"
 
     def order(self, now: float) -> list[Server]:
         """The usable servers in the order in which they are asked."""

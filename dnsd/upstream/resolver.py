@@ -98,8 +98,32 @@ class Resolver:
         self.cache = Cache(config.cache_entries, config.cache_bytes, config.stale_for)
         self._lookup = Lookup(config, self.cache, self.loops, clock)
         self._entries = self.cache.entries
+        self._counts = self._lookup.counts
 
     # -- at once ---------------------------------------------------------------------------
+
+    def kept(
+        self, key: bytes, packet: bytes, question: bytes, edns: bool, room: int
+    ) -> bytes | None:
+        """The reply to a usual query, if it is kept whole and fresh; for `Engine.kept`.
+
+        `room`: octets for question and records.
+        """
+        entry = self._entries.get(key)
+        if entry is None:
+            return None
+        now = self._clock()
+        if now >= entry.fast_until:
+            return None
+        body = entry.body_at(now)
+        if len(question) + len(body) > room:
+            return None
+        entry.hits += 1
+        self._counts.hits += 1
+        if edns:
+            opt = self._opts[key[-1] >> 1]
+            return b"".join((packet[:2], entry.head_edns, question, body, opt))
+        return b"".join((packet[:2], entry.head, question, body))
 
     def cached(self, ask: Ask) -> bytes | None:
         """The reply, if it can be given at once; None when `resolve` has to be awaited."""
@@ -112,7 +136,7 @@ class Resolver:
         now = self._clock()
         if now < entry.fast_until:
             entry.hits += 1
-            self._lookup.counts.hits += 1
+            self._counts.hits += 1
             body, head, opt = entry.body_at(now), entry.head, b""
             if ask.edns:
                 head = entry.head_edns
@@ -137,13 +161,17 @@ class Resolver:
             return compose(ask, Answer(Rcode.REFUSED, errors=(_NO_ROUTE,)), self._udp_size)
         if isinstance(place, Part):
             return compose(ask, answer_of(place), self._udp_size)
+        if place.dead:
+            self._counts.failures += 1
+            failure = servfail(Ede.NO_REACHABLE_AUTHORITY, place.dead)
+            return compose(ask, failure, self._udp_size)
         return self._overloaded(ask)
 
     def _overloaded(self, ask: Ask) -> bytes | None:
         """The refusal when too many questions are in flight, None when there is room."""
         if self._active < self.config.max_in_flight:
             return None
-        self._lookup.counts.overloaded += 1
+        self._counts.overloaded += 1
         failure = servfail(Ede.NETWORK_ERROR, "too many questions in flight")
         return compose(ask, self._excuse(ask, failure, own_chain(ask)), self._udp_size)
 

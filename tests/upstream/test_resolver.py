@@ -11,6 +11,8 @@ import dns.message
 import dns.name
 import pytest
 
+from dnsd.answer.engine import EngineConfig
+from dnsd.upstream.asks import Asks
 from tests.helpers import eventually
 from tests.upstream.building import alias, errors, house, rcode, service, texts
 from tests.upstream.scripted import SOA, address, reply_to, unused_port, upstream
@@ -538,3 +540,76 @@ class TestOverload:
         assert rcode(at_home) == "NOERROR"
         assert late == ["SERVFAIL"] * 5
         assert home.resolver.counters()[6] == 2
+
+
+class TestShortCut:
+    """`Engine.kept`: a kept reply without the complete way, octet for octet the same."""
+
+    async def test_it_says_what_the_complete_way_says(self) -> None:
+        def script(query, _):
+            if query.question[0].rdtype == 28:
+                return [reply_to(query, rcode="NXDOMAIN", authority=(SOA,))]
+            return [reply_to(query, "www.example. 60 CNAME b.example.", "b.example. 60 A 1.2.3.4")]
+
+        async with upstream(script) as up, house(servers=(up.url,)) as home:
+            for type_ in ("A", "AAAA"):
+                for want in ({}, {"use_edns": 0}, {"want_dnssec": True, "payload": 4096}):
+                    for flags in (0x0100, 0x0110, 0x0130):
+                        name = "www.Example."
+                        query = dns.message.make_query(name, type_, flags=flags, **want)
+                        await home.send(query.to_wire())
+                        home.clock.now += 7
+                        home.engine.kept = None
+                        complete = await home.send(query.to_wire())
+                        home.engine.kept = home.resolver.kept
+                        short = home.engine.answer(query.to_wire(), b"\x7f\0\0\1", 0)
+                        assert short == complete
+        assert len(up.asked) == 8  # DO is set in no query without EDNS
+
+    async def test_only_for_those_who_may_and_want_to_resolve(self) -> None:
+        config = EngineConfig(forwarding=True, allow_recursion=("10.0.0.0/8",))
+        async with (
+            upstream(lambda q, _: address(q)) as up,
+            house(servers=(up.url,), engine=config) as home,
+        ):
+            home.engine.kept = home.resolver.kept
+            inside, outside = b"\x0a\0\0\1", b"\xc6\x33\x64\x01"
+            assert texts(await home.ask("www.example.", client=inside))
+            assert texts(await home.ask("www.example.", client=inside))
+            refused = await home.ask("www.example.", client=outside)
+            assert (rcode(refused), errors(refused)) == ("REFUSED", [18])
+            assert not refused.flags & dns.flags.RA
+            no_rd = await home.ask("www.example.", client=inside, flags=0)
+            assert (rcode(no_rd), errors(no_rd)) == ("REFUSED", [20])
+
+    async def test_a_reply_too_big_for_the_client_takes_the_complete_way(self) -> None:
+        def script(query, _):
+            return [reply_to(query, *(f"www.example. 60 A 192.0.2.{n}" for n in range(1, 60)))]
+
+        async with upstream(script) as up, house(servers=(up.url,)) as home:
+            home.engine.kept = home.resolver.kept
+            await home.ask("www.example.")
+            assert len(texts(await home.ask("www.example."))) == 59
+            assert (await home.ask("www.example.", edns=False)).flags & dns.flags.TC
+
+    async def test_a_new_zone_of_ours_takes_its_names_out_of_the_cache(self) -> None:
+        async with (
+            upstream(lambda q, _: [reply_to(q, rcode="NXDOMAIN", authority=())]) as up,
+            house(servers=(up.url,), forward={"10.in-addr.arpa": (up.url,)}) as home,
+        ):
+            asks = Asks(home.resolver)
+            asks.zones_are(home.engine.table.homes.keys())
+            home.engine.kept = home.resolver.kept
+            up.script = lambda q, _: [reply_to(q, rcode="NXDOMAIN", authority=(ARPA_SOA,))]
+            name = "9.0.96.10.in-addr.arpa."
+            assert rcode(await home.ask(name, "PTR")) == "NXDOMAIN"
+            assert len(home.resolver.cache) == 1
+            asks.zones_are(home.engine.table.homes.keys())
+            assert len(home.resolver.cache) == 1
+            home.change(service("web", "10.96.0.9"))
+            asks.zones_are(home.engine.table.homes.keys())
+            assert len(home.resolver.cache) == 0
+            assert texts(await home.ask(name, "PTR"))
+
+
+ARPA_SOA = "10.in-addr.arpa. 300 SOA ns.example. hostmaster.example. 1 7200 1800 86400 60"
