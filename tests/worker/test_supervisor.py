@@ -78,6 +78,16 @@ class TestEnds:
             assert status.pid != former
             await eventually(lambda: plane.supervisor.counters()[answers] == 6)
 
+    async def test_one_that_is_killed_again_and_again_is_replaced_each_time(self) -> None:
+        async with answering() as plane:
+            for times in range(1, 6):
+                os.kill(plane.pids()[0], signal.SIGKILL)
+                await eventually(
+                    partial(lambda n: plane.supervisor.status()[0].restarts == n, times)
+                )
+                assert await plane.ask() == ["10.0.0.1"]
+                await plane.supervisor.opened()
+
     async def test_one_that_is_stuck_is_ended_and_replaced(self) -> None:
         async with answering(patience=Patience(silence=2.5)) as plane:
             (former,) = plane.pids()
