@@ -1,0 +1,83 @@
+"""docs/kubernetes.md and the examples beside it say what is so."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+
+from dnsd.settings import declared
+from tests.serving import ROOT
+
+PAGE = (ROOT / "docs" / "kubernetes.md").read_text(encoding="utf-8")
+STUB = ROOT / "config" / "examples" / "coredns-stub-domain"
+LAPTOP = ROOT / "config" / "examples" / "kubeconfig"
+GOLDEN = yaml.safe_load((ROOT / "tests" / "helm" / "clusterrole.yaml").read_text())
+TROUBLE = PAGE.partition("## When something is wrong")[2]
+
+
+def squeezed(text: str) -> str:
+    return re.sub(r"\s+", " ", "\n".join(line.partition("#")[0] for line in text.splitlines()))
+
+
+def test_every_setting_of_the_source_is_explained():
+    ours = [name for name, one in declared().items() if one.group.startswith("Where Services")]
+    manifests_only = {"manifests", "service_cidr"}
+    for name in set(ours) - manifests_only:
+        spelled = (f"`{name}`", f"`{name}:", f"--{name.replace('_', '-')}")
+        assert any(text in PAGE for text in spelled), name
+
+
+def test_every_word_that_looks_like_a_setting_is_one():
+    for word in re.findall(r"`([a-z]+_[a-z_]+)", PAGE):
+        assert word in declared(), word
+
+
+def test_every_message_of_the_log_is_one_that_is_logged():
+    messages = {row.partition(" …")[0] for row in re.findall(r"^\| `([^`]+)` \|", TROUBLE, re.M)}
+    assert len(messages) >= 5
+    sources = "".join(path.read_text() for path in (ROOT / "dnsd").rglob("*.py"))
+    assert [one for one in messages if f'"{one}"' not in sources] == []
+
+
+@pytest.mark.parametrize("path", re.findall(r"\]\((?!http)([^)#]+)\)", PAGE))
+def test_links_lead_somewhere(path):
+    assert (ROOT / "docs" / path).resolve().exists()
+
+
+class TestStubDomain:
+    def test_the_patch_carries_the_block_of_the_corefile(self):
+        patch = yaml.safe_load((STUB / "configmap-patch.yaml").read_text())
+        corefile = patch["data"]["Corefile"]
+        assert squeezed((STUB / "Corefile").read_text()).strip() in squeezed(corefile)
+
+    def test_braces_are_balanced(self):
+        for text in ((STUB / "Corefile").read_text(), PAGE):
+            code = "".join(line.partition("#")[0] + "\n" for line in text.splitlines())
+            assert code.count("{") == code.count("}")
+
+    def test_one_address_everywhere(self):
+        text = PAGE + "".join(path.read_text() for path in STUB.iterdir())
+        assert set(re.findall(r"forward \. ([0-9.]+)", text)) == {"10.96.0.11"}
+        assert set(re.findall(r"--set service\.clusterIP=([0-9.]+)", text)) == {"10.96.0.11"}
+
+
+class TestLaptop:
+    def test_the_account_may_do_what_the_chart_allows_and_no_more(self):
+        objects = yaml.safe_load_all((LAPTOP / "rbac.yaml").read_text())
+        (role,) = [one for one in objects if one["kind"] == "ClusterRole"]
+        assert role["rules"] == GOLDEN
+
+    async def test_the_kubeconfig_can_be_loaded(self, tmp_path: Path):
+        from dnsd.cluster.kubeaccess import Access, Timing, load
+        from tests.fakekube.tls import Authority
+
+        Authority(tmp_path)
+        (tmp_path / "token").write_text("right")
+        path = tmp_path / "reader.yaml"
+        path.write_text((LAPTOP / "reader.yaml").read_text())
+        configuration, _ = await load(Access(str(path)), Timing())
+        assert configuration.host == "https://api.cluster.example:6443"
+        assert configuration.api_key == {"BearerToken": "Bearer right"}
