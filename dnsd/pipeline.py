@@ -21,12 +21,12 @@ from collections.abc import Callable, Sequence
 
 import structlog
 
-from dnsd.cluster.objects import Event, Key, Namespace, Pod, Service
+from dnsd.cluster.objects import OWNER_KINDS, Event, Key
 from dnsd.cluster.source import Batch
 from dnsd.cluster.state import State
 from dnsd.zone.journal import Journal
-from dnsd.zone.rrset import RRset
-from dnsd.zone.schema import SchemaConfig, examine
+from dnsd.zone.rrset import Name, RRset, text_of
+from dnsd.zone.schema import SchemaConfig, age_of, examine
 from dnsd.zone.zone import Cause, Change, Zone
 
 log = structlog.get_logger(__name__)
@@ -41,11 +41,12 @@ class Pipeline:
     (its serial is higher; there are no Changes from the one before). `synced`: a batch said
     that all there was at the start has been said. `failures`: how often an owner could not
     be computed; `failed`: those that still could not, with the error's text. `problems`:
-    by owner, what the schema had to leave out.
+    by owner, what the schema had to leave out. Who is left out at a name that several want
+    is in `zone.disputes`.
     """
 
     def __init__(self, config: SchemaConfig, serial: int, journal: Journal | None = None) -> None:
-        self.state = State()
+        self.state = State(config.outside.node_port_types)
         self.zone = Zone(config, serial)
         self.journal = journal
         self.followers: list[Callable[[Change], None]] = []
@@ -54,7 +55,8 @@ class Pipeline:
         self.failures = 0
         self.failed: dict[Key, str] = {}
         self.problems: dict[Key, tuple[str, ...]] = {}
-        self._placed: dict[Key, tuple[tuple[RRset, ...], Cause]] = {}
+        self._placed: dict[Key, tuple[tuple[RRset, ...], Cause, str]] = {}
+        self._disputed: dict[Name, tuple[Key, ...]] = {}  # as last logged
         self._dirty: dict[Key, Cause] = {}
         self._synced_when_done = False
 
@@ -75,16 +77,18 @@ class Pipeline:
         self.synced = self._synced_when_done
         return changes
 
-    def put(self, owner: Key, rrsets: Sequence[RRset], cause: Cause) -> Change | None:
+    def put(
+        self, owner: Key, rrsets: Sequence[RRset], cause: Cause, age: str = ""
+    ) -> Change | None:
         """What an owner contributes that no object stands behind (a record pinned by hand).
 
-        It stays through `reconfigure`; no RRsets: it is gone.
+        It stays through `reconfigure`; no RRsets: it is gone. `age`: as of `Zone.replace`.
         """
         if rrsets:
-            self._placed[owner] = tuple(rrsets), cause
+            self._placed[owner] = tuple(rrsets), cause, age
         else:
             self._placed.pop(owner, None)
-        change = self.zone.replace(owner, rrsets, cause)
+        change = self._replace(self.zone, owner, rrsets, cause, age)
         if change is not None:
             self._tell(change)
         return change
@@ -99,11 +103,13 @@ class Pipeline:
         serial = (self.zone.serial + 1) % 2**32
         zone = Zone(config, serial)
         self.problems.clear()
+        self._disputed.clear()
+        self.state.follow_nodes(config.outside.node_port_types)
         for thing in self.state.objects():
-            if isinstance(thing, Service | Namespace | Pod):
+            if thing.kind in OWNER_KINDS:
                 self._renew(zone, thing.key, Cause(thing.key, thing.version, thing.origin))
-        for owner, (rrsets, cause) in self._placed.items():
-            zone.replace(owner, rrsets, cause)
+        for owner, (rrsets, cause, age) in self._placed.items():
+            self._replace(zone, owner, rrsets, cause, age)
         zone.serial = serial
         self.zone = zone
         self._dirty.clear()
@@ -118,7 +124,9 @@ class Pipeline:
         try:
             subject = self.state.subject(owner)
             names, found = examine(subject, zone.config) if subject is not None else ([], [])
-            change = zone.replace(owner, names, cause)
+            # Inside, age decides nothing, and is not worth the memory.
+            age = age_of(subject) if subject is not None and zone.config.outside.zones else ""
+            change = self._replace(zone, owner, names, cause, age)
         except Exception as error:  # whatever it is, the rest of the zone must not suffer
             self.failures += 1
             self.failed[owner] = f"{type(error).__name__}: {error}"
@@ -127,6 +135,33 @@ class Pipeline:
         self.failed.pop(owner, None)
         self._note(owner, tuple(found))
         return change
+
+    def _replace(
+        self, zone: Zone, owner: Key, rrsets: Sequence[RRset], cause: Cause, age: str
+    ) -> Change | None:
+        if not zone.config.outside.zones:
+            return zone.replace(owner, rrsets, cause)
+        names = {one.name for one in (*zone.owned(owner), *rrsets)}
+        change = zone.replace(owner, rrsets, cause, age)
+        for name in names if zone.disputes or self._disputed else ():
+            self._note_dispute(name, zone.disputes.get(name, ()))
+        return change
+
+    def _note_dispute(self, name: Name, found: tuple[Key, ...]) -> None:
+        """Logs who has a name that several want, when it is news."""
+        if found == self._disputed.get(name, ()):
+            return
+        if not found:
+            del self._disputed[name]
+            log.info("nobody else wants the name any more", name=text_of(name))
+        elif name in self._disputed or len(self._disputed) < _MAX_PROBLEMS:
+            self._disputed[name] = found
+            log.warning(
+                "several want one name; the oldest has it",
+                name=text_of(name),
+                served=str(found[0]),
+                left_out=[str(owner) for owner in found[1:10]],
+            )
 
     def _note(self, owner: Key, found: tuple[str, ...]) -> None:
         """Remembers what is not served of an owner, and logs it when it is news."""

@@ -7,17 +7,48 @@ names, and building each from text would cost seconds. What does not depend on t
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from functools import lru_cache
+from struct import Struct as Packing
 
 from msgspec import Struct
 
 from dnsd.cluster.objects import address_text
 from dnsd.zone.reverse import ReverseZones, reverse_zones
-from dnsd.zone.rrset import MAX_NAME, Name, RRset, Type, name_of, text_of
+from dnsd.zone.rrset import MAX_LABEL, MAX_NAME, Name, RRset, Type, name_of, text_of
 
 MARKER = 0  # the type of an RRset that only says that its name exists
-_A, _AAAA = int(Type.A), int(Type.AAAA)
+_A, _AAAA, _SRV_TYPE = int(Type.A), int(Type.AAAA), int(Type.SRV)
+_SRV = Packing(">HHH")  # priority, weight, port: RFC 2782
+
+
+class OutsideZone(Struct, frozen=True):
+    """A zone of the view from outside; `ttl` in seconds.
+
+    `servers`: the names of its name servers, each with its addresses (packed), which are
+    served as far as the name lies in the zone. None: `ns.dns` below the zone, as inside.
+    """
+
+    name: Name
+    servers: tuple[tuple[Name, tuple[bytes, ...]], ...] = ()
+    ttl: int = 5
+
+
+class OutsideConfig(Struct, frozen=True):
+    """What of the view from outside is configurable; without `zones` there is none."""
+
+    zones: tuple[OutsideZone, ...] = ()  # the first is the primary one: PTR point into it
+    names: tuple[str, ...] = ()  # besides Services: nodes, ingresses, routes, dnsendpoints
+    node_addresses: str = "external"  # external: ExternalIPs, else InternalIPs; internal
+    node_pointers: bool = False  # PTR of the Nodes, if `names` has them
+    balancer_ports: str = "never"  # LoadBalancers at their node ports: never, pending, always
+
+    @property
+    def node_port_types(self) -> tuple[str, ...]:
+        """The types of Services whose names depend on the Nodes."""
+        if not self.zones:
+            return ()
+        return ("NodePort",) if self.balancer_ports == "never" else ("NodePort", "LoadBalancer")
 
 
 class SchemaConfig(Struct, frozen=True):
@@ -31,6 +62,7 @@ class SchemaConfig(Struct, frozen=True):
     empty_services: str = "answer"  # ClusterIP Service without ready endpoint: answer, nxdomain
     ns_addresses: tuple[bytes, ...] = ()  # packed: A and AAAA of ns.dns.Z
     reverse_zones: tuple[str, ...] = ()  # CIDRs; none: the private ranges as needed
+    outside: OutsideConfig = OutsideConfig()  # see outside.py
 
 
 class Plan(Struct, frozen=True):
@@ -115,3 +147,32 @@ def addresses_at(name: Name, addresses: Iterable[bytes], ttl: int) -> list[RRset
 def family(address: bytes) -> int:
     """The type of record that holds a packed address: A or AAAA."""
     return _A if len(address) == 4 else _AAAA
+
+
+def port_name(port: str, protocol: str, base: Name, problems: list[str]) -> Name | None:
+    """`_port._proto` below the Service; None for an unnamed port, or one that does not fit."""
+    if not port:
+        return None
+    if len(port) >= MAX_LABEL:
+        problems.append(
+            f"port {port!r} of {text_of(base)} has no SRV name: with its underscore "
+            f"it has {len(port) + 1} octets, a DNS label has at most {MAX_LABEL}"
+        )
+        return None
+    name = common_label("_" + port) + common_label("_" + protocol) + base
+    return name if fits(name, problems) else None
+
+
+def srv(
+    name: Name, targets: Collection[tuple[int, Name]], ttl: int, like: RRset | None = None
+) -> RRset:
+    """SRV to each (port, target): priority 0, and the hundred divided among them (RFC 2782).
+
+    Shares the rdatas of `like` if they are the same, as those of a single port are.
+    """
+    weight = max(1, 100 // len(targets))
+    pack = _SRV.pack
+    rdatas = tuple(sorted([pack(0, weight, port) + target for port, target in targets]))
+    if like is not None and like.rdatas == rdatas:
+        rdatas = like.rdatas
+    return RRset(name, _SRV_TYPE, ttl, rdatas)

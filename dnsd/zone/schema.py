@@ -13,6 +13,7 @@ The rules, `Z` being each of the zones:
   endpoint is in, for that is where target ports are resolved. No ready endpoint: no name.
 * each ready endpoint has a name below its Service: its hostname, else its address with
   dashes (or its Pod's name, by option). SRV of headless Services point to these.
+* Nodes, Ingresses, routes and DNSEndpoints have no names inside.
 * PTR of ClusterIPs and of endpoints, into the primary zone only: an address has one
   canonical name a Service, not one a zone.
 * ExternalName is a CNAME and nothing else; an address literal in its place is no host
@@ -26,12 +27,23 @@ What cannot be served (a name that grows over 255 octets, a label over 63) is le
 `problems` says so; the rest of the subject is served. None of these functions raises for a
 subject that passed `dnsd.cluster.objects`.
 
+What an owner has in the zones of the view from outside comes behind that: `outside.py`.
+
 `service.py` has what a Service owns, `compose.py` what names are put together from.
 """
 
 from __future__ import annotations
 
-from dnsd.cluster.objects import Namespace, Pod, ServiceSubject, Subject
+from dnsd.cluster.objects import (
+    DNSEndpoint,
+    Ingress,
+    Namespace,
+    Node,
+    Pod,
+    RouteSubject,
+    ServiceSubject,
+    Subject,
+)
 from dnsd.zone.compose import (
     MARKER,
     Plan,
@@ -45,6 +57,7 @@ from dnsd.zone.compose import (
     namespace_markers,
     plan_of,
 )
+from dnsd.zone.outside import outside_apex, outside_rrsets
 from dnsd.zone.reverse import reverse_zones
 from dnsd.zone.rrset import Name, RRset, Type, name_of, rrset
 from dnsd.zone.service import service_rrsets
@@ -56,9 +69,12 @@ __all__ = [
     "SOA_RETRY",
     "SchemaConfig",
     "address_label",
+    "age_of",
     "apex",
     "examine",
+    "inside_rrsets",
     "marker",
+    "outside_rrsets",
     "problems",
     "reverse_ns",
     "rrsets",
@@ -91,7 +107,7 @@ def apex(config: SchemaConfig) -> list[RRset]:
     reverse = reverse_zones(config.reverse_zones)
     if not reverse.as_needed:
         out += [reverse_ns(name, config) for name in reverse.apexes]
-    return out
+    return out + outside_apex(config)
 
 
 def server_name(zone: Name) -> Name:
@@ -102,6 +118,15 @@ def server_name(zone: Name) -> Name:
 def reverse_ns(name: Name, config: SchemaConfig) -> RRset:
     """The NS RRset of the reverse zone `name`."""
     return rrset(name, Type.NS, config.ttl, [server_name(config.zones[0])])
+
+
+def age_of(subject: Subject) -> str:
+    """Since when the owner exists: creationTimestamp, "" when nothing says so."""
+    if isinstance(subject, ServiceSubject):
+        return subject.service.created
+    if isinstance(subject, RouteSubject):
+        return subject.route.created
+    return subject.created if isinstance(subject, Node | Ingress | DNSEndpoint) else ""
 
 
 def rrsets(subject: Subject, config: SchemaConfig) -> list[RRset]:
@@ -117,7 +142,13 @@ def problems(subject: Subject, config: SchemaConfig) -> list[str]:
 def examine(subject: Subject, config: SchemaConfig) -> tuple[list[RRset], list[str]]:
     """`rrsets` and `problems` in one go."""
     found: list[str] = []
-    return _build(subject, plan_of(config), found), found
+    inside = inside_rrsets(subject, config, found)
+    return inside + outside_rrsets(subject, config, found), found
+
+
+def inside_rrsets(subject: Subject, config: SchemaConfig, problems: list[str]) -> list[RRset]:
+    """The RRsets a subject owns in the cluster's zones; `problems` get what is left out."""
+    return _build(subject, plan_of(config), problems)
 
 
 def _build(subject: Subject, plan: Plan, problems: list[str]) -> list[RRset]:

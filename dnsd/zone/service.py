@@ -7,8 +7,7 @@ and those of the Service; last the PTR records, into the primary zone.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
-from struct import Struct as Packing
+from collections.abc import Iterator
 
 from dnsd.cluster.objects import EndpointPort, Service, ServiceSubject, is_address
 from dnsd.zone.compose import (
@@ -20,9 +19,10 @@ from dnsd.zone.compose import (
     label_of,
     marker,
     namespace_markers,
+    port_name,
+    srv,
 )
 from dnsd.zone.rrset import (
-    MAX_LABEL,
     MAX_NAME,
     BadName,
     Name,
@@ -30,12 +30,10 @@ from dnsd.zone.rrset import (
     Type,
     name_from_text,
     reverse_name,
-    text_of,
 )
 
-_SRV = Packing(">HHH")  # priority, weight, port: RFC 2782
 _A, _AAAA, _CNAME = int(Type.A), int(Type.AAAA), int(Type.CNAME)
-_PTR, _SRV_TYPE = int(Type.PTR), int(Type.SRV)
+_PTR = int(Type.PTR)
 
 # One slice's part in a Service: its ports, and (endpoint's label, addresses) of those that count.
 _Members = list[tuple[tuple[EndpointPort, ...], list[tuple[bytes, tuple[bytes, ...]]]]]
@@ -178,11 +176,11 @@ def _cluster_ip(base: Name, service: Service, plan: Plan, problems: list[str]) -
     out = addresses_at(base, service.cluster_ips, plan.ttl)
     if not service.ports:
         return out
-    bare = _srv(base, [(number, base) for number in {one.port for one in service.ports}], plan.ttl)
+    bare = srv(base, [(number, base) for number in {one.port for one in service.ports}], plan.ttl)
     out.append(bare)
     for port in service.ports:
-        if name := _port_name(port.name, port.protocol, base, problems):
-            out.append(_srv(name, [(port.port, base)], plan.ttl, bare))
+        if name := port_name(port.name, port.protocol, base, problems):
+            out.append(srv(name, [(port.port, base)], plan.ttl, bare))
     return out
 
 
@@ -209,41 +207,12 @@ def _headless(
                 named.setdefault((port.name, port.protocol), {}).update(pairs)
     if not bare:
         return out
-    at_base = _srv(base, bare, plan.ttl)
+    at_base = srv(base, bare, plan.ttl)
     out.append(at_base)
-    for (port_name, protocol), some in named.items():
-        if some and (name := _port_name(port_name, protocol, base, problems)):
-            out.append(_srv(name, some, plan.ttl, at_base))
+    for (label, protocol), some in named.items():
+        if some and (name := port_name(label, protocol, base, problems)):
+            out.append(srv(name, some, plan.ttl, at_base))
     return out
-
-
-def _port_name(port: str, protocol: str, base: Name, problems: list[str]) -> Name | None:
-    """`_port._proto` below the Service; None for an unnamed port, or one that does not fit."""
-    if not port:
-        return None
-    if len(port) >= MAX_LABEL:
-        problems.append(
-            f"port {port!r} of {text_of(base)} has no SRV name: with its underscore "
-            f"it has {len(port) + 1} octets, a DNS label has at most {MAX_LABEL}"
-        )
-        return None
-    name = common_label("_" + port) + common_label("_" + protocol) + base
-    return name if fits(name, problems) else None
-
-
-def _srv(
-    name: Name, targets: Collection[tuple[int, Name]], ttl: int, like: RRset | None = None
-) -> RRset:
-    """SRV to each (port, target): priority 0, and the hundred divided among them (RFC 2782).
-
-    Shares the rdatas of `like` if they are the same, as those of a single port are.
-    """
-    weight = max(1, 100 // len(targets))
-    pack = _SRV.pack
-    rdatas = tuple(sorted([pack(0, weight, port) + target for port, target in targets]))
-    if like is not None and like.rdatas == rdatas:
-        rdatas = like.rdatas
-    return RRset(name, _SRV_TYPE, ttl, rdatas)
 
 
 def _point(

@@ -6,10 +6,8 @@ The rules:
 
 * **Order does not matter.** What is served is a function of what every owner contributes
   now, so any sequence of edits ends where a build from scratch would.
-* **Several owners at one name** (a Pod behind two Services has two PTR records) are merged:
-  rdatas by union, the TTL the smallest. A CNAME stands alone at its name (RFC 2181 10.1):
-  when the first owner in the order of Keys (the apex before all) has one, it is all that is
-  served there, and otherwise CNAMEs are left out.
+* **Several owners at one name** are merged inside; in the zones of the view from outside
+  the first of them has the name, by age, and who is not heard is in `disputes`: `merge.py`.
 * **A name exists** when it has records, when an owner says so (a *marker*, RRset type 0),
   or when a name below it exists (an empty non-terminal, RFC 8020). Each node counts the
   markers at it and the nodes below it, so a name's parents come and go without a search.
@@ -35,8 +33,11 @@ from struct import Struct as Packing
 from msgspec import Struct
 
 from dnsd.cluster.objects import Key
+from dnsd.zone.compose import OutsideZone
+from dnsd.zone.merge import APEX, merged, precedence, seniority, union, won
+from dnsd.zone.outside import servers_of
 from dnsd.zone.reverse import reverse_zones
-from dnsd.zone.rrset import ROOT, Name, RRset, Type, name_of, parent_of, rrset
+from dnsd.zone.rrset import ROOT, Name, RRset, Type, name_of, parent_of
 from dnsd.zone.schema import (
     MARKER,
     SOA_EXPIRE,
@@ -48,7 +49,8 @@ from dnsd.zone.schema import (
     server_name,
 )
 
-APEX = Key("Zone", "", "apex")  # the owner of what the zones have by themselves
+__all__ = ["APEX", "Cause", "Change", "Zone", "newer"]
+
 _SEVERAL = Key("", "", "")  # stands in a node for "see Zone._shared"
 
 _SOA, _CNAME = int(Type.SOA), int(Type.CNAME)
@@ -129,8 +131,14 @@ class Zone:
         self._nodes: dict[Name, _Node] = {}
         self._owned: dict[Key, tuple[RRset, ...]] = {}
         self._shared: dict[Name, dict[Key, tuple[RRset, ...]]] = {}
+        self._ages: dict[Key, str] = {}  # of owners that have one
+        # Name -> who has it, then those who say something else and are not heard.
+        self.disputes: dict[Name, tuple[Key, ...]] = {}
+        self._outside = {zone.name: zone for zone in config.outside.zones}
         reverse = reverse_zones(config.reverse_zones)
-        fixed = list(config.zones) + ([] if reverse.as_needed else list(reverse.apexes))
+        fixed = [*config.zones, *self._outside] + (
+            [] if reverse.as_needed else list(reverse.apexes)
+        )
         self._apexes: dict[Name, None] = dict.fromkeys(fixed)
         self._as_needed = frozenset(reverse.apexes if reverse.as_needed else ()) - set(fixed)
         # Apexes below no other: the way from a name to the root ends there.
@@ -144,8 +152,12 @@ class Zone:
 
     # -- the edit
 
-    def replace(self, owner: Key, rrsets: Sequence[RRset], cause: Cause) -> Change | None:
+    def replace(
+        self, owner: Key, rrsets: Sequence[RRset], cause: Cause, age: str = ""
+    ) -> Change | None:
         """From now on `owner` contributes exactly `rrsets` (none: it is gone).
+
+        `age`: since when it exists (creationTimestamp, RFC 3339 in UTC), "" unknown.
 
         Returns what that changed, None if nothing, and the serial moves only if something
         did. Several RRsets of one name and type are joined; that a CNAME of the owner's own
@@ -161,16 +173,22 @@ class Zone:
         else:
             after = fresh = tuple(dict.fromkeys(rrsets))
             gone = ()
-        if not fresh and not gone:
+        age = age if after else ""
+        aged = age != self._ages.get(owner, "")
+        if not fresh and not gone and not aged:
             return None
+        if age:
+            self._ages[owner] = age
+        else:
+            self._ages.pop(owner, None)
         if after:
             self._owned[owner] = after
         else:
-            del self._owned[owner]
+            self._owned.pop(owner, None)
         edit = _Edit()
         # All that comes before all that goes: a name needed by both never dies in between.
         self._hold_markers(fresh, edit)
-        mine = _by_name(after, None if not gone else {one.name for one in (*fresh, *gone)})
+        mine = _by_name(after, None if aged or not gone else {one.name for one in (*fresh, *gone)})
         for name, sets in mine.items():
             self._put(owner, name, sets, edit)
         for name in dict.fromkeys([one.name for one in gone if one.type and one.name not in mine]):
@@ -221,7 +239,7 @@ class Zone:
         if node.owner is not _SEVERAL:
             parts[node.owner] = _served(node)
         parts[owner] = _as_tuple(sets)
-        self._merge(node, parts, edit)
+        self._merge(name, node, parts, edit)
 
     def _take(self, owner: Key, name: Name, edit: _Edit) -> None:
         """`owner` contributes nothing at `name` any more."""
@@ -235,14 +253,25 @@ class Zone:
             return
         parts = self._shared[name]
         del parts[owner]
-        self._merge(node, parts, edit)
+        self._merge(name, node, parts, edit)
         if len(parts) == 1:
             node.owner = next(iter(parts))
             del self._shared[name]
+            self.disputes.pop(name, None)
 
-    def _merge(self, node: _Node, parts: dict[Key, tuple[RRset, ...]], edit: _Edit) -> None:
+    def _merge(
+        self, name: Name, node: _Node, parts: dict[Key, tuple[RRset, ...]], edit: _Edit
+    ) -> None:
         before = _served(node)
-        after = _merged(parts)
+        dispute: tuple[Key, ...] = ()
+        if self._outside and self.zone_of(name) in self._outside:
+            after, dispute = won(parts, self._ages)
+        else:
+            after = merged(parts)
+        if dispute:
+            self.disputes[name] = dispute
+        else:
+            self.disputes.pop(name, None)
         edit.served(before, after)
         node.owner = _SEVERAL
         node.sets = after[0] if len(after) == 1 else after
@@ -330,7 +359,9 @@ class Zone:
         if node is None or node.owner is None:
             return ()
         if node.owner is _SEVERAL:
-            return tuple(sorted(self._shared[name], key=_precedence))
+            if self._outside and self.zone_of(name) in self._outside:
+                return tuple(sorted(self._shared[name], key=lambda one: seniority(one, self._ages)))
+            return tuple(sorted(self._shared[name], key=precedence))
         return (node.owner,)
 
     def owned(self, owner: Key) -> Sequence[RRset]:
@@ -349,12 +380,21 @@ class Zone:
 
     def soa(self, apex: Name) -> RRset:
         """The SOA of a zone (RFC 1035 3.3.13); a reverse zone's names the primary's server."""
+        outside = self._outside.get(apex)
+        if outside is not None:
+            return self._outside_soa(outside)
         forward = apex if apex in self.config.zones else self.config.zones[0]
         numbers = _SOA_NUMBERS.pack(
             self.serial, SOA_REFRESH, SOA_RETRY, SOA_EXPIRE, self.config.ttl
         )
         rdata = server_name(forward) + name_of("hostmaster", below=forward) + numbers
         return RRset(apex, _SOA, self.config.ttl, (rdata,))
+
+    def _outside_soa(self, zone: OutsideZone) -> RRset:
+        numbers = _SOA_NUMBERS.pack(self.serial, SOA_REFRESH, SOA_RETRY, SOA_EXPIRE, zone.ttl)
+        server = servers_of(zone, self.config)[0][0]
+        rdata = server + name_of("hostmaster", below=zone.name) + numbers
+        return RRset(zone.name, _SOA, zone.ttl, (rdata,))
 
     def rrsets(self) -> Iterator[RRset]:
         """Every RRset served, the SOAs first."""
@@ -403,28 +443,5 @@ def _by_name(
         if one.type == MARKER or (wanted is not None and one.name not in wanted):
             continue
         known = out.get(one.name)
-        out[one.name] = one if known is None else _union((*_as_tuple(known), one))
+        out[one.name] = one if known is None else union((*_as_tuple(known), one))
     return out
-
-
-def _precedence(owner: Key) -> tuple[bool, Key]:
-    return (owner != APEX, owner)
-
-
-def _merged(parts: dict[Key, tuple[RRset, ...]]) -> tuple[RRset, ...]:
-    """What is served when these owners meet at one name."""
-    order = sorted(parts, key=_precedence)
-    if order and any(one.type == _CNAME for one in parts[order[0]]):
-        return parts[order[0]]
-    return _union([one for owner in order for one in parts[owner] if one.type != _CNAME])
-
-
-def _union(rrsets: Iterable[RRset]) -> tuple[RRset, ...]:
-    """One RRset a type, ascending: rdatas by union, the smallest TTL."""
-    by_type: dict[int, RRset] = {}
-    for one in rrsets:
-        known = by_type.get(one.type)
-        if known is not None and known != one:
-            one = rrset(one.name, one.type, min(known.ttl, one.ttl), known.rdatas + one.rdatas)
-        by_type[one.type] = one
-    return tuple([by_type[type_] for type_ in sorted(by_type)])

@@ -1,0 +1,77 @@
+"""What is served when several owners meet at one name.
+
+Inside the cluster names belong to their objects, and where owners meet (a Pod behind two
+Services has two PTR records) both are right: rdatas by union, the TTL the smallest. A CNAME
+stands alone (RFC 2181 10.1): when the first owner in the order of Keys, the apex before all,
+has one, it is all that is served, and otherwise CNAMEs are left out.
+
+In the outside zones a host is what somebody wished for, and two wishes contradict each other.
+There one owner has the name: the first by age (`metadata.creationTimestamp`; who has none
+comes after those who have), then by Key. What the zone has by itself stays, and the first
+owner adds the types it lacks. Whoever says something else and is not heard is in `dispute`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from dnsd.cluster.objects import Key
+from dnsd.zone.rrset import RRset, Type, rrset
+
+APEX = Key("Zone", "", "apex")  # the owner of what the zones have by themselves
+_CNAME = int(Type.CNAME)
+
+Parts = Mapping[Key, tuple[RRset, ...]]
+
+
+def precedence(owner: Key) -> tuple[bool, Key]:
+    """Sorts owners where their records are merged."""
+    return (owner != APEX, owner)
+
+
+def seniority(owner: Key, ages: Mapping[Key, str]) -> tuple[bool, bool, str, Key]:
+    """Sorts owners where one has the name; `ages`: RFC 3339 in UTC, as the API writes it."""
+    age = ages.get(owner, "")
+    return (owner != APEX, not age, age, owner)
+
+
+def merged(parts: Parts) -> tuple[RRset, ...]:
+    """What is served inside when these owners meet at one name."""
+    order = sorted(parts, key=precedence)
+    if order and any(one.type == _CNAME for one in parts[order[0]]):
+        return parts[order[0]]
+    return union([one for owner in order for one in parts[owner] if one.type != _CNAME])
+
+
+def won(parts: Parts, ages: Mapping[Key, str]) -> tuple[tuple[RRset, ...], tuple[Key, ...]]:
+    """What is served outside, and the dispute: who has the name, then who is not heard.
+
+    The dispute is empty when nobody says anything else than what is served.
+    """
+    order = sorted(parts, key=lambda owner: seniority(owner, ages))
+    own = parts.get(APEX, ())
+    rivals = [owner for owner in order if owner != APEX]
+    served = own
+    if rivals:
+        taken = {one.type for one in own}
+        first = parts[rivals[0]]
+        served = union((*own, *(one for one in first if _fits_beside(one, taken))))
+    unheard = [owner for owner in rivals if any(one not in served for one in parts[owner])]
+    if not unheard:
+        return served, ()
+    return served, (order[0], *(one for one in unheard if one != order[0]))
+
+
+def _fits_beside(one: RRset, taken: set[int]) -> bool:
+    return not taken or (one.type != _CNAME and one.type not in taken)
+
+
+def union(rrsets: Iterable[RRset]) -> tuple[RRset, ...]:
+    """One RRset a type, ascending: rdatas by union, the smallest TTL."""
+    by_type: dict[int, RRset] = {}
+    for one in rrsets:
+        known = by_type.get(one.type)
+        if known is not None and known != one:
+            one = rrset(one.name, one.type, min(known.ttl, one.ttl), known.rdatas + one.rdatas)
+        by_type[one.type] = one
+    return tuple([by_type[type_] for type_ in sorted(by_type)])
