@@ -26,13 +26,14 @@ from collections.abc import Iterator, Sequence
 import structlog
 
 from dnsd.answer.engine import EngineConfig
-from dnsd.cluster.objects import pack_address
+from dnsd.cluster.objects import Key, Pod, pack_address
 from dnsd.cluster.source import Batch, Source
 from dnsd.outward import upstream_config
 from dnsd.pipeline import Pipeline
 from dnsd.serial import SerialFile
 from dnsd.settings import Settings
 from dnsd.transport.listen import Address, Pair
+from dnsd.upstream.clients import compile_clients
 from dnsd.worker.feed import Setup
 from dnsd.worker.supervisor import Supervisor
 from dnsd.zone.compile import (
@@ -97,6 +98,7 @@ class House:
             log.exception("a change could not be passed on, sending the whole table")
             self._frames.clear()
             self.supervisor.reload(handed_in)
+        self._tell_of_clients(batch)
         if self._frames:
             self.supervisor.broadcast(self._frames, handed_in)
         self._serials.reach(self.pipeline.zone.serial)
@@ -121,10 +123,31 @@ class House:
         if self.supervisor.wants_changes and self.state != NOT_READY:
             self._frames.append(compile_change(change, self.pipeline.zone))
 
+    def _tell_of_clients(self, batch: Batch) -> None:
+        """What search-path completion needs to know of the pods that changed."""
+        if not self.settings.search_completion or self.state == NOT_READY:
+            return
+        keys = {
+            event if isinstance(event, Key) else event.key
+            for event in batch.events
+            if (event.kind == "Pod")
+        }
+        if keys:
+            pods = {key: self.pipeline.state.get(key) for key in keys}
+            here = [pod for pod in pods.values() if isinstance(pod, Pod)]
+            gone = [key for key, pod in pods.items() if pod is None]
+            self._frames.append(compile_clients(here, gone))
+
     def _table(self) -> Iterator[bytes]:
         zone = self.pipeline.zone  # the one to send, even if another takes its place
 
+        pods: list[Pod] = []
+        if self.settings.search_completion:
+            pods = [one for one in self.pipeline.state.objects() if isinstance(one, Pod)]
+
         def frames() -> Iterator[bytes]:
+            if self.settings.search_completion:
+                yield compile_clients(pods, reset=True)
             yield from compile_all(zone)
             yield compile_state(self.state, zone.serial)
 

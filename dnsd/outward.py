@@ -9,9 +9,16 @@ from __future__ import annotations
 import structlog
 
 from dnsd.settings import Settings, SettingsError
-from dnsd.upstream.config import BadUpstream, UpstreamConfig, check, parse_servers
+from dnsd.upstream.config import (
+    BadUpstream,
+    UpstreamConfig,
+    check,
+    parse_servers,
+    read_resolv_conf,
+)
 from dnsd.upstream.hosts import load, read_file
 from dnsd.upstream.stream import tls_context
+from dnsd.values import DOMAIN, BadValue
 
 log = structlog.get_logger(__name__)
 
@@ -30,6 +37,9 @@ def upstream_config(settings: Settings) -> UpstreamConfig | None:
 
 
 def _config(settings: Settings) -> UpstreamConfig | None:
+    if settings.search_completion and settings.pods != "verified":
+        who = settings.named("search_completion")
+        raise SettingsError(f"{who}: needs pods: verified, or nobody knows who asks")
     servers = _servers(settings)
     forward = {
         suffix: _resolved(texts, f"{settings.named('forward')}: {suffix}") or ("none",)
@@ -56,9 +66,25 @@ def _config(settings: Settings) -> UpstreamConfig | None:
         hosts=dict(settings.hosts),
         hosts_files=settings.hosts_files,
         hosts_override=settings.hosts_override,
+        search_completion=settings.search_completion,
+        search_zones=settings.zone,
+        search_domains=_domains(settings),
     )
     _try(config)
     return config
+
+
+def _domains(settings: Settings) -> tuple[str, ...]:
+    """What nodes add to the search list of pods: as said, else what this host's list has.
+
+    Where dnsd gets its node's resolv.conf (dnsPolicy: Default), that is the very list.
+    """
+    if settings.search_domains or not settings.search_completion:
+        return settings.search_domains
+    try:
+        return tuple(str(DOMAIN.parse(one)) for one in read_resolv_conf(RESOLV_CONF)[1])
+    except (BadUpstream, BadValue):
+        return ()
 
 
 def _servers(settings: Settings) -> tuple[str, ...]:

@@ -476,6 +476,26 @@ class Settings(Struct, frozen=True, kw_only=True):
             reload=True,
         ),
     ] = False
+    search_completion: Annotated[
+        bool,
+        Setting(
+            OTHERS,
+            BOOLEAN,
+            "Walk a pod's search list for it: five questions become one. Needs pods: verified.",
+            reload=True,
+        ),
+    ] = False
+    search_domains: Annotated[
+        tuple[str, ...],
+        Setting(
+            OTHERS,
+            several(DOMAIN),
+            "What nodes add to the search list of pods. Default: the search list of"
+            " /etc/resolv.conf here.",
+            "[ec2.internal]",
+            reload=True,
+        ),
+    ] = ()
     cache_entries: Annotated[
         int,
         Setting(

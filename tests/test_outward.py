@@ -166,6 +166,31 @@ def test_our_own_address_as_upstream_is_never_fatal(manifests: Path) -> None:
         assert server.ask(name).rcode() == dns.rcode.SERVFAIL
 
 
+POD = """
+apiVersion: v1
+kind: Pod
+metadata: {name: shell, namespace: default}
+status: {phase: Running, podIP: 127.0.0.1, podIPs: [{ip: 127.0.0.1}]}
+"""
+
+
+def test_a_pods_search_list_is_walked_for_it(manifests: Path, tmp_path: Path) -> None:
+    (manifests / "pod.yaml").write_text(POD)
+    with nsd(tmp_path, "example.org", ZONE) as port:
+        flags = ("--upstream", f"udp://127.0.0.1:{port}", "--pods", "verified")
+        # Without it, the host's own search domains would be asked for at an NSD that knows none.
+        flags = (*flags, "--search-domains", "org.invalid")
+        with serving("--manifests", str(manifests), *flags, "--search-completion") as server:
+            name = "web.example.org.default.svc.cluster.local"
+            for tcp in (False, True):
+                assert lines(server.ask(name, tcp=tcp)) == [
+                    f"{name}. CNAME web.example.org.",
+                    "web.example.org. A 192.0.2.1",
+                ]
+            (manifests / "pod.yaml").write_text(POD.replace("Running", "Succeeded"))
+            until(lambda: server.ask(name).rcode() == dns.rcode.NXDOMAIN, "the pod is gone")
+
+
 class TestSettings:
     @staticmethod
     def config(**flags: object):
@@ -203,6 +228,7 @@ class TestSettings:
             ("hosts", "10.0.0.1", "NAME=VALUE"),
             ("upstream_policy", "luckiest", "none of"),
             ("never_leave", "a..b", "no domain name"),
+            ("search_completion", True, "needs pods: verified"),
         ],
     )
     def test_what_cannot_be_used_is_said(self, setting: str, value: str, problem: str) -> None:

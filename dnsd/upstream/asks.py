@@ -11,11 +11,12 @@ import asyncio
 import contextlib
 import os
 import resource
-from collections.abc import Callable, Set
+from collections.abc import Callable, Coroutine, Set
 
 import structlog
 
 from dnsd.answer.outcome import Ask
+from dnsd.upstream.completing import Completable
 from dnsd.upstream.config import BadUpstream, UpstreamConfig
 from dnsd.upstream.hosts import load
 from dnsd.upstream.resolver import Resolver
@@ -53,20 +54,25 @@ class Asks:
             self._following = asyncio.create_task(self._follow())
 
     def __call__(self, ask: object, send: Send) -> None:
-        """Replies to `ask`, now or later. `ask` is an `Ask`."""
-        assert isinstance(ask, Ask)  # noqa: S101 - the engine has no fourth outcome
-        reply = self.resolver.cached(ask)
-        if reply is not None:
-            send(reply)
-            return
-        task = asyncio.create_task(self._later(ask, send))
+        """Replies to `ask`, now or later. `ask` is an `Ask` or a `Completable`."""
+        resolver = self.resolver
+        if isinstance(ask, Completable):
+            waiting = resolver.complete(ask.ask, ask.plain, ask.completion)
+        else:
+            assert isinstance(ask, Ask)  # noqa: S101 - there is no further outcome
+            reply = resolver.cached(ask)
+            if reply is not None:
+                send(reply)
+                return
+            waiting = resolver.resolve(ask)
+        task = asyncio.create_task(self._later(waiting, send))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    async def _later(self, ask: Ask, send: Send) -> None:
+    async def _later(self, waiting: Coroutine[None, None, bytes], send: Send) -> None:
         reply = None
         try:
-            reply = await self.resolver.resolve(ask)
+            reply = await waiting
         except Exception:
             log.exception("a question for the upstreams failed")
         finally:

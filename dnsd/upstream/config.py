@@ -54,6 +54,7 @@ class UpstreamConfig(Struct, frozen=True, kw_only=True):
     stale_for: how long after its end a record may still be used when upstreams fail; 0: never.
     never_leave: names whose questions stay here, besides those of `policy.py`.
     hosts: name -> addresses.
+    search_zones, search_domains: the cluster's zones, and what nodes add to a search list.
     """
 
     servers: tuple[str, ...] = ()
@@ -84,6 +85,7 @@ class UpstreamConfig(Struct, frozen=True, kw_only=True):
     hosts_ttl: int = 60
 
     search_completion: bool = False
+    search_zones: tuple[str, ...] = ()
     search_domains: tuple[str, ...] = ()
 
 

@@ -20,10 +20,13 @@ known, and an extended error (a client that wanted only to know the alias has it
 
 from __future__ import annotations
 
+import functools
 import random
 import time
 from collections.abc import Callable
 from typing import Protocol
+
+from msgspec.structs import replace
 
 from dnsd.answer.message import Ede, Rcode, opt_record
 from dnsd.answer.outcome import Ask, Over
@@ -38,6 +41,7 @@ from dnsd.upstream.loops import Loops
 from dnsd.upstream.message import BadReply, Record, query, read_reply
 from dnsd.upstream.policy import NeverLeave
 from dnsd.upstream.pool import Pool
+from dnsd.upstream.search import Completion, complete
 from dnsd.upstream.server import Server
 from dnsd.upstream.stream import tls_context
 from dnsd.zone.rrset import ROOT, Name, Type
@@ -188,6 +192,36 @@ class Resolver:
         finally:
             self._active -= 1
         return compose(ask, answer, self._udp_size)
+
+    async def complete(self, ask: Ask, plain: bytes, found: Completion) -> bytes:
+        """The reply to a question that a pod's search list can complete.
+
+        `plain` is the reply otherwise, also when there are too many questions already.
+        """
+        if self._active >= self.config.max_in_flight:
+            self._counts.overloaded += 1
+            return plain
+        self._active += 1
+        try:
+            part = await complete(found, functools.partial(self._look, ask))
+        finally:
+            self._active -= 1
+        return plain if part is None else compose(ask, answer_of(part), self._udp_size)
+
+    async def _look(self, ask: Ask, name: Name) -> Part | None:
+        """The whole answer for one name of a search list, None when it cannot be had."""
+        asked = replace(ask, name=name, ours=False)
+        answer = await self._follow(asked)
+        if answer.rcode not in (Rcode.NOERROR, Rcode.NXDOMAIN):
+            return None
+        positive = any(record.type == ask.type for record in answer.answer)
+        return Part(
+            answer.rcode,
+            answer.answer,
+            answer.authority,
+            errors=answer.errors,
+            negative=not positive,
+        )
 
     async def _follow(self, ask: Ask) -> Answer:
         """Goes along the chain from place to place."""

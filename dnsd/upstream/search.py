@@ -26,15 +26,17 @@ then walks its list itself, and a failure is never turned into a denial of somet
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable
 
 from msgspec import Struct
 
 from dnsd.answer.message import Rcode
 from dnsd.upstream.chain import Part
 from dnsd.upstream.message import Record
-from dnsd.zone.rrset import MAX_NAME, Name, Type, is_below, labels_of, name_of, parent_of
+from dnsd.zone.rrset import MAX_NAME, Name, Type, is_below, labels_of, name_of
 
+# A Service created a moment from now may take the name: as short as the schema's own TTL.
+ALIAS_TTL = 5
 NDOTS = 5  # what kubelet writes into a pod's resolv.conf
 _SVC = name_of("svc")[:-1]
 _SEARCHING = ("ClusterFirst", "ClusterFirstWithHostNet")
@@ -81,11 +83,10 @@ def completion(
 Look = Callable[[Name], Awaitable[Part | None]]
 
 
-async def complete(found: Completion, look: Look, ttl: int) -> Part | None:
+async def complete(found: Completion, look: Look) -> Part | None:
     """The answer to a completed question; None when the plain NXDOMAIN is to be given.
 
     `look` gives the whole answer for a name (chain followed), None when there is no telling.
-    `ttl` is that of the CNAME.
     """
     nodata: tuple[Name, Part] | None = None
     for name in found.candidates:
@@ -93,20 +94,12 @@ async def complete(found: Completion, look: Look, ttl: int) -> Part | None:
         if part is None:
             return None
         if part.rcode == Rcode.NOERROR and not part.negative:
-            return _aliased(found.asked, name, part, ttl)
+            return _aliased(found.asked, name, part)
         if part.rcode == Rcode.NOERROR and nodata is None:
             nodata = name, part
-    return _aliased(found.asked, *nodata, ttl) if nodata else None
+    return _aliased(found.asked, *nodata) if nodata else None
 
 
-def _aliased(asked: Name, name: Name, part: Part, ttl: int) -> Part:
-    alias = Record(asked, int(Type.CNAME), ttl, name)
+def _aliased(asked: Name, name: Name, part: Part) -> Part:
+    alias = Record(asked, int(Type.CNAME), ALIAS_TTL, name)
     return Part(part.rcode, (alias, *part.answer), part.authority, errors=part.errors)
-
-
-def parents(name: Name) -> Iterator[Name]:
-    """The name and the names above it, the root last."""
-    while len(name) > 1:
-        yield name
-        name = parent_of(name)
-    yield name

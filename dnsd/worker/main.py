@@ -39,6 +39,8 @@ from dnsd.transport.listen import adopt
 from dnsd.transport.tcp import Tcp
 from dnsd.transport.udp import Udp
 from dnsd.upstream.asks import Asks, make_room
+from dnsd.upstream.clients import Clients, tells_of_clients
+from dnsd.upstream.completing import Completable, Completing
 from dnsd.upstream.resolver import Resolver
 from dnsd.worker.counters import collect
 from dnsd.worker.feed import (
@@ -67,6 +69,7 @@ from dnsd.worker.feed import (
     read_down,
 )
 from dnsd.worker.tap import Tap
+from dnsd.zone.rrset import name_from_text
 
 _PR_SET_PDEATHSIG, _PR_SET_NAME, _PR_SET_NO_NEW_PRIVS = 1, 15, 38  # prctl(2)
 _SETUP_TIMEOUT = 30.0  # seconds; the parent sends it before anything else
@@ -134,6 +137,8 @@ class _Worker:
         self.feed, self.assembler, self.setup = feed, assembler, setup
         self.engine = Engine(setup.engine)
         self.asks = _asks(setup, self.engine)
+        self.clients = Clients()
+        self.front = _front(setup, self.engine, self.clients)
         self.udp: list[Udp] = []
         self.tcp: list[Tcp] = []
         self.unsent = bytearray()
@@ -142,16 +147,16 @@ class _Worker:
         for one in setup.sockets:
             sock = adopt(one.fd)
             if one.transport == "udp":
-                self.udp.append(Udp(sock, self.engine, on_ask=self.asks))
+                self.udp.append(Udp(sock, self.front, on_ask=self.asks))
             else:
                 limits = _limits(setup)
-                self.tcp.append(Tcp(sock, self.engine, limits=limits, on_ask=self.asks))
+                self.tcp.append(Tcp(sock, self.front, limits=limits, on_ask=self.asks))
 
     async def run(self, first: list[Down]) -> int:
         """Live until told to stop; the exit code."""
         self.loop = asyncio.get_running_loop()
         self.ended: asyncio.Future[int] = self.loop.create_future()
-        self.tap = Tap(self.engine, (*self.udp, *self.tcp), self._say_samples, self.loop)
+        self.tap = Tap(self.front, (*self.udp, *self.tcp), self._say_samples, self.loop)
         gc.disable()
         for message in first:
             self._do(message)
@@ -179,10 +184,7 @@ class _Worker:
 
     def _do(self, message: Down) -> None:
         if isinstance(message, Table):
-            for frame in message.frames:
-                self.engine.table.apply(frame)
-            if self.asks is not None:
-                self.asks.zones_are(self.engine.table.homes.keys())
+            self._apply(message.frames)
             self._say(Applied(message.step))
         elif isinstance(message, Open):
             self._open()
@@ -197,6 +199,15 @@ class _Worker:
             self._say(Flushed(message.id, cache.flush(message.name) if cache else -1))
         else:
             raise BadFeed("a second Setup")
+
+    def _apply(self, frames: Sequence[bytes]) -> None:
+        for frame in frames:
+            if tells_of_clients(frame):
+                self.clients.apply(frame)
+            else:
+                self.engine.table.apply(frame)
+        if self.asks is not None:
+            self.asks.zones_are(self.engine.table.homes.keys())
 
     def _open(self) -> None:
         if self.opened:  # another table has come: a collection would make queries wait
@@ -239,12 +250,12 @@ class _Worker:
         self.ended.set_result(0)
 
     def _probe(self, probe: Probe) -> None:
-        outcome = self.engine.answer(probe.packet, probe.client, probe.over)
+        outcome = self.front.answer(probe.packet, probe.client, probe.over)
 
         def say(reply: bytes | None) -> None:
             self._say(Probed(probe.id, reply))
 
-        if isinstance(outcome, Ask) and self.asks is not None:
+        if isinstance(outcome, Ask | Completable) and self.asks is not None:
             self.asks(outcome, say)
         else:
             say(outcome if isinstance(outcome, bytes) else None)
@@ -314,6 +325,16 @@ def _asks(setup: Setup, engine: Engine) -> Asks | None:
     )
     engine.kept = resolver.kept
     return Asks(resolver)
+
+
+def _front(setup: Setup, engine: Engine, clients: Clients) -> Engine | Completing:
+    """What the transports ask: the engine, or what completes search paths in front of it."""
+    upstream = setup.upstream
+    if upstream is None or not upstream.search_completion:
+        return engine
+    zones = tuple(name_from_text(zone) for zone in upstream.search_zones)
+    domains = tuple(name_from_text(domain) for domain in upstream.search_domains)
+    return Completing(engine, clients, zones, domains)
 
 
 def _limits(setup: Setup) -> TcpLimits:

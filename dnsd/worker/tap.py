@@ -20,7 +20,6 @@ from collections.abc import Callable, Iterable, Sequence
 from time import perf_counter
 from typing import Protocol
 
-from dnsd.answer.engine import Engine
 from dnsd.answer.message import HEADER, Malformed, question_end
 from dnsd.transport.answering import OVER_UDP, Answerer
 from dnsd.worker.feed import ASKED_UPSTREAM, DROPPED, Sample, Samples, Watch
@@ -69,7 +68,7 @@ class Tap:
 
     def __init__(
         self,
-        engine: Engine,
+        engine: Answerer,
         transports: Iterable[Tapped],
         send: Callable[[Samples], bool],
         loop: asyncio.AbstractEventLoop,
