@@ -7,9 +7,10 @@ Modules log with `structlog.get_logger(...)`: an event in plain words and fields
 
 from __future__ import annotations
 
+import io
 import logging
 import sys
-from typing import TextIO
+from typing import TextIO, cast
 
 import structlog
 from structlog.typing import EventDict, FilteringBoundLogger, WrappedLogger
@@ -32,13 +33,26 @@ def set_level(level: str) -> None:
     logging.getLogger().setLevel(_threshold)
 
 
+class _Stderr(io.TextIOBase):
+    """The standard error stream as it is when something is logged, not when it was set up."""
+
+    def write(self, text: str) -> int:
+        return sys.stderr.write(text)
+
+    def flush(self) -> None:
+        sys.stderr.flush()
+
+    def isatty(self) -> bool:
+        return sys.stderr.isatty()
+
+
 def configure(level: str = "info", form: str = "auto", stream: TextIO | None = None) -> None:
     """Set up logging for this process: `form` is "json", "text" or "auto" (text on a tty).
 
     The standard library's loggers (of the packages we use) go the same way.
     """
-    stream = stream or sys.stderr
-    as_text = form == "text" or (form == "auto" and stream.isatty())
+    out: TextIO = stream or cast(TextIO, _Stderr())
+    as_text = form == "text" or (form == "auto" and out.isatty())
     shared: list[structlog.typing.Processor] = [
         structlog.stdlib.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
@@ -48,7 +62,7 @@ def configure(level: str = "info", form: str = "auto", stream: TextIO | None = N
     last: structlog.typing.Processor
     if as_text:
         last = structlog.dev.ConsoleRenderer(
-            colors=stream.isatty(), exception_formatter=structlog.dev.plain_traceback
+            colors=out.isatty(), exception_formatter=structlog.dev.plain_traceback
         )
         before_last: list[structlog.typing.Processor] = []
     else:
@@ -57,7 +71,7 @@ def configure(level: str = "info", form: str = "auto", stream: TextIO | None = N
     structlog.configure(
         processors=[_filtered, *shared, *before_last, last],
         wrapper_class=structlog.make_filtering_bound_logger(logging.DEBUG),
-        logger_factory=structlog.PrintLoggerFactory(stream),
+        logger_factory=structlog.PrintLoggerFactory(out),
         cache_logger_on_first_use=False,
     )
     formatter = structlog.stdlib.ProcessorFormatter(
@@ -68,7 +82,7 @@ def configure(level: str = "info", form: str = "auto", stream: TextIO | None = N
             last,
         ],
     )
-    handler = logging.StreamHandler(stream)
+    handler = logging.StreamHandler(out)
     handler.setFormatter(formatter)
     logging.getLogger().handlers = [handler]
     set_level(level)

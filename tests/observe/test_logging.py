@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import logging as stdlib_logging
+import sys
 from collections.abc import Iterator
 
 import msgspec
@@ -91,3 +92,16 @@ class TestLevel:
         log.warning("third")
         log.error("fourth")
         assert [line["event"] for line in lines(stream)] == ["second", "fourth"]
+
+
+def test_the_stream_is_the_one_of_the_moment(capsys: pytest.CaptureFixture[str]) -> None:
+    """A process that is set up once may have its standard error replaced, and closed."""
+    logging.configure("info", "json")
+    former, sys.stderr = sys.stderr, io.StringIO()
+    try:
+        structlog.get_logger().info("here")
+        assert "here" in sys.stderr.getvalue()
+    finally:
+        sys.stderr = former
+    structlog.get_logger().info("there")
+    assert "there" in capsys.readouterr().err
