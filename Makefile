@@ -14,6 +14,9 @@ LINK := import site; open(site.getsitepackages()[0] + '/dnsd.pth', 'w').write('$
 SCRIPT := import sys; from dnsd.cli import main; sys.exit(main())
 MINIMUM := import sys; sys.exit(sys.version_info < (3, 11))
 
+LOCK := uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes \
+  --no-header --no-annotate --no-emit-index-url pyproject.toml
+
 .PHONY: run test lint bench docs lock clean
 .SILENT:
 
@@ -38,10 +41,8 @@ docs: $(VENV)/.runtime
 # New versions within the ranges of pyproject.toml. The locks must not name where they are
 # downloaded from: no index lines.
 lock:
-	uv pip compile --quiet --upgrade --universal --generate-hashes --no-header --no-annotate \
-	  --no-emit-index-url pyproject.toml -o requirements.txt
-	uv pip compile --quiet --upgrade --universal --generate-hashes --no-header --no-annotate \
-	  --no-emit-index-url --extra dev pyproject.toml -o requirements-dev.txt
+	$(LOCK) --extra speed -o requirements.txt
+	$(LOCK) --extra speed --extra dev -o requirements-dev.txt
 
 clean:
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build dist
