@@ -45,9 +45,10 @@ from dnsd.zone.compile import (
     compile_state,
 )
 from dnsd.zone.journal import Journal
-from dnsd.zone.rrset import name_from_text
+from dnsd.zone.merge import GIVES_WAY, HOSTS, OVERRIDES
+from dnsd.zone.rrset import RRset, Type, name_from_text, rrset
 from dnsd.zone.schema import SchemaConfig
-from dnsd.zone.zone import Change
+from dnsd.zone.zone import Cause, Change, Zone
 
 log = structlog.get_logger(__name__)
 
@@ -80,6 +81,8 @@ class House:
         self.supervisor = Supervisor(seats, worker_setup(settings), self._table)
         self._serials = serials
         self._frames: list[bytes] = []
+        self._pinned: set[Key] = set()
+        self._pin(settings)
 
     # -- from the sources to the workers ---------------------------------------------------
 
@@ -107,6 +110,17 @@ class House:
             self.pipeline.journal = self.journal
             self.synced.set()
         self.claim(claim)
+
+    def place(self, owner: Key, rrsets: Sequence[RRset], cause: Cause) -> Change | None:
+        """What an owner that is no object of the cluster contributes: see Pipeline.put."""
+        handed_in = time.monotonic()
+        self.supervisor.settle()
+        self._frames.clear()
+        change = self.pipeline.put(owner, rrsets, cause)
+        if self._frames:
+            self.supervisor.broadcast(self._frames, handed_in)
+        self._serials.reach(self.pipeline.zone.serial)
+        return change
 
     def claim(self, state: int) -> None:
         """Tell the workers to answer as FRESH, STALE or NOT_READY (dnsd.zone.compile)."""
@@ -153,6 +167,15 @@ class House:
 
         return frames()
 
+    def _pin(self, settings: Settings) -> None:
+        """Puts the names of the setting `hosts` that lie in our zones there, and no others."""
+        wanted = dict(pinned_names(settings, self.pipeline.zone))
+        for owner in self._pinned - wanted.keys():
+            self.pipeline.put(owner, (), Cause(owner))
+        for owner, sets in wanted.items():
+            self.pipeline.put(owner, sets, Cause(owner, origin=settings.named("hosts")))
+        self._pinned = set(wanted)
+
     # -- new settings ----------------------------------------------------------------------
 
     async def reconfigure(self, settings: Settings) -> None:
@@ -164,7 +187,11 @@ class House:
         self.supervisor.settle()
         if self.pipeline.reconfigure(schema_config(settings, self.addresses)):
             self.supervisor.reload(time.monotonic())
-            self._serials.reach(self.pipeline.zone.serial)
+        self._frames.clear()
+        self._pin(settings)
+        if self._frames:
+            self.supervisor.broadcast(self._frames, time.monotonic())
+        self._serials.reach(self.pipeline.zone.serial)
         setup = worker_setup(settings)
         if setup != self.supervisor.setup:
             await self.supervisor.renew(setup)
@@ -179,6 +206,21 @@ def _claim_of(batch: Batch) -> int:
     if batch.stale:
         return STALE
     return FRESH if batch.synced else NOT_READY
+
+
+def pinned_names(settings: Settings, zone: Zone) -> Iterator[tuple[Key, tuple[RRset, ...]]]:
+    """The names of the setting `hosts` in our zones: owner and records of each."""
+    how = OVERRIDES if settings.hosts_override else GIVES_WAY
+    for text, addresses in settings.hosts:
+        name = name_from_text(text)
+        if zone.zone_of(name) is None:
+            continue
+        packed = [pack_address(address) for address in addresses]
+        sets = (
+            rrset(name, type_, settings.ttl, [one for one in packed if len(one) == size])
+            for type_, size in ((Type.A, 4), (Type.AAAA, 16))
+        )
+        yield Key(HOSTS, how, text), tuple(one for one in sets if one.rdatas)
 
 
 def schema_config(settings: Settings, addresses: Sequence[Address]) -> SchemaConfig:

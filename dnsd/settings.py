@@ -48,9 +48,10 @@ LISTENING = "Where dnsd listens"
 NAMES = "Which names exist"
 ANSWERS = "How questions are answered"
 OTHERS = "Names that are not ours"
+ADMIN = "The admin API"
 LIMITS = "Limits"
 RUNNING = "Running"
-GROUPS = (SOURCES, LISTENING, NAMES, ANSWERS, OTHERS, LIMITS, RUNNING)
+GROUPS = (SOURCES, LISTENING, NAMES, ANSWERS, OTHERS, ADMIN, LIMITS, RUNNING)
 
 PREFIX = "DNSD_"
 
@@ -568,6 +569,74 @@ class Settings(Struct, frozen=True, kw_only=True):
             reload=True,
         ),
     ] = 1_000
+
+    # The admin API -----------------------------------------------------------------------
+    admin_tokens: Annotated[
+        str,
+        Setting(
+            ADMIN,
+            FILE,
+            "File of tokens, a line each: NAME ROLE TOKEN, the role read or write. Followed"
+            " live. Default: dnsd makes one token, and prints it.",
+            "/etc/dnsd/tokens",
+        ),
+    ] = ""
+    admin_anonymous_read: Annotated[
+        bool,
+        Setting(ADMIN, BOOLEAN, "Let everybody read without a token. Writes always need one."),
+    ] = False
+    admin_hosts: Annotated[
+        tuple[str, ...],
+        Setting(
+            ADMIN,
+            several(DOMAIN),
+            "Names under which the API may be asked, besides localhost and addresses; other"
+            " names in a Host header are refused (DNS rebinding).",
+            "[dnsd.example.com]",
+        ),
+    ] = ()
+    admin_tls_cert: Annotated[
+        str,
+        Setting(
+            ADMIN,
+            FILE,
+            "Certificate chain (PEM) of the API. Default: no TLS.",
+            "/etc/dnsd/tls.crt",
+        ),
+    ] = ""
+    admin_tls_key: Annotated[
+        str,
+        Setting(
+            ADMIN,
+            FILE,
+            "Its private key (PEM). Default: it is in the file of the certificate.",
+            "/etc/dnsd/tls.key",
+        ),
+    ] = ""
+    query_samples: Annotated[
+        int,
+        Setting(
+            ADMIN,
+            integer(0, 1000),
+            "Queries a second that each worker samples for the top names and clients; 0: none.",
+        ),
+    ] = 100
+    history_max_age: Annotated[
+        float,
+        Setting(
+            ADMIN,
+            duration(60, 3650 * 86400),
+            "How long changes of names are remembered, in the state directory if there is one.",
+        ),
+    ] = 30 * 86400.0
+    history_max_size: Annotated[
+        int,
+        Setting(
+            ADMIN,
+            size(1 << 20, 1 << 40),
+            "Size of what is remembered; the oldest changes go first.",
+        ),
+    ] = 64 << 20
 
     # Limits ----------------------------------------------------------------------------
     tcp_max_connections: Annotated[
