@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -164,6 +165,29 @@ def test_our_own_address_as_upstream_is_never_fatal(manifests: Path) -> None:
         until(lambda: server.logged("upstream leads back to this server"), "the circle was noticed")
         assert server.values("webui.default.svc.cluster.local") == ["10.96.100.100"]
         assert server.ask(name).rcode() == dns.rcode.SERVFAIL
+
+
+def test_pins_in_our_own_zones_give_way_to_services_or_not(manifests: Path, tmp_path: Path) -> None:
+    webui, new = "webui.default.svc.cluster.local", "new.default.svc.cluster.local"
+    config = tmp_path / "dnsd.yaml"
+    pins = f"hosts: {{{webui}: [10.9.9.9], {new}: [10.9.9.8, 'fd00::8']}}\n"
+    config.write_text(pins)
+    with serving("--manifests", str(manifests), "--config", str(config)) as server:
+        assert server.values(webui) == ["10.96.100.100"]
+        assert server.values(new) == ["10.9.9.8"]
+        assert server.values(new, "AAAA") == ["fd00::8"]
+        service = MANIFESTS.rpartition("---")[2].replace("webui", "new").replace(".100}", ".101}")
+        (manifests / "new.yaml").write_text(service.replace("100.100", "100.101"))
+        until(lambda: server.values(new) == ["10.96.100.101"], "the Service has its name")
+        assert server.values(new, "AAAA") == []
+        config.write_text(pins + "hosts_override: true\n")
+        server.signal(signal.SIGHUP)
+        until(lambda: server.values(webui) == ["10.9.9.9"], "pins override")
+        assert server.values(new) == ["10.9.9.8"]
+        assert server.values(webui, "SRV") == []
+        config.write_text("ttl: 5\n")
+        server.signal(signal.SIGHUP)
+        until(lambda: server.values(webui) == ["10.96.100.100"], "nothing is pinned")
 
 
 POD = """

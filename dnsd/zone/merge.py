@@ -9,6 +9,9 @@ In the outside zones a host is what somebody wished for, and two wishes contradi
 There one owner has the name: the first by age (`metadata.creationTimestamp`; who has none
 comes after those who have), then by Key. What the zone has by itself stays, and the first
 owner adds the types it lacks. Whoever says something else and is not heard is in `dispute`.
+
+Everywhere a name of the setting `hosts` gives way to all other owners, or with
+`hosts_override` takes the name from them: for every type, as a pin does outside our zones.
 """
 
 from __future__ import annotations
@@ -19,6 +22,9 @@ from dnsd.cluster.objects import Key
 from dnsd.zone.rrset import RRset, Type, rrset
 
 APEX = Key("Zone", "", "apex")  # the owner of what the zones have by themselves
+# Owners of pinned names are Key(HOSTS, how, name), `how` one of these.
+HOSTS = "Hosts"
+GIVES_WAY, OVERRIDES = "", "override"
 _CNAME = int(Type.CNAME)
 
 Parts = Mapping[Key, tuple[RRset, ...]]
@@ -37,6 +43,7 @@ def seniority(owner: Key, ages: Mapping[Key, str]) -> tuple[bool, bool, str, Key
 
 def merged(parts: Parts) -> tuple[RRset, ...]:
     """What is served inside when these owners meet at one name."""
+    parts = _without_pins(parts)
     order = sorted(parts, key=precedence)
     if order and any(one.type == _CNAME for one in parts[order[0]]):
         return parts[order[0]]
@@ -48,6 +55,7 @@ def won(parts: Parts, ages: Mapping[Key, str]) -> tuple[tuple[RRset, ...], tuple
 
     The dispute is empty when nobody says anything else than what is served.
     """
+    parts = _without_pins(parts)
     order = sorted(parts, key=lambda owner: seniority(owner, ages))
     own = parts.get(APEX, ())
     rivals = [owner for owner in order if owner != APEX]
@@ -60,6 +68,16 @@ def won(parts: Parts, ages: Mapping[Key, str]) -> tuple[tuple[RRset, ...], tuple
     if not unheard:
         return served, ()
     return served, (order[0], *(one for one in unheard if one != order[0]))
+
+
+def _without_pins(parts: Parts) -> Parts:
+    """The owners that count once it is settled what becomes of a pin."""
+    pin = next((owner for owner in parts if owner.kind == HOSTS), None)
+    if pin is None:
+        return parts
+    if pin.namespace == OVERRIDES:
+        return {pin: parts[pin]}
+    return {owner: sets for owner, sets in parts.items() if owner != pin} or parts
 
 
 def _fits_beside(one: RRset, taken: set[int]) -> bool:
