@@ -1,0 +1,308 @@
+"""What the API knows and may do: the house, seen from the front desk.
+
+Everything that a resource needs is here, so that no resource reaches into the house by
+itself, and a test can have a desk without a network.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import Awaitable, Callable
+from datetime import datetime
+from typing import Protocol, runtime_checkable
+
+import structlog
+from msgspec import Struct
+
+from dnsd import __version__
+from dnsd.admin.events import Listeners
+from dnsd.admin.explain import Circumstances
+from dnsd.admin.live import Live
+from dnsd.admin.names import NameIndex
+from dnsd.admin.records import Records
+from dnsd.cluster.objects import EndpointSlice, Key, Service
+from dnsd.cluster.source import SourceStatus
+from dnsd.house import House
+from dnsd.observe.histogram import CHANGE_BOUNDS, Histogram
+from dnsd.observe.history import RELOAD, History, HistoryStatus
+from dnsd.observe.metrics import Facts, ServerFacts, WorkerFacts
+from dnsd.worker import counters
+from dnsd.worker.supervisor import WorkerStatus
+from dnsd.zone.compile import NOT_READY, STALE
+from dnsd.zone.rrset import RRset
+from dnsd.zone.zone import Cause, Change, Zone
+
+log = structlog.get_logger(__name__)
+
+_MAX_LAG = 5.0  # seconds an event loop may be late and count as moving
+_MAX_PENDING = 10_000  # changes whose way into the workers is timed
+_RATE_SPAN = 10.0  # seconds that the rates of `rates` are taken over
+
+
+@runtime_checkable
+class Judges(Protocol):
+    """A source that knows whether queries should be sent here while it is out of reach."""
+
+    @property
+    def ready(self) -> bool: ...
+
+
+@runtime_checkable
+class Saves(Protocol):
+    """A source that keeps a snapshot, and can be told to write it now."""
+
+    async def save(self) -> str:
+        """Where it was written; "" when there is nothing to write, or nowhere."""
+
+
+class Health(Struct, frozen=True):
+    """The answer of a probe: whether all is well, and the first reason why not."""
+
+    ok: bool
+    reason: str
+
+
+class Desk:
+    """The house as the API sees it. `reload` is what SIGHUP does."""
+
+    def __init__(
+        self,
+        house: House,
+        history: History,
+        records: Records,
+        reload: Callable[[], Awaitable[None]],
+    ) -> None:
+        self.house, self.history, self.records, self.reload = house, history, records, reload
+        self.pipeline = house.pipeline
+        self.index = NameIndex(house.pipeline)
+        self.live = Live(house.settings.query_samples, house.supervisor.watch, self.queries)
+        self.events = Listeners()
+        self.draining = False
+        self.changes = 0
+        self.begun = False  # the history follows; what came before was the start
+        self.change_seconds = Histogram(CHANGE_BOUNDS)
+        self.programming = {
+            "headless": Histogram(CHANGE_BOUNDS),
+            "cluster_ip": Histogram(CHANGE_BOUNDS),
+        }
+        self.history_status = HistoryStatus(0, 0, 0.0, 0, False)
+        self._pending: deque[tuple[float, float, str]] = deque(maxlen=_MAX_PENDING)
+        self._rates: deque[tuple[float, dict[str, int]]] = deque(maxlen=60)
+        self._tasks: set[asyncio.Task[object]] = set()
+        self.pipeline.followers += [history.follow, self._follow]
+        self.pipeline.resets.append(self._reset)
+        house.supervisor.followers.append(self._answered)
+        house.supervisor.samplers.append(self.live.take)
+
+    # -- following ---------------------------------------------------------------------------
+
+    async def run(self) -> None:
+        """Follows the house until cancelled: the history from when it is synced, the rates."""
+        self.live.start()
+        await self.house.synced.wait()
+        self.begun = True
+        differ = await self.history.begin(self.pipeline.zone)
+        if differ:
+            log.info("names changed while dnsd was not running", names=differ)
+        while True:
+            now = time.monotonic()
+            if not self._rates or now >= self._rates[-1][0] + 0.9:
+                self._rates.append((now, self.counters()))
+            self.history_status = await self.history.status()
+            self.events.states({one.name: one.state for one in self.sources()})
+            await asyncio.sleep(1.0)
+
+    def _follow(self, change: Change) -> None:
+        self.changes += 1
+        if not self.begun:
+            return
+        self.events.change(change)
+        handed_in = change.cause.at - time.time() + time.monotonic()
+        self._pending.append((handed_in, *self._trigger(change)))
+
+    def _trigger(self, change: Change) -> tuple[float, str]:
+        """When the cluster changed (seconds since the epoch, 0.0 unknown), and whose names."""
+        cause = self.pipeline.state.get(change.cause.key)
+        service = self.pipeline.state.get(change.owner)
+        kind = "headless" if isinstance(service, Service) and service.headless else "cluster_ip"
+        if not isinstance(cause, EndpointSlice) or not cause.trigger_time:
+            return 0.0, kind
+        try:
+            return datetime.fromisoformat(cause.trigger_time).timestamp(), kind
+        except ValueError:
+            return 0.0, kind
+
+    def _answered(self, handed_in: float, now: float) -> None:
+        """Every worker answers by the batch that was handed in at this moment."""
+        if self.begun:
+            self.change_seconds.add(max(0.0, now - handed_in))
+        # The cause's clock and this one agree to far less than the first bucket.
+        while self._pending and self._pending[0][0] <= handed_in + 0.001:
+            _, trigger, kind = self._pending.popleft()
+            if trigger >= self.house.started_at:
+                self.programming[kind].add(max(0.0, time.time() - trigger))
+
+    def _reset(self, zone: Zone) -> None:
+        if self.begun:
+            self._keep(self.history.begin(zone, RELOAD))
+            self.events.reset(zone)
+
+    def _keep(self, work: Awaitable[object]) -> None:
+        task = asyncio.ensure_future(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    # -- doing -------------------------------------------------------------------------------
+
+    def place(self, owner: Key, rrsets: list[RRset], cause: Cause) -> Change | None:
+        """Puts records into the zone, and into the workers."""
+        return self.house.place(owner, rrsets, cause)
+
+    # -- knowing -----------------------------------------------------------------------------
+
+    def counters(self) -> dict[str, int]:
+        """What all workers counted, by name."""
+        return dict(zip(counters.NAMES, self.house.supervisor.counters(), strict=True))
+
+    def queries(self) -> int:
+        """How many queries were answered in all."""
+        found = self.house.supervisor.counters()
+        return sum(found[:_QUERY_COUNTERS])
+
+    def rates(self) -> dict[str, float]:
+        """What was counted a second lately, by the counter's name; empty at the start."""
+        if len(self._rates) < 2:
+            return {}
+        now, latest = self._rates[-1]
+        then, before = next(
+            (one for one in self._rates if one[0] >= now - _RATE_SPAN), self._rates[0]
+        )
+        span = now - then
+        if span <= 0:
+            return {}
+        return {
+            name: round((count - before[name]) / span, 3)
+            for name, count in latest.items()
+            if count != before[name]
+        }
+
+    def sources(self) -> list[SourceStatus]:
+        return [status for source in self.house.sources for status in source.status()]
+
+    def workers(self) -> list[WorkerStatus]:
+        return self.house.supervisor.status()
+
+    def healthy(self) -> Health:
+        """Every process alive, event loops moving."""
+        for worker in self.workers():
+            if worker.state not in ("open", "draining") and self.house.synced.is_set():
+                return Health(False, f"worker {worker.index} is {worker.state}")
+            if worker.lag > _MAX_LAG:
+                return Health(False, f"worker {worker.index} was {worker.lag:.1f} s late")
+        return Health(True, "every process is alive")
+
+    def ready(self) -> Health:
+        """Whether queries should be sent here."""
+        if self.draining:
+            return Health(False, "draining: asked to by the API")
+        if self.house.state == NOT_READY:
+            return Health(False, "not synced: not everything is known yet")
+        if not any(worker.state == "open" for worker in self.workers()):
+            return Health(False, "no worker answers")
+        if self.house.state == STALE and not self._ready_when_stale():
+            return Health(False, "stale: the source is out of reach")
+        return Health(True, "stale, and ready all the same" if self.stale else "synced")
+
+    def _ready_when_stale(self) -> bool:
+        return all(one.ready for one in self.house.sources if isinstance(one, Judges))
+
+    @property
+    def stale(self) -> bool:
+        return self.house.state == STALE
+
+    def circumstances(self) -> Circumstances:
+        """What `explain` is told beside the zone."""
+        setup, settings = self.house.supervisor.setup, self.house.settings
+        data = {NOT_READY: "not ready", STALE: "stale"}.get(self.house.state, "fresh")
+        upstream = ""
+        if setup.upstream is not None:
+            servers = dict.fromkeys(one.address for part in self._servers() for one in part)
+            upstream = f"at {', '.join(servers)}" if servers else "at an upstream server"
+        return Circumstances(
+            data=data,
+            upstream=upstream,
+            allow_query=settings.allow_query,
+            allow_recursion=settings.allow_recursion if setup.upstream is not None else (),
+        )
+
+    def _servers(self) -> list[tuple[ServerFacts, ...]]:
+        return [
+            tuple(
+                ServerFacts(one.address, one.up, one.latency, one.answers, one.failures)
+                for one in part
+            )
+            for part in self.house.supervisor.servers()
+        ]
+
+    def servers(self) -> list[ServerFacts]:
+        """The upstream servers over all workers; one is up when any worker reaches it."""
+        found: dict[str, ServerFacts] = {}
+        for part in self._servers():
+            for one in part:
+                known = found.get(one.address)
+                found[one.address] = (
+                    one
+                    if known is None
+                    else ServerFacts(
+                        one.address,
+                        one.up or known.up,
+                        max(one.latency, known.latency),
+                        one.queries + known.queries,
+                        one.failures + known.failures,
+                    )
+                )
+        return list(found.values())
+
+    def services_by_type(self) -> dict[str, int]:
+        found = {"ClusterIP": 0, "NodePort": 0, "LoadBalancer": 0, "ExternalName": 0, "headless": 0}
+        for service in self.pipeline.state.services():
+            found["headless" if service.headless else service.type] += 1
+        return found
+
+    def facts(self) -> Facts:
+        """Everything the metrics are made of."""
+        pipeline, kept = self.pipeline, self.history_status
+        return Facts(
+            version=__version__,
+            now=time.time(),
+            started_at=self.house.started_at,
+            ready=self.ready().ok,
+            stale=self.stale,
+            counters=self.counters(),
+            workers=tuple(
+                WorkerFacts(one.index, one.state == "open", one.age, one.lag, one.restarts)
+                for one in self.workers()
+            ),
+            serial=pipeline.zone.serial,
+            names=len(pipeline.zone),
+            objects=pipeline.state.counts(),
+            services=self.services_by_type(),
+            problems=len(pipeline.problems),
+            failures=pipeline.failures,
+            changes=self.changes,
+            change_seconds=self.change_seconds,
+            programming_seconds=self.programming,
+            answer_seconds=self.live.answer_seconds,
+            sources=tuple(self.sources()),
+            servers=tuple(self.servers()),
+            history_changes=kept.changes,
+            history_bytes=kept.bytes,
+            history_lost=kept.lost,
+            streams=len(self.live.listeners),
+            samples=self.live.samples,
+        )
+
+
+_QUERY_COUNTERS = sum(name.startswith("queries.") for name in counters.NAMES)

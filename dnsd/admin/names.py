@@ -1,0 +1,127 @@
+"""All names in canonical order, for those who page through them.
+
+A zone finds a name at once and has no order. Sorting 100,000 names for each page would cost
+the control process a third of a second, so the first page builds a sorted list of keys, in
+steps between which the event loop has its turn, and every later change is put in its place.
+
+The key of a name is its labels from the right, each behind its length, so that whatever lies
+below a name begins with its key: a zone, a namespace, a Service is one stretch of the list.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from bisect import bisect_left, bisect_right, insort
+from collections.abc import Callable
+
+from dnsd.pipeline import Pipeline
+from dnsd.zone.rrset import Name, labels_of
+from dnsd.zone.zone import Change, Zone
+
+_STEP = 2000  # names made into keys before the event loop has its turn
+_SCANNED = 20_000  # names looked at for one page
+
+
+def key_of(name: Name) -> bytes:
+    """The key of a name: labels from the right, with their lengths."""
+    return b"".join([bytes((len(label),)) + label for label in reversed(list(labels_of(name)))])
+
+
+def name_of_key(key: bytes) -> Name:
+    """The name of a key; raises ValueError for bytes that are no key."""
+    labels: list[bytes] = []
+    position = 0
+    while position < len(key):
+        end = position + 1 + key[position]
+        if not 0 < key[position] < 64 or end > len(key):
+            raise ValueError("is no key of a name")
+        labels.append(key[position:end])
+        position = end
+    return b"".join(reversed(labels)) + b"\0"
+
+
+class NameIndex:
+    """The names of a pipeline's zone in order; empty until somebody asks."""
+
+    def __init__(self, pipeline: Pipeline) -> None:
+        self._pipeline = pipeline
+        self._keys: list[bytes] | None = None
+        self._missed: list[Change] = []  # while the list is built
+        self._building = asyncio.Lock()
+        self._generation = 0
+        pipeline.followers.append(self._follow)
+        pipeline.resets.append(self._reset)
+
+    async def ready(self) -> None:
+        """Builds the list unless it is there."""
+        async with self._building:
+            while self._keys is None:
+                await self._build()
+
+    def page(
+        self, under: Name, after: bytes, limit: int, wanted: Callable[[Name], bool]
+    ) -> tuple[list[Name], bytes]:
+        """Up to `limit` names at or below `under` that are `wanted`, behind the key `after`.
+
+        And the key to go on behind, b"" at the end. A page may be short, or empty, and not
+        the last: so many names are looked at and no more. `ready` must have been awaited.
+        """
+        keys = self._keys or []
+        prefix = key_of(under)
+        start = bisect_right(keys, after) if after else bisect_left(keys, prefix)
+        found: list[Name] = []
+        for position in range(start, min(len(keys), start + _SCANNED)):
+            key = keys[position]
+            if not key.startswith(prefix):
+                return found, b""
+            name = name_of_key(key)
+            if wanted(name):
+                found.append(name)
+                if len(found) == limit:
+                    return found, key
+        if start + _SCANNED >= len(keys):
+            return found, b""
+        return found, keys[start + _SCANNED - 1]
+
+    def count(self, under: Name) -> int:
+        """How many names exist at or below `under`."""
+        keys, prefix = self._keys or [], key_of(under)
+        return bisect_left(keys, prefix + b"\xff") - bisect_left(keys, prefix)
+
+    async def _build(self) -> None:
+        generation = self._generation
+        self._missed.clear()
+        names = list(self._pipeline.zone.names())
+        keys: list[bytes] = []
+        for start in range(0, len(names), _STEP):
+            keys += [key_of(name) for name in names[start : start + _STEP]]
+            await asyncio.sleep(0)
+        await asyncio.to_thread(keys.sort)
+        if generation != self._generation:
+            return  # another zone took the place of the one that was read
+        self._keys = keys
+        for change in self._missed:
+            self._follow(change)
+        self._missed.clear()
+
+    def _follow(self, change: Change) -> None:
+        if not (change.born or change.died):
+            return
+        if self._keys is None:
+            if self._building.locked():
+                self._missed.append(change)
+            return
+        for name in change.died:
+            key = key_of(name)
+            position = bisect_left(self._keys, key)
+            if self._keys[position : position + 1] == [key]:
+                del self._keys[position]
+        for name in change.born:
+            key = key_of(name)
+            position = bisect_left(self._keys, key)
+            if self._keys[position : position + 1] != [key]:
+                insort(self._keys, key)
+
+    def _reset(self, _: Zone) -> None:
+        self._keys = None
+        self._generation += 1

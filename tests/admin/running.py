@@ -1,0 +1,124 @@
+"""The admin API of a house of one's own: real sockets, no worker unless asked for."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import yaml
+
+from dnsd.admin.app import Gate, application, listening
+from dnsd.admin.auth import Tokens
+from dnsd.admin.desk import Desk
+from dnsd.admin.records import Records
+from dnsd.cluster.manifests import Manifests
+from dnsd.cluster.objects import Event, from_plain
+from dnsd.cluster.source import Batch
+from dnsd.house import House
+from dnsd.observe.history import History
+from dnsd.serial import SerialFile
+from dnsd.server import bind
+from dnsd.settings import Settings
+from dnsd.transport.listen import Address
+from tests.cases import cluster
+
+READ, WRITE = "token-that-may-read", "token-that-may-write"
+HERE = Address("127.0.0.1", 0)
+
+
+class Admin:
+    """A house, its desk, and a client of its API."""
+
+    def __init__(self, house: House, desk: Desk, url: str, client: aiohttp.ClientSession) -> None:
+        self.house, self.desk, self.url, self.client = house, desk, url, client
+        self.reloads = 0
+
+    def feed(self, *events: Event, synced: bool = True) -> None:
+        self.house.publish(Batch(events, synced))
+
+    def apply(self, *plains: dict[str, Any]) -> None:
+        self.feed(*(one for plain in plains for one in from_plain(plain)))
+
+    async def call(
+        self,
+        method: str,
+        path: str,
+        token: str | None = WRITE,
+        *,
+        json: Any = None,
+        headers: dict[str, str] | None = None,
+        **more: Any,
+    ) -> tuple[int, Any]:
+        """Status and body, decoded."""
+        sent = dict(headers or {})
+        if token is not None:
+            sent["Authorization"] = f"Bearer {token}"
+        async with self.client.request(
+            method, self.url + path, json=json, headers=sent, allow_redirects=False, **more
+        ) as response:
+            if response.content_type.endswith("json"):
+                return response.status, await response.json(content_type=None)
+            return response.status, await response.text()
+
+    async def get(self, path: str, **params: Any) -> Any:
+        """The body of a GET that succeeds."""
+        status, body = await self.call("GET", path, params=params)
+        assert status == 200, body
+        return body
+
+
+@asynccontextmanager
+async def admin(
+    folder: Path, *, workers: bool = False, objects: bool = True, **settings: Any
+) -> AsyncIterator[Admin]:
+    """The API of a house with the cluster of the query tables."""
+    (folder / "manifests").mkdir()
+    (folder / "tokens").write_text(f"reader read {READ}\nwriter write {WRITE}\n")
+    (folder / "tokens").chmod(0o600)
+    plain: dict[str, Any] = {
+        "manifests": str(folder / "manifests"),
+        "state_dir": str(folder / "state"),
+        "listen": (HERE,),
+        "uvloop": "off",
+        **settings,
+    }
+    chosen = Settings(**plain)
+    async with AsyncExitStack() as stack:
+        source = Manifests(chosen.manifests)
+        house = House(chosen, bind(chosen), [source], SerialFile(chosen.state_dir))
+        stack.push_async_callback(house.supervisor.stop)
+        history = History(
+            chosen.state_dir, max_age=chosen.history_max_age, max_bytes=chosen.history_max_size
+        )
+        stack.push_async_callback(history.close)
+        records = Records(chosen.state_dir)
+
+        async def reload() -> None:
+            made.reloads += 1
+
+        desk = Desk(house, history, records, reload)
+        gate = Gate(Tokens(str(folder / "tokens")), chosen.admin_hosts, chosen.admin_anonymous_read)
+        address = await stack.enter_async_context(listening(application(desk, gate), HERE))
+        client = await stack.enter_async_context(aiohttp.ClientSession())
+        made = Admin(house, desk, f"http://{address}", client)
+        if objects:
+            made.apply(*cluster.objects())
+        records.apply(desk.place)
+        if workers:
+            house.supervisor.start()
+            house.supervisor.release()
+            await house.supervisor.opened()
+        running = asyncio.create_task(desk.run())
+        try:
+            yield made
+        finally:
+            running.cancel()
+            await asyncio.gather(running, return_exceptions=True)
+
+
+def manifest(*plains: dict[str, Any]) -> bytes:
+    return yaml.safe_dump_all(plains).encode()
