@@ -50,6 +50,9 @@ class KubernetesLink:
                 group.create_task(self.source.run(passed_on))
                 if self._path:
                     group.create_task(self._save_at_times(self._path))
+        except asyncio.CancelledError:  # not an error, after which this may run again
+            await self.source.client.close()
+            raise
         finally:
             if self._path:
                 self._save_now(self._path)
@@ -85,9 +88,10 @@ class KubernetesLink:
         try:
             size = snapshot.write(path, header, objects)
         except OSError as error:
-            if str(error) != self._problem:
-                log.warning("the snapshot cannot be written", problem=str(error))
-            self._problem = str(error)
+            problem = error.strerror or str(error)  # not the text: it names a temporary file
+            if problem != self._problem:
+                log.warning("the snapshot cannot be written", file=str(path), problem=problem)
+            self._problem = problem
             return
         self._problem = ""
         log.debug("the snapshot is written", octets=size, objects=len(objects))

@@ -120,6 +120,8 @@ class Client:
         self.access, self.timing = access, timing
         self._configuration, self._loader = configuration, loader
         self._rest = _rest(configuration)
+        # Names the server and the CA it is held to. Read now: the files may go away later.
+        self.endpoint, self._tls = endpoint_of(configuration), _tls(configuration)
         self._renewed = self._refreshed = time.monotonic()
         self._lock = asyncio.Lock()
 
@@ -127,18 +129,6 @@ class Client:
     def host(self) -> str:
         """The server's URL, for messages."""
         return str(self._configuration.host)
-
-    @property
-    def endpoint(self) -> str:
-        """Names the server and the CA it is held to: hexadecimal SHA-256.
-
-        Two clusters at one address have different CAs, so this tells clusters apart as well
-        as it can be done without asking.
-        """
-        digest = hashlib.sha256(self.host.encode())
-        if self._configuration.ssl_ca_cert:
-            digest.update(Path(self._configuration.ssl_ca_cert).read_bytes())
-        return digest.hexdigest()
 
     async def close(self) -> None:
         await self._rest.close()
@@ -228,7 +218,8 @@ class Client:
             raise await self._refusal(reply)
         except TimeoutError as error:
             raise Unreachable(f"{self.host}: no answer in time") from error
-        except (aiohttp.ClientError, OSError) as error:
+        except (aiohttp.ClientError, OSError, ValueError) as error:
+            # ValueError: a token that no header can carry, cut short while it is replaced.
             raise Unreachable(f"{self.host}: {_why(error)}") from error
 
     async def _refusal(self, reply: aiohttp.ClientResponse) -> ApiError:
@@ -284,12 +275,13 @@ class Client:
             self._renewed = time.monotonic()
             try:
                 configuration, loader = await load(self.access, self.timing)
-            except BadCredentials as error:
+                before, self._tls = self._tls, _tls(configuration)
+            except (BadCredentials, OSError) as error:
                 log.warning("credentials cannot be loaded again", problem=str(error))
                 return
-            same_tls = _tls(configuration) == _tls(self._configuration)
             self._configuration, self._loader = configuration, loader
-            if not same_tls:
+            self.endpoint = endpoint_of(configuration)
+            if before != self._tls:
                 await self._replace(configuration)
             log.info("credentials loaded again", server=self.host)
 
@@ -307,6 +299,18 @@ async def connect(access: Access, timing: Timing | None = None) -> Client:
         return Client(access, timing, configuration, loader)
     except OSError as error:  # ssl.SSLError is one: a certificate or key that cannot be read
         raise BadCredentials(f"TLS of {configuration.host}: {error}") from error
+
+
+def endpoint_of(configuration: Any) -> str:
+    """Names a server and the CA it is held to: hexadecimal SHA-256.
+
+    Two clusters at one address have different CAs, so this tells clusters apart as well as
+    it can be done without asking. Raises OSError when the CA cannot be read.
+    """
+    digest = hashlib.sha256(str(configuration.host).encode())
+    if configuration.ssl_ca_cert:
+        digest.update(Path(configuration.ssl_ca_cert).read_bytes())
+    return digest.hexdigest()
 
 
 def _rest(configuration: Any) -> Any:

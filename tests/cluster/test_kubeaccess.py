@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import json
-import ssl
 import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -14,7 +13,7 @@ import pytest
 import yaml
 
 from dnsd.cluster.kubeaccess import Access, BadCredentials
-from dnsd.cluster.kubeclient import ApiError, Client, Unreachable, connect
+from dnsd.cluster.kubeclient import ApiError, Client, Unreachable, connect, endpoint_of
 from tests.fakekube.connect import QUICK
 from tests.fakekube.server import FakeKube
 from tests.fakekube.tls import Authority
@@ -299,10 +298,7 @@ def test_endpoint_tells_servers_and_authorities_apart(authority, tmp_path):
     from kubernetes.aio.client.configuration import Configuration
 
     def endpoint(host: str, ca: str | None) -> str:
-        one = Configuration(host=host, ssl_ca_cert=ca)
-        client = Client.__new__(Client)
-        client._configuration = one
-        return client.endpoint
+        return endpoint_of(Configuration(host=host, ssl_ca_cert=ca))
 
     folder = tmp_path / "other"
     folder.mkdir()
@@ -310,4 +306,3 @@ def test_endpoint_tells_servers_and_authorities_apart(authority, tmp_path):
     hosts = [("https://10.96.0.1", ours), ("https://10.96.0.1", theirs), ("https://x", ours)]
     assert len({endpoint(*one) for one in hosts}) == 3
     assert endpoint(*hosts[0]) == endpoint(*hosts[0])
-    assert ssl.create_default_context(cafile=ours)

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import signal
 import sys
 import tempfile
 import time
@@ -84,6 +85,7 @@ async def main() -> None:
             reader = asyncio.StreamReader()
             loop = asyncio.get_running_loop()
             await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
+            loop.add_signal_handler(signal.SIGTERM, reader.feed_eof)
             while line := await reader.readline():
                 print(obey(kube, line.decode().split()), flush=True)
 

@@ -253,8 +253,10 @@ class FakeKube:
             self.watchers -= 1
 
     async def _stream(self, pipe: Pipe, view: View, start: Start) -> None:
-        for one in start.lines:
-            await pipe.write(one)
+        # Several lines a chunk where nothing is to go wrong, as the real server does it.
+        step = 1 if pipe.fault else 64
+        for at in range(0, len(start.lines), step):
+            await pipe.write(b"".join(start.lines[at : at + step]))
         if start.over:
             return
         last, hang_up = start.revision, self._hang_up
