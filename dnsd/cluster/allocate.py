@@ -1,4 +1,4 @@
-"""Cluster IPs for Services that state none, where no API server is there to choose them.
+"""Cluster IPs and node ports for Services that state none, where no API server chooses them.
 
 The outcome is a function of *who asks* and *what is claimed*, never of the order in which it
 was learnt: every asker walks its own sequence of addresses (it begins at a hash of its name
@@ -8,6 +8,8 @@ askers alike: there is exactly one, so it can be kept up incrementally and is st
 start would compute. An asker is moved only when a claim or an asker of a smaller name takes
 its address, or such a one lets go of an address that comes earlier in its sequence; in a /12
 with 10,000 askers that concerns one in a hundred.
+
+A node port is an address of two bytes, in a range instead of a network.
 """
 
 from __future__ import annotations
@@ -17,20 +19,18 @@ from hashlib import blake2b
 from ipaddress import IPv4Network, IPv6Network
 
 Network = IPv4Network | IPv6Network
-Asker = tuple[str, str]  # namespace, name
+Asker = tuple[str, ...]  # namespace, name, and for node ports which port
+Span = tuple[int, int]  # the first number that may be given, and how many there are
+
+NODE_PORTS = (30_000, 2_768)  # --service-node-port-range of an API server
 
 
 class Allocator:
-    """Gives addresses of `networks` (of one family, tried in this order) to askers.
+    """Gives numbers of `spans` (tried in this order), as `width` bytes, to askers."""
 
-    Never the network address (in IPv6 the subnet-router anycast address, RFC 4291 2.6.1), nor
-    the broadcast address of an IPv4 network.
-    """
-
-    def __init__(self, networks: Iterable[Network]) -> None:
-        self._networks = tuple(networks)
-        self._spans = [_usable(network) for network in self._networks]
-        self._width = 4 if self._networks and self._networks[0].version == 4 else 16
+    def __init__(self, spans: Iterable[Span], width: int) -> None:
+        self._spans = list(spans)
+        self._width = width
         self._claimed: dict[bytes, int] = {}  # explicit claims, counted
         self._holder: dict[bytes, Asker] = {}
         self._given: dict[Asker, tuple[int, bytes] | None] = {}  # place in its sequence; None: none
@@ -150,7 +150,23 @@ class Allocator:
             if low <= number < low + size:
                 return passed + (number - low - _start(asker, size)) % size
             passed += size
-        raise ValueError(f"{address.hex()} is in none of the networks")
+        raise ValueError(f"{address.hex()} is in none of the spans")
+
+
+def address_allocator(networks: Iterable[Network]) -> Allocator:
+    """Gives addresses of `networks`, which are of one family.
+
+    Never the network address (in IPv6 the subnet-router anycast address, RFC 4291 2.6.1), nor
+    the broadcast address of an IPv4 network.
+    """
+    known = list(networks)
+    width = 4 if known and known[0].version == 4 else 16
+    return Allocator([_usable(network) for network in known], width)
+
+
+def port_allocator() -> Allocator:
+    """Gives node ports, each to one asker, whatever its protocol."""
+    return Allocator([NODE_PORTS], 2)
 
 
 def _usable(network: Network) -> tuple[int, int]:

@@ -12,6 +12,7 @@ Rules
   own addresses are still free), reported, and comes in when the conflict goes.
 * A Service that needs a cluster IP and states none gets one: see cluster/allocate.py. An
   address that is stated always beats one that was given.
+* So do node ports, from the range of an API server: see cluster/nodeports.py.
 * `ipFamilyPolicy` and `ipFamilies` choose the families as the API server would: SingleStack
   (the default) the first of `ipFamilies`, else of the family of the first network; the
   dual-stack policies both, where RequireDualStack insists. A family that no network is
@@ -25,8 +26,9 @@ from ipaddress import ip_network
 
 from msgspec.structs import replace
 
-from dnsd.cluster.allocate import Allocator, Asker, Network
+from dnsd.cluster.allocate import Asker, Network, address_allocator
 from dnsd.cluster.manifestfile import Entry, Problem
+from dnsd.cluster.nodeports import NodePorts
 from dnsd.cluster.objects import Event, Key, Object, Service, address_text
 from dnsd.cluster.source import SourceError
 
@@ -60,7 +62,7 @@ class Catalogue:
 
     def __init__(self, networks: Sequence[Network] = ()) -> None:
         self._allocators = {
-            width: Allocator(n for n in networks if n.version == version)
+            width: address_allocator(n for n in networks if n.version == version)
             for width, version in ((4, 4), (16, 6))
         }
         self._widths = tuple(dict.fromkeys(4 if n.version == 4 else 16 for n in networks))
@@ -73,6 +75,7 @@ class Catalogue:
         self._refused: dict[Key, Problem] = {}
         self._waiting: dict[bytes, set[Key]] = {}  # address -> the refused who wait for it
         self._waits: dict[Key, Sequence[bytes]] = {}  # and the other way round
+        self._ports = NodePorts()
         self._dry: set[Key] = set()  # wanted an address, and none was left
         self._published: dict[Key, Object] = {}
 
@@ -90,6 +93,7 @@ class Catalogue:
                 self._ask(key)
         for allocator in self._allocators.values():
             touched.update(Key("Service", *asker) for asker in allocator.moved())
+        touched |= self._ports.moved()
         return [event for key in sorted(touched) for event in self._publish(key)]
 
     def problems(self) -> list[Problem]:
@@ -289,9 +293,10 @@ class Catalogue:
         return wanted
 
     def _ask(self, key: Key) -> None:
-        """Ask for the addresses this Service needs given, and for no others."""
+        """Ask for the addresses and ports this Service needs given, and for no others."""
         entry = self._force.get(key)
         thing = entry.object if entry else None
+        self._ports.restate(key, thing if isinstance(thing, Service) else None)
         needed = self._families(thing) if isinstance(thing, Service) else []
         asker: Asker = key.namespace, key.name
         for width, allocator in self._allocators.items():
@@ -314,9 +319,10 @@ class Catalogue:
         return [now]
 
     def _allocated(self, key: Key, thing: Object) -> Object:
-        """The object with the addresses given to it."""
+        """The object with the addresses and node ports given to it."""
         if not isinstance(thing, Service):
             return thing
+        thing = self._ports.given(thing)
         asker: Asker = key.namespace, key.name
         given = [self._allocators[width].given(asker) for width in self._families(thing)]
         if None in given:

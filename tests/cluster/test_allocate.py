@@ -8,13 +8,13 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dnsd.cluster.allocate import Allocator, Asker
+from dnsd.cluster.allocate import Allocator, Asker, address_allocator
 
 SMALL = "10.0.0.0/29"  # six addresses to give
 
 
 def an_allocator(*networks: str) -> Allocator:
-    return Allocator(ip_network(one) for one in networks)
+    return address_allocator(ip_network(one) for one in networks)
 
 
 def text(packed: bytes | None) -> str:
