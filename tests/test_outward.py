@@ -132,6 +132,8 @@ def test_who_may_not_resolve_is_refused_with_18(manifests: Path) -> None:
         own = server.ask("webui.default.svc.cluster.local")
         assert own.answer
         assert not own.flags & dns.flags.RA
+        ext = server.ask("ext.default.svc.cluster.local")
+        assert lines(ext) == ["ext.default.svc.cluster.local. CNAME www.example.org."]
 
 
 def test_pins_from_the_file_are_followed(manifests: Path, tmp_path: Path) -> None:
