@@ -61,6 +61,11 @@ class KubernetesLink:
         """See `Source.status`."""
         return self.source.status()
 
+    @property
+    def ready(self) -> bool:
+        """Whether queries should be sent here (`/readyz`)."""
+        return self.source.ready
+
     def reload(self) -> None:
         """See `Source.reload`."""
         self.source.reload()
