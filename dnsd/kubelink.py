@@ -8,6 +8,7 @@ quiet cluster, are worth a tenth of that.
 from __future__ import annotations
 
 import asyncio
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -37,6 +38,8 @@ class KubernetesLink:
         self._changes = 0
         self._saved: tuple[int, dict[str, str]] = (-1, {})
         self._problem = ""
+        self._writing = threading.Lock()
+        self._written = 0.0  # when the snapshot on disk was taken
 
     async def run(self, publish: Callable[[Batch], None]) -> None:
         """See `Source.run`. Writes the snapshot once more when cancelled."""
@@ -49,13 +52,12 @@ class KubernetesLink:
             async with asyncio.TaskGroup() as group:
                 group.create_task(self.source.run(passed_on))
                 if self._path:
-                    group.create_task(self._save_at_times(self._path))
+                    group.create_task(self._save_at_times())
         except asyncio.CancelledError:  # not an error, after which this may run again
             await self.source.client.close()
             raise
         finally:
-            if self._path:
-                self._save_now(self._path)
+            self._save_at_the_end()
 
     def status(self) -> list[SourceStatus]:
         """See `Source.status`."""
@@ -70,36 +72,58 @@ class KubernetesLink:
         """See `Source.reload`."""
         self.source.reload()
 
-    async def _save_at_times(self, path: Path) -> None:
+    async def save(self) -> str:
+        """Write the snapshot now. Its path; "" when there is nothing to write, or nowhere.
+
+        Raises OSError when it cannot be written.
+        """
+        saving = self.source.to_save()
+        if self._path is None or saving is None:
+            return ""
+        changes = self._changes
+        # In a thread: the objects are frozen, and encoding them takes a while.
+        await asyncio.to_thread(self._write, self._path, *saving)
+        self._saved = changes, saving[0].versions
+        return str(self._path)
+
+    async def _save_at_times(self) -> None:
         rounds = 0
         while True:
             await asyncio.sleep(self._every)
             rounds += 1
             changed = self._changes != self._saved[0]
-            if (changed or rounds % _QUIET_WRITES == 0) and (saving := self.source.to_save()):
-                header, objects = saving
-                changes = self._changes
-                if (changes, header.versions) != self._saved:
-                    # In a thread: objects are frozen, and encoding them takes a while.
-                    await asyncio.to_thread(self._write, path, header, objects)
-                    self._saved = changes, header.versions
+            if changed or (rounds % _QUIET_WRITES == 0 and self._unsaved()):
+                try:
+                    await self.save()
+                    self._problem = ""
+                except OSError as error:
+                    self._complain(error)
 
-    def _save_now(self, path: Path) -> None:
+    def _save_at_the_end(self) -> None:
         saving = self.source.to_save()
-        if saving and (self._changes, saving[0].versions) != self._saved:
-            self._write(path, *saving)
+        if self._path and saving and self._unsaved():
+            try:
+                self._write(self._path, *saving)
+            except OSError as error:
+                self._complain(error)
+
+    def _unsaved(self) -> bool:
+        """Whether a snapshot would say more than the last one."""
+        saving = self.source.to_save()
+        return saving is not None and (self._changes, saving[0].versions) != self._saved
 
     def _write(self, path: Path, header: snapshot.Header, objects: list[Object]) -> None:
-        try:
-            size = snapshot.write(path, header, objects)
-        except OSError as error:
-            problem = error.strerror or str(error)  # not the text: it names a temporary file
-            if problem != self._problem:
-                log.warning("the snapshot cannot be written", file=str(path), problem=problem)
-            self._problem = problem
-            return
-        self._problem = ""
-        log.debug("the snapshot is written", octets=size, objects=len(objects))
+        with self._writing:  # the last one may meet one that is still being written
+            if header.written >= self._written:
+                size = snapshot.write(path, header, objects)
+                self._written = header.written
+                log.debug("the snapshot is written", octets=size, objects=len(objects))
+
+    def _complain(self, error: OSError) -> None:
+        problem = error.strerror or str(error)  # not the text: it names a temporary file
+        if problem != self._problem:
+            log.warning("the snapshot cannot be written", file=str(self._path), problem=problem)
+        self._problem = problem
 
 
 async def open_link(settings: Settings, timing: Timing | None = None) -> KubernetesLink:

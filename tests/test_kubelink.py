@@ -110,6 +110,19 @@ async def test_a_directory_that_went_away_is_said_once(kube, settings, capsys):
     assert capsys.readouterr().out.count("the snapshot cannot be written") == 1
 
 
+async def test_it_is_written_when_told_to(kube, settings):
+    seldom = msgspec.structs.replace(settings, snapshot_every=3600.0)
+    async with running(seldom) as (link, _):
+        assert await link.save() == ""  # nothing is known yet
+        await eventually(lambda: link.source.state == "synced")
+        assert await link.save() == str(_path(settings))
+        assert saved(settings) == {"web"}
+        await asyncio.to_thread(_path(settings).unlink)
+        os.rmdir(settings.state_dir)
+        with pytest.raises(FileNotFoundError):
+            await link.save()
+
+
 async def test_without_a_state_directory_there_is_none(kube, settings, tmp_path):
     async with running(msgspec.structs.replace(settings, state_dir="")) as (link, _):
         await eventually(lambda: link.source.state == "synced")
