@@ -31,7 +31,7 @@ from dnsd.cluster.source import Batch, Source
 from dnsd.outward import upstream_config
 from dnsd.pipeline import Pipeline
 from dnsd.serial import SerialFile
-from dnsd.settings import Settings
+from dnsd.settings import Settings, SettingsError
 from dnsd.transport.listen import Address, Pair
 from dnsd.upstream.clients import compile_clients
 from dnsd.worker.feed import Setup
@@ -44,6 +44,7 @@ from dnsd.zone.compile import (
     compile_change,
     compile_state,
 )
+from dnsd.zone.compose import OutsideConfig, OutsideZone
 from dnsd.zone.journal import Journal
 from dnsd.zone.merge import GIVES_WAY, HOSTS, OVERRIDES
 from dnsd.zone.rrset import RRset, Type, name_from_text, rrset
@@ -224,7 +225,10 @@ def pinned_names(settings: Settings, zone: Zone) -> Iterator[tuple[Key, tuple[RR
 
 
 def schema_config(settings: Settings, addresses: Sequence[Address]) -> SchemaConfig:
-    """What the schema is told. `addresses`: where dnsd listens, for ns.dns.ZONE."""
+    """What the schema is told. `addresses`: where dnsd listens, for ns.dns.ZONE.
+
+    Raises SettingsError for an outside zone that is one already.
+    """
     return SchemaConfig(
         zones=tuple(name_from_text(zone) for zone in settings.zone),
         ttl=settings.ttl,
@@ -234,6 +238,30 @@ def schema_config(settings: Settings, addresses: Sequence[Address]) -> SchemaCon
         empty_services=settings.empty_services,
         ns_addresses=tuple(map(pack_address, settings.ns_addresses)) or _own(addresses),
         reverse_zones=settings.reverse_zones,
+        outside=_outside(settings),
+    )
+
+
+def _outside(settings: Settings) -> OutsideConfig:
+    names = [*settings.zone, *(zone.name for zone in settings.outside_zones)]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        who = settings.named("outside_zones")
+        raise SettingsError(f"{who}: {', '.join(twice)} is a zone already; outside needs its own")
+    zones = [
+        OutsideZone(
+            name_from_text(zone.name),
+            tuple([(name_from_text(one), tuple(map(pack_address, at))) for one, at in zone.ns]),
+            settings.ttl if zone.ttl < 0 else zone.ttl,
+        )
+        for zone in settings.outside_zones
+    ]
+    return OutsideConfig(
+        zones=tuple(zones),
+        names=settings.outside_names,
+        node_addresses=settings.outside_node_addresses,
+        node_pointers=settings.outside_node_pointers,
+        balancer_ports=settings.outside_balancer_ports,
     )
 
 

@@ -20,7 +20,7 @@ from dnsd.cluster import snapshot
 from dnsd.cluster.kubeaccess import Access, BadCredentials, Timing
 from dnsd.cluster.kubeclient import connect
 from dnsd.cluster.kubernetes import ALWAYS, KubernetesConfig, KubernetesSource
-from dnsd.cluster.objects import Object
+from dnsd.cluster.objects import ROUTE_KINDS, Object
 from dnsd.cluster.source import Batch, SourceStatus
 from dnsd.settings import Settings, SettingsError
 
@@ -144,9 +144,34 @@ async def open_link(settings: Settings, timing: Timing | None = None) -> Kuberne
     return KubernetesLink(source, path, settings.snapshot_every)
 
 
+# What `outside_names` needs to know.
+_OUTSIDE_KINDS = {
+    "nodes": ("Node",),
+    "ingresses": ("Ingress",),
+    "routes": ("Gateway", *ROUTE_KINDS),
+    "dnsendpoints": ("DNSEndpoint",),
+}
+
+
+def kinds_of(settings: Settings) -> tuple[str, ...]:
+    """The kinds to watch: those that the settings give a use, and no others.
+
+    Pods for their names, for policies that tell clients by their namespace, and for
+    completing searches; Nodes for node ports, which any outside zone may show. The chart's
+    ClusterRole grows with these.
+    """
+    kinds = list(ALWAYS)
+    if settings.pods == "verified" or settings.policies or settings.search_completion:
+        kinds.append("Pod")
+    if settings.outside_zones:
+        kinds.append("Node")
+        kinds += [kind for name in settings.outside_names for kind in _OUTSIDE_KINDS[name]]
+    return tuple(dict.fromkeys(kinds))
+
+
 def kubernetes_config(settings: Settings) -> KubernetesConfig:
-    """What the source is told. Pods are watched only when their names are served."""
-    kinds = (*ALWAYS, "Pod") if settings.pods == "verified" else ALWAYS
+    """What the source is told; `kinds_of` says what is watched."""
+    kinds = kinds_of(settings)
     same = {
         name: getattr(settings, name)
         for name in KubernetesConfig.__struct_fields__

@@ -23,6 +23,14 @@ import msgspec
 from msgspec import Struct
 
 from dnsd.mappings import HOSTS, RULES, UPSTREAM
+from dnsd.sections import (
+    POLICIES,
+    VIEWS,
+    ZONES,
+    PolicySection,
+    ViewSection,
+    ZoneSection,
+)
 from dnsd.transport.listen import Address
 from dnsd.values import (
     ADDRESS,
@@ -46,12 +54,14 @@ from dnsd.values import (
 SOURCES = "Where Services come from"
 LISTENING = "Where dnsd listens"
 NAMES = "Which names exist"
+OUTSIDE = "The view from outside"
+SIGHT = "Who sees what"
 ANSWERS = "How questions are answered"
 OTHERS = "Names that are not ours"
 ADMIN = "The admin API"
 LIMITS = "Limits"
 RUNNING = "Running"
-GROUPS = (SOURCES, LISTENING, NAMES, ANSWERS, OTHERS, ADMIN, LIMITS, RUNNING)
+GROUPS = (SOURCES, LISTENING, NAMES, OUTSIDE, SIGHT, ANSWERS, OTHERS, ADMIN, LIMITS, RUNNING)
 
 PREFIX = "DNSD_"
 
@@ -309,6 +319,80 @@ class Settings(Struct, frozen=True, kw_only=True):
             " private networks, as far as Services and endpoints are in them.",
             '["10.96.0.0/12", "10.244.0.0/16"]',
             reload=True,
+        ),
+    ] = ()
+
+    # The view from outside -------------------------------------------------------------
+    outside_zones: Annotated[
+        tuple[ZoneSection, ...],
+        Setting(
+            OUTSIDE,
+            ZONES,
+            "Zones with what is reached from outside the cluster: load balancers, node ports,"
+            " external addresses. `ns` names their name servers, with addresses.",
+            "[{name: k8s.example.com, ns: {ns1.k8s.example.com: [192.0.2.53]}}]",
+        ),
+    ] = ()
+    outside_names: Annotated[
+        tuple[str, ...],
+        Setting(
+            OUTSIDE,
+            several(choice("nodes", "ingresses", "routes", "dnsendpoints")),
+            "What has names in the outside zones besides Services: nodes (NODE.nodes.ZONE),"
+            " hosts of Ingresses, hosts of Gateway API routes, records of DNSEndpoints.",
+            "[nodes, ingresses]",
+        ),
+    ] = ()
+    outside_node_addresses: Annotated[
+        str,
+        Setting(
+            OUTSIDE,
+            choice("external", "internal"),
+            "Which addresses of a node are answered outside: its ExternalIPs, else its"
+            " InternalIPs; or the other way round.",
+            reload=True,
+        ),
+    ] = "external"
+    outside_node_pointers: Annotated[
+        bool,
+        Setting(
+            OUTSIDE,
+            BOOLEAN,
+            "Give the nodes' addresses PTR records in our reverse zones, if they have names.",
+            reload=True,
+        ),
+    ] = False
+    outside_balancer_ports: Annotated[
+        str,
+        Setting(
+            OUTSIDE,
+            choice("never", "pending", "always"),
+            "When Services of type LoadBalancer are shown by their node ports: never, while"
+            " nothing is assigned to them, or always.",
+            reload=True,
+        ),
+    ] = "never"
+
+    # Who sees what ---------------------------------------------------------------------
+    views: Annotated[
+        tuple[ViewSection, ...],
+        Setting(
+            SIGHT,
+            VIEWS,
+            "Which zones clients see, by network: inside, outside or both. The most specific"
+            " network decides; who is in none sees both.",
+            '[{networks: ["0.0.0.0/0", "::/0"], see: outside},'
+            ' {networks: ["10.0.0.0/8"], see: both}]',
+        ),
+    ] = ()
+    policies: Annotated[
+        tuple[PolicySection, ...],
+        Setting(
+            SIGHT,
+            POLICIES,
+            "Which namespaces' names clients see: pods of namespaces, hosts of networks. Who is"
+            " in several sees what any of them lets it see; who is in none sees all.",
+            '[{namespaces: ["*"], see: [own, shared]}, {networks: ["10.244.0.0/16"], see: []}]',
         ),
     ] = ()
 
