@@ -70,7 +70,7 @@ class Engine:
         self.tally = Tally()
         self._clients: dict[bytes, bool] = {}
         self._recursive: dict[bytes, bool] = {}
-        self._replies: dict[bytes, tuple[bytes, list[int]]] = {}
+        self._replies: tuple[dict[bytes, tuple[bytes, list[int]]], ...] = ({}, {}, {})
         self._seen = self._shaped_for = -1  # version and state of the table
         self._shapes: tuple[Shapes, ...] = (NO_SHAPES,) * 4
 
@@ -84,22 +84,26 @@ class Engine:
         Packet i is blob[i * stride : i * stride + lengths[i]]; `clients` may be None unless
         `needs_client`.
         """
+        shared = 0
         if clients is not None and self.needs_client:
-            return [
-                self.answer(blob[i * stride : i * stride + length], clients[i], 0)
-                for i, length in enumerate(lengths)
-            ]
+            if (shared := self._shared_shapes(clients)) < 0:
+                return [
+                    self.answer(blob[i * stride : i * stride + length], clients[i], 0)
+                    for i, length in enumerate(lengths)
+                ]
+        else:
+            clients = None
         if self._seen != self.table.version:
             self._renew()
-        plain, with_opt = self._shapes[0]
+        plain, with_opt = self._shapes[shared]
         types, other = self.table.types, self.tally.other
         tally_of, join = self.tally.of, b"".join
-        known = self._replies
+        known = self._replies[shared]
         recall, room = known.get, _REMEMBERED_REPLIES - len(known)
         replies: list[bytes | Ask | None] = []
         append = replies.append
         begin = 0
-        for length in lengths:
+        for i, length in enumerate(lengths):
             key = blob[begin + 2 : begin + length]
             reply = recall(key)
             if reply is not None:
@@ -117,18 +121,19 @@ class Engine:
             else:
                 tails = with_opt.get(head)
                 if tails is None or (shape := tails.get(packet[-11:])) is None:
-                    append(self._slow(packet, b"", 0))
+                    append(self._slow(packet, clients[i] if clients else b"", 0))
                     continue
                 question = packet[12:-11]
             kind = question[-4:]
             sets = types.get(kind)
             if sets is None:
-                append(self._slow(packet, b"", 0))
+                append(self._slow(packet, clients[i] if clients else b"", 0))
                 continue
             name = question[:-4]
             body = sets[0].get(name)
             if body is None:
-                append(self._miss(packet, b"", 0, shape, question, name, False))
+                client = clients[i] if clients else b""
+                append(self._miss(packet, client, 0, shape, question, name, False))
                 continue
             tally = tally_of.get(kind, other)
             tally[0] += 1
@@ -247,7 +252,7 @@ class Engine:
     def _renew(self) -> None:
         """Forgets what was derived from the table as it was."""
         self._seen = self.table.version
-        self._replies = {}
+        self._replies = ({}, {}, {})  # by the index of their shapes
         if self._shaped_for == self.table.state:
             return
         state = self._shaped_for = self.table.state
@@ -258,6 +263,18 @@ class Engine:
         )
 
     # -- clients ---------------------------------------------------------------------------
+
+    def _shared_shapes(self, clients: Sequence[bytes]) -> int:
+        """The index of the shapes over UDP that all these clients share; -1 when none is known.
+
+        The usual batch comes from clients that were here before and may all do the same.
+        """
+        if not self._may_ask.everyone:
+            return -1
+        kinds = set(map(self._recursive.get, clients))
+        if len(kinds) != 1 or None in kinds:
+            return -1
+        return 2 if True in kinds else 0
 
     def _shapes_for(self, client: bytes) -> tuple[Shapes, ...]:
         """The shapes for one client; none for those who may not ask."""

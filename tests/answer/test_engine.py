@@ -119,7 +119,7 @@ class TestRememberedReplies:
         for name in ("nope.prod", "WEB.prod", "db.prod"):
             packet = dns.message.make_query(f"{name}.svc.cluster.local.", "A").to_wire()
             engine.answer_batch(packet, [len(packet)], len(packet), None)
-        assert engine._replies == {}
+        assert engine._replies[0] == {}
 
     def test_bounded(self) -> None:
         plains = [service(f"s{i}", f"10.97.{i // 250}.{i % 250}") for i in range(2100)]
@@ -132,7 +132,35 @@ class TestRememberedReplies:
                     b"\x01s\x04", f"{chr(len(str(i)) + 1)}s{i}\4".encode()
                 )
                 assert engine.answer_batch(packet, [len(packet)], len(packet), None)[0]
-        assert len(engine._replies) == 16_384
+        assert len(engine._replies[0]) == 16_384
+
+
+class TestBatchesOfClients:
+    """A batch says what one packet at a time would have been told, whoever they are from."""
+
+    def test_alike_mixed_and_new(self) -> None:
+        config = EngineConfig(forwarding=True, allow_recursion=("10.0.0.0/8",))
+        inside, outside = b"\x0a\0\0\1", b"\xc6\x33\x64\x01"
+        names = ("web.prod", "nope.prod", "WEB.prod", "db.prod")
+        packets = [dns.message.make_query(f"{n}.svc.cluster.local.", "A").to_wire() for n in names]
+        packets.append(dns.message.make_query("www.example.", "A").to_wire())
+        packets.append(b"\0" * 20)
+        stride = max(map(len, packets))
+        blob = b"".join(packet.ljust(stride, b"\0") for packet in packets)
+        lengths = [len(packet) for packet in packets]
+        engine, single = engine_of(PIPELINE, config), engine_of(PIPELINE, config)
+        count = len(packets)
+        for clients in (
+            *([inside] * count, [outside] * count) * 3,
+            [inside, outside] * (count // 2),
+            [inside] * (count - 1) + [b"\x0a\0\0\2"],
+        ):
+            batch = engine.answer_batch(blob, lengths, stride, clients)
+            for packet, client, outcome in zip(packets, clients, batch, strict=True):
+                assert outcome == single.answer(packet, client, 0)
+        for client, ra in ((inside, 0x80), (outside, 0), (inside, 0x80)):
+            replies = engine.answer_batch(blob, lengths, stride, [client] * count)
+            assert [one[3] & 0x80 for one in replies[:4] if isinstance(one, bytes)] == [ra] * 4
 
 
 class TestStates:
