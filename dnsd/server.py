@@ -24,6 +24,7 @@ from typing import Any
 import structlog
 
 from dnsd import __version__
+from dnsd.admin.front import Front
 from dnsd.cluster.source import Source, SourceError
 from dnsd.house import House, uvloop_is_here
 from dnsd.observe import logging
@@ -73,6 +74,12 @@ class _Server:
 
     async def run(self) -> None:
         house = await build(self.settings)
+        try:
+            self.front = Front(self.settings)
+        except SettingsError:
+            await house.supervisor.stop()
+            raise
+        self.front.apply_records(house)
         loop = asyncio.get_running_loop()
         loop.add_signal_handler(signal.SIGTERM, self._asked_to_stop)
         loop.add_signal_handler(signal.SIGINT, self._asked_to_stop)
@@ -80,15 +87,17 @@ class _Server:
         house.supervisor.start()
         stopped = loop.create_task(self.stop.wait())
         started = loop.create_task(self._start(house))
+        admin = loop.create_task(self.front.run(house, lambda: self._reload_now(house)))
         sources = [loop.create_task(self._follow(house, source)) for source in house.sources]
         try:
-            await _first_of(stopped, started, *sources)
-            await _first_of(stopped, *sources)
+            await _first_of(stopped, started, admin, *sources)
+            await _first_of(stopped, admin, *sources)
             log.info("stopping")
         finally:
+            self.front.drain()
             await _cancelled(started, *sources, *self.reloads)
             await self._finish(house)
-            await _cancelled(stopped)
+            await _cancelled(stopped, admin)
 
     async def _start(self, house: House) -> None:
         with contextlib.suppress(TimeoutError):
@@ -106,6 +115,8 @@ class _Server:
         await house.supervisor.caught_up()
         _settle_memory()
         self.say(greeting(house, time.monotonic() - self.begun))
+        if self.front.url:
+            self.say(f"admin: {self.front.url}")
 
     async def _follow(self, house: House, source: Source) -> None:
         """Run a source for ever. Only before anything is served may it end the process."""
@@ -148,14 +159,18 @@ class _Server:
         task.add_done_callback(self.reloads.discard)
 
     async def _reload(self, house: House) -> None:
+        try:
+            await self._reload_now(house)
+        except SettingsError as error:
+            for problem in error.problems:
+                log.error("the new configuration is not used", problem=problem)  # noqa: TRY400
+        except WorkersFailed as error:
+            log.error("workers do not start with it", problem=str(error))  # noqa: TRY400
+
+    async def _reload_now(self, house: House) -> None:
+        """Raises SettingsError or WorkersFailed; then all goes on as it was."""
         async with self.reloading:  # one after the other
-            try:
-                await reload(house, self.reread())
-            except SettingsError as error:
-                for problem in error.problems:
-                    log.error("the new configuration is not used", problem=problem)  # noqa: TRY400
-            except WorkersFailed as error:
-                log.error("workers do not start with it", problem=str(error))  # noqa: TRY400
+            await reload(house, self.reread())
 
 
 async def reload(house: House, settings: Settings) -> None:

@@ -23,6 +23,7 @@ SEED = ROOT / "config" / "examples" / "seed"
 
 # What a test inherits must not decide what it finds.
 ENVIRONMENT = {key: value for key, value in os.environ.items() if not key.startswith("DNSD_")}
+ENVIRONMENT["DNSD_ADMIN"] = "off"  # unless a test is about it
 
 
 class Serving:

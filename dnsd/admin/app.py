@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import socket
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager
@@ -43,13 +44,12 @@ from dnsd.admin import (
 from dnsd.admin.auth import Role, Tokens
 from dnsd.admin.desk import Desk
 from dnsd.admin.web import Access, Call, Problem, Route, answer, read_body, read_query
-from dnsd.transport.listen import Address
 
 log = structlog.get_logger(__name__)
 
 TIMEOUT = 30.0  # seconds a request may take that is no stream
 _KEEP_ALIVE = 30.0
-_MAX_CONNECTIONS = 256
+_BACKLOG = 128
 
 ROUTES: tuple[Route, ...] = (
     *probes.ROUTES,
@@ -226,22 +226,11 @@ async def _on_prepare(_: web.Request, response: web.StreamResponse) -> None:
 # ---------------------------------------------------------------------------------------
 
 
-def tls(certificate: str, key: str) -> ssl.SSLContext:
-    """The context of `admin_tls_cert` and `admin_tls_key`. Raises OSError, ssl.SSLError."""
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    context.load_cert_chain(certificate, key or None)
-    return context
-
-
 @asynccontextmanager
 async def listening(
-    app: web.Application, address: Address, context: ssl.SSLContext | None = None
-) -> AsyncIterator[Address]:
-    """The application on an address, for as long as the context lasts; where it really is.
-
-    Raises OSError when the address cannot be had.
-    """
+    app: web.Application, sock: socket.socket, context: ssl.SSLContext | None = None
+) -> AsyncIterator[None]:
+    """Serves the application on a listening socket for as long as the context lasts."""
     app.on_response_prepare.append(_on_prepare)
     runner = web.AppRunner(
         app,
@@ -255,17 +244,9 @@ async def listening(
     )
     await runner.setup()
     try:
-        site = web.TCPSite(
-            runner,
-            address.host,
-            address.port,
-            ssl_context=context,
-            backlog=_MAX_CONNECTIONS,
-            reuse_port=False,
-        )
+        site = web.SockSite(runner, sock, ssl_context=context, backlog=_BACKLOG)
         await site.start()
-        host, port = runner.addresses[0][:2]
-        yield Address(str(host), int(port))
+        yield
     finally:
         # Streams would be waited for otherwise; who reads one comes back.
         with contextlib.suppress(TimeoutError):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
@@ -102,9 +103,11 @@ async def admin(
 
         desk = Desk(house, history, records, reload)
         gate = Gate(Tokens(str(folder / "tokens")), chosen.admin_hosts, chosen.admin_anonymous_read)
-        address = await stack.enter_async_context(listening(application(desk, gate), HERE))
+        sock = stack.enter_context(socket.create_server((HERE.host, HERE.port)))
+        await stack.enter_async_context(listening(application(desk, gate), sock))
         client = await stack.enter_async_context(aiohttp.ClientSession())
-        made = Admin(house, desk, f"http://{address}", client)
+        url = f"http://{HERE.host}:{sock.getsockname()[1]}"
+        made = Admin(house, desk, url, client)
         if objects:
             made.apply(*cluster.objects())
         records.apply(desk.place)
