@@ -18,10 +18,11 @@ from typing import Any
 from dnsd.settings import PREFIX, Settings, SettingsError, declared, flag_of, variable_of
 from dnsd.values import BadValue, quoted
 
-# Variables of that prefix which are no settings: read by the tests, and the ones that
-# Kubernetes puts into every container for a Service called dnsd or dnsd-anything
+# Variables of that prefix which are no settings: read by the tests, read by the commands that
+# ask a running dnsd (dnsd.commands.remote), and the ones that Kubernetes puts into every
+# container for a Service called dnsd or dnsd-anything
 # (https://kubernetes.io/docs/concepts/services-networking/service/#environment-variables).
-OTHER_VARIABLES = frozenset({"DNSD_CI"})
+OTHER_VARIABLES = frozenset({"DNSD_CI", "DNSD_SERVER", "DNSD_TOKEN", "DNSD_TOKEN_FILE"})
 _SERVICE_LINK = re.compile(
     r"DNSD_(?:\w+_)?(?:SERVICE_HOST|SERVICE_PORT(?:_\w+)?"
     r"|PORT(?:_[0-9]+_(?:TCP|UDP|SCTP)(?:_(?:PROTO|PORT|ADDR))?)?)"

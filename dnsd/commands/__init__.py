@@ -15,7 +15,13 @@ from __future__ import annotations
 COMMANDS = {
     "serve": ("dnsd.commands.serve", "Answer DNS for the Services of a directory or a cluster."),
     "check": ("dnsd.commands.check", "Say what is wrong with a configuration or manifests."),
-    "zone": ("dnsd.commands.zone", "Print every record that manifests make."),
+    "zone": ("dnsd.commands.zone", "Print every record, of a running dnsd or of manifests."),
+    "explain": ("dnsd.commands.explain", "Say why a name resolves, or why it does not."),
+    "plan": ("dnsd.commands.plan", "Say which names a manifest would add, remove or change."),
+    "query": ("dnsd.commands.query", "Ask a running dnsd a question, as a client would."),
+    "status": ("dnsd.commands.status", "Say how a running dnsd is doing."),
+    "history": ("dnsd.commands.history", "Show how a name changed: when, from what, and why."),
+    "top": ("dnsd.commands.top", "Watch what is asked: rates, names, clients, NXDOMAINs."),
 }
 
 

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import click
 import msgspec
 
+from dnsd.commands.client import Client, path_part
 from dnsd.commands.options import settings_command, settings_from
-from dnsd.settings import NAMES, SOURCES, SettingsError
+from dnsd.commands.remote import connect, is_offline, remote_options
+from dnsd.settings import NAMES, SOURCES, Settings, SettingsError
 from dnsd.zone.rrset import BadName, Name, Type, name_from_text, text_of, type_text
 from dnsd.zone.text import canonical, rdata_text, zone_text
 from dnsd.zone.zone import Zone
 
+_PAGE = 1000
 _EXAMPLES = """\
+dnsd zone
 dnsd zone --manifests my/manifests
 dnsd zone --manifests my/manifests cluster.local > cluster.local.zone
 dnsd zone --manifests my/manifests --format json | jq '.zones[].rrsets[].name'"""
@@ -31,14 +35,70 @@ dnsd zone --manifests my/manifests --format json | jq '.zones[].rrsets[].name'""
     show_default=True,
     help="Zone-file text (RFC 1035) or JSON.",
 )
-def command(apex: Sequence[str], form: str, **params: Any) -> None:
-    """Print every record that manifests make: all zones, or those named.
+@click.option("--json", "as_json", is_flag=True, help="The same as --format json.")
+@remote_options
+def command(apex: Sequence[str], form: str, as_json: bool, **params: Any) -> None:
+    """Print every record: all zones, or those named.
 
-    Needs no running dnsd. What is wrong with manifests is told on stderr, the rest is printed.
+    With --manifests DIR, those that the manifests make, without a running dnsd: what is wrong with
+    them is told on stderr, the rest is printed. Else those that a running dnsd serves.
     """
     settings = settings_from(params)
-    if not settings.manifests:
-        raise SettingsError("no source of Services; give --manifests DIR")
+    form = "json" if as_json else form
+    if is_offline(settings, params):
+        _offline(settings, apex, form)
+        return
+    client = connect(settings, params)
+    wanted = _chosen_there(client, apex)
+    if form == "json":
+        _write({"zones": [{"name": one, "rrsets": _fetched(client, one)} for one in wanted]})
+        return
+    for one in wanted:
+        sys.stdout.write(f"$ORIGIN {one}\n")
+        sys.stdout.flush()
+        for piece in client.text(f"/zones/{path_part(one)}/records", format="zone"):
+            sys.stdout.buffer.write(piece)
+        sys.stdout.flush()
+
+
+# ---------------------------------------------------------------------------------------
+# Of a running dnsd.
+
+
+def _chosen_there(client: Client, wanted: Sequence[str]) -> list[str]:
+    """All zones, forward ones first, or those wanted. Raises SettingsError."""
+    zones = client.get("/zones")["zones"]
+    zones.sort(key=lambda zone: zone["kind"] != "forward")
+    there = [zone["name"] for zone in zones]
+    chosen = [f"{one.lower().rstrip('.')}." for one in wanted]
+    for one in chosen:
+        if one not in there:
+            names = ", ".join(name.removesuffix(".") for name in there)
+            raise SettingsError(f"ZONE: {one}: no such zone; there are {names}")
+    return chosen or there
+
+
+def _fetched(client: Client, apex: str) -> list[dict[str, object]]:
+    """All RRsets of a zone, page by page."""
+    return list(_pages(client, f"/zones/{path_part(apex)}/records"))
+
+
+def _pages(client: Client, path: str) -> Iterator[dict[str, object]]:
+    cursor = ""
+    while True:
+        page = client.get(path, limit=_PAGE, cursor=cursor)
+        for one in page["records"]:
+            yield {name: one[name] for name in ("name", "type", "ttl", "values")}
+        cursor = page["next"]
+        if not cursor:
+            return
+
+
+# ---------------------------------------------------------------------------------------
+# Of manifests.
+
+
+def _offline(settings: Settings, apex: Sequence[str], form: str) -> None:
     from dnsd.offline import read
 
     found = read(settings)
@@ -76,7 +136,10 @@ def _write_text(zone: Zone, apexes: Sequence[Name]) -> None:
 
 
 def _write_json(zone: Zone, apexes: Sequence[Name]) -> None:
-    shown = {"zones": [{"name": text_of(apex), "rrsets": _rrsets(zone, apex)} for apex in apexes]}
+    _write({"zones": [{"name": text_of(apex), "rrsets": _rrsets(zone, apex)} for apex in apexes]})
+
+
+def _write(shown: dict[str, object]) -> None:
     sys.stdout.buffer.write(msgspec.json.format(msgspec.json.encode(shown)) + b"\n")
     sys.stdout.flush()
 

@@ -1,0 +1,231 @@
+"""`dnsd plan`."""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+import msgspec
+from msgspec import Struct
+
+from dnsd.commands.client import JSON, YAML
+from dnsd.commands.options import settings_command, settings_from
+from dnsd.commands.printing import plain, print_json, say
+from dnsd.commands.remote import AS_JSON, connect, is_offline, remote_options
+from dnsd.settings import NAMES, SOURCES, Settings, SettingsError
+
+FINE, PROBLEMS, VANISH, CONFLICTS = 0, 2, 3, 4
+MAX_BYTES = 8 << 20  # what the API takes
+MAX_FILES = 2000
+_SUFFIXES = (".yaml", ".yml", ".json")
+_PLACE = re.compile(r"\bmanifests\.(?:yaml|json):([0-9]+)")
+
+_EXAMPLES = """\
+dnsd plan -f new.yaml
+dnsd plan -f deploy/ --manifests my/manifests
+helm template my-chart | dnsd plan -f -
+dnsd plan --delete -f old.yaml || echo "somebody should look at this"
+dnsd plan --whole -f my/manifests --json"""
+
+
+class Text(Struct, frozen=True):
+    """A manifest as it was given. `name` is what people are told."""
+
+    name: str
+    data: bytes
+
+
+@settings_command("plan", _EXAMPLES, groups=(SOURCES, NAMES))
+@click.option(
+    "-f",
+    "files",
+    metavar="FILE",
+    multiple=True,
+    required=True,
+    help="Manifests: a file, a directory, or - for stdin. Repeatable.",
+)
+@click.option("--delete", "mode", flag_value="delete", help="As if they were deleted.")
+@click.option(
+    "--whole", "mode", flag_value="whole", help="As if they were all there is: the rest goes."
+)
+@AS_JSON
+@remote_options
+def command(files: Sequence[str], mode: str | None, as_json: bool, **params: Any) -> int:
+    """Say which names manifests would make appear, vanish or change. Nothing is applied.
+
+    They are compared with what a running dnsd serves, which also tells how often the names that
+    would vanish or change are asked right now; with --manifests DIR, with what those make.
+
+    Exit codes: 0 nothing is lost, 3 names would vanish, 4 none would, but something conflicts (two
+    Services with one address, a pinned record), 2 wrong usage, or something is wrong with them.
+    """
+    settings = settings_from(params)
+    texts = read(files)
+    how = mode or "apply"
+    if is_offline(settings, params):
+        found = _offline(settings, texts, how)
+    else:
+        body, kind, starts = joined(texts)
+        answer = connect(settings, params).post("/plan", body, kind, mode=how)
+        found = _placed(answer, starts)
+    (print_json if as_json else _print)(found)
+    return code_of(found)
+
+
+def code_of(found: dict[str, Any]) -> int:
+    """The exit code of a plan."""
+    if found["problems"]:
+        return PROBLEMS
+    if found["vanish"]:
+        return VANISH
+    return CONFLICTS if found["conflicts"] else FINE
+
+
+# ---------------------------------------------------------------------------------------
+# Manifests.
+
+
+def read(files: Sequence[str]) -> list[Text]:
+    """The text of files, of those below directories, and of stdin. Raises SettingsError."""
+    texts: list[Text] = []
+    left = MAX_BYTES
+    for given in files:
+        for name in _expanded(given):
+            text = _read(name, left)
+            left -= len(text.data)
+            texts.append(text)
+    return texts
+
+
+def _expanded(given: str) -> list[str]:
+    path = Path(given)
+    if given == "-" or not path.is_dir():
+        return [given]
+    found = sorted(str(one) for one in path.rglob("*") if one.suffix in _SUFFIXES and one.is_file())
+    if not found:
+        raise SettingsError(f"-f: {given} has no {', '.join(_SUFFIXES)} files")
+    if len(found) > MAX_FILES:
+        raise SettingsError(f"-f: {given} has {len(found)} files, at most {MAX_FILES} are read")
+    return found
+
+
+def _read(name: str, left: int) -> Text:
+    try:
+        if name == "-":
+            text = Text("stdin", sys.stdin.buffer.read(left + 1))
+        else:
+            with open(name, "rb") as file:
+                text = Text(name, file.read(left + 1))
+    except OSError as error:
+        raise SettingsError(f"-f: {name}: {error.strerror}") from error
+    if len(text.data) > left:
+        raise SettingsError(f"-f: {name}: that makes more than {MAX_BYTES >> 20} MiB of manifests")
+    return text
+
+
+Starts = list[tuple[int, str]]  # the first line of each file in the joined text, and its name
+
+
+def joined(texts: Sequence[Text]) -> tuple[bytes, str, Starts]:
+    """One body of all texts, its content type, and where in it each begins.
+
+    JSON is YAML too, unless it is indented by tabs; so what is JSON is written anew on one line.
+    """
+    if len(texts) == 1 and texts[0].name.endswith(".json"):
+        return texts[0].data, JSON, [(1, texts[0].name)]
+    body, starts, line = bytearray(), [], 1
+    for text in texts:
+        data = _on_one_line(text) if text.name.endswith(".json") else text.data
+        if body:
+            body += b"---\n"
+            line += 1
+        starts.append((line, text.name))
+        body += data + (b"" if data.endswith(b"\n") else b"\n")
+        line = body.count(b"\n") + 1
+    return bytes(body), YAML, starts
+
+
+def _on_one_line(text: Text) -> bytes:
+    try:
+        return msgspec.json.encode(msgspec.json.decode(text.data))
+    except (msgspec.DecodeError, RecursionError) as error:
+        raise SettingsError(f"-f: {text.name}: is no JSON: {error}") from error
+
+
+def _placed(found: dict[str, Any], starts: Starts) -> dict[str, Any]:
+    """The plan with the files' own names and lines in its sentences."""
+
+    def place(match: re.Match[str]) -> str:
+        line = int(match[1])
+        first, name = max((one for one in starts if one[0] <= line), default=starts[0])
+        return f"{name}:{line - first + 1}"
+
+    for part in ("conflicts", "problems", "notes"):
+        found[part] = [_PLACE.sub(place, sentence) for sentence in found[part]]
+    return found
+
+
+def _offline(settings: Settings, texts: Sequence[Text], mode: str) -> dict[str, Any]:
+    from dnsd.admin.plan import Manifests, Mode, TooMuch, plan, read_manifests
+    from dnsd.offline import read as read_directory
+
+    served = read_directory(settings)
+    for problem in served.problems():
+        click.echo(f"dnsd: {plain(problem)}", err=True)
+    parts = [read_manifests(text.data, text.name) for text in texts]
+    skipped: dict[str, int] = {}
+    for kind, number in (pair for part in parts for pair in part.skipped.items()):
+        skipped[kind] = skipped.get(kind, 0) + number
+    whole = Manifests(
+        tuple(one for part in parts for one in part.objects),
+        tuple(one for part in parts for one in part.problems),
+        skipped,
+    )
+    try:
+        found = plan(served.pipeline, whole, Mode(mode))
+    except TooMuch as error:
+        raise SettingsError(f"-f: {error}") from error
+    fields: dict[str, Any] = msgspec.to_builtins(found)
+    return {"verdict": found.verdict, "breaks": found.breaks, **fields}
+
+
+# ---------------------------------------------------------------------------------------
+# What is printed.
+
+
+def _print(found: dict[str, Any]) -> None:
+    say(plain(found["verdict"]), bold=True)
+    rows = [
+        (sign, colour, row)
+        for part, sign, colour in (
+            ("vanish", "-", "red"),
+            ("change", "~", "yellow"),
+            ("appear", "+", "green"),
+        )
+        for row in found[part]
+    ]
+    if rows:
+        say()
+    width = max((len(plain(row["name"])) for _, _, row in rows), default=0)
+    for sign, colour, row in rows:
+        say(f"{sign} {plain(row['name']):<{width}}  {row['type']:<5} {_values(row)}", fg=colour)
+    for part, label in (("conflicts", "conflict"), ("problems", "problem"), ("notes", "note")):
+        for sentence in found[part]:
+            say(f"{label}: {plain(sentence)}")
+    if found["skipped"]:
+        kinds = ", ".join(f"{number} {kind}" for kind, number in found["skipped"].items())
+        say(f"note: not read, since they make no names: {plain(kinds)}")
+
+
+def _values(row: dict[str, Any]) -> str:
+    before, after = (plain(", ".join(row[side])) for side in ("before", "after"))
+    text = " -> ".join(one for one in (before, after) if one)
+    if row["before"] and row["after"] and before == after:
+        text += " (TTL)"
+    if row.get("asked"):
+        text += f"  (asked about {row['asked']:,} times in 10 min)"
+    return text

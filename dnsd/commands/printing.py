@@ -1,0 +1,92 @@
+"""What commands print for people: plain lines, aligned, coloured only on a terminal.
+
+Everything that came from outside (names that were asked, texts of manifests) goes through
+`plain`: a control character in it must not reach a terminal.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+
+import click
+import msgspec
+
+RCODES = ("NOERROR", "NXDOMAIN", "NODATA", "SERVFAIL", "REFUSED")
+_UNITS = (("d", 86400), ("h", 3600), ("min", 60))
+
+
+def plain(text: object) -> str:
+    """The text with everything that cannot be printed written as an escape."""
+    return "".join(
+        one if one.isprintable() else one.encode("unicode_escape").decode() for one in str(text)
+    )
+
+
+def say(text: str = "", **style: bool | str) -> None:
+    """One line. `style`: of click.style; it is left out when stdout is no terminal."""
+    click.echo(click.style(text, **style) if style else text)  # type: ignore[arg-type]
+
+
+def heading(text: str) -> None:
+    """A blank line, and what comes below."""
+    say()
+    say(text, bold=True)
+
+
+def columns(rows: Iterable[Sequence[object]], indent: str = "  ") -> None:
+    """Rows with aligned columns; the last column is as long as it is."""
+    texts = [[plain(cell) for cell in row] for row in rows]
+    if not texts:
+        return
+    widths = [max(len(row[i]) for row in texts) for i in range(len(texts[0]))]
+    for row in texts:
+        cells = [cell.ljust(width) for cell, width in zip(row[:-1], widths, strict=False)]
+        say(f"{indent}{'  '.join([*cells, row[-1]])}".rstrip())
+
+
+def print_json(value: object) -> None:
+    """JSON for scripts, indented."""
+    click.echo(msgspec.json.format(msgspec.json.encode(value)).decode())
+
+
+def ago(at: float, now: float | None = None) -> str:
+    """How long ago a moment (seconds since the epoch) was: "3 min ago"; "never" for 0."""
+    if not at:
+        return "never"
+    return f"{span(max(0.0, (time.time() if now is None else now) - at))} ago"
+
+
+def span(seconds: float) -> str:
+    """A length of time in its largest unit."""
+    for unit, length in _UNITS:
+        if seconds >= length:
+            return f"{seconds / length:.0f} {unit}"
+    return f"{seconds:.0f} s"
+
+
+def short(seconds: float) -> str:
+    """A small length of time: "25 µs", "1.5 ms", "2 s"; "-" for 0."""
+    for unit, length in (("s", 1.0), ("ms", 1e-3), ("µs", 1e-6)):
+        if seconds >= length:
+            return f"{seconds / length:.3g} {unit}"
+    return "-" if not seconds else "<1 µs"
+
+
+def moment(at: float) -> str:
+    """A time of day with its date, in the zone of this machine."""
+    return datetime.fromtimestamp(at).astimezone().isoformat(" ", "seconds")
+
+
+def count(number: int, noun: str) -> str:
+    """ "1 name", "1,200 names"."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+def cause(of: dict[str, str]) -> str:
+    """An object as the cause of something: kind, where, version, file."""
+    where = "/".join(part for part in (of["namespace"], of["name"]) if part)
+    version = f"version {of['version']}" if of.get("version") else ""
+    more = ", ".join(part for part in (version, of.get("origin", "")) if part)
+    return f"{of['kind']} {where}" + (f" ({more})" if more else "")
