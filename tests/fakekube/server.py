@@ -112,7 +112,7 @@ class FakeKube:
     async def stop(self) -> None:
         """Close the port and every connection."""
         if self._runner:
-            self._hang_up.set()
+            self.hang_up()
             await self._runner.cleanup()
             self._runner = None
 
@@ -120,6 +120,7 @@ class FakeKube:
         """End every stream, in order; they may come again."""
         self._hang_up.set()
         self._hang_up = asyncio.Event()
+        self.store.wake()
 
     async def __aenter__(self) -> FakeKube:
         await self.start()
@@ -269,20 +270,17 @@ class FakeKube:
                 last = write.revision
                 if event := view.event(write):
                     await pipe.write(event)
-            if await self._quiet(more, hang_up) and view.bookmarks and last <= self.store.revision:
+            if await self._quiet(more) and view.bookmarks and last <= self.store.revision:
                 await pipe.write(view.bookmark(last))
 
-    async def _quiet(self, more: asyncio.Event, hang_up: asyncio.Event) -> bool:
+    async def _quiet(self, more: asyncio.Event) -> bool:
         """Wait for a write or the end; True when it is time for a bookmark instead."""
-        waits = [asyncio.ensure_future(more.wait()), asyncio.ensure_future(hang_up.wait())]
         try:
-            done, _ = await asyncio.wait(
-                waits, timeout=self.bookmark_every, return_when=asyncio.FIRST_COMPLETED
-            )
-        finally:
-            for wait in waits:
-                wait.cancel()
-        return not done
+            async with asyncio.timeout(self.bookmark_every):
+                await more.wait()
+        except TimeoutError:
+            return True
+        return False
 
 
 class Broken(Exception):

@@ -111,6 +111,11 @@ class Store:
         """The writes after `revision`."""
         return self.log[bisect.bisect_right(self.log, revision, key=lambda one: one.revision) :]
 
+    def wake(self) -> None:
+        """Let everybody look again who waits for `more`."""
+        self.more.set()
+        self.more = asyncio.Event()
+
     def _write(
         self, plural: str, place: Place, before: Stored | None, after: Stored | None
     ) -> None:
@@ -118,8 +123,7 @@ class Store:
         if lost:
             self._losing[plural] -= 1
         self.log.append(Write(self.revision, plural, place, before, after, lost))
-        self.more.set()
-        self.more = asyncio.Event()
+        self.wake()
 
 
 def stored(plain: Plain) -> Stored:
