@@ -343,7 +343,7 @@ def _run(what: Sequence[str], quick: bool) -> str:
         todo: dict[str, Callable[[], tuple[str, list[Goal]]]] = {
             "hit": lambda: hit(site, rounds, seconds),
             "miss": lambda: miss(site, 200 if quick else 3_000),
-            "zipf": lambda: zipf(50_000 if quick else 1_000_000),
+            "zipf": lambda: zipf(50_000 if quick else 400_000),
             "blackhole": lambda: blackhole(site, rounds, 2 if quick else 5),
         }
         for key in what:

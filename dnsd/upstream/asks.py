@@ -31,10 +31,15 @@ Send = Callable[[bytes | None], None]
 
 
 class Asks:
-    """Takes the engine's third outcome and the way back to the client."""
+    """Takes the engine's third outcome and the way back to the client.
 
-    def __init__(self, resolver: Resolver) -> None:
+    `look`: seconds between two looks at the files of pinned names; `looked` counts them.
+    """
+
+    def __init__(self, resolver: Resolver, look: float = _LOOK) -> None:
         self.resolver = resolver
+        self.looked = 0
+        self._look = look
         self._tasks: set[asyncio.Task[None]] = set()
         self._following: asyncio.Task[None] | None = None
         self._zones: frozenset[Name] = frozenset()
@@ -80,10 +85,12 @@ class Asks:
 
     async def _follow(self) -> None:
         config = self.resolver.config
-        seen = _stamps(config)
+        # Nothing is known of when the pins in place were read: the first look reads again.
+        seen: tuple[tuple[int, int, int] | None, ...] = ()
         while True:
-            await asyncio.sleep(_LOOK)
+            await asyncio.sleep(self._look)
             now = _stamps(config)
+            self.looked += 1
             if now == seen:
                 continue
             seen = now
@@ -94,8 +101,9 @@ class Asks:
             except BadUpstream as error:
                 log.warning("pinned names stay as they were", problem=str(error))
                 continue
-            self.resolver.pin(hosts)
-            log.info("pinned names read again", names=len(hosts.addresses))
+            if hosts != self.resolver.hosts:
+                self.resolver.pin(hosts)
+                log.info("pinned names read again", names=len(hosts.addresses))
 
     async def close(self) -> None:
         """Ends everything under way; questions without a reply so far get none."""

@@ -80,9 +80,12 @@ class _Udp(asyncio.DatagramProtocol):
 
 
 @asynccontextmanager
-async def upstream(script: Script, tls: ssl.SSLContext | None = None) -> AsyncIterator[Upstream]:
+async def upstream(
+    script: Script, tls: ssl.SSLContext | None = None, host: str = "127.0.0.1"
+) -> AsyncIterator[Upstream]:
     """An upstream that follows `script`; with `tls`, its TCP side speaks TLS."""
     served = Upstream(script)
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
     loop = asyncio.get_running_loop()
 
     async def connection(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -103,11 +106,11 @@ async def upstream(script: Script, tls: ssl.SSLContext | None = None) -> AsyncIt
         writer.close()
 
     for _ in range(20):  # the same port has to be free for both
-        sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        sock.bind(("127.0.0.1", 0))
+        sock = socket.socket(family, socket.SOCK_DGRAM)
+        sock.bind((host, 0))
         served.port = sock.getsockname()[1]
         try:
-            server = await asyncio.start_server(connection, "127.0.0.1", served.port, ssl=tls)
+            server = await asyncio.start_server(connection, host, served.port, ssl=tls)
             break
         except OSError:
             sock.close()

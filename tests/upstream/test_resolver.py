@@ -119,6 +119,18 @@ class TestForwarding:
         assert not kept.authority
         assert len(up.asked) == 1
 
+    @pytest.mark.parametrize("scheme", ["udp", "tcp"])
+    async def test_an_upstream_with_an_ipv6_address(self, scheme: str) -> None:
+        try:
+            socket.create_server(("::1", 0), family=socket.AF_INET6).close()
+        except OSError:
+            pytest.skip("no IPv6 on loopback here")
+        async with (
+            upstream(lambda q, _: address(q), host="::1") as up,
+            house(servers=(f"{scheme}://[::1]:{up.port}",)) as home,
+        ):
+            assert texts(await home.ask("www.example.")) == ["www.example. A 192.0.2.1"]
+
     async def test_no_upstream_for_a_name_is_refused_with_20(self) -> None:
         async with house(forward={"corp.example": ("udp://127.0.0.1:1",)}) as home:
             reply = await home.ask("www.example.")
