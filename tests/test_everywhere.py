@@ -18,8 +18,9 @@ import pytest
 from dnsd.answer.engine import Engine
 from dnsd.cluster.kubeaccess import Access
 from dnsd.cluster.kubeclient import connect
-from dnsd.cluster.kubernetes import KubernetesSource
+from dnsd.cluster.kubernetes import KubernetesConfig, KubernetesSource
 from dnsd.cluster.manifests import Manifests
+from dnsd.cluster.reflector import RESOURCES
 from dnsd.cluster.source import Source
 from dnsd.pipeline import Pipeline
 from dnsd.transport.listen import bind_group, parse
@@ -35,7 +36,6 @@ from tests.helpers import eventually
 from tests.test_cases import ENGINE, SCHEMA
 
 Ask = Callable[[int, bytes], Awaitable[bytes | None]]
-PLURALS = {"Service": "services", "EndpointSlice": "endpointslices", "Namespace": "namespaces"}
 
 
 def write(folder: Path) -> None:
@@ -53,13 +53,14 @@ async def manifests(folder: Path) -> AsyncIterator[Source]:
 @contextlib.asynccontextmanager
 async def kubernetes(folder: Path) -> AsyncIterator[Source]:
     async with FakeKube() as kube:
+        kube.lacking = set()
         for plain in objects():
-            kube.store.put(PLURALS[plain["kind"]], plain)
+            kube.store.put(RESOURCES[plain["kind"]].plural, plain)
         config = folder / "kubeconfig"
         config.write_text(kube.kubeconfig())
         client = await connect(Access(str(config)))
         try:
-            yield KubernetesSource(client)
+            yield KubernetesSource(client, KubernetesConfig(kinds=tuple(RESOURCES)))
         finally:
             await client.close()
 

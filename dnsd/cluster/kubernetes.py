@@ -11,8 +11,8 @@ Rules:
   fails alone. Services, EndpointSlices and Namespaces must have been listed before the
   source is `synced`; any other resource that is forbidden or unknown holds nobody up.
 * That a CRD is not installed (404) is a fact, not a failure: its scope is `absent`, is asked
-  for again at every try, each time in another of its versions, and followed once it is
-  there. What was known of it is taken back when the server goes on saying so.
+  for again at every try, in each of its versions, and followed once it is there. What was
+  known of it is taken back when the server goes on saying so.
 * `synced` stays true from then on. What changes is the age of what is known: when no scope
   has had a sign of life for `stale_after`, the source is `stale`, until one has.
 * A reconcile lists a scope beside its watch and compares. Differences that an event touched
@@ -52,8 +52,8 @@ ALWAYS = ("Namespace", "Service", "EndpointSlice")
 # One request a namespace and kind up to here (a Role in each is enough); beyond, one watch
 # of the cluster and a filter here costs the server less.
 MAX_NAMESPACE_SCOPES = 16
-# A resource counts as gone when it was not there so often in a row, in each of its versions:
-# a server that is starting denies a CRD for a moment.
+# A resource counts as gone when it was not there so often in a row: a server that is starting
+# denies a CRD for a moment.
 ABSENCES = 3
 NOT_THERE = "-"  # stands for the version of an absent resource in a snapshot
 IDENTITY = "/api/v1/namespaces/kube-system"
@@ -286,7 +286,7 @@ class KubernetesSource:
         if status.state != "absent":
             log.info("not installed", scope=follower.reach.scope.id)
         status.state, status.detail = "absent", "the API server has no such resource (yet)"
-        if follower.absences >= ABSENCES * (1 + len(follower.reach.scope.resource.older)):
+        if follower.absences >= ABSENCES:
             gone = [one.key for one in self._shown_objects(follower)]
             follower.forget()
             self._say([*gone])

@@ -412,9 +412,12 @@ def _refuses_watch_list(error: KubeError) -> bool:
 async def reflect(reach: Reach, version: str = "") -> AsyncGenerator[Said | Trouble, None]:
     """For ever: from `version` on, or from a listing. Errors are said as Trouble, and mended.
 
+    That a resource is not there is an error once each of its versions has been tried.
+
     Raises nothing but cancellation.
     """
     record = _Record()
+    untried = -1  # versions left of a round through all, when the resource was not there
     while True:
         resumed = bool(version)
         live = time.monotonic() if resumed else math.inf  # since when this is a watch
@@ -437,8 +440,11 @@ async def reflect(reach: Reach, version: str = "") -> AsyncGenerator[Said | Trou
             record.failures *= brief
             continue  # listed: now watch, from its version on
         if isinstance(error, ApiError) and error.status == 404:
-            reach.scope = next_version(reach.scope)
-            version = ""
+            version, reach.scope = "", next_version(reach.scope)
+            untried = len(reach.scope.resource.older) if untried < 0 else untried - 1
+            if untried > 0:
+                continue
+        untried = -1
         record.ended(error, word=word and (resumed or complete), brief=brief)
         expired = isinstance(error, ApiError) and error.expired
         if resumed and connected:

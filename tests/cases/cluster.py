@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from tests.cases.outside import outside_objects
+
 Plain = dict[str, Any]
 
 SLICE_LABEL = "kubernetes.io/service-name"
@@ -139,4 +141,5 @@ def objects() -> list[Plain]:
                 "ports": [port(80)],
             },
         },
+        *outside_objects(),
     ]
