@@ -141,6 +141,10 @@ class Lookup:
         """Asks, or joins those who wait for the same question."""
         flight = self._flights.get(wanted.key)
         if flight is None:
+            if len(self._flights) >= self.config.max_in_flight:
+                # Those who asked may have been told something stale; the questions still fly.
+                self.counts.overloaded += 1
+                raise Failed(((int(Ede.NETWORK_ERROR), "too many questions in flight"),))
             self.counts.misses += 1
             flight = self._fly(wanted)
         else:

@@ -195,6 +195,31 @@ class TestRetry:
         assert rcode(reply) == "SERVFAIL"
         assert errors(reply) == [23]
 
+    async def test_one_deadline_for_a_chain_over_several_servers(self) -> None:
+        async def slow_alias(query, _):
+            await asyncio.sleep(0.3)
+            return [reply_to(query, "www.example. 60 CNAME db.corp.example.")]
+
+        async def slow_address(query, _):
+            await asyncio.sleep(0.3)
+            return address(query)
+
+        async with (
+            upstream(slow_alias) as world,
+            upstream(slow_address) as corp,
+            house(
+                alias("ext", "www.example"),
+                servers=(world.url,),
+                forward={"corp.example": (corp.url,)},
+                timeout=0.4,
+            ) as home,
+        ):
+            reply = await home.ask("www.example.")
+            assert (rcode(reply), errors(reply)) == ("SERVFAIL", [22])
+            own = await home.ask("ext.default.svc.cluster.local.")  # the alias is kept by now
+            assert texts(own)[0] == "ext.default.svc.cluster.local. CNAME www.example."
+            assert rcode(own) == "NOERROR"
+
     async def test_all_are_silent_until_the_deadline(self) -> None:
         async with (
             upstream(lambda q, _: []) as up,
@@ -535,6 +560,24 @@ class TestOurOwnZones:
 
 
 class TestOverload:
+    async def test_questions_that_nobody_waits_for_any_more_count_too(self) -> None:
+        def script(query, _):
+            return address(query) if len(up.asked) <= 3 else []
+
+        async with (
+            upstream(script) as up,
+            house(servers=(up.url,), max_in_flight=3, stale_after=0.01) as home,
+        ):
+            for number in range(3):
+                await home.ask(f"n{number}.example.")
+            home.clock.now += 100
+            for number in range(3):
+                assert errors(await home.ask(f"n{number}.example.")) == [3]
+            assert home.resolver.active == 0
+            reply = await home.ask("new.example.")
+            assert (rcode(reply), errors(reply)) == ("SERVFAIL", [23])
+            assert "new.example." not in up.names()
+
     async def test_beyond_the_bound_servfail_with_23_at_once(self) -> None:
         async with (
             upstream(lambda q, _: []) as up,
