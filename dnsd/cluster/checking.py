@@ -89,9 +89,20 @@ def pack_address(text: str) -> bytes:
         return ip_address(text).packed
 
 
+_MAPPED = bytes(10) + b"\xff\xff"  # RFC 4291 2.5.5.2
+
+
 def address_text(packed: bytes) -> str:
-    """The usual text form of a packed address (RFC 5952 for IPv6)."""
-    return str(IPv4Address(packed) if len(packed) == 4 else IPv6Address(packed))
+    """The usual text form of a packed address (RFC 5952 for IPv6).
+
+    IPv4-mapped ones in hexadecimal too: whether `str` writes them so depends on the version
+    of Python, and names are made of this text.
+    """
+    if len(packed) == 4:
+        return str(IPv4Address(packed))
+    if packed.startswith(_MAPPED):
+        return f"::ffff:{packed[12] << 8 | packed[13]:x}:{packed[14] << 8 | packed[15]:x}"
+    return str(IPv6Address(packed))
 
 
 def is_host_name(text: str) -> bool:

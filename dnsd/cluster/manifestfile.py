@@ -318,7 +318,7 @@ class _Reader:
     def _object(self, value: Any, field: str, item: int, nested: int) -> None:
         """Take in one object, which is the document itself or (`field`) an item of its list."""
         kind, api, items = _head(value)
-        if kind is None and field and self._list_kind:
+        if kind is None and field and self._list_kind and _is_object(value):
             kind = self._list_kind  # the API leaves it out in the items of a ServiceList
         if not isinstance(kind, str) or not kind:
             self._report("", f"{field}.kind".lstrip("."), _no_kind(value, kind))
@@ -389,12 +389,16 @@ def _head(value: Any) -> tuple[Any, Any, list[Any] | None]:
     return head.kind, head.api_version, items
 
 
+def _is_object(value: Any) -> bool:
+    return isinstance(value, dict) or (isinstance(value, msgspec.Raw) and _is_json(bytes(value)))
+
+
 def _is_list(value: Any) -> bool:
     return isinstance(value, list)
 
 
 def _no_kind(value: Any, kind: Any) -> str:
-    if isinstance(value, dict) or (isinstance(value, msgspec.Raw) and _is_json(bytes(value))):
+    if _is_object(value):
         return "is missing; is this a Kubernetes manifest?" if kind is None else "is not text"
     return "is not an object with a kind; is this a Kubernetes manifest?"
 

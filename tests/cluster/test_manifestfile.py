@@ -74,6 +74,18 @@ class TestObjects:
         (problem,) = file.problems
         assert (problem.line, problem.field) == (7, "items[1].metadata.name")
 
+    @pytest.mark.parametrize("path", ["x.yaml", "x.json"])
+    @pytest.mark.parametrize("item", ["null", "7", '"a"', "[]"])
+    def test_a_list_with_an_item_that_is_no_object(self, path: str, item: str) -> None:
+        good = json.dumps(service("a"))
+        file = parse(
+            f'{{"apiVersion": "v1", "kind": "ServiceList", "items": [{item}, {good}]}}', path
+        )
+        assert names(file) == ["a"]
+        (problem,) = file.problems
+        assert problem.field == "items[0].kind"
+        assert "not an object" in problem.text
+
     def test_an_empty_list(self) -> None:
         file = parse('{"apiVersion": "v1", "kind": "List", "items": []}', "x.json")
         assert (file.entries, file.problems) == ((), ())

@@ -494,3 +494,7 @@ def test_addresses_are_what_the_standard_library_says(text: str) -> None:
             pack_address(text)
     else:
         assert pack_address(text) == expected
+
+
+def test_text_of_mapped_addresses_is_the_same_on_every_python() -> None:
+    assert address_text(ip_address("::ffff:1.2.3.4").packed) == "::ffff:102:304"

@@ -583,21 +583,20 @@ class TestCost:
         for count in (100, 10_000):
             run = self.edits(self.filled(count))
             run()  # so that no table has to grow while we count
-            counted.append((instructions(run), allocated(run)))
+            counted.append((steps(run), allocated(run)))
         (few, little), (many, much) = counted
         assert few == many
         assert much <= little + 512  # not a byte a name: 10,000 Services are 60,000 names
         assert few > 100
 
 
-def instructions(run: Callable[[], None]) -> int:
-    """How many bytecode instructions `run` executes."""
+def steps(run: Callable[[], None]) -> int:
+    """How many calls and lines of Python `run` executes."""
     count = 0
 
-    def trace(frame: FrameType, event: str, _: Any) -> Any:
+    def trace(_frame: FrameType, _event: str, _: Any) -> Any:
         nonlocal count
-        frame.f_trace_opcodes, frame.f_trace_lines = True, False
-        count += event == "opcode"
+        count += 1
         return trace
 
     previous = sys.gettrace()
