@@ -1,6 +1,7 @@
 """A directory of manifests as it is now: which files count, what changed since the last look.
 
-Everything here blocks (stat, read, parse) and is called from a thread, one look at a time.
+Everything here blocks (stat, read, parse) and is called from a thread, one look at a time;
+`differs` may run beside a look.
 
 Rules
 * Files ending in .yaml, .yml or .json count, in all subdirectories. Names that begin with a
@@ -10,7 +11,8 @@ Rules
 * A look compares stat first, content (by hash) second: touching a file changes nothing.
 * Bytes, files and directory entries are bounded; what goes over is reported and not read.
 * A file that is empty, or too large to have been written in one step, is believed when it
-  has not changed between two looks: a program may be in the middle of writing it.
+  has not changed between two looks: a program may be in the middle of writing it. A large
+  one is believed at once when somebody saw that it was written to its end.
 * What cannot be read goes on saying what it said. A directory that is not there says nothing
   new; only one that is there and lacks a file says that the file is gone.
 """
@@ -19,7 +21,7 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Callable, Iterable
+from collections.abc import Collection, Iterable
 from hashlib import blake2b
 from pathlib import Path
 
@@ -85,29 +87,51 @@ class Folder:
         self.stopping = False  # set from another thread: end the look as soon as may be
 
     def look(
-        self, names: Iterable[str] | None = None, *, patient: bool = True, force: bool = False
+        self,
+        names: Iterable[str] | None = None,
+        *,
+        whole: Collection[str] = (),
+        patient: bool = True,
+        force: bool = False,
     ) -> Look:
         """Look at these files (paths relative to the root), or at everything.
 
-        `patient`: do not believe a file that may be half written. `force`: read files even if
-        stat says they are as they were. Raises OSError when the root cannot be listed.
+        `patient`: do not believe a file that may be half written; those in `whole` are not.
+        `force`: read files even if stat says they are as they were. Raises OSError when the
+        root cannot be listed.
         """
         changed: dict[str, ManifestFile | None] = {}
-        whole = names is None
-        wanted = self._scan(changed) if names is None else self._known(names, changed)
+        wanted = None if names is None else self._known(names, changed)
         if wanted is None:
-            whole, wanted = True, self._scan(changed)
-        self._pending = {n: s for n, s in self._pending.items() if n in wanted or not whole}
+            wanted = self._scan(changed)
+            self._pending = {n: s for n, s in self._pending.items() if n in wanted}
         for name in sorted(wanted):
             if self.stopping:
                 break
-            file = self._examine(name, patient=patient, force=force)
+            doubt = (self._limits.file_bytes if name in whole else _ONE_STEP) if patient else None
+            file = self._examine(name, doubt, force=force)
             if file is not None:
                 changed[name] = file
         events = self._catalogue.update(
             {name: file.entries if file else () for name, file in changed.items()}
         )
         return self._report(events, frozenset(name for name, file in changed.items() if file))
+
+    def differs(self) -> bool:
+        """Whether a look at everything would find anything, by stat alone.
+
+        A look may change what is known meanwhile: then this may say so without need. Raises
+        OSError when the root cannot be listed.
+        """
+        before = dict(self._files)
+        scan = _Scan(self._root, self._limits)
+        scan.run()
+        if set(scan.found) != before.keys() or scan.problems != self._scan_problems:
+            return True
+        return any(
+            self.stopping or _stat(self._root / name if name else self._root) != file.signature
+            for name, file in before.items()
+        )
 
     def has_below(self, prefix: str) -> bool:
         """Whether a file is known whose path begins with `prefix`."""
@@ -158,6 +182,8 @@ class Folder:
                 continue
             if not stat.S_ISREG(mode) or len(self._files) >= self._limits.files:
                 return None
+            if self._links and name not in self._files:
+                return None  # it may be what a link leads to that is read already
             wanted.add(name)
         return wanted
 
@@ -185,8 +211,11 @@ class Folder:
 
     # -- what they hold ------------------------------------------------------------------
 
-    def _examine(self, name: str, *, patient: bool, force: bool) -> ManifestFile | None:
-        """What the file says, if that may differ from what it said; None: nothing new."""
+    def _examine(self, name: str, doubt: int | None, *, force: bool) -> ManifestFile | None:
+        """What the file says, if that may differ from what it said; None: nothing new.
+
+        `doubt`: from how many bytes on it may be half written; None: it is not.
+        """
         before = self._files.get(name)
         path = self._root / name if name else self._root
         shown = name or self._root.name
@@ -196,10 +225,13 @@ class Folder:
             if before and not force and before.signature == signature:
                 self._pending.pop(name, None)
                 return None
-            if patient and self._half_written(name, signature, size):
+            if doubt is not None and self._half_written(name, signature, size, doubt):
                 return None
             self._check_room(size, before)
             data = _read(path, self._limits.file_bytes)
+            if doubt is not None and _signature(path)[0] != signature:
+                self._pending[name] = signature  # it was changed while we read it
+                return None
         except OSError as error:
             reason = (error.strerror or str(error)).lower()
             # Without a signature: an error that stat does not show is tried again.
@@ -227,8 +259,8 @@ class Folder:
         self._keep(name, _File(signature, digest, 0, content))
         return content
 
-    def _half_written(self, name: str, signature: Signature, size: int) -> bool:
-        if 0 < size <= _ONE_STEP or size > self._limits.file_bytes:
+    def _half_written(self, name: str, signature: Signature, size: int, doubt: int) -> bool:
+        if 0 < size <= doubt or size > self._limits.file_bytes:
             self._pending.pop(name, None)
             return False
         if self._pending.get(name) == signature:
@@ -326,6 +358,14 @@ def _signature(path: Path) -> tuple[Signature, int]:
     ), found.st_size
 
 
+def _stat(path: Path) -> Signature:
+    """As `_signature`; empty when there is none, which no file has that could be read."""
+    try:
+        return _signature(path)[0]
+    except (OSError, Unreadable):
+        return ()
+
+
 def _read(path: Path, limit: int) -> bytes:
     """The file's bytes. Raises OSError, and Unreadable when there are more than `limit`."""
     descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
@@ -339,25 +379,3 @@ def _read(path: Path, limit: int) -> bytes:
             if total > limit:
                 raise Unreadable(f"has more than {limit} bytes, the limit; split it")
         return b"".join(pieces)
-
-
-def touched(root: str, paths: Iterable[str], known: Callable[[str], bool]) -> set[str] | None:
-    """The names (relative to `root`) that changes at `paths` concern; None: look at everything.
-
-    `known(prefix)` tells whether files below a name are known, which a directory that is gone
-    cannot tell any more.
-    """
-    names = set()
-    for path in paths:
-        name = path.removeprefix(root).lstrip("/")
-        parts = name.split("/")
-        if any(part.startswith("..") for part in parts) or not name:
-            return None  # a ConfigMap volume swaps its data, or the root itself changed
-        if any(part.startswith(".") for part in parts):
-            continue
-        directory = os.path.isdir(path)
-        if name.endswith(SUFFIXES) and not directory:
-            names.add(name)
-        elif directory or known(name + "/"):
-            return None
-    return names

@@ -3,11 +3,13 @@
 `Manifests` ties the rooms together: a `Folder` tells what changed on disk, a `Catalogue` what
 that means, and this module when to look and how to say it.
 
-* The watch is set up first and everything is looked at after it stands, so that nothing falls
-  between. The system's events name files that changed; whatever they cannot tell (a swapped
-  link, a new directory) is a look at everything, which compares stat and reads little.
-* Every `rescan` seconds everything is looked at all the same: events get lost on network file
-  systems, for links that lead out of the directory, and when a queue overflows.
+* A watch (`watching.py`) names files that changed; whatever it cannot tell (a swapped link, a
+  moved directory) is a look at everything, which compares stat and reads little.
+* Every `rescan` seconds everything is compared all the same, the first time as soon as the
+  watch stands: events get lost on network file systems, and for links that lead out of the
+  directory. That goes on beside what the watch tells, and only if something is different
+  everything is looked at: a change does not wait for 10,000 files that have none.
+* A file that may be half written is looked at again soon; the others do not wait for it.
 * A directory that disappears leaves the last good state in force, until it is there again.
 * Looking blocks and happens in a thread; events are published from the loop, at most
   `BATCH` at once.
@@ -24,35 +26,29 @@ import errno
 import os
 import stat
 import time
-from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
-from contextlib import aclosing
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 import structlog
 from msgspec import Struct
-from watchfiles import awatch
 
 from dnsd.cluster.catalogue import Catalogue, networks_of
-from dnsd.cluster.folder import Folder, Limits, Look, touched
+from dnsd.cluster.folder import Folder, Limits, Look
 from dnsd.cluster.manifestfile import Problem
 from dnsd.cluster.objects import Event, Object
 from dnsd.cluster.source import Batch, SourceError, SourceStatus
+from dnsd.cluster.watching import EVERYTHING, NOTHING, Opener, Seen, open_watch
 
 SERVICE_CIDRS = ("10.96.0.0/12",)  # the default of kubeadm
 MAX_FILE_BYTES = Limits().file_bytes
 BATCH = 1000  # events; a batch is one step of the control loop
 RESCAN = 10.0  # seconds between looks at everything
-_TICK = 250  # milliseconds: reload and a replaced directory are noticed within
-_STEP = 10  # milliseconds watchfiles waits for events to stop coming
-_DEBOUNCE = 200  # milliseconds after which it does not wait any longer
+_TICK = 0.25  # seconds: reload and a replaced directory are noticed within
 _SETTLE = 0.05  # seconds between two looks at a file that may be half written
 _SETTLES = 100  # looks at such a file before it is left to the next rescan
 _LOGGED = 20  # problems named one by one in the log; the rest is counted
 
 log = structlog.get_logger(__name__)
-
-# What a watch reports: names of files, None for "look at everything".
-_Names = set[str] | None
 
 
 class Loaded(Struct, frozen=True):
@@ -90,7 +86,8 @@ class Manifests:
     """A `Source` (cluster/source.py): the manifests below `directory`.
 
     `service_cidrs`: networks that Services without a ClusterIP get theirs from; none: they
-    get none. `rescan`: seconds. Raises SourceError for bad `service_cidrs`.
+    get none. `rescan`: seconds. `watch`: how changes are noticed. Raises SourceError for bad
+    `service_cidrs`.
     """
 
     def __init__(
@@ -100,12 +97,13 @@ class Manifests:
         service_cidrs: Sequence[str] = SERVICE_CIDRS,
         max_file_bytes: int = MAX_FILE_BYTES,
         rescan: float = RESCAN,
+        watch: Opener = open_watch,
     ) -> None:
         self._root = Path(directory)
         self._catalogue = Catalogue(networks_of(service_cidrs))
         self._limits = Limits(file_bytes=max_file_bytes)
         self._folder = Folder(self._root, self._catalogue, self._limits)
-        self._rescan = rescan
+        self._rescan, self._open_watch = rescan, watch
         self._reload = False
         self._problems: tuple[Problem, ...] = ()
         self._gone = ""  # why the directory cannot be looked at
@@ -138,7 +136,7 @@ class Manifests:
         self._folder.stopping = False
         try:
             _must_be_directory(self._root)
-            look = await self._look_at(None, patient=False)
+            look = await self._look_at(EVERYTHING, patient=False)
         except OSError as error:
             raise _no_directory(self._root, error) from error
         if look.files == 0:
@@ -153,54 +151,56 @@ class Manifests:
     async def _follow(self, publish: Callable[[Batch], None]) -> None:
         """Follow the directory as long as it is the same one; then wait until one is there."""
         identity = _identity(self._root)
-        if identity is None:
+        try:
+            watch = await asyncio.to_thread(self._open_watch, self._root, self._folder.has_below)
+        except OSError:
             self._lose("is not there any more")
-            await asyncio.sleep(_TICK / 1000)
+            await asyncio.sleep(_TICK)
             return
-        due = 0.0  # the first thing to do when the watch stands is to look at everything
-        async with aclosing(self._ticks()) as ticks:
-            async for names in ticks:
-                if _identity(self._root) != identity:
-                    await asyncio.sleep(_SETTLE)
-                    return
-                force, self._reload = self._reload, False
-                rescan = time.monotonic() >= due
-                if names == set() and not force and not rescan:
-                    continue
-                if force or rescan:
-                    self._status.reconciles += 1
-                found = await self._take(None if force or rescan else names, publish, force=force)
-                if rescan:
-                    # What a rescan finds although nothing was reported, the watch has missed.
-                    missed = found if due and names == set() and not force else 0
-                    self._status.corrections += missed
-                    due = time.monotonic() + self._rescan
+        rescan = _Rescan(self._folder, self._rescan)
+        try:
+            pause, unsettled = 0.0, 0
+            while (seen := await watch.wait(pause)) and _identity(self._root) == identity:
+                settled = await self._step(seen, rescan, publish, again=unsettled > 0)
+                unsettled = 0 if settled else unsettled + 1
+                if unsettled > _SETTLES:
+                    unsettled = 0  # the next rescan will see
+                pause = _SETTLE if unsettled or rescan.running else _TICK
+        finally:
+            await rescan.stop()
+            await watch.close()
+        await asyncio.sleep(_SETTLE)
 
-    async def _take(
-        self, names: _Names, publish: Callable[[Batch], None], *, force: bool = False
-    ) -> int:
-        """Look, publish what changed, and look again while a file may be half written.
+    async def _step(
+        self, seen: Seen, rescan: _Rescan, publish: Callable[[Batch], None], *, again: bool
+    ) -> bool:
+        """Look at what may have changed, and publish what did; whether no file was half written.
 
-        Returns how many events that made.
+        `again`: one was, so look again even if nothing was seen.
         """
-        events = 0
-        for _ in range(_SETTLES):
-            try:
-                look = await self._look_at(names, force=force)
-            except OSError as error:
-                self._lose((error.strerror or str(error)).lower())
-                break
-            events += len(look.events)
-            await _publish_in_batches(look.events, publish)
-            if not look.unsettled:
-                break
-            names, force = (None if names is None else set()), False
-            await asyncio.sleep(_SETTLE)
-        return events
+        force, self._reload = self._reload, False
+        found = rescan.found() if not force and seen == NOTHING else None
+        self._status.reconciles += force or rescan.begun()
+        if force or found:
+            seen = Seen(None, seen.whole)
+        if seen == NOTHING and not again:
+            return True
+        try:
+            look = await self._look_at(seen, force=force)
+        except OSError as error:
+            self._lose((error.strerror or str(error)).lower())
+            return True
+        await _publish_in_batches(look.events, publish)
+        if found and not rescan.first:
+            # What a rescan finds although nothing was reported, the watch has missed.
+            self._status.corrections += len(look.events)
+        return not look.unsettled
 
-    async def _look_at(self, names: _Names, *, patient: bool = True, force: bool = False) -> Look:
+    async def _look_at(self, seen: Seen, *, patient: bool = True, force: bool = False) -> Look:
         """One look, in a thread; its problems are logged. Raises OSError: the root is gone."""
-        look = await asyncio.to_thread(self._folder.look, names, patient=patient, force=force)
+        look = await asyncio.to_thread(
+            self._folder.look, seen.names, whole=seen.whole, patient=patient, force=force
+        )
         now = time.time()
         self._status.last_contact = now
         self._status.objects = look.objects
@@ -243,40 +243,50 @@ class Manifests:
             text += f"; {len(self._problems)} problems, the first: {self._problems[0]}"
         return text
 
-    async def _ticks(self) -> AsyncGenerator[_Names, None]:
-        """What may have changed: names, None for everything, the empty set for nothing known.
 
-        Yields at least every `_TICK` milliseconds while the directory can be watched, every
-        second when the system refuses to watch it.
-        """
-        real = str(self._root.resolve())
+class _Rescan:
+    """Compares everything every so many seconds, in a thread, beside all else.
+
+    `first`: what was last found was found by the first comparison.
+    """
+
+    def __init__(self, folder: Folder, every: float) -> None:
+        self._folder, self._every = folder, every
+        self._due = 0.0
+        self._count = 0
+        self._task: asyncio.Task[bool] | None = None
+
+    @property
+    def running(self) -> bool:
+        return self._task is not None
+
+    @property
+    def first(self) -> bool:
+        return self._count == 1
+
+    def begun(self) -> bool:
+        """Begin if it is time to; whether that was so."""
+        if self._task is not None or time.monotonic() < self._due:
+            return False
+        self._count += 1
+        self._task = asyncio.create_task(asyncio.to_thread(self._folder.differs))
+        return True
+
+    def found(self) -> bool:
+        """Whether a comparison has ended and found a difference; says so once."""
+        if self._task is None or not self._task.done():
+            return False
+        done, self._task = self._task, None
+        self._due = time.monotonic() + self._every
         try:
-            changes = awatch(
-                real,
-                watch_filter=None,
-                debounce=_DEBOUNCE,
-                step=_STEP,
-                rust_timeout=_TICK,
-                yield_on_timeout=True,
-                ignore_permission_denied=True,
-            )
-            async with aclosing(changes):
-                async for found in changes:
-                    paths = [path for _, path in found]
-                    yield touched(real, paths, self._folder.has_below)
-        except (OSError, RuntimeError) as error:
-            if _identity(self._root) is None:
-                return
-            # The limit of inotify watches, usually. A look a second is dear, but right.
-            log.warning(
-                "the directory cannot be watched; looking every second",
-                directory=str(self._root),
-                problem=str(error),
-                hint="raise fs.inotify.max_user_watches and max_user_instances",
-            )
-            for _ in range(60):  # then try to watch it again
-                await asyncio.sleep(1)
-                yield None
+            return done.result()
+        except OSError:  # the root is gone; the look that follows says so
+            return True
+
+    async def stop(self) -> None:
+        """Wait for the thread."""
+        if self._task is not None:
+            await asyncio.wait({self._task})
 
 
 async def _publish_in_batches(

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from dnsd.cluster.catalogue import Catalogue
-from dnsd.cluster.folder import Folder, Limits, touched
+from dnsd.cluster.folder import Folder, Limits
 from dnsd.cluster.objects import Key
 
 SERVICE = "kind: Service\nmetadata: {{name: {}}}\n"
@@ -112,24 +112,3 @@ class TestLimits:
         (tmp_path / "a.yaml").symlink_to("/proc/self/maps")
         look = a_folder(tmp_path, file_bytes=100).look(patient=False)
         assert "more than 100 bytes" in look.problems[0].text
-
-
-class TestTouched:
-    @pytest.mark.parametrize(
-        ("paths", "names"),
-        [
-            (["a.yaml", "x/b.json"], {"a.yaml", "x/b.json"}),
-            (["a.txt", ".a.yaml.swp", ".git/x.yaml", "4913"], set()),
-            (["..data"], None),
-            (["..2026/a.yaml"], None),
-            (["sub"], None),
-            (["known"], None),
-            ([""], None),
-        ],
-    )
-    def test_what_a_change_concerns(
-        self, tmp_path: Path, paths: list[str], names: set[str] | None
-    ) -> None:
-        (tmp_path / "sub").mkdir()
-        full = [f"{tmp_path}/{path}" for path in paths]
-        assert touched(str(tmp_path), full, lambda prefix: prefix == "known/") == names

@@ -7,17 +7,19 @@ import functools
 import json
 import os
 import shutil
+import sys
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 
 import pytest
 from structlog.testing import capture_logs
 
-from dnsd.cluster import manifests
+from dnsd.cluster import manifests, watching
 from dnsd.cluster.manifests import Manifests, load
 from dnsd.cluster.objects import Key, Object, Service, address_text
 from dnsd.cluster.source import Batch, SourceError
+from dnsd.cluster.watching import open_watch
 from tests.helpers import eventually
 
 EXAMPLES = Path(__file__).parents[2] / "config" / "examples" / "seed"
@@ -75,7 +77,7 @@ class Running:
 
 
 @asynccontextmanager
-async def following(directory: Path, **options: object) -> AsyncIterator[Running]:
+async def _following(directory: Path, **options: object) -> AsyncIterator[Running]:
     running = Running(Manifests(directory, **options))  # type: ignore[arg-type]
     task = asyncio.create_task(running.source.run(running.publish))
     try:
@@ -88,8 +90,24 @@ async def following(directory: Path, **options: object) -> AsyncIterator[Running
         await asyncio.gather(task, return_exceptions=True)
 
 
+Following = Callable[..., AbstractAsyncContextManager[Running]]
+
+
+@pytest.fixture(
+    params=[
+        pytest.param("kernel", marks=pytest.mark.skipif(sys.platform != "linux", reason="inotify")),
+        "watchfiles",
+    ]
+)
+def following(request: pytest.FixtureRequest) -> Following:
+    """A source that follows a directory, with each way to watch it."""
+    return functools.partial(
+        _following, watch=open_watch if request.param == "kernel" else watching.Polled
+    )
+
+
 class TestStart:
-    async def test_all_is_said_before_synced(self, tmp_path: Path) -> None:
+    async def test_all_is_said_before_synced(self, tmp_path: Path, following: Following) -> None:
         (tmp_path / "deep" / "er").mkdir(parents=True)
         (tmp_path / "a.yaml").write_text(text("a", "10.96.0.1"))
         (tmp_path / "deep" / "b.yml").write_text(text("b", "10.96.0.2"))
@@ -104,14 +122,16 @@ class TestStart:
             assert (status.name, status.state, status.objects) == ("manifests", "synced", 3)
             assert status.errors == 0
 
-    async def test_an_empty_directory_is_synced_too(self, tmp_path: Path) -> None:
+    async def test_an_empty_directory_is_synced_too(
+        self, tmp_path: Path, following: Following
+    ) -> None:
         async with following(tmp_path) as running:
             assert running.batches == [Batch((), synced=True)]
             (tmp_path / "a.yaml").write_text(text("a", "10.96.0.1"))
             await running.shows(a="10.96.0.1")
             assert running.batches[-1].synced
 
-    async def test_large_loads_come_in_batches(self, tmp_path: Path) -> None:
+    async def test_large_loads_come_in_batches(self, tmp_path: Path, following: Following) -> None:
         count = 2 * manifests.BATCH + 1
         (tmp_path / "a.yaml").write_text("---\n".join(text(f"s{i}") for i in range(count)))
         async with following(tmp_path) as running:
@@ -132,7 +152,7 @@ class TestStart:
 
 
 class TestFollowing:
-    async def test_added_changed_removed(self, tmp_path: Path) -> None:
+    async def test_added_changed_removed(self, tmp_path: Path, following: Following) -> None:
         (tmp_path / "a.yaml").write_text(text("a", "10.96.0.1"))
         async with following(tmp_path) as running:
             (tmp_path / "b.yaml").write_text(text("b", "10.96.0.2"))
@@ -142,7 +162,7 @@ class TestFollowing:
             (tmp_path / "b.yaml").unlink()
             await running.shows(a="10.96.0.3")
 
-    async def test_only_differences_are_said(self, tmp_path: Path) -> None:
+    async def test_only_differences_are_said(self, tmp_path: Path, following: Following) -> None:
         file = tmp_path / "a.yaml"
         file.write_text(text("a", "10.96.0.1") + "---\n" + text("b", "10.96.0.2"))
         async with following(tmp_path) as running:
@@ -153,7 +173,7 @@ class TestFollowing:
             await running.shows(a="10.96.0.1", b="10.96.0.3")
             assert [event.key.name for event in running.batches[1].events] == ["b"]  # type: ignore[union-attr]
 
-    async def test_a_renamed_file(self, tmp_path: Path) -> None:
+    async def test_a_renamed_file(self, tmp_path: Path, following: Following) -> None:
         (tmp_path / "a.yaml").write_text(text("a", "10.96.0.1"))
         async with following(tmp_path) as running:
             (tmp_path / "a.yaml").rename(tmp_path / "z.yaml")
@@ -165,7 +185,7 @@ class TestFollowing:
             (tmp_path / "z.yaml").rename(tmp_path / "z.txt")
             await running.shows()
 
-    async def test_editors_that_write_by_rename(self, tmp_path: Path) -> None:
+    async def test_editors_that_write_by_rename(self, tmp_path: Path, following: Following) -> None:
         file = tmp_path / "a.yaml"
         file.write_text(text("a", "10.96.0.1"))
         async with following(tmp_path) as running:
@@ -176,7 +196,7 @@ class TestFollowing:
             write(file, text("a", "10.96.0.9"))
             await running.shows(a="10.96.0.9")
 
-    async def test_new_and_moved_directories(self, tmp_path: Path) -> None:
+    async def test_new_and_moved_directories(self, tmp_path: Path, following: Following) -> None:
         async with following(tmp_path) as running:
             (tmp_path / "x" / "y").mkdir(parents=True)
             (tmp_path / "x" / "y" / "a.yaml").write_text(text("a", "10.96.0.1"))
@@ -191,7 +211,7 @@ class TestFollowing:
             await running.shows()
 
     async def test_a_file_that_is_written_in_place_is_never_seen_empty(
-        self, tmp_path: Path
+        self, tmp_path: Path, following: Following
     ) -> None:
         file = tmp_path / "a.yaml"
         file.write_text(text("a", "10.96.0.1"))
@@ -206,7 +226,9 @@ class TestFollowing:
             file.write_text("")  # and one that stays empty is
             await running.shows()
 
-    async def test_a_large_file_is_read_when_it_stands_still(self, tmp_path: Path) -> None:
+    async def test_a_large_file_is_read_when_it_stands_still(
+        self, tmp_path: Path, following: Following
+    ) -> None:
         file = tmp_path / "a.yaml"
         parts = [text(f"s{i}", f"10.96.{i >> 8}.{i & 255}") for i in range(1500)]
         async with following(tmp_path) as running:
@@ -218,7 +240,9 @@ class TestFollowing:
             await eventually(lambda: running.services()["s700"] == "10.97.0.1")
             assert len(running.batches[-1].events) == 1
 
-    async def test_the_directory_is_removed_and_made_again(self, tmp_path: Path) -> None:
+    async def test_the_directory_is_removed_and_made_again(
+        self, tmp_path: Path, following: Following
+    ) -> None:
         root = tmp_path / "manifests"
         root.mkdir()
         (root / "a.yaml").write_text(text("a", "10.96.0.1"))
@@ -236,7 +260,9 @@ class TestFollowing:
             (root / "b.yaml").write_text(text("b", "10.96.0.3"))
             await running.shows(b="10.96.0.3")
 
-    async def test_what_no_event_tells_the_rescan_finds(self, tmp_path: Path) -> None:
+    async def test_what_no_event_tells_the_rescan_finds(
+        self, tmp_path: Path, following: Following
+    ) -> None:
         outside = tmp_path / "outside"
         root = tmp_path / "manifests"
         root.mkdir()
@@ -250,7 +276,9 @@ class TestFollowing:
             await running.shows(a="10.96.0.2")
             await eventually(lambda: running.source.status()[0].corrections == 1)
 
-    async def test_reload_reads_what_stat_does_not_show(self, tmp_path: Path) -> None:
+    async def test_reload_reads_what_stat_does_not_show(
+        self, tmp_path: Path, following: Following
+    ) -> None:
         async with following(tmp_path) as running:
             await running.looks_again()
             assert running.source.status()[0].reconciles >= 2
@@ -278,7 +306,7 @@ class TestConfigMaps:
             if old != fresh:
                 shutil.rmtree(old)
 
-    async def test_a_swap(self, tmp_path: Path) -> None:
+    async def test_a_swap(self, tmp_path: Path, following: Following) -> None:
         self.fill(tmp_path, "2026_1", a=text("a", "10.96.0.1"), b=text("b", "10.96.0.2"))
         async with following(tmp_path) as running:
             assert running.services() == {"a": "10.96.0.1", "b": "10.96.0.2"}
@@ -305,7 +333,9 @@ class TestConfigMaps:
 
 
 class TestBadInput:
-    async def test_broken_yaml_keeps_the_last_good_and_says_so_once(self, tmp_path: Path) -> None:
+    async def test_broken_yaml_keeps_the_last_good_and_says_so_once(
+        self, tmp_path: Path, following: Following
+    ) -> None:
         file = tmp_path / "a.yaml"
         file.write_text(text("a", "10.96.0.1"))
         with capture_logs() as logs:
@@ -333,14 +363,18 @@ class TestBadInput:
                 await eventually(lambda: running.source.problems() == ())
                 assert any(one["event"].startswith("manifest is good again") for one in logs)
 
-    async def test_a_broken_manifest_at_start_and_the_rest_is_served(self, tmp_path: Path) -> None:
+    async def test_a_broken_manifest_at_start_and_the_rest_is_served(
+        self, tmp_path: Path, following: Following
+    ) -> None:
         (tmp_path / "a.yaml").write_text("{[")
         (tmp_path / "b.yaml").write_text(text("b", "10.96.0.1"))
         async with following(tmp_path) as running:
             assert running.services() == {"b": "10.96.0.1"}
             assert running.source.problems()[0].file == "a.yaml"
 
-    async def test_one_bad_object_keeps_its_last_good_version(self, tmp_path: Path) -> None:
+    async def test_one_bad_object_keeps_its_last_good_version(
+        self, tmp_path: Path, following: Following
+    ) -> None:
         file = tmp_path / "a.yaml"
         file.write_text(text("a", "10.96.0.1") + "---\n" + text("b", "10.96.0.2"))
         async with following(tmp_path) as running:
@@ -349,7 +383,7 @@ class TestBadInput:
             (problem,) = running.source.problems()
             assert (problem.line, problem.field) == (6, "spec.clusterIP[0]")
 
-    async def test_two_files_name_one_service(self, tmp_path: Path) -> None:
+    async def test_two_files_name_one_service(self, tmp_path: Path, following: Following) -> None:
         (tmp_path / "a.yaml").write_text(text("web", "10.96.0.1"))
         (tmp_path / "b.yaml").write_text(text("web", "10.96.0.2"))
         async with following(tmp_path) as running:
@@ -360,7 +394,9 @@ class TestBadInput:
             (tmp_path / "a.yaml").unlink()
             await running.shows(web="10.96.0.2")
 
-    async def test_an_address_used_twice_names_both_files(self, tmp_path: Path) -> None:
+    async def test_an_address_used_twice_names_both_files(
+        self, tmp_path: Path, following: Following
+    ) -> None:
         (tmp_path / "a.yaml").write_text(text("a", "10.96.0.1"))
         (tmp_path / "b.yaml").write_text(text("b", "10.96.0.1"))
         async with following(tmp_path) as running:
@@ -384,7 +420,7 @@ class TestBadInput:
         ],
     )
     async def test_what_cannot_be_read(
-        self, tmp_path: Path, make: Callable[[Path], None], word: str
+        self, tmp_path: Path, following: Following, make: Callable[[Path], None], word: str
     ) -> None:
         bad = tmp_path / "a.yaml"
         bad.write_text(text("a", "10.96.0.1"))
@@ -398,7 +434,7 @@ class TestBadInput:
             assert running.services()["b"] == "10.96.0.2"
 
     @pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
-    async def test_a_file_without_permission(self, tmp_path: Path) -> None:
+    async def test_a_file_without_permission(self, tmp_path: Path, following: Following) -> None:
         bad = tmp_path / "a.yaml"
         bad.write_text(text("a", "10.96.0.1"))
         async with following(tmp_path) as running:
@@ -407,7 +443,7 @@ class TestBadInput:
             assert "permission denied" in running.source.problems()[0].text
             assert running.services() == {"a": "10.96.0.1"}
 
-    async def test_a_file_of_100_megabytes(self, tmp_path: Path) -> None:
+    async def test_a_file_of_100_megabytes(self, tmp_path: Path, following: Following) -> None:
         file = tmp_path / "a.yaml"
         file.write_text(text("a", "10.96.0.1"))
         async with following(tmp_path) as running:
@@ -421,7 +457,7 @@ class TestBadInput:
             await eventually(lambda: running.source.problems() == ())
             assert running.services() == {"a": "10.96.0.1"}
 
-    async def test_the_limit_can_be_set(self, tmp_path: Path) -> None:
+    async def test_the_limit_can_be_set(self, tmp_path: Path, following: Following) -> None:
         (tmp_path / "a.yaml").write_text(text("a", "10.96.0.1"))
         async with following(tmp_path, max_file_bytes=20) as running:
             assert running.services() == {}
