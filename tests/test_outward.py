@@ -261,6 +261,14 @@ class TestSettings:
         with pytest.raises(SettingsError, match=problem):
             self.config(**{setting: value})
 
+    def test_check_says_it_too(self, tmp_path: Path) -> None:
+        config = tmp_path / "dnsd.yaml"
+        config.write_text("upstream: [none, 192.0.2.1]\n")
+        run = dnsd("check", "--config", str(config))
+        assert (run.returncode, "stands alone" in run.stderr) == (2, True)
+        config.write_text("upstream: [192.0.2.1]\nforward: {corp.example: [192.0.2.2]}\n")
+        assert dnsd("check", "--config", str(config)).returncode == 0
+
     def test_serve_says_it_in_one_line(self, manifests: Path) -> None:
         run = dnsd("serve", "--manifests", str(manifests), "--upstream", "tls://dns.example")
         assert run.returncode == 2
