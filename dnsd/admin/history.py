@@ -13,10 +13,11 @@ from dnsd.admin.records import shown
 from dnsd.admin.search import name_or_none
 from dnsd.admin.web import Call, Problem, Route
 from dnsd.cluster.objects import Key
-from dnsd.observe.history import Entry
+from dnsd.observe.history import Entry, Place
 from dnsd.zone.rrset import text_of, type_text
 
 _AGO = re.compile(r"([0-9]{1,9}(?:\.[0-9]{1,3})?)(s|m|h|d)")
+_CURSOR = re.compile(r"([0-9]{1,18})-([0-9]{1,5})-((?:[0-9a-f]{2}){1,255})")
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
@@ -27,7 +28,7 @@ class HistoryQuery(Struct, frozen=True, forbid_unknown_fields=True):
     service: Annotated[str, Meta(max_length=130)] = ""
     since: Annotated[str, Meta(max_length=40)] = ""
     limit: Annotated[int, Meta(ge=1, le=1000)] = 100
-    cursor: Annotated[int, Meta(ge=0, le=2**62)] = 0
+    cursor: Annotated[str, Meta(max_length=700)] = ""
 
 
 async def history(call: Call) -> Any:
@@ -47,13 +48,26 @@ async def history(call: Call) -> Any:
     since = moment(query.since, time.time()) if query.since else 0.0
     await desk.history.settled()
     found = await desk.history.find(
-        name=name, owner=owner, since=since, before=query.cursor, limit=query.limit
+        name=name, owner=owner, since=since, behind=_place(query.cursor), limit=query.limit
     )
     return {
         "changes": [shown_entry(one) for one in found],
-        "next": found[-1].id if len(found) == query.limit else None,
+        "next": _cursor(found[-1]) if len(found) == query.limit else None,
         "oldest": desk.history_status.oldest,
     }
+
+
+def _cursor(entry: Entry) -> str:
+    return f"{entry.id}-{entry.type}-{entry.name.hex()}"
+
+
+def _place(cursor: str) -> Place | None:
+    if not cursor:
+        return None
+    found = _CURSOR.fullmatch(cursor)
+    if not found:
+        raise Problem(400, "the cursor is not one of ours")
+    return int(found[1]), bytes.fromhex(found[3]), int(found[2])
 
 
 def moment(text: str, now: float) -> float:

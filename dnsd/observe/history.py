@@ -68,6 +68,9 @@ CREATE INDEX records_by_name ON records (name, change);
 """
 
 
+Place = tuple[int, Name, int]  # a change's id, and a name and type of it
+
+
 class Entry(Struct, frozen=True):
     """One change of one name and type. `before`, `after`: None when it had, has no records.
 
@@ -83,6 +86,11 @@ class Entry(Struct, frozen=True):
     after: RRset | None
     owner: Key
     cause: Cause
+
+    @property
+    def place(self) -> Place:
+        """Where it stands in the order of `History.find`."""
+        return self.id, self.name, self.type
 
 
 class HistoryStatus(Struct, frozen=True):
@@ -171,19 +179,20 @@ class History:
         name: Name | None = None,
         owner: Key | None = None,
         since: float = 0.0,
-        before: int = 0,
+        behind: Entry | Place | None = None,
         limit: int = 100,
     ) -> list[Entry]:
         """What changed, newest first, at most `limit` (1000) entries.
 
         `name`: of this name; `owner`: of the names of this object; `since` in seconds since
-        the epoch; `before`: only entries whose id is lower (for the next page), 0: all.
+        the epoch; `behind`: only what comes after this entry, or place (the next page).
         Raises sqlite3.Error when the file cannot be read any more.
         """
         loop = asyncio.get_running_loop()
         limit = max(1, min(limit, MAX_FOUND))
+        place = behind.place if isinstance(behind, Entry) else behind
         return await loop.run_in_executor(
-            self._thread, self._find, name, owner, since, before, limit
+            self._thread, self._find, name, owner, since, place, limit
         )
 
     async def status(self) -> HistoryStatus:
@@ -300,7 +309,12 @@ class History:
         ).fetchall()
 
     def _find(
-        self, name: Name | None, owner: Key | None, since: float, before: int, limit: int
+        self,
+        name: Name | None,
+        owner: Key | None,
+        since: float,
+        behind: Place | None,
+        limit: int,
     ) -> list[Entry]:
         where = ["changes.at >= ?"]
         values: list[object] = [since]
@@ -310,14 +324,16 @@ class History:
         if owner is not None:
             where.append("changes.kind = ? AND changes.namespace = ? AND changes.name = ?")
             values += owner
-        if before:
-            where.append("records.change < ?")
-            values.append(before)
+        if behind is not None:
+            # A change may have more records than a page: go on within it.
+            where.append("(-records.change, records.name, records.type) > (?, ?, ?)")
+            values += (-behind[0], behind[1], behind[2])
         rows = self._database.execute(
             "SELECT changes.id, at, serial, records.name, type, before, after,"  # noqa: S608
             " kind, namespace, changes.name, cause"
             " FROM records JOIN changes ON changes.id = records.change"
-            f" WHERE {' AND '.join(where)} ORDER BY records.change DESC LIMIT ?",
+            f" WHERE {' AND '.join(where)} ORDER BY records.change DESC,"
+            " records.name, records.type LIMIT ?",
             (*values, limit),
         ).fetchall()
         return [_entry(*row) for row in rows]

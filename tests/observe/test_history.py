@@ -101,8 +101,23 @@ class TestRecording:
         assert WEB in {entry.name for entry in mine}
         assert [e.at for e in await history.find(name=WEB, since=now + 4)] == [now + 5, now + 4]
         page = await history.find(name=WEB, limit=2)
-        rest = await history.find(name=WEB, before=page[-1].id)
+        rest = await history.find(name=WEB, behind=page[-1])
         assert [entry.at for entry in page + rest] == [now + i for i in (5, 4, 3, 2, 1)]
+
+    async def test_a_change_may_be_longer_than_a_page(self, make: Make) -> None:
+        history = make()
+        one = line(history)
+        await history.begin(one.zone)
+        for i in range(1, 4):
+            feed(one, service("web", f"10.96.0.{i}", ports=["http/TCP/80"]))
+        await history.settled()
+        whole = await history.find(owner=WEB_KEY, limit=1000)
+        paged, behind = [], None
+        while page := await history.find(owner=WEB_KEY, limit=2, behind=behind):
+            paged += page
+            behind = page[-1]
+        assert paged == whole
+        assert len({entry.place for entry in whole}) == len(whole)
 
     async def test_follow_never_writes_itself(self, make: Make) -> None:
         history = make()
