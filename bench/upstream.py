@@ -35,7 +35,7 @@ from dnslib import DNSRecord
 
 from bench import cpu, names, native, peers, procs, wire
 from bench.procs import LOOPBACK, BenchError
-from bench.table import Goal, goals, machine, number, percentile, replace, table
+from bench.table import Goal, goals, machine, noise, number, percentile, replace, table
 from dnsd.answer.message import Rcode
 from dnsd.upstream.cache import Cache, Entry, key_of
 from dnsd.upstream.chain import Part
@@ -133,10 +133,14 @@ def hit(site: peers.Site, rounds: int, seconds: int) -> tuple[str, list[Goal]]:
     ):
         for queries, case in cases.values():
             cpu.measure(server, queries, case, 1)  # fills the cache
+        others = []
         for _ in range(rounds):
-            found["plain"].append(cpu.measure(plain, *cases["local"], seconds).micros)
-            for key, (queries, case) in cases.items():
-                found[key].append(cpu.measure(server, queries, case, seconds).micros)
+            turns = [("plain", plain, cases["local"])]
+            turns += [(key, server, case) for key, case in cases.items()]
+            for key, asked_one, (queries, case) in turns:
+                one = cpu.measure(asked_one, queries, case, seconds)
+                found[key].append(one.micros)
+                others.append(one.others)
     titles = {
         "plain": "local address, no upstream set",
         "local": "local address",
@@ -154,7 +158,8 @@ def hit(site: peers.Site, rounds: int, seconds: int) -> tuple[str, list[Goal]]:
         Goal("kept reply, times a local address", 1.5, ratios["cached"]),
         Goal("kept reply, EDNS, times a local address", 1.5, ratios["edns"]),
     ]
-    return table(("CPU of all processes", "µs a query", "ratio"), rows), promised
+    block = table(("CPU of all processes", "µs a query", "ratio"), rows)
+    return "\n\n".join([block, *noise(others)]), promised
 
 
 # -- miss ----------------------------------------------------------------------------------
@@ -301,6 +306,7 @@ def blackhole(site: peers.Site, rounds: int, seconds: int) -> tuple[str, list[Go
     queries = site.work / "queries-own"
     names.write_queries(queries, names.questions(site.population, ("hit", "nodata"), 20_000))
     found: dict[str, list[tuple[float, float]]] = {"quiet": [], "flooded": []}
+    others: list[float] = []
     with (
         _silence() as port,
         _dnsd(site, "--upstream", f"udp://{LOOPBACK}:{port}", on=[procs.server_core()]) as server,
@@ -312,7 +318,11 @@ def blackhole(site: peers.Site, rounds: int, seconds: int) -> tuple[str, list[Go
                     with _flood(server.port, site.work):
                         samples = native.probe(site.work, server.port, QPS, seconds, queries)
                 else:
-                    samples = native.probe(site.work, server.port, QPS, seconds, queries)
+                    samples, bill = procs.billed(
+                        server.pids(),
+                        lambda: native.probe(site.work, server.port, QPS, seconds, queries),
+                    )
+                    others.append(bill.others)
                 if samples.lost:
                     raise BenchError(f"{key}: {samples.lost} answers to own names were lost")
                 p50, p99 = (percentile(samples.latencies, p) / 1e3 for p in (0.5, 0.99))
@@ -326,7 +336,7 @@ def blackhole(site: peers.Site, rounds: int, seconds: int) -> tuple[str, list[Go
         )
     ]
     goal = Goal("p99 of own names while upstreams are silent, times quiet", 2.0, ratio)
-    return table(("µs", "p50", "p99"), rows), [goal]
+    return "\n\n".join([table(("µs", "p50", "p99"), rows), *noise(others)]), [goal]
 
 
 # -- all -----------------------------------------------------------------------------------
