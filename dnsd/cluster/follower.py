@@ -22,7 +22,8 @@ import structlog
 from dnsd.cluster.kubeaccess import KubeError
 from dnsd.cluster.kubeclient import ApiError
 from dnsd.cluster.objects import Event, Key, Object
-from dnsd.cluster.reflector import Reach, Refusal, Said, Scope, whole
+from dnsd.cluster.reflector import Reach, Refusal, Said, whole
+from dnsd.cluster.scope import Scope
 from dnsd.cluster.source import SourceStatus
 
 log = structlog.get_logger("dnsd.kubernetes")

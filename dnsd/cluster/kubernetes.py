@@ -39,10 +39,12 @@ import structlog
 from msgspec import Struct
 
 from dnsd.cluster.follower import Follower, explain, reconcile
+from dnsd.cluster.identity import Identity, OtherCluster
 from dnsd.cluster.kubeaccess import KubeError
 from dnsd.cluster.kubeclient import ApiError, Client, Unreachable
 from dnsd.cluster.objects import CLUSTER_SCOPED, Event, Key, Object
-from dnsd.cluster.reflector import RESOURCES, RUN, Reach, Said, Scope, Trouble, reflect
+from dnsd.cluster.reflector import RUN, Reach, Said, Trouble, reflect
+from dnsd.cluster.scope import RESOURCES, Scope
 from dnsd.cluster.snapshot import Header, Snapshot
 from dnsd.cluster.source import Batch, SourceStatus
 
@@ -56,7 +58,6 @@ MAX_NAMESPACE_SCOPES = 16
 # denies a CRD for a moment.
 ABSENCES = 3
 NOT_THERE = "-"  # stands for the version of an absent resource in a snapshot
-IDENTITY = "/api/v1/namespaces/kube-system"
 
 
 class KubernetesConfig(Struct, frozen=True):
@@ -97,10 +98,6 @@ def _nobody(batch: Batch) -> None:
     """Who listens before `run`."""
 
 
-class OtherCluster(Exception):
-    """The API server is not the one whose objects are known."""
-
-
 class KubernetesSource:
     """A `Source` that follows an API server. `snapshot`: what to begin with, when it fits."""
 
@@ -123,9 +120,7 @@ class KubernetesSource:
             for scope in scopes(self.config)
         ]
         self._publish: Callable[[Batch], None] = _nobody
-        self._cluster = ""  # uid of kube-system, once known
-        self._asking = asyncio.Lock()
-        self._asked = 0.0  # when the cluster was last asked who it is, monotonic
+        self._identity = Identity(client)
         self._from_snapshot = False
         self._stale = False  # as last published
         self.snapshot_refused = ""  # why the snapshot was not served
@@ -198,7 +193,7 @@ class KubernetesSource:
     @property
     def cluster(self) -> str:
         """The cluster's identity, the uid of kube-system; "" while unknown."""
-        return self._cluster
+        return self._identity.uid
 
     def to_save(self) -> tuple[Header, list[Object]] | None:
         """What a snapshot of now holds; None while something is being listed, or unsynced.
@@ -213,7 +208,7 @@ class KubernetesSource:
             for f in self._followers
             if f.version or f.excused
         }
-        header = Header(self._cluster, self.client.endpoint, versions, self._now())
+        header = Header(self._identity.uid, self.client.endpoint, versions, self._now())
         return header, [one for follower in self._followers for one in follower.objects()]
 
     # -- following ----------------------------------------------------------------------
@@ -226,7 +221,7 @@ class KubernetesSource:
                     self._trouble(follower, step)
                     continue
                 if step.opening:
-                    await self._confirm_identity()
+                    await self._identity.confirm()
                 self._contact(follower, step)
                 self._say(self._visible(follower, follower.take(step)))
                 self._advance(follower, step)
@@ -365,34 +360,6 @@ class KubernetesSource:
 
     # -- identity and snapshot ----------------------------------------------------------
 
-    async def _ask_identity(self) -> str:
-        body = await self.client.page(IDENTITY, {})
-        try:
-            return msgspec.json.decode(body, type=_Named).metadata.uid
-        except msgspec.DecodeError as error:
-            raise Unreachable(f"{self.client.host}{IDENTITY}: no Namespace: {error}") from error
-
-    async def _confirm_identity(self) -> None:
-        """Before a stream that was just opened is believed: the same cluster still?
-
-        One question serves all streams that were opened before it. Raises OtherCluster.
-        """
-        opened = time.monotonic()
-        async with self._asking:
-            if self._asked > opened:
-                return
-            asked = time.monotonic()
-            try:
-                uid = await self._ask_identity()
-            except (ApiError, Unreachable) as error:
-                log.debug("the cluster cannot be asked who it is", problem=str(error))
-                return
-            self._asked = asked
-        if self._cluster and uid != self._cluster:
-            known, self._cluster = self._cluster, uid
-            raise OtherCluster(f"uid of kube-system is {uid}, was {known}")
-        self._cluster = uid
-
     def _take_all_back(self) -> None:
         gone = [one.key for each in self._followers for one in self._shown_objects(each)]
         for follower in self._followers:
@@ -444,20 +411,13 @@ class KubernetesSource:
             return "made with other kinds or filters than those now configured"
         try:
             async with asyncio.timeout(self.client.timing.identity):
-                self._cluster = await self._ask_identity()
+                self._identity.uid = await self._identity.ask()
         except (TimeoutError, KubeError) as error:
             log.info("the cluster cannot be asked who it is", problem=str(error) or "no answer")
-        if self._cluster and header.cluster:
-            same = self._cluster == header.cluster
+        known = self._identity.uid
+        if known and header.cluster:
+            same = known == header.cluster
             return "" if same else f"of another cluster (kube-system has uid {header.cluster})"
         same = header.endpoint == self.client.endpoint
-        self._cluster = self._cluster or header.cluster
+        self._identity.uid = known or header.cluster
         return "" if same else "of another API server, and the cluster's uid cannot be compared"
-
-
-class _NamedMeta(Struct):
-    uid: str = ""
-
-
-class _Named(Struct):
-    metadata: _NamedMeta

@@ -7,7 +7,8 @@ import pytest
 from dnsd.cluster.follower import Follower, explain
 from dnsd.cluster.kubeclient import ApiError, Unreachable
 from dnsd.cluster.objects import Key, Service
-from dnsd.cluster.reflector import RESOURCES, Reach, Refusal, Said, Scope
+from dnsd.cluster.reflector import Reach, Refusal, Said
+from dnsd.cluster.scope import RESOURCES, Scope
 
 SERVICES = Scope(RESOURCES["Service"])
 

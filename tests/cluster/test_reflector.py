@@ -14,12 +14,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dnsd.cluster.kubeclient import ApiError, LineSplitter, Silent, Unreachable, seconds_of
-from dnsd.cluster.objects import Event, Key, Object, Service
+from dnsd.cluster.objects import Event, Key, Service
 from dnsd.cluster.reflector import (
-    RESOURCES,
     Reach,
     Said,
-    Scope,
     Trouble,
     listing,
     pages,
@@ -27,6 +25,7 @@ from dnsd.cluster.reflector import (
     watch,
     whole,
 )
+from dnsd.cluster.scope import RESOURCES, Scope
 from tests.fakekube import faults, plain, replay
 from tests.fakekube.connect import client_of
 from tests.fakekube.replay import Replay
@@ -559,18 +558,3 @@ class TestLineSplitter:
         splitter = LineSplitter()
         assert splitter.feed(b"begun") == []
         assert splitter.feed(b" and ended\nnext") == [b"begun and ended"]
-
-
-def test_scopes_name_themselves_and_their_path():
-    scope = Scope(RESOURCES["EndpointSlice"], "team-a", "tier=web")
-    assert scope.id == "endpointslices@team-a?tier=web"
-    assert scope.path == "/apis/discovery.k8s.io/v1/namespaces/team-a/endpointslices"
-    assert scope.params == {"labelSelector": "tier=web"}
-    assert (SERVICES.id, SERVICES.path) == ("services", "/api/v1/services")
-
-
-def test_every_kind_that_is_followed_can_be_stripped():
-    from dnsd.cluster.objects import KINDS
-
-    assert set(RESOURCES) == set(KINDS) - {"Endpoints"}
-    assert Object.__args__  # the union of what a Said can hold

@@ -11,7 +11,7 @@ from contextlib import asynccontextmanager
 from dnsd.cluster.kubeclient import Client
 from dnsd.cluster.kubernetes import KubernetesConfig, KubernetesSource
 from dnsd.cluster.objects import Key, Object, from_plain
-from dnsd.cluster.reflector import RESOURCES
+from dnsd.cluster.scope import RESOURCES
 from dnsd.cluster.snapshot import Snapshot
 from dnsd.cluster.source import Batch, SourceStatus
 from tests.fakekube.server import FakeKube

@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from dnsd.cluster.kubernetes import ALWAYS
-from dnsd.cluster.reflector import RESOURCES
+from dnsd.cluster.scope import RESOURCES
 from dnsd.configuration import load
 from dnsd.kubelink import kubernetes_config
 from dnsd.settings import Settings, declared

@@ -1,0 +1,78 @@
+"""Who the cluster is, asked before a stream is believed."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from dnsd.cluster.identity import Identity, OtherCluster
+from dnsd.cluster.kubeclient import ApiError, Unreachable
+from tests.fakekube import faults, plain
+from tests.fakekube.connect import client_of
+from tests.fakekube.server import FakeKube
+
+
+@pytest.fixture
+async def kube():
+    async with FakeKube(uid="one") as server:
+        yield server
+
+
+@pytest.fixture
+async def identity(kube, tmp_path):
+    async with client_of(kube, tmp_path) as client:
+        yield Identity(client)
+
+
+def become(kube: FakeKube, uid: str) -> None:
+    other = plain.namespace("kube-system")
+    other["metadata"]["uid"] = uid
+    kube.store.put("namespaces", other)
+
+
+async def test_it_is_learned_and_confirmed(identity):
+    assert identity.uid == ""
+    await identity.confirm()
+    await identity.confirm()
+    assert identity.uid == "one"
+
+
+async def test_one_question_serves_all_who_opened_before_it(kube, identity):
+    await asyncio.gather(*(identity.confirm() for _ in range(10)))
+    assert kube.count("get") <= 2
+    asked = kube.count("get")
+    await identity.confirm()  # opened later: the answers from before prove nothing
+    assert kube.count("get") == asked + 1
+
+
+async def test_another_is_said_once_and_known_from_then_on(kube, identity):
+    await identity.confirm()
+    become(kube, "two")
+    with pytest.raises(OtherCluster, match="is two, was one"):
+        await identity.confirm()
+    await identity.confirm()
+    assert identity.uid == "two"
+
+
+@pytest.mark.parametrize("code", [403, 404, 503])
+async def test_a_server_that_will_not_say_is_believed(code, kube, identity):
+    await identity.confirm()
+    kube.faults.append(faults.status(code, verb="get"))
+    await identity.confirm()
+    assert identity.uid == "one"
+
+
+async def test_no_uid_is_no_answer(kube, identity):
+    await identity.confirm()
+    kube.store.objects["namespaces"].pop(("", "kube-system"))
+    with pytest.raises(ApiError):
+        await identity.ask()
+    await identity.confirm()
+    assert identity.uid == "one"
+
+
+async def test_what_is_no_namespace_is_unreachable(kube, identity):
+    kube.store.objects["namespaces"]["", "kube-system"].raw = b"<html>"
+    with pytest.raises(Unreachable, match="no Namespace"):
+        await identity.ask()
