@@ -20,7 +20,7 @@ from dnsd.cluster.kubeaccess import Access
 from dnsd.cluster.kubeclient import connect
 from dnsd.cluster.kubernetes import KubernetesConfig, KubernetesSource
 from dnsd.cluster.manifests import Manifests
-from dnsd.cluster.reflector import RESOURCES
+from dnsd.cluster.scope import RESOURCES
 from dnsd.cluster.source import Source
 from dnsd.pipeline import Pipeline
 from dnsd.transport.listen import bind_group, parse
