@@ -428,8 +428,7 @@ class TestBadInput:
         async with following(tmp_path) as running:
             bad.unlink()
             make(bad)
-            await running.looks_again()
-            problems = running.source.problems()
+            problems = await eventually(running.source.problems)
             assert [word in one.text for one in problems] == [True]
             assert running.services()["b"] == "10.96.0.2"
 
