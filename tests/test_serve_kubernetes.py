@@ -66,6 +66,12 @@ def test_it_answers_what_the_api_server_says_and_follows(kube, tmp_path):
         stop(server)
 
 
+def test_the_environments_kubeconfig(kube, tmp_path):
+    environ = {"KUBECONFIG": str(tmp_path / "config"), "KUBERNETES_SERVICE_HOST": ""}
+    with serving("--kubernetes", "--admin", "off", environ=environ) as server:
+        assert server.values(WEB) == ["10.96.0.1"]
+
+
 @contextmanager
 def not_yet_synced(kube: Background, folder: Path) -> Iterator[Serving]:
     """A server that has started beside an API server that forbids it the Services."""
