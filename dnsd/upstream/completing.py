@@ -13,6 +13,7 @@ from msgspec import Struct
 
 from dnsd.answer.engine import Ask, Engine
 from dnsd.answer.message import AA, IN, RA, RD, Malformed, Rcode, parse, question_end
+from dnsd.answer.views import Views
 from dnsd.upstream.clients import Clients
 from dnsd.upstream.message import name_end
 from dnsd.upstream.search import Completion, completion
@@ -41,7 +42,11 @@ class Completing:
     needs_client = True
 
     def __init__(
-        self, engine: Engine, clients: Clients, zones: tuple[Name, ...], domains: tuple[Name, ...]
+        self,
+        engine: Engine | Views,
+        clients: Clients,
+        zones: tuple[Name, ...],
+        domains: tuple[Name, ...],
     ) -> None:
         self._engine, self._clients = engine, clients
         self._zones, self._domains = zones, domains

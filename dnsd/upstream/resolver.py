@@ -267,7 +267,7 @@ class Resolver:
             return self._at_home(ask, name)
         place = self._place(name, ask.type)
         if place is None:
-            raise Failed((_NO_ROUTE,))
+            raise Failed(((int(Ede.NO_REACHABLE_AUTHORITY), _NO_ROUTE[1]),))
         if isinstance(place, Part):
             return place
 

@@ -39,11 +39,12 @@ def tls_context(ca_file: str) -> ssl.SSLContext:
 
 
 class Stream:
-    """The connection to one server. `tls` is None for plain TCP."""
+    """The connection to one server. `tls` is None for plain TCP; `idle` in seconds."""
 
-    def __init__(self, spec: ServerSpec, tls: ssl.SSLContext | None) -> None:
+    def __init__(self, spec: ServerSpec, tls: ssl.SSLContext | None, idle: float = _IDLE) -> None:
         self.spec = spec
         self._tls = tls
+        self._idle = idle
         self._connection: _Connection | None = None
         self._opening = asyncio.Lock()
 
@@ -82,7 +83,7 @@ class Stream:
                 )
             except OSError as error:  # ssl.SSLError is one
                 raise NetworkError(f"{self.spec}: {error}") from error
-            self._connection = _Connection(self.spec, reader, writer)
+            self._connection = _Connection(self.spec, reader, writer, self._idle)
             return self._connection, False
 
 
@@ -90,9 +91,14 @@ class _Connection:
     """An open connection, what waits on it, and the task that reads."""
 
     def __init__(
-        self, spec: ServerSpec, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+        self,
+        spec: ServerSpec,
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
+        idle: float,
     ) -> None:
         self.spec = spec
+        self._idle = idle
         self.usable = True
         self._reader, self._writer = reader, writer
         self._waiting: dict[bytes, tuple[bytes, asyncio.Future[Reply]]] = {}
@@ -157,7 +163,7 @@ class _Connection:
         """The length field of the next message; raises TimeoutError when idle for long."""
         while True:
             try:
-                async with asyncio.timeout(_IDLE):
+                async with asyncio.timeout(self._idle):
                     return await self._reader.readexactly(2)
             except TimeoutError:
                 if not self._waiting:

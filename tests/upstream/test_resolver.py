@@ -13,6 +13,7 @@ import pytest
 
 from dnsd.answer.engine import EngineConfig
 from dnsd.upstream.asks import Asks
+from dnsd.zone.compile import NOT_READY, compile_state
 from tests.helpers import eventually
 from tests.upstream.building import alias, errors, house, rcode, service, texts
 from tests.upstream.scripted import SOA, address, reply_to, unused_port, upstream
@@ -535,8 +536,34 @@ class TestExternalName:
             assert texts(await home.ask("www.example."))[-1].endswith("A 10.96.0.9")
         assert len(up.asked) == 1
 
+    async def test_nobody_to_ask_for_the_target(self) -> None:
+        async with house(
+            alias("ext", "www.example"), forward={"corp.example": ("udp://127.0.0.1:1",)}
+        ) as home:
+            reply = await home.ask("ext.default.svc.cluster.local.")
+        assert texts(reply) == ["ext.default.svc.cluster.local. CNAME www.example."]
+        assert (rcode(reply), errors(reply)) == ("NOERROR", [22])
+
+    async def test_without_rd_the_cname_alone(self) -> None:
+        async with (
+            upstream(lambda q, _: address(q)) as up,
+            house(alias("ext", "www.example"), servers=(up.url,)) as home,
+        ):
+            reply = await home.ask("ext.default.svc.cluster.local.", flags=0)
+        assert texts(reply) == ["ext.default.svc.cluster.local. CNAME www.example."]
+        assert not up.asked
+
 
 class TestOurOwnZones:
+    async def test_not_ready_is_no_denial_behind_an_upstreams_alias(self) -> None:
+        def script(query, _):
+            return [reply_to(query, "www.example. 60 CNAME web.default.svc.cluster.local.")]
+
+        async with upstream(script) as up, house(service("web"), servers=(up.url,)) as home:
+            home.engine.table.apply(compile_state(NOT_READY))
+            reply = await home.ask("www.example.")
+        assert (rcode(reply), errors(reply)) == ("SERVFAIL", [14])
+
     async def test_a_service_created_now_is_answered_now(self) -> None:
         async with (
             upstream(lambda q, _: [reply_to(q, rcode="NXDOMAIN", authority=(SOA,))]) as up,

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from dnsd.upstream.config import BadUpstream
-from dnsd.upstream.stream import tls_context
+from dnsd.upstream.config import BadUpstream, parse_server
+from dnsd.upstream.message import query
+from dnsd.upstream.stream import Stream, tls_context
 from tests.helpers import eventually
 from tests.upstream.building import errors, house, rcode, texts
 from tests.upstream.certificates import Authority
@@ -79,6 +80,60 @@ class TestTls:
 
 
 class TestTcp:
+    async def test_closed_on_a_question_it_is_asked_once_more(self) -> None:
+        def script(query, _):
+            return [b"close"] if len(up.asked) == 2 else address(query, ttl=0)
+
+        async with upstream(script) as up, house(servers=(up.over("tcp"),)) as home:
+            assert texts(await home.ask("a.example."))
+            assert texts(await home.ask("b.example."))
+            assert home.resolver.servers()[0].health.failures == 0
+        assert up.names() == ["a.example.", "b.example.", "b.example."]
+        assert up.connections == 2
+
+    async def test_closed_on_the_first_question_is_a_failure(self) -> None:
+        async with (
+            upstream(lambda q, _: [b"close"]) as up,
+            house(servers=(up.over("tcp"),), timeout=0.5) as home,
+        ):
+            reply = await home.ask("a.example.")
+        assert (rcode(reply), errors(reply)) == ("SERVFAIL", [23])
+
+    async def test_an_idle_connection_is_closed_and_costs_nothing(self) -> None:
+        async with upstream(lambda q, _: address(q)) as up:
+            stream = Stream(parse_server(up.over("tcp")), None, idle=0.02)
+            question = b"\x01a\x07example\x00\x00\x01\x00\x01"
+
+            def build(query_id: bytes) -> bytes:
+                return query(query_id, question)
+
+            await stream.ask(build, question)
+            connection = stream._connection
+            assert connection is not None
+            await eventually(lambda: not connection.usable)
+            assert (await stream.ask(build, question)).answer
+            await stream.close()
+        assert up.connections == 2
+
+    async def test_a_malformed_reply_is_passed_over(self) -> None:
+        def script(query, _):
+            return [address(query, "203.0.113.66")[0].to_wire() + b"\0", *address(query)]
+
+        async with upstream(script) as up, house(servers=(up.over("tcp"),)) as home:
+            assert texts(await home.ask("www.example.")) == ["www.example. A 192.0.2.1"]
+
+    async def test_endless_nonsense_ends_the_connection(self) -> None:
+        def script(query, _):
+            raw = bytearray(address(query, "203.0.113.66")[0].to_wire())
+            raw[13] ^= 1
+            return [bytes(raw)] * 200
+
+        async with (
+            upstream(script) as up,
+            house(servers=(up.over("tcp"),), timeout=1.0) as home,
+        ):
+            assert rcode(await home.ask("www.example.")) == "SERVFAIL"
+
     async def test_nobody_listens(self) -> None:
         async with house(servers=(f"tcp://127.0.0.1:{unused_port()}",)) as home:
             assert errors(await home.ask("www.example.")) == [23]
