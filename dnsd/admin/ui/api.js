@@ -1,0 +1,161 @@
+// The API from the page's side: the token, requests, and streams.
+//
+// The token comes in the fragment of the address that `dnsd serve` prints (#token=…), which no
+// browser sends anywhere; it is taken out of the address at once and kept in this tab only.
+// EventSource cannot send an Authorization header, so streams are read from fetch.
+
+const KEY = "dnsd-token";
+const TIMEOUT = 10_000; // ms a request may take that is no stream
+const MAX_EVENT = 4 << 20; // characters of one event
+
+/** What dnsd refused: `status` and its own sentence. */
+export class Refused extends Error {
+  constructor(status, detail, problem = {}) {
+    super(detail);
+    this.status = status;
+    this.problem = problem;
+  }
+}
+
+/** Nobody answered, or something that is not dnsd. */
+export class Away extends Error {}
+
+/** Takes a token out of the address; true when there was one. */
+export function takeToken() {
+  const match = /[#&]token=([^&]+)/.exec(location.hash);
+  if (!match) return false;
+  setToken(decoded(match[1]));
+  history.replaceState(null, "", `${location.pathname}${location.search}#/overview`);
+  return true;
+}
+
+function decoded(text) {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    return text;
+  }
+}
+
+export function setToken(token) {
+  if (token) sessionStorage.setItem(KEY, token);
+  else sessionStorage.removeItem(KEY);
+}
+
+export function hasToken() {
+  return Boolean(sessionStorage.getItem(KEY));
+}
+
+function address(path, params) {
+  const url = new URL(path.startsWith("/") ? path.slice(1) : `api/v1/${path}`, document.baseURI);
+  url.hash = "";
+  for (const [name, value] of Object.entries(params || {})) {
+    if (value !== "" && value !== null && value !== undefined) url.searchParams.set(name, value);
+  }
+  return url;
+}
+
+async function asked(path, { params, signal, ...options }) {
+  const headers = { ...options.headers };
+  const token = sessionStorage.getItem(KEY);
+  if (token) headers.Authorization = `Bearer ${token.replace(/[^\x21-\x7e]/g, "?")}`;
+  let response;
+  try {
+    response = await fetch(address(path, params), {
+      cache: "no-store", credentials: "omit", redirect: "error", ...options, headers, signal,
+    });
+  } catch (error) {
+    if (signal && signal.aborted && signal.reason?.name !== "TimeoutError") throw error;
+    throw new Away("nobody answers");
+  }
+  if (!response.ok) throw await refusal(response);
+  return response;
+}
+
+async function refusal(response) {
+  let problem = {};
+  try {
+    if ((response.headers.get("Content-Type") || "").startsWith("application/problem+json")) {
+      problem = await response.json();
+    }
+  } catch {
+    // No sentence then; the status has to do.
+  }
+  const detail = problem.detail || `${response.status} ${response.statusText}`;
+  return new Refused(response.status, detail, problem);
+}
+
+function bounded(signal) {
+  const limit = AbortSignal.timeout(TIMEOUT);
+  return signal ? AbortSignal.any([signal, limit]) : limit;
+}
+
+/** The JSON of a route below api/v1. Throws Refused, Away, or what `signal` aborts with. */
+export async function get(path, params = {}, signal = undefined) {
+  const response = await asked(path, { params, signal: bounded(signal) });
+  return body(response, "json");
+}
+
+/** The text of an absolute path, such as /metrics. */
+export async function text(path) {
+  return body(await asked(path, { signal: bounded() }), "text");
+}
+
+export async function post(path, content, type, params = {}, signal = undefined) {
+  const response = await asked(path, {
+    method: "POST", body: content, headers: { "Content-Type": type }, params,
+    signal: bounded(signal),
+  });
+  return body(response, "json");
+}
+
+async function body(response, how) {
+  try {
+    return await response[how]();
+  } catch (error) {
+    if (error.name === "AbortError") throw error;
+    throw new Away("the answer broke off");
+  }
+}
+
+/** Reads server-sent events until the stream ends or `signal` aborts: onEvent(name, data). */
+export async function follow(path, params, onEvent, signal) {
+  const response = await asked(path, { params, signal });
+  const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
+  let rest = "";
+  for (;;) {
+    let piece;
+    try {
+      piece = await reader.read();
+    } catch (error) {
+      if (signal.aborted) throw error;
+      throw new Away("the stream broke off");
+    }
+    if (piece.done) return;
+    const blocks = (rest + piece.value).split("\n\n");
+    rest = blocks.pop();
+    if (rest.length > MAX_EVENT) throw new Away("an event without an end");
+    for (const block of blocks) {
+      const event = parsed(block);
+      if (event) onEvent(event.name, event.data);
+    }
+  }
+}
+
+function parsed(block) {
+  let name = "message";
+  const data = [];
+  for (const line of block.split("\n")) {
+    if (line.startsWith("event: ")) name = line.slice(7);
+    else if (line.startsWith("data: ")) data.push(line.slice(6));
+  }
+  if (!data.length) return null; // a comment that keeps the stream open
+  return { name, data: JSON.parse(data.join("\n")) };
+}
+
+/** What went wrong, in a sentence for people. */
+export function sentence(error) {
+  if (error instanceof Away) return "dnsd does not answer. This page tries again by itself.";
+  if (error instanceof Refused) return `dnsd says: ${error.message}`;
+  return `A fault of this page: ${error.message}`;
+}

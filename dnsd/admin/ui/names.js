@@ -1,0 +1,239 @@
+// All names: search as you type, filter, and one record with its history.
+
+import { Refused, get, sentence } from "./api.js";
+import {
+  causeText, choice, count, empty, explainLink, field, h, rcodePill, settled, table, when,
+} from "./dom.js";
+import { on, trouble } from "./store.js";
+
+export const title = "Names";
+
+const PAGE = 50;
+const TYPES = ["A", "AAAA", "CNAME", "SRV", "PTR", "TXT", "NS", "SOA", "MX", "HTTPS", "SVCB"];
+
+export function mount(root, params) {
+  let wanted = state(params);
+  let cursor = "";
+  let running = null;
+  let zones = [];
+
+  const search = h("input", {
+    type: "search", placeholder: "part of a name", spellcheck: "false", autocomplete: "off",
+    autocapitalize: "none", "data-search": "", value: wanted.q,
+  });
+  const zone = choice([["", "…"]], "");
+  const type = choice([["", "all types"], ...TYPES.map((one) => [one, one])], wanted.type);
+  const namespace = choice([["", "all namespaces"]], "");
+  const summary = h("p", { class: "muted", role: "status" });
+  const list = h("div");
+  const more = h("button", { type: "button", hidden: true, onclick: () => load(true) }, "More");
+  const detail = h("div", { class: "detail" });
+  root.append(
+    h("form", { class: "filters", role: "search", onsubmit: (event) => event.preventDefault() },
+      field("Search", search, "grow"), field("Zone", zone), field("Namespace", namespace),
+      field("Type", type)),
+    summary,
+    h("div", { class: "split" }, h("div", { class: "list" }, list, more), detail));
+
+  const changed = settled(() => go({ q: search.value, name: "" }));
+  search.addEventListener("input", changed);
+  zone.addEventListener("change", () => go({ zone: zone.value, name: "" }));
+  type.addEventListener("change", () => go({ type: type.value, name: "" }));
+  namespace.addEventListener("change", () => go({ namespace: namespace.value, name: "" }));
+
+  function go(change) {
+    const next = { ...wanted, ...change };
+    const given = Object.entries(next).filter(([, value]) => value);
+    const hash = `#/names${given.length ? `?${new URLSearchParams(given)}` : ""}`;
+    history.replaceState(null, "", hash);
+    enter(new URLSearchParams(given));
+  }
+
+  function enter(given) {
+    const before = wanted;
+    wanted = state(given);
+    if (given.get("focus")) search.focus();
+    if (document.activeElement !== search) search.value = wanted.q;
+    type.value = wanted.type;
+    namespace.value = wanted.namespace;
+    if (wanted.zone) zone.value = wanted.zone;
+    const same = ["q", "zone", "type", "namespace"].every((one) => before[one] === wanted[one]);
+    if (!same) load(false);
+    if (wanted.name !== before.name) showDetail();
+  }
+
+  async function load(further) {
+    running?.abort();
+    running = new AbortController();
+    const { signal } = running;
+    try {
+      if (!zones.length) await learn(signal);
+      const where = wanted.zone || zones[0].name;
+      zone.value = where;
+      const page = await get(`zones/${encodeURIComponent(where)}/records`, {
+        name: wanted.q.trim().toLowerCase(), type: wanted.type, namespace: wanted.namespace,
+        limit: PAGE, cursor: further ? cursor : "",
+      }, signal);
+      cursor = page.next || "";
+      shown = further ? [...shown, ...page.records] : page.records;
+      draw(where);
+    } catch (error) {
+      failed(error, signal);
+    }
+  }
+  let shown = [];
+
+  async function learn(signal) {
+    const [found, spaces] = await Promise.all([
+      get("zones", {}, signal), get("namespaces", {}, signal)]);
+    zones = found.zones.sort((a, b) => (a.kind > b.kind) - (a.kind < b.kind));
+    zone.replaceChildren(...zones.map((one) =>
+      h("option", { value: one.name }, `${one.name} (${one.names})`)));
+    namespace.replaceChildren(h("option", { value: "" }, "all namespaces"),
+      ...spaces.namespaces.map((one) =>
+        h("option", { value: one.name }, `${one.name} (${one.services})`)));
+    namespace.value = wanted.namespace;
+  }
+
+  function draw(where) {
+    const filtered = wanted.q || wanted.type || wanted.namespace;
+    more.hidden = !cursor;
+    summary.textContent = `${count(shown.length, "record")}${cursor ? " shown, there are more" : ""} in ${where}`;
+    if (!shown.length) {
+      list.replaceChildren(empty(filtered
+        ? cursor ? "None so far. There are more names to look through."
+          : "No record of this zone matches. Try less of the name, or another zone."
+        : "This zone has no records."));
+      return;
+    }
+    const columns = [
+      { name: "Name", class: "wide" }, { name: "Type" }, { name: "Values", class: "wide" },
+      { name: "TTL", class: "num" },
+    ];
+    const focused = document.activeElement?.dataset?.name;
+    list.replaceChildren(table("Records", columns, shown.map((one) => [
+      h("a", {
+        class: "name", "data-name": one.name, href: link(one.name),
+        "aria-current": one.name === wanted.name ? "true" : null,
+      }, one.name),
+      one.type, values(one.values), String(one.ttl),
+    ]), { class: "rows names", onkeydown: arrows }));
+    if (focused) list.querySelector(`[data-name="${CSS.escape(focused)}"]`)?.focus();
+  }
+
+  function link(name) {
+    const given = Object.entries({ ...wanted, name }).filter(([, value]) => value);
+    return `#/names?${new URLSearchParams(given)}`;
+  }
+
+  function failed(error, signal) {
+    if (signal.aborted || trouble(error)) return;
+    if (error instanceof Refused && error.status === 404) {
+      zones = []; // a reverse zone that is gone
+      wanted.zone = "";
+    }
+    list.replaceChildren(h("p", { class: "note bad", role: "alert" }, sentence(error)));
+  }
+
+  async function showDetail() {
+    const name = wanted.name;
+    if (!name) {
+      detail.replaceChildren();
+      draw(wanted.zone || zones[0]?.name || "");
+      return;
+    }
+    for (const one of list.querySelectorAll("[data-name]")) {
+      if (one.dataset.name === name) one.setAttribute("aria-current", "true");
+      else one.removeAttribute("aria-current");
+    }
+    try {
+      const [records, past] = await Promise.all([recordsOf(name), get("history", { name, limit: 50 })]);
+      if (wanted.name === name) detail.replaceChildren(detailOf(name, records, past));
+    } catch (error) {
+      if (!trouble(error)) {
+        detail.replaceChildren(h("p", { class: "note bad", role: "alert" }, sentence(error)));
+      }
+    }
+  }
+
+  async function recordsOf(name) {
+    const where = wanted.zone || zones[0]?.name;
+    if (!where) return [];
+    const page = await get(`zones/${encodeURIComponent(where)}/records`, { name, limit: 100 });
+    return page.records.filter((one) => one.name === name);
+  }
+
+  function detailOf(name, records, past) {
+    const owners = [...new Set(records.flatMap((one) => one.owners))];
+    return h("section", { class: "card", "aria-label": name },
+      h("div", { class: "head" },
+        h("h2", { class: "name" }, name),
+        h("button", { type: "button", class: "quiet", onclick: close, "aria-label": "Close" }, "Close")),
+      owners.length ? h("p", { class: "muted" }, `of ${owners.join(", ")}`) : null,
+      records.length
+        ? h("ul", { class: "plain records" }, records.map((one) => h("li", {},
+            rcodePill(one.type), " ", h("span", { class: "muted" }, `TTL ${one.ttl}`),
+            values(one.values))))
+        : empty("It has no records now."),
+      h("p", {}, explainLink(name, records[0]?.type || "A", "Why is it answered so?")),
+      h("h3", {}, "History"),
+      past.changes.length ? h("ol", { class: "history" }, past.changes.map(entry))
+        : empty("No change of this name is known."));
+  }
+
+  function close() {
+    const name = wanted.name;
+    go({ name: "" });
+    list.querySelector(`[data-name="${CSS.escape(name)}"]`)?.focus();
+  }
+
+  const refresh = settled(() => {
+    load(false);
+    if (wanted.name) showDetail();
+  }, 300);
+  const again = settled(() => { zones = []; refresh(); }, 10);
+  const dismiss = () => { if (wanted.name) close(); };
+  const main = document.getElementById("main");
+  main.addEventListener("dismiss", dismiss);
+  const leave = [on("change", again), on("back", again),
+    () => main.removeEventListener("dismiss", dismiss)];
+  load(false).then(showDetail);
+  if (params.get("focus")) search.focus();
+  return { enter, leave: () => { leave.forEach((off) => off()); changed.stop(); refresh.stop(); again.stop(); running?.abort(); } };
+}
+
+function state(params) {
+  const of = (name) => params.get(name) || "";
+  return {
+    q: of("q"), zone: of("zone"), type: of("type"), namespace: of("namespace"), name: of("name"),
+  };
+}
+
+function values(texts) {
+  const shown = texts.slice(0, 6).map((one) => h("span", { class: "value" }, one));
+  if (texts.length > 6) shown.push(h("span", { class: "muted" }, `and ${texts.length - 6} more`));
+  return h("span", { class: "values" }, shown);
+}
+
+function entry(change) {
+  const side = (said, sign, kind) => said
+    ? h("p", { class: `diff ${kind}` }, h("span", { class: "sign" }, sign),
+        `${change.type} ${said.values.join(", ")}`)
+    : null;
+  return h("li", {},
+    h("p", {}, when(change.at), h("span", { class: "muted" }, ` serial ${change.serial}`)),
+    side(change.before, "−", "gone"), side(change.after, "+", "new"),
+    h("p", { class: "muted" }, `because of ${causeText(change.cause)}`));
+}
+
+/** Up and down go from name to name. */
+function arrows(event) {
+  const step = { ArrowDown: 1, ArrowUp: -1 }[event.key];
+  if (!step || !event.target.matches("[data-name]")) return;
+  const all = [...event.currentTarget.querySelectorAll("[data-name]")];
+  const next = all[all.indexOf(event.target) + step];
+  if (next) {
+    next.focus();
+    event.preventDefault();
+  }
+}
