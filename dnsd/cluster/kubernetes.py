@@ -233,7 +233,7 @@ class KubernetesSource:
         if said.events:
             status.last_event = status.last_contact
         follower.absences = 0
-        if status.state in ("failing", "absent") and said.word:
+        if status.state in ("failing", "absent") and (said.word or said.quiet):
             log.info("followed again", scope=follower.reach.scope.id)
             status.state = "synced" if follower.synced else "starting"
             status.detail = ""

@@ -421,6 +421,16 @@ class TestStaleness:
             assert one.source.state == "synced"
             assert one.status("services").last_event < seen + 0.1
 
+    async def test_a_quiet_stream_mends_a_failure_without_an_event(self, kube, client):
+        async with following(client, CONFIG) as one:
+            await agree(one, kube)
+            await kube.stop()
+            await eventually(lambda: one.status("services").state == "failing")
+            await kube.start()
+            await eventually(lambda: one.status("services").state == "synced")
+            assert one.status("services").detail == ""
+            assert one.status("services").relists == 0
+
     async def test_one_living_watch_is_enough(self, kube, client):
         kube.bookmark_every = 0.02
         kube.faults.append(faults.silence(plural="endpointslices", times=-1))
