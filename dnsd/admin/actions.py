@@ -53,14 +53,21 @@ async def flush(call: Call) -> Any:
 
 async def snapshot(call: Call) -> Any:
     """Writes the snapshot of the cluster now."""
-    written = [
+    try:
+        written = await _saved(call)
+    except OSError as error:
+        raise Problem(507, f"the snapshot cannot be written: {error.strerror}") from error
+    if not written:
+        raise Problem(409, "no snapshot is kept: that needs --kubernetes and --state-dir")
+    return {"written": written}
+
+
+async def _saved(call: Call) -> list[str]:
+    return [
         path
         for source in call.desk.house.sources
         if isinstance(source, Saves) and (path := await source.save())
     ]
-    if not written:
-        raise Problem(409, "no snapshot is kept: that needs --kubernetes and --state-dir")
-    return {"written": written}
 
 
 async def reload(call: Call) -> Any:
