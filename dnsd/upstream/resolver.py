@@ -167,9 +167,9 @@ class Resolver:
             return compose(ask, Answer(Rcode.REFUSED, errors=(_NO_ROUTE,)), self._udp_size)
         if isinstance(place, Part):
             return compose(ask, answer_of(place), self._udp_size)
-        if place.dead:
+        if why := place.dead:
             self._counts.failures += 1
-            failure = servfail(Ede.NO_REACHABLE_AUTHORITY, place.dead)
+            failure = servfail(Ede.NO_REACHABLE_AUTHORITY, why)
             return compose(ask, failure, self._udp_size)
         return self._overloaded(ask)
 
