@@ -20,7 +20,7 @@ QUICK = Timing(
     page=10.0,
     exec=10.0,
     idle=5.0,
-    end_mark=0.4,
+    end_mark=2.0,
     quiet=0.05,
     watch=60.0,
     renew=0.0,
@@ -29,7 +29,7 @@ QUICK = Timing(
     backoff_max=0.02,
     brief=0.01,
     empty_ends=3,
-    settle=0.1,
+    settle=0.4,
     identity=5.0,
 )
 
