@@ -92,6 +92,10 @@ class Tcp:
         """Ask another engine from the next message on (see worker/tap.py)."""
         self.engine = engine
 
+    def client(self, i: int) -> bytes:  # noqa: ARG002 - batches come over UDP only
+        """As of a UDP transport; nobody asks here, where clients come with their messages."""
+        return b""
+
     def counters(self) -> TcpCounters:
         """The counters as they are now; the same object each time."""
         self.tally.failures = self.failures.count

@@ -114,6 +114,10 @@ class Udp:
         """Ask another engine from the next batch on (see worker/tap.py)."""
         self._engine = engine
 
+    def client(self, i: int) -> bytes:
+        """The packed address of who sent packet `i` of the batch that is being answered."""
+        return self._datagrams.peer(i).packed
+
     def counters(self) -> UdpCounters:
         """The counters as they are now; the same object each time."""
         self._counters.errors = self._datagrams.errors

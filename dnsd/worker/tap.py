@@ -38,6 +38,9 @@ class Tapped(Protocol):
     def answer_with(self, engine: Answerer) -> None:
         """Ask this engine from now on."""
 
+    def client(self, i: int) -> bytes:
+        """The packed address of who sent packet `i` of the batch that is being answered."""
+
 
 class _Budget:
     """A token bucket: `rate` a second, a tenth of a second of it at once."""
@@ -60,8 +63,41 @@ class _Budget:
         return granted
 
 
+class _Front:
+    """What one transport talks to while the tap is in its way. Clients are looked up for
+    samples only, so that the other queries of a batch do not pay for theirs."""
+
+    __slots__ = ("_batch", "_engine", "_single", "_transport")
+
+    def __init__(self, tap: Tap, engine: Answerer, transport: Tapped) -> None:
+        self._engine, self._transport = engine, transport
+        self._batch, self._single = tap.batch, tap.single
+
+    @property
+    def needs_client(self) -> bool:
+        """As the engine."""
+        return self._engine.needs_client
+
+    def answer(self, packet: bytes, client: bytes, over: int) -> object:
+        """See Engine.answer."""
+        begun = perf_counter()
+        outcome = self._engine.answer(packet, client, over)
+        self._single(packet, client, outcome, over, perf_counter() - begun)
+        return outcome
+
+    def answer_batch(
+        self, blob: bytes, lengths: Sequence[int], stride: int, clients: Sequence[bytes] | None
+    ) -> Sequence[object]:
+        """See Engine.answer_batch."""
+        begun = perf_counter()
+        outcomes = self._engine.answer_batch(blob, lengths, stride, clients)
+        took = perf_counter() - begun
+        self._batch(self._transport, blob, lengths, stride, outcomes, took)
+        return outcomes
+
+
 class Tap:
-    """An `Answerer` in front of the engine, in the way of `transports` only while it has to be.
+    """Stands in the way of `transports` only while it has to.
 
     `send` takes the bundles. `taken`, `dropped`: samples since the start.
     """
@@ -75,7 +111,8 @@ class Tap:
     ) -> None:
         """`send` returns False when there is no room for a bundle."""
         self.taken = self.dropped = 0
-        self._engine, self._transports = engine, tuple(transports)
+        self._engine = engine
+        self._fronts = [(one, _Front(self, engine, one)) for one in transports]
         self._send, self._loop = send, loop
         self._needles: tuple[bytes, ...] = ()
         self._rate, self._found = _Budget(0, loop.time), _Budget(0, loop.time)
@@ -108,13 +145,13 @@ class Tap:
         self._timer = None
         if not self._in_the_way:
             self._in_the_way = True
-            for transport in self._transports:
-                transport.answer_with(self)
+            for transport, front in self._fronts:
+                transport.answer_with(front)
 
     def _step_aside(self) -> None:
         if self._in_the_way:
             self._in_the_way = False
-            for transport in self._transports:
+            for transport, _ in self._fronts:
                 transport.answer_with(self._engine)
 
     def _rest(self) -> None:
@@ -125,72 +162,62 @@ class Tap:
         pause = min(1.0, _LEAST / self._rate.rate)
         self._timer = self._loop.call_later(pause, self._step_in)
 
-    # -- the answerer ------------------------------------------------------------------------
+    # -- what passes -------------------------------------------------------------------------
 
-    @property
-    def needs_client(self) -> bool:
-        """Samples say who asked."""
-        return True
-
-    def answer(self, packet: bytes, client: bytes, over: int) -> object:
-        """See Engine.answer."""
-        begun = perf_counter()
-        outcome = self._engine.answer(packet, client if self._engine.needs_client else b"", over)
-        took = perf_counter() - begun
+    def single(self, packet: bytes, client: bytes, outcome: object, over: int, took: float) -> None:
+        """One query that was answered by itself."""
         if self._needles and self._holds(packet.lower()):
             if self._found.take(1):
-                self._take(packet, client, outcome, over, took)
+                self._take(packet, client, outcome, over, took, found=True)
         elif self._rate.rate:
             if self._rate.take(1):
                 self._take(packet, client, outcome, over, took)
             else:
                 self._rest()
-        return outcome
 
-    def answer_batch(
-        self, blob: bytes, lengths: Sequence[int], stride: int, clients: Sequence[bytes] | None
-    ) -> Sequence[object]:
-        """See Engine.answer_batch."""
-        begun = perf_counter()
-        outcomes = self._engine.answer_batch(blob, lengths, stride, clients)
-        took = perf_counter() - begun
-        if self._needles:
-            lower = blob.lower()
-            if self._holds(lower):
-                self._search(lower, blob, lengths, stride, clients, outcomes, took)
+    def batch(
+        self,
+        transport: Tapped,
+        blob: bytes,
+        lengths: Sequence[int],
+        stride: int,
+        outcomes: Sequence[object],
+        took: float,
+    ) -> None:
+        """A batch that was answered."""
+        for needle in self._needles:
+            if needle in (lower := blob.lower()):
+                self._search(transport, lower, blob, lengths, stride, outcomes, took)
+                break
         if not self._rate.rate:
-            return outcomes
+            return
         number = len(lengths)
         granted = self._rate.take(min(number, _A_BATCH))
-        if granted:
-            for i in range(0, number, -(-number // granted)):
-                packet = blob[i * stride : i * stride + lengths[i]]
-                client = clients[i] if clients is not None else b""
-                self._take(packet, client, outcomes[i], OVER_UDP, took)
-        else:
+        if not granted:
             self._rest()
-        return outcomes
+            return
+        for i in range(0, number, -(-number // granted)):
+            packet = blob[i * stride : i * stride + lengths[i]]
+            self._take(packet, transport.client(i), outcomes[i], OVER_UDP, took)
 
     def _holds(self, lower: bytes) -> bool:
         return any(needle in lower for needle in self._needles)
 
     def _search(
         self,
+        transport: Tapped,
         lower: bytes,
         blob: bytes,
         lengths: Sequence[int],
         stride: int,
-        clients: Sequence[bytes] | None,
         outcomes: Sequence[object],
         took: float,
     ) -> None:
         for i, length in enumerate(lengths):
             begin = i * stride
             if self._holds(lower[begin : begin + length]) and self._found.take(1):
-                client = clients[i] if clients is not None else b""
-                self._take(
-                    blob[begin : begin + length], client, outcomes[i], OVER_UDP, took, found=True
-                )
+                packet, client = blob[begin : begin + length], transport.client(i)
+                self._take(packet, client, outcomes[i], OVER_UDP, took, found=True)
 
     # -- samples -----------------------------------------------------------------------------
 
