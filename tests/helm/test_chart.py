@@ -14,7 +14,7 @@ import yaml
 from dnsd.cluster.kubernetes import ALWAYS
 from dnsd.cluster.scope import RESOURCES
 from dnsd.configuration import load
-from dnsd.kubelink import kubernetes_config
+from dnsd.kubelink import kinds_of
 from dnsd.settings import Settings, declared
 from tests.helm import binary
 from tests.serving import ROOT
@@ -213,6 +213,21 @@ class TestWorkload:
         assert ingress[0]["from"] == [{"namespaceSelector": {}}]
 
 
+_ZONES = [{"name": "k8s.example.com", "ns": {"ns1.k8s.example.com": ["192.0.2.53"]}}]
+FEATURES: list[dict[str, Any]] = [
+    {},
+    {"pods": "insecure"},
+    {"pods": "verified"},
+    {"search_completion": True},
+    {"policies": [{"namespaces": ["*"], "see": ["own"]}]},
+    {"outside_names": ["nodes", "ingresses"]},  # of no use without a zone
+    {"outside_zones": _ZONES},
+    {"outside_zones": _ZONES, "outside_names": ["nodes", "ingresses"]},
+    {"outside_zones": _ZONES, "outside_names": ["routes"]},
+    {"outside_zones": _ZONES, "outside_names": ["dnsendpoints"], "pods": "verified"},
+]
+
+
 def allowed(objects: Objects, kind: str) -> dict[str, list[str]]:
     """Resource (with its group, where there is one) -> verbs, of all roles of a kind."""
     return {
@@ -237,14 +252,19 @@ class TestRules:
             for verbs in allowed(objects, kind).values():
                 assert set(verbs) <= {"get", "list", "watch"}
 
-    @pytest.mark.parametrize("pods", ["disabled", "insecure", "verified"])
-    def test_what_dnsd_follows_is_allowed_and_no_more(self, pods, render):
-        rules = allowed(render({"config": {"pods": pods}}), "ClusterRole")
-        config = kubernetes_config(Settings(kubernetes=True, pods=pods))
+    @pytest.mark.parametrize("config", FEATURES, ids=str)
+    def test_what_dnsd_watches_is_allowed_and_no_more(self, config, render, tmp_path):
+        """dnsd itself is asked what it watches with the settings that the chart gives it."""
+        objects = render({"config": config})
+        path = tmp_path / "dnsd.yaml"
+        data = one(objects, "ConfigMap")["data"]["dnsd.yaml"]
+        path.write_text(data.replace("/var/lib/dnsd", str(tmp_path / "state")))
         wanted = set()
-        for kind in config.kinds:
+        for kind in kinds_of(load({"config": str(path)}, {})):
             resource = RESOURCES[kind]
-            wanted.add(f"{resource.plural}.{resource.group}" if resource.group else resource.plural)
+            full = f"{resource.plural}.{resource.group}" if resource.group else resource.plural
+            wanted.add(full)
+        rules = allowed(objects, "ClusterRole")
         assert set(rules) == wanted
         assert all({"list", "watch"} <= set(verbs) for verbs in rules.values())
 
@@ -264,7 +284,7 @@ class TestRules:
         assert pod["automountServiceAccountToken"] is False
 
     def test_the_kinds_always_followed(self):
-        assert set(kubernetes_config(Settings()).kinds) == set(ALWAYS)
+        assert set(kinds_of(Settings())) == set(ALWAYS)
 
 
 class TestSettings:

@@ -54,20 +54,38 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- end -}}
 
 {{/*
-What dnsd may read: get, list and watch on what the enabled features need, nothing else.
-The kinds are those of dnsd.kubelink.kubernetes_config.
+What dnsd may read: list and watch on what the enabled features need, nothing else. The
+conditions are those of kinds_of in dnsd/kubelink.py; a test holds the two together.
 */}}
 {{- define "dnsd.rules" -}}
+{{- $config := .Values.config -}}
+{{- $outside := ternary (default (list) $config.outside_names) (list) (not (empty $config.outside_zones)) -}}
 - apiGroups: [""]
-  resources:
-    - services
-    {{- if eq (default "disabled" .Values.config.pods) "verified" }}
-    - pods
-    {{- end }}
+  resources: [services]
   verbs: [list, watch]
 - apiGroups: [discovery.k8s.io]
   resources: [endpointslices]
   verbs: [list, watch]
+{{- if or (eq (default "disabled" $config.pods) "verified") $config.policies $config.search_completion }}
+- apiGroups: [""]
+  resources: [pods]
+  verbs: [list, watch]
+{{- end }}
+{{- if has "ingresses" $outside }}
+- apiGroups: [networking.k8s.io]
+  resources: [ingresses]
+  verbs: [list, watch]
+{{- end }}
+{{- if has "routes" $outside }}
+- apiGroups: [gateway.networking.k8s.io]
+  resources: [gateways, httproutes, grpcroutes, tlsroutes]
+  verbs: [list, watch]
+{{- end }}
+{{- if has "dnsendpoints" $outside }}
+- apiGroups: [externaldns.k8s.io]
+  resources: [dnsendpoints]
+  verbs: [list, watch]
+{{- end }}
 {{- end -}}
 
 {{/* What is not in any namespace. `get`: the uid of kube-system tells clusters apart. */}}
@@ -75,4 +93,9 @@ The kinds are those of dnsd.kubelink.kubernetes_config.
 - apiGroups: [""]
   resources: [namespaces]
   verbs: [get, list, watch]
+{{- if .Values.config.outside_zones }}
+- apiGroups: [""]
+  resources: [nodes]
+  verbs: [list, watch]
+{{- end }}
 {{- end -}}
