@@ -19,7 +19,8 @@ from dnsd.zone.rrset import Name, labels_of
 from dnsd.zone.zone import Change, Zone
 
 _STEP = 2000  # names made into keys before the event loop has its turn
-_SCANNED = 20_000  # names looked at for one page
+_SCANNED = 200_000  # keys walked over for one page, 60 ns each
+_CANDIDATES = 2_500  # names looked at for one page, a few microseconds each
 
 
 def key_of(name: Name) -> bytes:
@@ -59,29 +60,37 @@ class NameIndex:
                 await self._build()
 
     def page(
-        self, under: Name, after: bytes, limit: int, wanted: Callable[[Name], bool]
+        self,
+        under: Name,
+        after: bytes,
+        limit: int,
+        wanted: Callable[[Name], bool],
+        label: bytes = b"",
     ) -> tuple[list[Name], bytes]:
         """Up to `limit` names at or below `under` that are `wanted`, behind the key `after`.
 
-        And the key to go on behind, b"" at the end. A page may be short, or empty, and not
-        the last: so many names are looked at and no more. `ready` must have been awaited.
+        And the key to go on behind, b"" at the end. `label`: octets that a wanted name has
+        in one of its labels, which is looked at first. A page may be short, or empty, and
+        not the last: so many names are looked at and no more. `ready` must have been awaited.
         """
         keys = self._keys or []
         prefix = key_of(under)
-        start = bisect_right(keys, after) if after else bisect_left(keys, prefix)
+        begin = bisect_right(keys, after) if after else bisect_left(keys, prefix)
+        end = bisect_left(keys, prefix + b"\xff")  # no length is 255
+        last = min(end, begin + _SCANNED)
         found: list[Name] = []
-        for position in range(start, min(len(keys), start + _SCANNED)):
-            key = keys[position]
-            if not key.startswith(prefix):
-                return found, b""
-            name = name_of_key(key)
-            if wanted(name):
-                found.append(name)
-                if len(found) == limit:
+        looked_at = 0
+        for start in range(begin, last, _STEP):
+            for key in keys[start : min(last, start + _STEP)]:
+                if label not in key:
+                    continue
+                looked_at += 1
+                name = name_of_key(key)
+                if wanted(name):
+                    found.append(name)
+                if len(found) == limit or looked_at == _CANDIDATES:
                     return found, key
-        if start + _SCANNED >= len(keys):
-            return found, b""
-        return found, keys[start + _SCANNED - 1]
+        return found, keys[last - 1] if last < end else b""
 
     def count(self, under: Name) -> int:
         """How many names exist at or below `under`."""

@@ -62,7 +62,8 @@ async def records(call: Call) -> Any:
     if query.format == "zone":
         return await _zone_file(call, apex, wanted)
     under = _under(zone, apex, query)
-    names, after = desk.index.page(under, _after(query.cursor, apex), query.limit, wanted)
+    start = _after(query.cursor, apex)
+    names, after = desk.index.page(under, start, query.limit, wanted, _label(zone, apex, query))
     return {
         "zone": text_of(apex),
         "serial": zone.serial,
@@ -81,7 +82,7 @@ async def _zone_file(call: Call, apex: Name, wanted: Callable[[Name], bool]) -> 
     await response.prepare(call.request)
     after = b""
     while True:
-        names, after = index.page(apex, after, _A_STEP, wanted)
+        names, after = index.page(apex, after, _A_STEP, wanted, _label(zone, apex, call.query))
         lines = [
             line
             for name in names
@@ -132,10 +133,9 @@ def _under(zone: Zone, apex: Name, query: RecordsQuery) -> Name:
 
 def _wanted(zone: Zone, apex: Name, query: RecordsQuery) -> Callable[[Name], bool]:
     part = query.name.lower()
-    label = max(part.split("."), key=len).encode("ascii", "replace")
 
     def wanted(name: Name) -> bool:
-        if label not in name or (part and part not in text_of(name).rstrip(".") + "."):
+        if part and part not in text_of(name):
             return False
         if not zone.types(name) or zone.zone_of(name) != apex:
             return False
@@ -150,6 +150,14 @@ def _wanted(zone: Zone, apex: Name, query: RecordsQuery) -> Callable[[Name], boo
         )
 
     return wanted
+
+
+def _label(zone: Zone, apex: Name, query: RecordsQuery) -> bytes:
+    """What every name that is looked for has in one of its labels."""
+    parts = query.name.lower().split(".")
+    if apex in zone.config.zones:  # where names of a Service have its name in them
+        parts.append(query.service)
+    return max(parts, key=len).encode("ascii", "replace")
 
 
 def _after(cursor: str, apex: Name) -> bytes:

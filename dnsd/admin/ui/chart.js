@@ -9,7 +9,8 @@ const LEFT = 58;
 const RIGHT = 10;
 const TOP = 10;
 const BOTTOM = 24;
-const SPAN = 300; // seconds shown
+const LEAST = 60; // seconds shown at first; it grows with what is known
+const MOST = 300;
 
 /**
  * A chart: { node, update(points) }.
@@ -32,8 +33,10 @@ export function chart({ title, series, value, format, stacked = false, none }) {
   function draw() {
     const width = Math.max(240, svg.clientWidth || 600);
     const now = points.length ? points.at(-1).at : Date.now() / 1000;
-    const x = (at) => LEFT + (1 - (now - at) / SPAN) * (width - LEFT - RIGHT);
-    const shown = points.filter((point) => point.at >= now - SPAN);
+    const known = points.length ? now - points[0].at : 0;
+    const span = Math.min(MOST, Math.max(LEAST, Math.ceil(known / 60) * 60));
+    const x = (at) => LEFT + (1 - (now - at) / span) * (width - LEFT - RIGHT);
+    const shown = points.filter((point) => point.at >= now - span);
     const layers = stacked ? piled(shown) : plain(shown);
     const highest = Math.max(0, ...layers.flatMap((layer) => layer.line.map((one) => one[1] ?? 0)));
     const top = nice(highest || 1);
@@ -42,8 +45,8 @@ export function chart({ title, series, value, format, stacked = false, none }) {
     const marks = [0, 0.5, 1].map((share) => s("g", {},
       s("line", { class: "grid", x1: LEFT, x2: width - RIGHT, y1: y(top * share), y2: y(top * share) }),
       s("text", { class: "axis", x: LEFT - 8, y: y(top * share) + 4, "text-anchor": "end" },
-        share || highest ? format(top * share) || "0" : "")));
-    const times = [[SPAN, "5 min ago", "start"], [SPAN / 2, "2.5", "middle"], [0, "now", "end"]]
+        !share ? "0" : highest ? format(top * share) : "")));
+    const times = [[span, `${span / 60} min ago`, "start"], [0, "now", "end"]]
       .map(([back, label, anchor]) =>
         s("text", { class: "axis", x: x(now - back), y: HEIGHT - 6, "text-anchor": anchor }, label));
     const paths = layers.map((layer) => s("path", {
@@ -64,7 +67,7 @@ export function chart({ title, series, value, format, stacked = false, none }) {
     const said = [];
     for (const one of series) {
       const amount = point ? value(point, one.key) : null;
-      const textual = amount === null ? "–" : format(amount) || "0";
+      const textual = amount === null ? "–" : format(amount);
       figures.get(one.key).textContent = textual;
       said.push(`${one.name} ${textual}`);
     }

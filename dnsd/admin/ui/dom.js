@@ -136,8 +136,20 @@ export function rcodePill(text) {
   return h("span", { class: `pill ${KIND[text] || "quiet"}` }, text);
 }
 
+/** A bar as long as its share of the most; the number stands beside it in words. */
+export function bar(value, most) {
+  const width = `${Math.max(value ? 1 : 0, (value / most) * 100).toFixed(1)}%`;
+  return s("svg", { class: "share", "aria-hidden": "true", focusable: "false" },
+    s("rect", { width, height: "100%", rx: 4 }));
+}
+
 /** A link to the explanation of a name. */
-export function explainLink(name, type = "A", text = name) {
+export function explainLink(name, type = "A", text = "") {
   const params = new URLSearchParams({ name, type });
-  return h("a", { class: "name", href: `#/explain?${params}` }, text);
+  return h("a", { class: text ? null : "name", href: `#/explain?${params}` }, text || dotted(name));
+}
+
+/** A name that may be broken after its dots, and rather there than elsewhere. */
+export function dotted(name) {
+  return name.split(/(?<=\.)(?=.)/).flatMap((label, i) => i ? [h("wbr"), label] : [label]);
 }

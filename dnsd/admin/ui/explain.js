@@ -2,7 +2,7 @@
 
 import { Refused, get, sentence } from "./api.js";
 import {
-  card, causeText, choice, empty, explainLink, field, h, rcodePill, settled, table, when,
+  card, causeText, choice, dotted, empty, explainLink, field, h, rcodePill, settled, table, when,
 } from "./dom.js";
 import { on, trouble } from "./store.js";
 
@@ -109,7 +109,7 @@ function shown(found) {
     out.push(card("What a Pod asks, in this order", table("The search list", [
       { name: "Name", class: "wide" }, { name: "What it gets" },
     ], found.search.map((one) => [
-      h("span", { class: "name" }, one.name),
+      h("span", { class: "name" }, dotted(one.name)),
       one.used ? h("strong", {}, `${one.outcome}, and stops here`) : one.outcome,
     ]), { class: "rows" })));
   }

@@ -2,7 +2,7 @@
 
 import { Refused, get, sentence } from "./api.js";
 import {
-  causeText, choice, count, empty, explainLink, field, h, rcodePill, settled, table, when,
+  causeText, choice, count, dotted, empty, explainLink, field, h, rcodePill, settled, table, when,
 } from "./dom.js";
 import { on, trouble } from "./store.js";
 
@@ -115,7 +115,7 @@ export function mount(root, params) {
       h("a", {
         class: "name", "data-name": one.name, href: link(one.name),
         "aria-current": one.name === wanted.name ? "true" : null,
-      }, one.name),
+      }, dotted(one.name)),
       one.type, values(one.values), String(one.ttl),
     ]), { class: "rows names", onkeydown: arrows }));
     if (focused) list.querySelector(`[data-name="${CSS.escape(focused)}"]`)?.focus();
@@ -167,7 +167,7 @@ export function mount(root, params) {
     const owners = [...new Set(records.flatMap((one) => one.owners))];
     return h("section", { class: "card", "aria-label": name },
       h("div", { class: "head" },
-        h("h2", { class: "name" }, name),
+        h("h2", { class: "name" }, dotted(name)),
         h("button", { type: "button", class: "quiet", onclick: close, "aria-label": "Close" }, "Close")),
       owners.length ? h("p", { class: "muted" }, `of ${owners.join(", ")}`) : null,
       records.length
@@ -210,7 +210,7 @@ function state(params) {
 }
 
 function values(texts) {
-  const shown = texts.slice(0, 6).map((one) => h("span", { class: "value" }, one));
+  const shown = texts.slice(0, 6).map((one) => h("span", { class: "value" }, dotted(one)));
   if (texts.length > 6) shown.push(h("span", { class: "muted" }, `and ${texts.length - 6} more`));
   return h("span", { class: "values" }, shown);
 }

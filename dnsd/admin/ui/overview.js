@@ -1,6 +1,6 @@
 // How dnsd is doing: rates, latencies and outcomes as they are, sources, Services, changes.
 
-import { ago, card, causeText, count, empty, h, number, short, span, table } from "./dom.js";
+import { ago, bar, card, causeText, count, dotted, empty, h, number, short, span, table } from "./dom.js";
 import { chart } from "./chart.js";
 import { OUTCOMES, on, store } from "./store.js";
 
@@ -49,7 +49,7 @@ export function mount(root) {
       card("Queries", rate.node), card("Outcomes", rcodes.node),
       card("Latency", latency.node), card("Services by type", services)),
     card("Sources", sources),
-    h("div", { class: "grid two" }, card("Latest changes", changes), card("Processes", workers)),
+    h("div", { class: "grid two top" }, card("Latest changes", changes), card("Processes", workers)),
   );
 
   function update() {
@@ -127,7 +127,7 @@ function servicesOf(status) {
   return h("ul", { class: "bars" }, found.map(([kind, many]) =>
     h("li", {},
       h("span", { class: "bar-name" }, kind),
-      h("meter", { min: 0, max: most, value: many, "aria-label": kind }),
+      bar(many, most),
       h("span", { class: "bar-value" }, number(many)))));
 }
 
@@ -170,5 +170,5 @@ function changesOf() {
 
 function diffLine(sign, kind, one) {
   return h("p", { class: `diff ${kind}` }, h("span", { class: "sign" }, sign),
-    `${one.name} ${one.type} ${one.values.join(", ")}`);
+    dotted(`${one.name} ${one.type} ${one.values.join(", ")}`));
 }

@@ -1,7 +1,7 @@
 // What would these manifests do? Drop YAML, see which names appear, vanish, change.
 
 import { Refused, post, sentence } from "./api.js";
-import { card, choice, count, empty, field, h, number, table } from "./dom.js";
+import { card, choice, count, dotted, empty, field, h, number, table } from "./dom.js";
 import { trouble } from "./store.js";
 
 export const title = "Plan";
@@ -116,13 +116,13 @@ function rowsOf(name, rows, sign, kind) {
   const columns = [{ name: "Name", class: "wide" }, { name: "Type" }, { name: "Values", class: "wide" },
     { name: "Asked lately", class: "num" }];
   return table(name, columns, rows.slice(0, 500).map((row) => [
-    h("span", { class: `diff ${kind}` }, h("span", { class: "sign" }, sign), row.name),
+    h("span", { class: `diff ${kind}` }, h("span", { class: "sign" }, sign), dotted(row.name)),
     row.type, values(row),
     row.asked ? h("strong", {}, number(row.asked)) : row.asked === null ? "–" : "0",
   ]), { class: "rows" });
 }
 
 function values(row) {
-  const line = (texts, kind) => texts.map((one) => h("span", { class: `value ${kind}` }, one));
+  const line = (texts, kind) => texts.map((one) => h("span", { class: `value ${kind}` }, dotted(one)));
   return h("span", { class: "values" }, line(row.before, "gone"), line(row.after, "new"));
 }

@@ -7,7 +7,7 @@ import { keepOpen, on, store } from "./store.js";
 
 export const title = "Live queries";
 
-const SHOWN = 150;
+const SHOWN = 100;
 const EVERY = 250; // ms between two drawings
 const RCODES = ["NOERROR", "NXDOMAIN", "SERVFAIL", "REFUSED", "FORMERR", "NOTIMP", "UPSTREAM", "DROPPED"];
 const COLUMNS = [

@@ -1,7 +1,7 @@
 // What is asked most, over one minute or ten: estimates from samples.
 
 import { get, sentence } from "./api.js";
-import { card, choice, empty, explainLink, field, h, number } from "./dom.js";
+import { bar, card, choice, empty, explainLink, field, h, number } from "./dom.js";
 import { on, trouble } from "./store.js";
 
 export const title = "Top";
@@ -51,6 +51,6 @@ function bars(key, rows, none) {
   return h("ol", { class: "bars" }, rows.map((row) =>
     h("li", { class: "tall" },
       h("span", { class: "bar-name" }, named ? explainLink(row.item) : row.item),
-      h("meter", { min: 0, max: most, value: row.estimate, "aria-label": row.item }),
+      bar(row.estimate, most),
       h("span", { class: "bar-value" }, number(row.estimate)))));
 }
