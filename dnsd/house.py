@@ -32,6 +32,7 @@ from dnsd.outward import upstream_config
 from dnsd.pipeline import Pipeline
 from dnsd.serial import SerialFile
 from dnsd.settings import Settings, SettingsError
+from dnsd.sights import Sights
 from dnsd.transport.listen import Address, Pair
 from dnsd.upstream.clients import compile_clients
 from dnsd.worker.feed import Setup
@@ -49,6 +50,7 @@ from dnsd.zone.journal import Journal
 from dnsd.zone.merge import GIVES_WAY, HOSTS, OVERRIDES
 from dnsd.zone.rrset import RRset, Type, name_from_text, rrset
 from dnsd.zone.schema import SchemaConfig
+from dnsd.zone.sight import Policy, SightConfig, View
 from dnsd.zone.zone import Cause, Change, Zone
 
 log = structlog.get_logger(__name__)
@@ -79,6 +81,8 @@ class House:
             schema_config(settings, self.addresses), serials.first(self.started_at)
         )
         self.pipeline.followers.append(self._compile)
+        sight = sight_config(settings)
+        self.sights = Sights(sight, self.pipeline) if sight.on else None
         self.supervisor = Supervisor(seats, worker_setup(settings), self._table)
         self._serials = serials
         self._frames: list[bytes] = []
@@ -94,18 +98,17 @@ class House:
         if claim == NOT_READY:  # what is taken back must not be denied first
             self.claim(claim)
         self.supervisor.settle()
-        self._frames.clear()
+        self._begin()
         try:
             self.pipeline.feed(batch, time.time())
+            self._follow_pods(batch)
         except Exception:
             # What the frames lack, a whole table has: no worker may stay behind the zone.
             log.exception("a change could not be passed on, sending the whole table")
-            self._frames.clear()
+            self._begin()
             self.supervisor.reload(handed_in)
         self._tell_of_clients(batch)
-        if self._frames:
-            self.supervisor.broadcast(self._frames, handed_in)
-        self._serials.reach(self.pipeline.zone.serial)
+        self._finish(handed_in)
         if claim != NOT_READY and not self.synced.is_set():
             # From here on: how the zone came to be is of no use to anyone.
             self.pipeline.journal = self.journal
@@ -116,12 +119,35 @@ class House:
         """What an owner that is no object of the cluster contributes: see Pipeline.put."""
         handed_in = time.monotonic()
         self.supervisor.settle()
-        self._frames.clear()
+        self._begin()
         change = self.pipeline.put(owner, rrsets, cause)
+        self._finish(handed_in)
+        return change
+
+    def _begin(self) -> None:
+        """Frames are collected from here on, if there is anybody to tell."""
+        self._frames.clear()
+        if self.sights is not None:
+            self.sights.take()
+            self.sights.tell = self.supervisor.wants_changes and self.state != NOT_READY
+
+    def _finish(self, handed_in: float) -> None:
+        """The frames that were collected go out, as one step."""
+        if self.sights is not None:
+            self._frames += self.sights.take()
         if self._frames:
             self.supervisor.broadcast(self._frames, handed_in)
-        self._serials.reach(self.pipeline.zone.serial)
-        return change
+        self._serials.reach(self._serial())
+
+    def _serial(self) -> int:
+        """The serial that the next run must come after."""
+        serial = self.pipeline.zone.serial
+        return serial if self.sights is None else self.sights.last_serial(serial)
+
+    def _follow_pods(self, batch: Batch) -> None:
+        if self.sights is not None:
+            events = (event for event in batch.events if event.kind == "Pod")
+            self.sights.pods({one if isinstance(one, Key) else one.key: None for one in events})
 
     def claim(self, state: int) -> None:
         """Tell the workers to answer as FRESH, STALE or NOT_READY (dnsd.zone.compile)."""
@@ -156,6 +182,7 @@ class House:
     def _table(self) -> Iterator[bytes]:
         zone = self.pipeline.zone  # the one to send, even if another takes its place
 
+        sights = self.sights.tables() if self.sights is not None else iter(())
         pods: list[Pod] = []
         if self.settings.search_completion:
             pods = [one for one in self.pipeline.state.objects() if isinstance(one, Pod)]
@@ -164,6 +191,7 @@ class House:
             if self.settings.search_completion:
                 yield compile_clients(pods, reset=True)
             yield from compile_all(zone)
+            yield from sights
             yield compile_state(self.state, zone.serial)
 
         return frames()
@@ -188,18 +216,16 @@ class House:
         self.supervisor.settle()
         if self.pipeline.reconfigure(schema_config(settings, self.addresses)):
             self.supervisor.reload(time.monotonic())
-        self._frames.clear()
+        self._begin()
         self._pin(settings)
-        if self._frames:
-            self.supervisor.broadcast(self._frames, time.monotonic())
-        self._serials.reach(self.pipeline.zone.serial)
+        self._finish(time.monotonic())
         setup = worker_setup(settings)
         if setup != self.supervisor.setup:
             await self.supervisor.renew(setup)
 
     def close(self) -> None:
         """Save what outlives the run."""
-        self._serials.close(self.pipeline.zone.serial)
+        self._serials.close(self._serial())
 
 
 def _claim_of(batch: Batch) -> int:
@@ -265,6 +291,14 @@ def _outside(settings: Settings) -> OutsideConfig:
     )
 
 
+def sight_config(settings: Settings) -> SightConfig:
+    """Who sees what."""
+    return SightConfig(
+        views=tuple(View(one.networks, one.see) for one in settings.views),
+        policies=tuple(Policy(one.namespaces, one.networks, one.see) for one in settings.policies),
+    )
+
+
 def worker_setup(settings: Settings) -> Setup:
     """What workers are told; `index` and `sockets` are the supervisor's to fill in.
 
@@ -283,6 +317,7 @@ def worker_setup(settings: Settings) -> Setup:
             tcp_keepalive=int(settings.tcp_idle_timeout * 10),
             forwarding=upstream is not None,
             allow_recursion=settings.allow_recursion,
+            views=sight_config(settings).on,
         ),
         upstream=upstream,
         tcp_max_connections=settings.tcp_max_connections,

@@ -34,11 +34,16 @@ log = structlog.get_logger(__name__)
 _MAX_PROBLEMS = 10_000  # owners whose problems are remembered
 
 
+# Owner, its RRsets, cause, age: see Zone.replace.
+Renewal = Callable[[Key, Sequence[RRset], Cause, str], object]
+
+
 class Pipeline:
     """Holds `state`, `zone` and `journal`, and keeps them in step.
 
     `followers` are called with each Change, `resets` with the zone when it was built anew
-    (its serial is higher; there are no Changes from the one before). `synced`: a batch said
+    (its serial is higher; there are no Changes from the one before), `renewals` with what an
+    owner contributes now, whether or not that changes what is served. `synced`: a batch said
     that all there was at the start has been said. `failures`: how often an owner could not
     be computed; `failed`: those that still could not, with the error's text. `problems`:
     by owner, what the schema had to leave out. Who is left out at a name that several want
@@ -51,6 +56,7 @@ class Pipeline:
         self.journal = journal
         self.followers: list[Callable[[Change], None]] = []
         self.resets: list[Callable[[Zone], None]] = []
+        self.renewals: list[Renewal] = []
         self.synced = False
         self.failures = 0
         self.failed: dict[Key, str] = {}
@@ -139,6 +145,9 @@ class Pipeline:
     def _replace(
         self, zone: Zone, owner: Key, rrsets: Sequence[RRset], cause: Cause, age: str
     ) -> Change | None:
+        if zone is self.zone:
+            for renewal in self.renewals:
+                renewal(owner, rrsets, cause, age)
         if not zone.config.outside.zones:
             return zone.replace(owner, rrsets, cause)
         names = {one.name for one in (*zone.owned(owner), *rrsets)}

@@ -28,7 +28,8 @@ class EngineConfig(Struct, frozen=True):
 
     `udp_size`: octets we send over UDP at most, and announce (RFC 9715). `allow_query`,
     `allow_recursion`: networks, empty for everyone. `tcp_keepalive` in units of 100 ms
-    (RFC 7828). `forwarding`: names that are not ours become `Ask`s.
+    (RFC 7828). `forwarding`: names that are not ours become `Ask`s. `views`: clients see
+    different things (see `views.py`).
     """
 
     udp_size: int = 1232
@@ -39,6 +40,7 @@ class EngineConfig(Struct, frozen=True):
     tcp_keepalive: int = 100
     forwarding: bool = False
     allow_recursion: tuple[str, ...] = ()
+    views: bool = False
 
     def limit(self, over: int, size: int | None) -> int:
         """Octets a reply may have; `size` is what the query's OPT says, None without one."""

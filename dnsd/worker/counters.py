@@ -13,6 +13,7 @@ from operator import add
 from msgspec.structs import astuple, fields
 
 from dnsd.answer.engine import COUNTER_NAMES, Engine
+from dnsd.answer.views import Views
 from dnsd.transport.connection import TcpCounters
 from dnsd.transport.tcp import Tcp
 from dnsd.transport.udp import Udp, UdpCounters
@@ -29,7 +30,7 @@ ZERO: Totals = (0,) * len(NAMES)
 
 
 def collect(
-    engine: Engine, udp: Iterable[Udp], tcp: Iterable[Tcp], resolver: Resolver | None = None
+    engine: Engine | Views, udp: Iterable[Udp], tcp: Iterable[Tcp], resolver: Resolver | None = None
 ) -> Totals:
     """The totals of this process, in the order of NAMES."""
     datagrams = _sum((astuple(one.counters()) for one in udp), len(_UDP))

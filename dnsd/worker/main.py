@@ -33,6 +33,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from dnsd.answer.engine import Ask, Engine
+from dnsd.answer.views import Views, engine_of
 from dnsd.observe.logging import configure
 from dnsd.transport.connection import TcpLimits
 from dnsd.transport.listen import adopt
@@ -70,6 +71,7 @@ from dnsd.worker.feed import (
 )
 from dnsd.worker.tap import Tap
 from dnsd.zone.rrset import name_from_text
+from dnsd.zone.sight import tells_of_sights
 
 _PR_SET_PDEATHSIG, _PR_SET_NAME, _PR_SET_NO_NEW_PRIVS = 1, 15, 38  # prctl(2)
 _SETUP_TIMEOUT = 30.0  # seconds; the parent sends it before anything else
@@ -135,7 +137,7 @@ class _Worker:
 
     def __init__(self, feed: socket.socket, assembler: Assembler, setup: Setup) -> None:
         self.feed, self.assembler, self.setup = feed, assembler, setup
-        self.engine = Engine(setup.engine)
+        self.engine = engine_of(setup.engine)
         self.asks = _asks(setup, self.engine)
         self.clients = Clients()
         self.front = _front(setup, self.engine, self.clients)
@@ -204,6 +206,8 @@ class _Worker:
         for frame in frames:
             if tells_of_clients(frame):
                 self.clients.apply(frame)
+            elif isinstance(self.engine, Views) and tells_of_sights(frame):
+                self.engine.apply(frame)
             else:
                 self.engine.table.apply(frame)
         if self.asks is not None:
@@ -311,7 +315,7 @@ class _Worker:
             self.loop.remove_writer(self.feed)
 
 
-def _asks(setup: Setup, engine: Engine) -> Asks | None:
+def _asks(setup: Setup, engine: Engine | Views) -> Asks | None:
     """Who is asked for names that are not ours; None when they are refused."""
     if setup.upstream is None:
         return None
@@ -327,7 +331,7 @@ def _asks(setup: Setup, engine: Engine) -> Asks | None:
     return Asks(resolver)
 
 
-def _front(setup: Setup, engine: Engine, clients: Clients) -> Engine | Completing:
+def _front(setup: Setup, engine: Engine | Views, clients: Clients) -> Engine | Views | Completing:
     """What the transports ask: the engine, or what completes search paths in front of it."""
     upstream = setup.upstream
     if upstream is None or not upstream.search_completion:

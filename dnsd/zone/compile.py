@@ -13,6 +13,8 @@ The rules of a compiled body, relied upon by `answer/table.py` and `answer/engin
   by slicing.
 * The targets in SRV rdata are not compressed (RFC 2782). The records in *additional* point
   to them. The offsets are known because a question is as long as the name it asks for.
+* Additional records are of names that the SRV's own owner contributes to. Inside that is always
+  so; outside a DNSEndpoint may point anywhere, and gets none for what is not its own.
 * SOA records are not here: they hold the serial, which every frame carries, and are made by
   the table when they are asked for.
 * No body is longer than a message over TCP can be. An RRset that is, is cut after the
@@ -132,8 +134,12 @@ def compile_change(change: Change, zone: Zone) -> bytes:
             touched[rrset.name] = None
             if rrset.type in (_A, _AAAA):
                 moved.add(rrset.name)
-    if moved:
-        for rrset in zone.owned(change.owner):
+    # Whose SRV may point there: besides who made the change, who shares a name with it.
+    owners = dict.fromkeys([change.owner] if moved else [])
+    for name in moved:
+        owners.update(dict.fromkeys(zone.owners(name)))
+    for owner in owners:
+        for rrset in zone.owned(owner):
             if rrset.type == _SRV and any(rdata[6:] in moved for rdata in rrset.rdatas):
                 touched[rrset.name] = None
     names = [name for name in touched if zone.exists(name)]
@@ -236,6 +242,7 @@ def _node(zone: Zone, name: Name, apex: Name, index: int) -> Node:
     kind, target = PLAIN, b""
     ones: list[tuple[int, bytes]] = []
     many: list[Many] = []
+    outside = zone.outside
     for rrset in zone.at(name):
         if rrset.type == _CNAME:
             kind, target = ALIAS, rrset.rdatas[0]
@@ -243,7 +250,7 @@ def _node(zone: Zone, name: Name, apex: Name, index: int) -> Node:
         if len(rrset.rdatas) == 1 and len(body) <= SMALL_BODY and rrset.type != _SRV:
             ones.append((rrset.type, body))
         else:
-            many.append(_many(zone, rrset, body))
+            many.append(_many(zone, rrset, body, stated=apex in outside))
     if name == apex:
         kind = APEX
     elif zone.config.pods == "insecure" and _is_pod_namespace(name, apex):
@@ -266,7 +273,12 @@ def _body(rrset: RRset) -> bytes:
     return b"".join([fixed + pack("!H", len(rdata)) + rdata for rdata in rdatas])
 
 
-def _many(zone: Zone, rrset: RRset, body: bytes) -> Many:
+def _many(zone: Zone, rrset: RRset, body: bytes, stated: bool) -> Many:
+    """`stated`: targets may be anybody's, as those that a DNSEndpoint states.
+
+    Then only addresses of names that the owner has a part in come along, because only those
+    are known to have changed when they do.
+    """
     count = records_that_fit(rrset)
     if rrset.type in (_A, _AAAA):
         return Many(rrset.type, count, len(body) // count, body)
@@ -283,6 +295,8 @@ def _many(zone: Zone, rrset: RRset, body: bytes) -> Many:
         if target in seen:
             continue
         seen.add(target)
+        if stated and zone.owners(rrset.name)[0] not in zone.owners(target):
+            continue
         owner = pack("!H", 0xC000 | offset) if offset <= _POINTER_LIMIT else target
         for type_ in (_A, _AAAA):
             addresses = zone.rrset(target, type_)

@@ -27,7 +27,7 @@ handed in, and an RRset that an owner hands in again is not kept twice.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from struct import Struct as Packing
 
 from msgspec import Struct
@@ -368,11 +368,22 @@ class Zone:
         """What this owner contributes, markers included, before it is merged with others."""
         return self._owned.get(owner, ())
 
+    def contributions(self) -> Iterator[tuple[Key, tuple[RRset, ...], str]]:
+        """Every owner but the apex, with what it contributes and its age."""
+        for owner, sets in self._owned.items():
+            if owner != APEX:
+                yield owner, sets, self._ages.get(owner, "")
+
     def zone_of(self, name: Name) -> Name | None:
         """The apex of the zone a name lies in: the longest one; None outside all of them."""
         if name in self._apexes:
             return name
         return next((above for above in _above(name) if above in self._apexes), None)
+
+    @property
+    def outside(self) -> Collection[Name]:
+        """The apexes of the zones of the view from outside."""
+        return self._outside.keys()
 
     def apexes(self) -> tuple[Name, ...]:
         """The apexes of all zones that exist now: forward, configured, then as needed."""
