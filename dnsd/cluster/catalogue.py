@@ -68,8 +68,9 @@ class Catalogue:
         self._widths = tuple(dict.fromkeys(4 if n.version == 4 else 16 for n in networks))
         self._networks = ", ".join(str(network) for network in networks)
         self._files: dict[str, tuple[Entry, ...]] = {}
-        self._stated: dict[Key, list[Entry]] = {}  # by place
-        self._contested: set[Key] = set()  # stated more than once
+        # A key is one object in all of these: 100,000 of them are memory worth having.
+        self._stated: dict[Key, Entry] = {}  # the first by place
+        self._contested: dict[Key, list[Entry]] = {}  # stated more than once; all, by place
         self._force: dict[Key, Entry] = {}
         self._taken: dict[bytes, Key] = {}  # addresses stated by the Services in force
         self._refused: dict[Key, Problem] = {}
@@ -99,8 +100,8 @@ class Catalogue:
     def problems(self) -> list[Problem]:
         """The contradictions there are now, and who could get no address."""
         found = list(self._refused.values())
-        for key in self._contested:
-            holder = self._force.get(key) or self._stated[key][0]
+        for key, stated in self._contested.items():
+            holder = self._force.get(key) or stated[0]
             found += [
                 Problem(
                     entry.file,
@@ -111,7 +112,7 @@ class Catalogue:
                     "metadata.name",
                     f"is in {holder.origin} already, which keeps it; rename or remove one",
                 )
-                for entry in self._stated[key]
+                for entry in stated
                 if entry is not self._candidate(key)
             ]
         for key in self._dry:
@@ -138,39 +139,38 @@ class Catalogue:
             self._files[path] = entries
         for place, entry in old.items():
             if not _same(entry, new.get(place)):
-                self._unstate(entry)
+                self._unstate(place[1], entry)
                 dirty.add(place[1])
         for place, entry in new.items():
             if not _same(entry, old.get(place)):
-                self._state(entry)
+                self._state(place[1], entry)
                 dirty.add(place[1])
 
-    def _state(self, entry: Entry) -> None:
-        key = entry.object.key
-        stated = self._stated.setdefault(key, [])
-        stated.append(entry)
-        if len(stated) > 1:
+    def _state(self, key: Key, entry: Entry) -> None:
+        first = self._stated.setdefault(key, entry)
+        if first is not entry:
+            stated = self._contested.setdefault(key, [first])
+            stated.append(entry)
             stated.sort(key=lambda one: one.place)
-            self._contested.add(key)
+            self._stated[key] = stated[0]
 
-    def _unstate(self, entry: Entry) -> None:
-        key = entry.object.key
-        stated = self._stated[key]
-        stated.remove(entry)
-        if len(stated) < 2:
-            self._contested.discard(key)
-        if not stated:
+    def _unstate(self, key: Key, entry: Entry) -> None:
+        stated = self._contested.get(key)
+        if stated is None:
             del self._stated[key]
+            return
+        stated.remove(entry)
+        self._stated[key] = stated[0]
+        if len(stated) == 1:
+            del self._contested[key]
 
     def _candidate(self, key: Key) -> Entry | None:
         """The entry that holds this name: of the file that has it, else the first by path."""
-        stated = self._stated.get(key)
-        if not stated:
-            return None
-        current = self._force.get(key)
-        if current and len(stated) > 1:
-            return next((one for one in stated if one.file == current.file), stated[0])
-        return stated[0]
+        first = self._stated.get(key)
+        stated, current = self._contested.get(key), self._force.get(key)
+        if stated and current:
+            return next((one for one in stated if one.file == current.file), first)
+        return first
 
     # -- addresses that are stated ---------------------------------------------------------
 
@@ -182,14 +182,16 @@ class Catalogue:
         # Service goes on stating it keeps, so that no newcomer can slip in between.
         for key, entry in candidates.items():
             wanted = _addresses(entry)
-            freed.update(ip for ip in _addresses(self._force.get(key)) if ip not in wanted)
-            self._let_go(key, freed)
+            given_up = [ip for ip in _addresses(self._force.get(key)) if ip not in wanted]
+            self._let_go(key, given_up)
+            freed.update(given_up)
             self._unwait(key)
         losers = []
-        ordered = sorted((one for one in candidates.values() if one), key=lambda one: one.place)
-        for entry in ordered:
+        ordered = [(key, entry) for key, entry in candidates.items() if entry]
+        ordered.sort(key=lambda one: one[1].place)
+        for key, entry in ordered:
             try:
-                self._admit(entry)
+                self._admit(key, entry)
             except _Refused as refused:
                 losers.append((entry, refused))
         for entry, why in losers:
@@ -200,10 +202,9 @@ class Catalogue:
         free = [ip for ip in freed if ip not in self._taken]
         return {key for ip in free for key in self._waiting.get(ip, ())}
 
-    def _admit(self, entry: Entry) -> None:
+    def _admit(self, key: Key, entry: Entry) -> None:
         """Put an entry in force, with the addresses it states. Raises _Refused."""
         thing = entry.object
-        key = thing.key
         if isinstance(thing, Service):
             self._families(thing)  # refuses what cannot be had
             self._check_free(key, thing.cluster_ips)
