@@ -50,6 +50,8 @@ log = structlog.get_logger(__name__)
 TIMEOUT = 30.0  # seconds a request may take that is no stream
 _KEEP_ALIVE = 30.0
 _BACKLOG = 128
+# At once, streams included. One that sends no request is closed after _KEEP_ALIVE.
+MAX_CONNECTIONS = 256
 
 ROUTES: tuple[Route, ...] = (
     *probes.ROUTES,
@@ -226,6 +228,13 @@ async def _on_prepare(_: web.Request, response: web.StreamResponse) -> None:
 # ---------------------------------------------------------------------------------------
 
 
+class _Full(asyncio.Protocol):
+    """Who comes when there is no room: hung up on, so that sockets for DNS are left."""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        transport.close()
+
+
 @asynccontextmanager
 async def listening(
     app: web.Application, sock: socket.socket, context: ssl.SSLContext | None = None
@@ -244,9 +253,19 @@ async def listening(
     )
     await runner.setup()
     try:
-        site = web.SockSite(runner, sock, ssl_context=context, backlog=_BACKLOG)
-        await site.start()
-        yield
+        handlers = runner.server
+        assert handlers is not None  # noqa: S101 - setup has made it
+
+        def accepted() -> asyncio.BaseProtocol:
+            return handlers() if len(handlers.connections) < MAX_CONNECTIONS else _Full()
+
+        server = await asyncio.get_running_loop().create_server(
+            accepted, sock=sock, ssl=context, backlog=_BACKLOG
+        )
+        try:
+            yield
+        finally:
+            server.close()
     finally:
         # Streams would be waited for otherwise; who reads one comes back.
         with contextlib.suppress(TimeoutError):

@@ -7,11 +7,13 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
+import aiohttp
 import pytest
 
-from dnsd.admin.app import ROUTES
+from dnsd.admin.app import MAX_CONNECTIONS, ROUTES
 from dnsd.admin.web import Access, Route
 from tests.admin.running import READ, WRITE, Admin, admin
+from tests.helpers import eventually
 
 PARTS = {
     "{zone}": "cluster.local",
@@ -198,6 +200,22 @@ class TestBounds:
             assert b" 400 " in said.splitlines()[0]
             writer.close()
         assert (await api.call("GET", "/api/v1/zones", WRITE))[0] == 200
+
+    async def test_connections_beyond_the_limit_are_hung_up_on(self, api: Admin) -> None:
+        port = int(api.url.rpartition(":")[2])
+        opened = [await asyncio.open_connection("127.0.0.1", port) for _ in range(MAX_CONNECTIONS)]
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        assert await asyncio.wait_for(reader.read(), 20) == b""
+        for _, one in (*opened, (reader, writer)):
+            one.close()
+
+        async def answered() -> bool:
+            try:
+                return (await api.call("GET", "/api/v1/zones"))[0] == 200
+            except aiohttp.ClientError:
+                return False
+
+        assert await eventually(answered)
 
 
 def test_the_table_has_each_route_once() -> None:
