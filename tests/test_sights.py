@@ -491,7 +491,7 @@ def ask_from(source: str, port: int, name: str) -> dns.message.Message:
 def test_serve_with_an_outside_zone_and_views(tmp_path: Path) -> None:
     manifests = tmp_path / "manifests"
     manifests.mkdir()
-    site = balancer("site", {"ip": "192.0.2.1"}, ip="10.96.1.1")
+    site = balancer("site", {"ip": "192.0.2.1"}, ip="10.97.0.1")
     shop = ingress("shop", "shop.k8s.example.com", "192.0.2.7", "2026-01-01T00:00:00Z")
     for i, plain in enumerate((site, shop)):
         (manifests / f"{i}.json").write_bytes(msgspec.json.encode(plain))
