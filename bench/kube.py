@@ -31,7 +31,7 @@ from bench.table import Goal, goals, percentile
 
 PATIENCE = 120.0  # seconds until anything counts as not coming
 GAP = 0.0002  # seconds between two questions for a change; what the figures are exact to
-SAMPLE = 0.05  # seconds between looks at memory
+SAMPLE = 0.25  # seconds between looks at memory; each stops the process for milliseconds
 
 
 class Api:
