@@ -82,7 +82,7 @@ class TestRefusals:
             (["serve", "--ttl", "x"], "--ttl: x is not a whole number"),
             (["serve", "x"], "Got unexpected extra argument (x)"),
             (["serve"], "no source of Services; give --manifests DIR"),
-            (["zone"], "no source of Services; give --manifests DIR"),
+            (["zone", "--server", "ftp://x"], "--server: 'ftp://x' is no URL; write it like http"),
             (["check"], "nothing to check; give --config FILE or --manifests DIR"),
             (["zone", "--format", "xml"], "Invalid value for '--format': 'xml' is not one of"),
             (["zone", "--manifests", str(SEED), "x.y"], "ZONE: x.y: no such zone; there are clus"),

@@ -93,27 +93,35 @@ class Client:
         """What a route answers that is not JSON, piece by piece."""
         connection, response = self._asked("GET", path, query, b"", "")
         try:
-            while piece := response.read(_CHUNK):
-                yield piece
-        except (OSError, http.client.HTTPException) as error:
-            raise Failure(f"{self.place}: the answer broke off: {_reason(error)}") from error
+            yield from self._pieces(response)
         finally:
             connection.close()
 
     def _json(self, method: str, path: str, query: Any, body: bytes, kind: str) -> Any:
         connection, response = self._asked(method, path, query, body, kind)
+        data = bytearray()
         try:
-            data = response.read(_MAX_ANSWER + 1)
-        except (OSError, http.client.HTTPException) as error:
-            raise Failure(f"{self.place}: the answer broke off: {_reason(error)}") from error
+            for piece in self._pieces(response):
+                data += piece
+                if len(data) > _MAX_ANSWER:
+                    raise Failure(f"{self.place}: the answer has more than {_MAX_ANSWER >> 20} MiB")
         finally:
             connection.close()
-        if len(data) > _MAX_ANSWER:
-            raise Failure(f"{self.place}: the answer has more than {_MAX_ANSWER >> 20} MiB")
         try:
             return msgspec.json.decode(data)
         except (msgspec.DecodeError, RecursionError) as error:
             raise Failure(f"{self.place} is no dnsd: its answer is no JSON") from error
+
+    def _pieces(self, response: http.client.HTTPResponse) -> Iterator[bytes]:
+        try:
+            while piece := response.read(_CHUNK):
+                yield piece
+        except (OSError, http.client.HTTPException) as error:
+            raise Failure(f"{self.place}: the answer broke off: {_reason(error)}") from error
+        if response.length:  # http.client does not mind
+            raise Failure(
+                f"{self.place}: the answer broke off: {response.length} bytes are missing"
+            )
 
     def _asked(
         self, method: str, path: str, query: dict[str, object], body: bytes, kind: str

@@ -157,7 +157,7 @@ class _Picture:
 
         types = ", ".join(f"{plain(row['item'])} {row['estimate']:,}" for row in self.top["types"])
         one_in = self.top["sampled_one_in"]
-        sampled = "every query is counted" if one_in <= 1 else f"one query in {one_in:,.0f} counts"
+        sampled = "every query is counted" if one_in < 1.5 else f"one query in {one_in:,.0f} counts"
         window = {"1m": "the last minute", "10m": "the last 10 minutes"}[self._window]
         said = f"types: {types or 'none yet'}\nover {window}; {sampled}"
         return Text(said, style="dim")
