@@ -141,24 +141,34 @@ class Inotify:
 
     async def wait(self, seconds: float) -> Seen | None:
         """See `Watch`."""
-        now = time.monotonic()
-        due = min(self._open.values(), default=now + seconds)
-        if not self._more:
-            await self._readable(max(0.0, min(seconds, due - now)))
-        try:
-            events = list(islice(self._inotify, _EVENTS))
-            self._more = len(events) == _EVENTS
-            for event in events:
-                self._note(event)
-            if self._new:
-                new, self._new = self._new, set()
-                await asyncio.to_thread(self._spread, new)
-        except OSError as error:  # no more watches, probably; who makes another is told
-            log.warning("watching the manifests ended", directory=self._root, problem=str(error))
-            return None
-        return None if self._over else self._seen()
+        end = time.monotonic() + seconds
+        while True:
+            if not self._more:
+                await self._readable(min(self._open.values(), default=end), end)
+            try:
+                await self._note_all()
+            except OSError as error:  # no more watches, probably; who makes another is told
+                log.warning("watching ended", directory=self._root, problem=str(error))
+                return None
+            if self._over:
+                return None
+            seen = self._seen()
+            # Most of what happens to a file that is replaced concerns its draft: wait on.
+            if seen != NOTHING or time.monotonic() >= end:
+                return seen
 
-    async def _readable(self, seconds: float) -> None:
+    async def _note_all(self) -> None:
+        """Take in what the kernel has to say by now. Raises OSError."""
+        events = list(islice(self._inotify, _EVENTS))
+        self._more = len(events) == _EVENTS
+        for event in events:
+            self._note(event)
+        if self._new:
+            new, self._new = self._new, set()
+            await asyncio.to_thread(self._spread, new)
+
+    async def _readable(self, due: float, end: float) -> None:
+        """Wait for events, until the earlier of two times at the latest."""
         loop = asyncio.get_running_loop()
         ready: asyncio.Future[None] = loop.create_future()
 
@@ -166,7 +176,7 @@ class Inotify:
             if not ready.done():
                 ready.set_result(None)
 
-        timer = loop.call_later(seconds, wake)
+        timer = loop.call_later(max(0.0, min(due, end) - time.monotonic()), wake)
         loop.add_reader(self._inotify.fd, wake)
         try:
             await ready
