@@ -7,6 +7,7 @@ itself, and a test can have a desk without a network.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable
@@ -20,18 +21,21 @@ from dnsd import __version__
 from dnsd.admin.events import Listeners
 from dnsd.admin.explain import Circumstances
 from dnsd.admin.live import Live
+from dnsd.admin.lookup import lookup
 from dnsd.admin.names import NameIndex
 from dnsd.admin.records import Records
+from dnsd.answer.message import Rcode
 from dnsd.cluster.objects import EndpointSlice, Key, Service
 from dnsd.cluster.source import SourceStatus
 from dnsd.house import House
 from dnsd.observe.histogram import CHANGE_BOUNDS, Histogram
 from dnsd.observe.history import RELOAD, History, HistoryStatus
 from dnsd.observe.metrics import Facts, ServerFacts, WorkerFacts
+from dnsd.upstream.resolver import Where
 from dnsd.worker import counters
-from dnsd.worker.supervisor import WorkerStatus
+from dnsd.worker.supervisor import NoWorker, WorkerStatus
 from dnsd.zone.compile import NOT_READY, STALE
-from dnsd.zone.rrset import RRset
+from dnsd.zone.rrset import ROOT, Name, RRset, text_of
 from dnsd.zone.zone import Cause, Change, Zone
 
 log = structlog.get_logger(__name__)
@@ -222,19 +226,24 @@ class Desk:
     def stale(self) -> bool:
         return self.house.state == STALE
 
-    def circumstances(self) -> Circumstances:
-        """What `explain` is told beside the zone."""
-        setup, settings = self.house.supervisor.setup, self.house.settings
+    async def circumstances(self, name: Name, type_: int) -> Circumstances:
+        """What `explain` is told beside the zone, for a name that it is about."""
+        settings, forwarding = self.house.settings, self.house.supervisor.setup.upstream
         data = {NOT_READY: "not ready", STALE: "stale"}.get(self.house.state, "fresh")
-        upstream = ""
-        if setup.upstream is not None:
-            servers = dict.fromkeys(one.address for part in self._servers() for one in part)
-            upstream = f"at {', '.join(servers)}" if servers else "at an upstream server"
+        upstream = cached = ""
+        end = lookup(self.pipeline.zone, name, type_)
+        if forwarding is not None and end.left:
+            upstream, cached = "at an upstream server", ""
+            with contextlib.suppress(NoWorker):
+                where = await self.house.supervisor.peek(end.end, type_)
+                if where is not None:
+                    upstream, cached = _route(where), _cached(where)
         return Circumstances(
             data=data,
             upstream=upstream,
+            cached=cached,
             allow_query=settings.allow_query,
-            allow_recursion=settings.allow_recursion if setup.upstream is not None else (),
+            allow_recursion=settings.allow_recursion if forwarding is not None else (),
         )
 
     def _servers(self) -> list[tuple[ServerFacts, ...]]:
@@ -303,6 +312,29 @@ class Desk:
             streams=len(self.live.listeners),
             samples=self.live.samples,
         )
+
+
+def _route(where: Where) -> str:
+    """Who answers for a name that is not ours, as a clause."""
+    if where.how == "servers":
+        rule = (
+            f", by the rule for {text_of(where.suffix)}" if where.suffix not in (b"", ROOT) else ""
+        )
+        return f"of {', '.join(where.servers)}{rule}"
+    if where.how == "here":
+        return "of nobody else: it is pinned here, or never leaves"
+    return ""
+
+
+def _cached(where: Where) -> str:
+    if where.how != "servers":
+        return ""
+    if where.left is None:
+        return "the worker that was asked keeps no reply for it"
+    rcode = Rcode(where.rcode).name if where.rcode in set(Rcode) else str(where.rcode)
+    if where.left < 0:
+        return f"a reply ({rcode}) is kept that ran out {-where.left:.0f} s ago"
+    return f"a reply ({rcode}) is kept for {where.left:.0f} s more"
 
 
 _QUERY_COUNTERS = sum(name.startswith("queries.") for name in counters.NAMES)

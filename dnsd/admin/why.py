@@ -24,11 +24,11 @@ YAML_TYPES = (YAML, "text/yaml", "application/x-yaml", "text/x-yaml")
 
 
 class ResolveQuery(Struct, frozen=True, forbid_unknown_fields=True):
-    """A question. `client`: the address it is asked from."""
+    """A question. `client`: the address it is asked from, as far as policies care."""
 
     name: Annotated[str, Meta(min_length=1, max_length=255)]
     type: Annotated[str, Meta(max_length=20)] = "A"
-    client: Annotated[str, Meta(max_length=45)] = ""
+    client: Annotated[str, Meta(min_length=2, max_length=45)] = "127.0.0.1"
     over: Literal["udp", "tcp"] = "tcp"
 
 
@@ -112,7 +112,8 @@ async def why(call: Call) -> Any:
     except BadQuestion as error:
         raise Problem(400, f"name: {error}") from error
     entries = await desk.history.find(name=reading.name, limit=1)
-    return explain(desk.pipeline, reading, desk.circumstances(), entries)
+    around = await desk.circumstances(reading.name, asked.type)
+    return explain(desk.pipeline, reading, around, entries)
 
 
 async def what_if(call: Call) -> Any:

@@ -27,6 +27,7 @@ import time
 from collections.abc import Callable
 from typing import Protocol
 
+from msgspec import Struct
 from msgspec.structs import replace
 
 from dnsd.answer.message import Ede, Rcode, opt_record
@@ -70,6 +71,21 @@ class Home(Protocol):
 
     def answer(self, packet: bytes, client: bytes, over: int) -> bytes | Ask | None:
         """The reply, `Ask` when the name leads out of our zones (again), None for nothing."""
+
+
+class Where(Struct, frozen=True):
+    """Where a name outside our zones is answered, and what is kept of it.
+
+    `how`: "servers" (which are `servers`, of the rule for `suffix`), "here" (pinned, or it
+    never leaves), "nobody". `left`: seconds until what is kept runs out, negative when it has;
+    None when nothing is kept. `rcode` of what is kept.
+    """
+
+    how: str
+    servers: tuple[str, ...] = ()
+    suffix: Name = b""
+    left: float | None = None
+    rcode: int = 0
 
 
 class Resolver:
@@ -309,6 +325,23 @@ class Resolver:
         return Part(read.rcode, read.answer, read.authority, errors=read.errors)
 
     # -- besides ---------------------------------------------------------------------------
+
+    def where(self, name: Name, type_: int) -> Where:
+        """Where a name (lower case) that is not ours is answered. Asks nobody, counts nothing."""
+        place = self._place(name, type_)
+        if place is None:
+            return Where("nobody")
+        if isinstance(place, Part):
+            return Where("here")
+        found = self.routes.find(name)
+        servers = tuple(str(one.spec) for one in place.servers)
+        rest = type_.to_bytes(2, "big") + _CLASS_IN
+        kept = [self._entries.get(key_of(name, rest, do, False)) for do in (False, True)]
+        entry = next((one for one in kept if one is not None), None)
+        suffix = found[0] if found else b""
+        if entry is None:
+            return Where("servers", servers, suffix)
+        return Where("servers", servers, suffix, entry.expires - self._clock(), int(entry.rcode))
 
     def pin(self, hosts: Hosts) -> None:
         """Puts other pinned names in place; what was kept may contradict them and goes."""

@@ -10,8 +10,8 @@ Each message is four bytes of length (big-endian) and msgpack. The first one dow
 * A worker answers nothing before `Open`: it has no table yet, and its packets wait in the
   socket, which the control process holds open whatever happens to the worker.
 * Up goes a `Pulse` every second, the worker's counters and its sign of life.
-* `Watch` turns the query tap on and off, and `Samples` come back; `Probe` and `Flush` are
-  answered by `Probed` and `Flushed` with the same `id`.
+* `Watch` turns the query tap on and off, and `Samples` come back; `Probe`, `Peek` and
+  `Flush` are answered with the same `id`.
 * The end of the stream means that the other side is gone: a worker ends, a supervisor
   replaces it.
 
@@ -29,6 +29,7 @@ from msgspec import Struct
 
 from dnsd.answer.engine import EngineConfig
 from dnsd.upstream.config import UpstreamConfig
+from dnsd.upstream.resolver import Where
 
 MAX_DOWN = 1 << 30  # bytes of one message to a worker; a frame is far below
 MAX_UP = 1 << 18
@@ -115,7 +116,15 @@ class Flush(Struct, frozen=True, tag="flush"):
     name: bytes | None
 
 
-Down = Setup | Table | Open | Drain | Watch | Probe | Flush
+class Peek(Struct, frozen=True, tag="peek"):
+    """Say where a name that is not ours would be answered, without asking anybody."""
+
+    id: int
+    name: bytes
+    qtype: int
+
+
+Down = Setup | Table | Open | Drain | Watch | Probe | Peek | Flush
 
 # ---------------------------------------------------------------------------------------
 # Up: worker -> control process.
@@ -196,7 +205,14 @@ class Flushed(Struct, frozen=True, tag="flushed"):
     count: int
 
 
-Up = Applied | Opened | Pulse | Drained | Samples | Probed | Flushed
+class Peeked(Struct, frozen=True, tag="peeked"):
+    """The answer to a `Peek`; None: nothing is forwarded. See dnsd.upstream.resolver.Where."""
+
+    id: int
+    where: Where | None
+
+
+Up = Applied | Opened | Pulse | Drained | Samples | Probed | Peeked | Flushed
 
 _encode = msgspec.msgpack.Encoder().encode
 _down: msgspec.msgpack.Decoder[Down] = msgspec.msgpack.Decoder(Down)

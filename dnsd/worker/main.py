@@ -57,6 +57,8 @@ from dnsd.worker.feed import (
     Flushed,
     Open,
     Opened,
+    Peek,
+    Peeked,
     Probe,
     Probed,
     Pulse,
@@ -196,6 +198,10 @@ class _Worker:
             self.tap.watch(message)
         elif isinstance(message, Probe):
             self._probe(message)
+        elif isinstance(message, Peek):
+            resolver = self.asks.resolver if self.asks is not None else None
+            where = resolver.where(message.name, message.qtype) if resolver else None
+            self._say(Peeked(message.id, where))
         elif isinstance(message, Flush):
             cache = self.asks.resolver.cache if self.asks is not None else None
             self._say(Flushed(message.id, cache.flush(message.name) if cache else -1))

@@ -34,6 +34,7 @@ import structlog
 from msgspec import Struct
 
 from dnsd.transport.listen import Pair
+from dnsd.upstream.resolver import Where
 from dnsd.worker import counters
 from dnsd.worker.feed import (
     Applied,
@@ -42,6 +43,8 @@ from dnsd.worker.feed import (
     Flush,
     Flushed,
     Opened,
+    Peek,
+    Peeked,
     Probe,
     Probed,
     Samples,
@@ -222,7 +225,7 @@ class Supervisor:
         elif isinstance(message, Samples):
             for sampler in self.samplers:
                 sampler(message)
-        elif isinstance(message, Probed | Flushed):
+        elif isinstance(message, Probed | Peeked | Flushed):
             asked = self._asked.get(message.id)
             if asked is not None and asked[0] is link and not asked[1].done():
                 asked[1].set_result(message)
@@ -251,11 +254,23 @@ class Supervisor:
 
         Raises NoWorker.
         """
+        probe = Probe(next(self._ids), packet, client, over)
+        found: Probed = await self._put_question(self._open_link(), probe.id, probe)
+        return found.reply
+
+    async def peek(self, name: bytes, type_: int) -> Where | None:
+        """Where a name that is not ours would be answered; None: nothing is forwarded.
+
+        Raises NoWorker.
+        """
+        peek = Peek(next(self._ids), name, type_)
+        found: Peeked = await self._put_question(self._open_link(), peek.id, peek)
+        return found.where
+
+    def _open_link(self) -> Link:
         for link in self._links():
             if link.state is State.OPEN:
-                probe = Probe(next(self._ids), packet, client, over)
-                found: Probed = await self._put_question(link, probe.id, probe)
-                return found.reply
+                return link
         raise NoWorker("no worker answers right now")
 
     async def flush(self, name: bytes | None) -> int:

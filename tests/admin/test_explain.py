@@ -214,9 +214,9 @@ class TestCircumstances:
         assert any("out of reach" in step.said for step in found.steps)
 
     def test_forwarded(self) -> None:
-        around = Circumstances(upstream="at 192.0.2.53", cached="an answer for 20 s more")
+        around = Circumstances(upstream="of 192.0.2.53", cached="an answer for 20 s more")
         found = why("www.example.org.", around=around)
-        assert found.verdict == "www.example.org. is not ours: it is asked at 192.0.2.53."
+        assert found.verdict == "www.example.org. is not ours: it is asked of 192.0.2.53."
         assert "cache" in {step.what for step in found.steps}
 
     def test_who_may_not_ask(self) -> None:

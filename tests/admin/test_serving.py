@@ -9,11 +9,14 @@ import socket
 import stat
 import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 from urllib.error import HTTPError
 from urllib.request import Request, urlopen
 
+import dns.message
+import dns.rrset
 import msgspec
 import pytest
 
@@ -160,6 +163,64 @@ class TestQueries:
             return any(row["asked"] for row in found["vanish"])
 
         until(asked)
+
+
+@contextmanager
+def upstream() -> Iterator[int]:
+    """A name server on loopback that knows one address for everything."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        sock.bind(("127.0.0.1", 0))
+        stop = threading.Event()
+
+        def serve() -> None:
+            sock.settimeout(0.05)
+            while not stop.is_set():
+                try:
+                    packet, client = sock.recvfrom(4096)
+                except TimeoutError:
+                    continue
+                query = dns.message.from_wire(packet)
+                reply = dns.message.make_response(query)
+                asked = query.question[0]
+                reply.answer.append(dns.rrset.from_text(asked.name, 600, "IN", "A", "192.0.2.9"))
+                sock.sendto(reply.to_wire(), client)
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        try:
+            yield sock.getsockname()[1]
+        finally:
+            stop.set()
+            thread.join()
+
+
+class TestUpstream:
+    def test_explain_and_flush(self, tmp_path: Path) -> None:
+        environ = {"XDG_RUNTIME_DIR": str(tmp_path)}
+        with upstream() as port:
+            flags = ("--manifests", str(SEED), "--admin", "127.0.0.1:0")
+            flags += ("--upstream", f"udp://127.0.0.1:{port}")
+            with serving(*flags, environ=environ) as server:
+                api = Api(server)
+                before = api.call("/api/v1/explain?name=www.example.org.")
+                assert f"it is asked of udp://127.0.0.1:{port}" in before["verdict"]
+                steps = {step["what"]: step["said"] for step in before["steps"]}
+                assert "keeps no reply" in steps["cache"]
+                assert before["outcome"] == "forwarded"
+                resolved = api.call("/api/v1/resolve?name=www.example.org")
+                assert resolved["answer"][0]["value"] == "192.0.2.9"
+                after = api.call("/api/v1/explain?name=www.example.org.")
+                steps = {step["what"]: step["said"] for step in after["steps"]}
+                assert re.search(r"a reply \(NOERROR\) is kept for \d+ s more", steps["cache"])
+                stays = api.call("/api/v1/explain?name=www.example.local.")
+                assert "never leaves" in stays["verdict"]
+                alias = api.call("/api/v1/explain?name=externalname-svc")
+                assert "is an alias of google.com." in alias["verdict"]
+                flush = "/api/v1/cache/flush"
+                assert api.call(flush + "?name=other.example", "POST", {}) == {"flushed": 0}
+                assert api.call(flush + "?name=www.example.org", "POST", {}) == {"flushed": 1}
+                until(lambda: "dnsd_upstream_up{" in api.text("/metrics"))
+                assert 'dnsd_cache_lookups_total{result="miss"} ' in api.text("/metrics")
 
 
 class TestToken:
