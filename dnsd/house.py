@@ -22,6 +22,7 @@ import asyncio
 import socket
 import time
 from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
 
 import structlog
 
@@ -120,7 +121,7 @@ class House:
         handed_in = time.monotonic()
         self.supervisor.settle()
         self._begin()
-        change = self.pipeline.put(owner, rrsets, cause)
+        change = self.pipeline.put(owner, rrsets, cause, _age(cause.at))
         self._finish(handed_in)
         return change
 
@@ -226,6 +227,11 @@ class House:
     def close(self) -> None:
         """Save what outlives the run."""
         self._serials.close(self._serial())
+
+
+def _age(at: float) -> str:
+    """A time as the API writes creationTimestamps; "" for none."""
+    return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%dT%H:%M:%SZ") if at else ""
 
 
 def _claim_of(batch: Batch) -> int:

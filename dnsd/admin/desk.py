@@ -242,6 +242,7 @@ class Desk:
             data=data,
             upstream=upstream,
             cached=cached,
+            sights=self.house.sights,
             allow_query=settings.allow_query,
             allow_recursion=settings.allow_recursion if forwarding is not None else (),
         )
@@ -299,6 +300,7 @@ class Desk:
             objects=pipeline.state.counts(),
             services=self.services_by_type(),
             problems=len(pipeline.problems),
+            disputes=len(pipeline.zone.disputes),
             failures=pipeline.failures,
             changes=self.changes,
             change_seconds=self.change_seconds,

@@ -30,8 +30,10 @@ from dnsd.answer.gate import Networks
 from dnsd.cluster.objects import Key, address_text
 from dnsd.observe.history import Entry, from_changes
 from dnsd.pipeline import Pipeline
+from dnsd.sights import Sights
 from dnsd.zone.rrset import Name, RRset, Type, text_of, type_text
 from dnsd.zone.text import rdata_text
+from dnsd.zone.zone import Zone
 
 _JOURNAL_LOOKED_AT = 2000  # changes; what `explain` without a history walks at most
 _SHOWN = 8  # values in a sentence
@@ -65,6 +67,7 @@ class Circumstances(Struct, frozen=True):
     cached: str = ""
     allow_query: tuple[str, ...] = ()
     allow_recursion: tuple[str, ...] = ()
+    sights: Sights | None = None  # who sees what, if not everybody sees everything
 
 
 class Reading(Struct, frozen=True):
@@ -163,7 +166,8 @@ def explain(
     """
     around = circumstances or Circumstances()
     question, zone = reading.question, pipeline.zone
-    found = lookup(zone, reading.name, question.type)
+    visible, sees = _visible(around, question, zone)
+    found = lookup(visible, reading.name, question.type)
     trail = Trail(pipeline, reading.name, question.type, found)
     if reading.searched:
         trail.step("search", True, _searched(reading))
@@ -174,6 +178,10 @@ def explain(
         _not_ours(trail, around, found)
     else:
         trail.step("zone", True, f"{text_of(reading.name)} lies in the zone {text_of(apex)}")
+        if sees:
+            hidden = lookup(zone, reading.name, question.type).answer != found.answer
+            trail.step("view", None if not hidden else False, sees)
+            trail.because(f"{sees}, and this is not all of it" if hidden else "")
         parts.walk(trail, apex)
         _elsewhere(trail, around, found)
     entries = _journal(pipeline, reading.name) if history is None else history
@@ -197,6 +205,23 @@ def explain(
 
 # ---------------------------------------------------------------------------------------
 # Steps that are not about the name.
+
+
+def _visible(around: Circumstances, question: Question, zone: Zone) -> tuple[Zone, str]:
+    """The zone that the client sees, and a clause on what that is; "": everything."""
+    if around.sights is None or not question.client:
+        return zone, ""
+    sight = around.sights.of_client(question.client)
+    visible = around.sights.zone_for(sight)
+    if visible is None or visible is zone:
+        return zone, ""
+    sides = {(True, False): "the cluster's zones only", (False, True): "the outside zones only"}
+    parts_ = [sides.get((sight.inside, sight.outside), "")]
+    if sight.namespaces is not None:
+        shown = ", ".join(sorted(sight.namespaces)[:_SHOWN]) or "none"
+        parts_.append(f"names of the namespaces {shown} only")
+    what = " and ".join(part for part in parts_ if part)
+    return visible, f"{address_text(question.client)} sees {what} (views, policies)"
 
 
 def _searched(reading: Reading) -> str:

@@ -129,6 +129,11 @@ def walk(trail: Trail, apex: Name) -> None:
     """Takes the trail's name, which lies in the zone `apex`, apart."""
     _owners(trail)
     zone = trail.pipeline.zone
+    if apex in zone.outside:
+        from dnsd.admin.outside import walk_outside
+
+        walk_outside(trail, apex)
+        return
     if apex not in zone.config.zones:
         _reverse(trail)
         return
@@ -162,7 +167,8 @@ def _owners(trail: Trail) -> None:
         trail.objects[owner] = Cited(*owner, origin="admin API")
         if trail.type == _type_of(owner) and trail.found.kind == "answer":
             trail.because("the record is pinned by hand")
-    if pinned and len(owners) > len(pinned):
+    zone = trail.pipeline.zone
+    if pinned and len(owners) > len(pinned) and zone.zone_of(trail.name) not in zone.outside:
         others = ", ".join(str(owner) for owner in owners if owner.kind != "Record")
         trail.step("conflict", None, f"the name belongs to {others} too; the records are joined")
 

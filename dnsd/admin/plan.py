@@ -23,20 +23,22 @@ from msgspec import Struct
 
 from dnsd.cluster.manifestfile import parse
 from dnsd.cluster.objects import (
+    OWNER_KINDS,
     EndpointSlice,
     Event,
+    Gateway,
     Key,
-    Namespace,
     Node,
     Object,
     Pod,
+    Route,
     Service,
     address_text,
 )
 from dnsd.cluster.state import State
 from dnsd.pipeline import Pipeline
 from dnsd.zone.rrset import Name, RRset, Type, text_of, type_text
-from dnsd.zone.schema import examine
+from dnsd.zone.schema import age_of, examine
 from dnsd.zone.text import canonical, rdata_text
 from dnsd.zone.zone import APEX, Cause, Zone
 
@@ -162,7 +164,7 @@ class _Draft:
         self.problems: list[str] = []
         self.notes: list[str] = []
         self.later: set[Name] = set()  # names whose address is allocated later
-        self.scratch = State()
+        self.scratch = State(pipeline.zone.config.outside.node_port_types)
         events = tuple(self._events(mode))
         self._seed(events)
         self.owners = sorted(self.scratch.apply(events))
@@ -203,14 +205,28 @@ class _Draft:
         for event in events:
             key = event if isinstance(event, Key) else event.key
             for thing in (state.get(key), event):
+                if thing is None or isinstance(thing, Key):
+                    continue
                 if isinstance(thing, EndpointSlice) and thing.service:
                     owners[Key("Service", thing.namespace, thing.service)] = None
-                elif isinstance(thing, Service | Namespace | Pod):
+                elif isinstance(thing, Gateway):
+                    owners |= dict.fromkeys(state.routes_of(thing.key))
+                elif thing.kind in OWNER_KINDS:
                     owners[thing.key] = None
+        if any(event.kind == "Node" for event in events):
+            types = self.pipeline.zone.config.outside.node_port_types
+            owners |= {one.key: None for one in state.services() if one.type in types}
+        if self.pipeline.zone.outside:  # a Service at node ports depends on all of them
+            self.scratch.apply(state.nodes())
+        routes = [event for event in events if isinstance(event, Route)]
         for owner in owners:
             there = state.get(owner)
             slices = state.slices_of(owner) if owner.kind == "Service" else ()
+            routes += [there] if isinstance(there, Route) else []
             self.scratch.apply([one for one in (there, *slices) if one is not None])
+        for parent in (parent for route in routes for parent in route.parents):
+            gateway = state.get(parent.key)
+            self.scratch.apply([gateway] if gateway is not None else [])
 
     def _build(self) -> list[Name]:
         """Builds the second zone; the names that may be different in it."""
@@ -229,7 +245,9 @@ class _Draft:
                 if owner != APEX and owner not in wanted:
                     wanted[owner] = list(served.owned(owner))
         for owner, made in wanted.items():
-            self.zone.replace(owner, made, Cause(owner))
+            subject = self.scratch.subject(owner)
+            age = served.age(owner) if subject is None else age_of(subject)
+            self.zone.replace(owner, made, Cause(owner), age if served.outside else "")
         return list(names)
 
     def _note(self, owner: Key, made: Sequence[RRset]) -> None:

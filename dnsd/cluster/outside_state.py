@@ -138,6 +138,10 @@ class RouteIndex:
             if new:
                 self._attached.setdefault(parent.key, set()).add(new.key)
 
+    def attached(self, gateway: Key) -> frozenset[Key]:
+        """The routes attached to a Gateway."""
+        return frozenset(self._attached.get(gateway, ()))
+
     def subject(self, key: Key) -> RouteSubject | None:
         """A route with its Gateways; None when it does not exist, or is no route."""
         shelf = self._routes.get(key.kind)

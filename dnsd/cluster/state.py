@@ -241,6 +241,10 @@ class State:
         """The slices that name this Service (which need not exist), in the order of their names."""
         return self._by_service.get(service.namespace, {}).get(service.name, ())
 
+    def routes_of(self, gateway: Key) -> frozenset[Key]:
+        """The routes attached to this Gateway (which need not exist)."""
+        return self._routes.attached(gateway)
+
     def pods_with(self, ip: bytes) -> tuple[Pod, ...]:
         """The Pods that have this packed address, finished ones too, by namespace and name."""
         return self._by_address.get(ip, ())

@@ -40,7 +40,7 @@ _RCODES = {
     "notimp": "NOTIMP",
     "badvers": "BADVERS",
 }
-SOURCE_STATES = ("starting", "synced", "stale", "failing")
+SOURCE_STATES = ("starting", "synced", "stale", "failing", "absent")
 
 
 class WorkerFacts(Struct, frozen=True):
@@ -88,6 +88,7 @@ class Facts(Struct, frozen=True):
     history_changes: int = 0
     history_bytes: int = 0
     history_lost: int = 0
+    disputes: int = 0
     streams: int = 0
     samples: int = 0
 
@@ -208,6 +209,11 @@ def _zone(facts: Facts) -> Iterator[Metric]:
     yield _by("dnsd_services", "Services known, by type.", "type", facts.services)
     yield _gauge(
         "dnsd_owners_with_problems", "Objects of which something cannot be served.", facts.problems
+    )
+    yield _gauge(
+        "dnsd_disputed_names",
+        "Names outside that several objects want; the oldest has each.",
+        facts.disputes,
     )
     yield _counter(
         "dnsd_owner_failures", "Objects whose names could not be computed, a bug.", facts.failures
@@ -404,7 +410,8 @@ on when a worker is replaced; they begin at zero with dnsd.
 * `dnsd_answer_seconds` is sampled (`query_samples`, by default 100 queries a second and
   worker): the time the engine took for the batch of queries that the sampled one came in.
   Waiting in the kernel is not in it.
-* `dnsd_source_state` is 1 for the state a source is in: starting, synced, stale or failing.
+* `dnsd_source_state` is 1 for the state a source is in: starting, synced, stale, failing,
+  or absent (a resource that the API server does not have, such as a CRD nobody installed).
 
 | name | type | labels | meaning |
 |---|---|---|---|

@@ -8,7 +8,8 @@ has one, it is all that is served, and otherwise CNAMEs are left out.
 In the outside zones a host is what somebody wished for, and two wishes contradict each other.
 There one owner has the name: the first by age (`metadata.creationTimestamp`; who has none
 comes after those who have), then by Key. What the zone has by itself stays, and the first
-owner adds the types it lacks. Whoever says something else and is not heard is in `dispute`.
+owner adds the types it lacks. The records pinned at a name are one owner. Whoever says
+something else and is not heard is in `dispute`.
 
 Everywhere a name of the setting `hosts` gives way to all other owners, or with
 `hosts_override` takes the name from them: for every type, as a pin does outside our zones.
@@ -24,6 +25,7 @@ from dnsd.zone.rrset import RRset, Type, rrset
 APEX = Key("Zone", "", "apex")  # the owner of what the zones have by themselves
 # Owners of pinned names are Key(HOSTS, how, name), `how` one of these.
 HOSTS = "Hosts"
+RECORD = "Record"  # owners of records pinned by the admin API, one a name and type
 GIVES_WAY, OVERRIDES = "", "override"
 _CNAME = int(Type.CNAME)
 
@@ -62,7 +64,7 @@ def won(parts: Parts, ages: Mapping[Key, str]) -> tuple[tuple[RRset, ...], tuple
     served = own
     if rivals:
         taken = {one.type for one in own}
-        first = parts[rivals[0]]
+        first = [one for owner in rivals if _allied(owner, rivals[0]) for one in parts[owner]]
         served = union((*own, *(one for one in first if _fits_beside(one, taken))))
     unheard = [owner for owner in rivals if any(one not in served for one in parts[owner])]
     if not unheard:
@@ -78,6 +80,11 @@ def _without_pins(parts: Parts) -> Parts:
     if pin.namespace == OVERRIDES:
         return {pin: parts[pin]}
     return {owner: sets for owner, sets in parts.items() if owner != pin} or parts
+
+
+def _allied(owner: Key, first: Key) -> bool:
+    """Whether two owners speak with one voice: pinned records of a name, one of each type."""
+    return owner == first or owner.kind == first.kind == RECORD
 
 
 def _fits_beside(one: RRset, taken: set[int]) -> bool:

@@ -368,6 +368,10 @@ class Zone:
         """What this owner contributes, markers included, before it is merged with others."""
         return self._owned.get(owner, ())
 
+    def age(self, owner: Key) -> str:
+        """The age an owner was last given, "" for none."""
+        return self._ages.get(owner, "")
+
     def contributions(self) -> Iterator[tuple[Key, tuple[RRset, ...], str]]:
         """Every owner but the apex, with what it contributes and its age."""
         for owner, sets in self._owned.items():

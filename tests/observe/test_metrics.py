@@ -46,6 +46,7 @@ def facts(**more: object) -> Facts:
         "change_seconds": change,
         "programming_seconds": {"headless": Histogram(CHANGE_BOUNDS)},
         "answer_seconds": Histogram((0.001,)),
+        "disputes": 4,
         "sources": (SourceStatus("manifests", "synced", last_event=990.0, errors=3),),
         "servers": (ServerFacts("192.0.2.53:53", True, 0.01, 5, 1),),
         **more,
