@@ -35,18 +35,25 @@ export function mount(root, params) {
     summary,
     h("div", { class: "split" }, h("div", { class: "list" }, list, more), detail));
 
-  const changed = settled(() => go({ q: search.value, name: "" }));
+  const changed = settled(() => go({ q: search.value }));
   search.addEventListener("input", changed);
-  zone.addEventListener("change", () => go({ zone: zone.value, name: "" }));
-  type.addEventListener("change", () => go({ type: type.value, name: "" }));
-  namespace.addEventListener("change", () => go({ namespace: namespace.value, name: "" }));
+  zone.addEventListener("change", () => go({ zone: zone.value }));
+  type.addEventListener("change", () => go({ type: type.value }));
+  namespace.addEventListener("change", () => go({ namespace: namespace.value }));
 
   function go(change) {
-    const next = { ...wanted, ...change };
-    const given = Object.entries(next).filter(([, value]) => value);
-    const hash = `#/names${given.length ? `?${new URLSearchParams(given)}` : ""}`;
-    history.replaceState(null, "", hash);
-    enter(new URLSearchParams(given));
+    const given = new URLSearchParams(Object.entries({ ...wanted, ...change }).filter(([, one]) => one));
+    history.replaceState(null, "", `#/names${given.size ? `?${given}` : ""}`);
+    enter(given);
+  }
+
+  // What was typed a moment ago, and is not searched for yet, must not get lost by a click.
+  function open(event, name) {
+    if (event.ctrlKey || event.metaKey || event.shiftKey || event.button) return;
+    event.preventDefault();
+    changed.stop();
+    const given = { ...wanted, q: search.value, name };
+    location.hash = `#/names?${new URLSearchParams(Object.entries(given).filter(([, one]) => one))}`;
   }
 
   function enter(given) {
@@ -114,6 +121,7 @@ export function mount(root, params) {
     list.replaceChildren(table("Records", columns, shown.map((one) => [
       h("a", {
         class: "name", "data-name": one.name, href: link(one.name),
+        onclick: (event) => open(event, one.name),
         "aria-current": one.name === wanted.name ? "true" : null,
       }, dotted(one.name)),
       one.type, values(one.values), String(one.ttl),

@@ -68,6 +68,7 @@ export function trouble(error) {
     return true;
   }
   if (error instanceof Away || (error instanceof Refused && error.status >= 500)) {
+    closeEvents(); // opened again with the next look that succeeds, not after a wait of its own
     connection("away", error.message);
     return error instanceof Away;
   }
