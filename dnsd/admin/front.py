@@ -30,6 +30,7 @@ from dnsd.transport.listen import Address
 if TYPE_CHECKING:
     from dnsd.admin.desk import Desk
     from dnsd.admin.records import Records
+    from dnsd.observe.history import History
 
 log = structlog.get_logger(__name__)
 
@@ -90,6 +91,9 @@ class Front:
                 await house.synced.wait()
         try:
             await self._serve(house, reload, self._socket)
+        except Exception:
+            log.exception("the admin API ended, a bug; names are answered on")
+            await asyncio.Event().wait()
         finally:
             self._socket.close()
 
@@ -101,18 +105,9 @@ class Front:
         from dnsd.admin.app import Gate, application, listening
         from dnsd.admin.desk import Desk
         from dnsd.admin.records import Records
-        from dnsd.observe.history import History
 
         settings = self.settings
-        try:
-            history = History(
-                settings.state_dir,
-                max_age=settings.history_max_age,
-                max_bytes=settings.history_max_size,
-            )
-        except (OSError, sqlite3.Error) as error:
-            who = settings.named("state_dir")
-            raise SettingsError(f"{who}: the history cannot be kept: {error}") from error
+        history = _history(settings)
         records = self._records or Records(settings.state_dir)
         desk = self._desk = Desk(house, history, records, reload)
         hosts = (*settings.admin_hosts, *([settings.admin.host] if settings.admin else []))
@@ -122,6 +117,22 @@ class Front:
                 await _for_ever(desk)
         finally:
             await history.close()
+
+
+def _history(settings: Settings) -> History:
+    """The history; in memory when the disk does not take it: it is no reason not to answer."""
+    from dnsd.observe.history import History
+
+    age, size = settings.history_max_age, settings.history_max_size
+    try:
+        return History(settings.state_dir, max_age=age, max_bytes=size)
+    except (OSError, sqlite3.Error) as error:
+        log.error(  # noqa: TRY400 - a full disk needs no traceback
+            "the history cannot be kept on disk, and ends with this run",
+            directory=settings.state_dir,
+            problem=str(error),
+        )
+        return History("", max_age=age, max_bytes=size)
 
 
 async def _for_ever(desk: Desk) -> None:

@@ -119,7 +119,10 @@ class History:
     """The changes of the last `max_age` seconds, in at most about `max_bytes`."""
 
     def __init__(self, directory: str, *, max_age: float, max_bytes: int) -> None:
-        """Opens or makes the file in `directory` ("": in memory). Raises OSError."""
+        """Opens or makes the file in `directory` ("": in memory).
+
+        Raises OSError, sqlite3.Error when that cannot be.
+        """
         self.max_age, self.max_bytes = max_age, max_bytes
         self.path = Path(directory, FILE) if directory else None
         self.lost = 0

@@ -305,6 +305,16 @@ class TestStartsAndEnds:
         assert "records.json: is damaged" in found.stderr
         assert (tmp_path / "records.json").read_text() == "["
 
+    def test_a_disk_that_takes_no_history(self, tmp_path: Path) -> None:
+        (tmp_path / "history.sqlite").mkdir()
+        flags = ("--manifests", str(SEED), "--state-dir", str(tmp_path), "--admin", "127.0.0.1:0")
+        with serving(*flags) as server:
+            api = Api(server)
+            assert api.call("/api/v1/history")["changes"] == []
+            assert api.call("/api/v1/status")["history"]["on_disk"] is False
+            assert server.values(NAME) == ["10.96.100.100"]
+            assert server.logged("the history cannot be kept on disk, and ends with this run")
+
     def test_history_across_a_restart(self, tmp_path: Path) -> None:
         state = str(tmp_path / "state")
         folder = tmp_path / "manifests"
