@@ -13,7 +13,10 @@ import yaml
 from dnsd.cluster.manifests import load
 from dnsd.cluster.objects import pack_address
 from dnsd.cluster.source import Batch
+from dnsd.house import schema_config
 from dnsd.pipeline import Pipeline
+from dnsd.settings import OUTSIDE as OUTSIDE_GROUP
+from dnsd.settings import SIGHT, Settings, declared
 from dnsd.zone.rrset import Type, name_from_text, reverse_name
 from dnsd.zone.schema import SchemaConfig
 from dnsd.zone.text import rrset_text
@@ -22,6 +25,7 @@ from dnsd.zone.zone import Zone
 ROOT = Path(__file__).parent.parent
 PAGE = (ROOT / "docs" / "names.md").read_text(encoding="utf-8")
 SEED = load(ROOT / "config" / "examples" / "seed")
+OUTSIDE = load(ROOT / "config" / "examples" / "outside")
 
 
 class Example(NamedTuple):
@@ -48,9 +52,15 @@ def zone_with(options: str) -> Zone:
         settings["ns_addresses"] = tuple(map(pack_address, settings["ns_addresses"]))
     if "reverse_zones" in settings:
         settings["reverse_zones"] = tuple(settings["reverse_zones"])
-    config = SchemaConfig(zones=(name_from_text("cluster.local."),), **settings)
+    outside = any(name.startswith("outside") for name in settings)
+    if outside:
+        kinds = {name: declared()[name].kind for name in settings}
+        given = {name: kinds[name].parse(value) for name, value in settings.items()}
+        config = schema_config(Settings(**given), ())
+    else:
+        config = SchemaConfig(zones=(name_from_text("cluster.local."),), **settings)
     line = Pipeline(config, 1)
-    line.feed(Batch(tuple(SEED.objects), True), 0.0)
+    line.feed(Batch(tuple((OUTSIDE if outside else SEED).objects), True), 0.0)
     assert not line.failed
     return line.zone
 
@@ -82,7 +92,14 @@ def test_the_examples_are_found() -> None:
     assert len(EXAMPLES) > 30
 
 
-@pytest.mark.parametrize("setting", [*SchemaConfig.__struct_fields__, "service_cidr"])
+def test_the_manifests_are_good() -> None:
+    assert (SEED.problems, OUTSIDE.problems) == ((), ())
+
+
+SETTINGS = [name for name, one in declared().items() if one.group in (OUTSIDE_GROUP, SIGHT)]
+
+
+@pytest.mark.parametrize("setting", [*SchemaConfig.__struct_fields__, "service_cidr", *SETTINGS])
 def test_every_setting_that_decides_about_names_is_there(setting: str) -> None:
-    written = {"zones": "zone"}.get(setting, setting)
+    written = {"zones": "zone", "outside": "outside_zones"}.get(setting, setting)
     assert re.search(rf"`{written}[`:]", PAGE)
