@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import os
 import re
 import shutil
 import sys
@@ -205,7 +206,12 @@ def requests(dnsd: Dnsd, population: names.Population) -> None:
 
 
 def beside(dnsd: Dnsd, queries: Path, seconds: int) -> None:
-    """Prints the latency of DNS while pages are read without pause, and while they are not."""
+    """Prints the latency of DNS while pages are read without pause, and while they are not.
+
+    The control process moves to the clients' core: where it shares one with the worker, the
+    two take turns, as any two processes do.
+    """
+    os.sched_setaffinity(dnsd.control, [procs.client_core()])
     _, quiet = load(dnsd.port, queries, seconds)
     stop = threading.Event()
 
@@ -238,7 +244,8 @@ def main() -> int:
         bare = stack.enter_context(serving(site / "manifests", site / "bare", 0))
         usual = stack.enter_context(serving(site / "manifests", site / "usual", 100))
         one = ".".join(asked[0].name.split(".")[:2])
-        streams(bare, usual, site / "queries", one, chosen.rounds, chosen.seconds)
+        if chosen.rounds:
+            streams(bare, usual, site / "queries", one, chosen.rounds, chosen.seconds)
         requests(usual, population)
         beside(usual, site / "queries", chosen.seconds)
     return 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 import dns.rdatatype
@@ -37,8 +38,15 @@ MISSING = (
 )
 
 
+def some_names(pipeline: Pipeline) -> list[str]:
+    """Every name but those of 190 endpoints that are like ten others."""
+    there = [text_of(name) for name in pipeline.zone.names()]
+    many = re.compile(r"10-244-9-\d\d|\d\d\.9\.244\.10\.")
+    return [*(text for text in there if not many.match(text)), *MISSING]
+
+
 def questions(pipeline: Pipeline) -> Iterator[tuple[Name, Type]]:
-    names = [*pipeline.zone.names(), *map(name_from_text, MISSING)]
+    names = map(name_from_text, some_names(pipeline))
     return ((name, type_) for name in names for type_ in TYPES)
 
 
