@@ -8,7 +8,7 @@ import click
 import msgspec
 
 from dnsd.commands.options import settings_command, settings_from
-from dnsd.commands.printing import ago, cause, columns, heading, plain, print_json, say
+from dnsd.commands.printing import ago, cause, columns, heading, plain, print_json, say, wrapped
 from dnsd.commands.remote import AS_JSON, connect, is_offline, remote_options
 from dnsd.settings import NAMES, SOURCES, Settings, SettingsError
 
@@ -124,12 +124,14 @@ def _print(found: dict[str, Any]) -> None:
         _print_change(found["changed"])
 
 
+_INDENT = 17  # what stands before the sentence of a step
 _MARKS = {True: ("ok", "green"), False: ("no", "red"), None: ("--", "yellow")}
 
 
 def _print_step(step: dict[str, Any]) -> None:
     mark, colour = _MARKS[step["ok"]]
-    say(f"  {click.style(mark, fg=colour)}  {step['what']:<10} {plain(step['said'])}")
+    said = wrapped(plain(step["said"]), _INDENT)
+    say(f"  {click.style(mark, fg=colour)}  {step['what']:<10} {said}")
 
 
 def _asked(one: dict[str, Any]) -> list[str]:

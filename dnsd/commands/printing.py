@@ -6,6 +6,9 @@ Everything that came from outside (names that were asked, texts of manifests) go
 
 from __future__ import annotations
 
+import shutil
+import sys
+import textwrap
 import time
 from collections.abc import Iterable, Sequence
 from datetime import datetime
@@ -13,7 +16,7 @@ from datetime import datetime
 import click
 import msgspec
 
-RCODES = ("NOERROR", "NXDOMAIN", "NODATA", "SERVFAIL", "REFUSED")
+_NARROWEST = 30  # columns that a sentence gets on any terminal
 _UNITS = (("d", 86400), ("h", 3600), ("min", 60))
 
 
@@ -44,6 +47,15 @@ def columns(rows: Iterable[Sequence[object]], indent: str = "  ") -> None:
     for row in texts:
         cells = [cell.ljust(width) for cell, width in zip(row[:-1], widths, strict=False)]
         say(f"{indent}{'  '.join([*cells, row[-1]])}".rstrip())
+
+
+def wrapped(text: str, indent: int) -> str:
+    """The text in lines that fit a terminal, all but the first indented; else in one line."""
+    if not sys.stdout.isatty():
+        return text
+    width = max(_NARROWEST, shutil.get_terminal_size().columns - indent)
+    lines = textwrap.wrap(text, width, break_long_words=False, break_on_hyphens=False)
+    return ("\n" + " " * indent).join(lines)
 
 
 def print_json(value: object) -> None:

@@ -143,7 +143,10 @@ class _Picture:
         from rich.table import Table
         from rich.text import Text
 
-        table = Table(title=_TITLES[what], title_justify="left", box=None, pad_edge=False)
+        title = _TITLES[what]
+        table = Table(
+            title=title, title_justify="left", box=None, pad_edge=False, min_width=len(title)
+        )
         table.add_column("about", justify="right", style="cyan")
         table.add_column("", overflow="fold")
         for row in self.top[what]:
