@@ -2,19 +2,30 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
-from dnsd.cluster.objects import Event, Key, Namespace, Object, Service
+from dnsd.cluster.objects import (
+    Event,
+    Ingress,
+    Key,
+    LoadBalancerIngress,
+    Namespace,
+    Node,
+    Object,
+    Service,
+)
 from dnsd.cluster.source import Batch
 from dnsd.pipeline import Pipeline
+from dnsd.zone.compose import OutsideConfig, OutsideZone
 from dnsd.zone.journal import Journal
-from dnsd.zone.rrset import RRset, Type
+from dnsd.zone.rrset import RRset, Type, name_from_text
 from dnsd.zone.schema import SchemaConfig
 from dnsd.zone.zone import Cause, Change
-from tests.zone.made import CONFIG, Z, endpoint, name, piece, service
+from tests.zone.made import CONFIG, Z, endpoint, name, packed, piece, service
 
 WEB = name("web.default.svc")
 WEB_KEY = Key("Service", "default", "web")
@@ -284,3 +295,57 @@ class TestAnyOrder:
             del events[:size]
         assert served(line) == served(once)
         assert set(line.zone.names()) == set(once.zone.names())
+
+
+class TestOutside:
+    HOST = name_from_text("www.k8s.example.com.")
+    CONFIG = SchemaConfig(
+        zones=(Z,),
+        outside=OutsideConfig((OutsideZone(name_from_text("k8s.example.com.")),), ("ingresses",)),
+    )
+
+    def ingress(self, called: str, ip: str, created: str = "") -> Ingress:
+        point = LoadBalancerIngress(packed(ip)[0])
+        return Ingress("default", called, ("www.k8s.example.com",), (point,), created=created)
+
+    def test_who_has_a_name_that_several_want_is_logged_when_it_is_news(self) -> None:
+        line = pipeline(self.CONFIG)
+        young = self.ingress("a", "192.0.2.1", "2026-02-01T00:00:00Z")
+        old = self.ingress("b", "192.0.2.2", "2026-01-01T00:00:00Z")
+        with capture_logs() as logs:
+            feed(line, young)
+            feed(line, old)
+            feed(line, msgspec.structs.replace(old, version="2"))
+            feed(line, old.key)
+        said = [(log["event"], log.get("served"), log.get("left_out")) for log in logs]
+        assert said == [
+            ("several want one name; the oldest has it", str(old.key), [str(young.key)]),
+            ("nobody else wants the name any more", None, None),
+        ]
+        found = line.zone.rrset(self.HOST, Type.A)
+        assert found is not None
+        assert found.rdatas == packed("192.0.2.1")
+
+    def test_a_node_that_changes_changes_the_services_at_node_ports(self) -> None:
+        line = pipeline(self.CONFIG)
+        feed(line, service("np", type="NodePort", ports=()), Node("n1", packed("10.0.0.1")))
+        at = name_from_text("np.default.k8s.example.com.")
+        assert line.zone.exists(at)
+        assert line.zone.types(at) == ()
+        (change,) = feed(line, Node("n1", packed("10.0.0.1"), ready=True))
+        assert change.owner == Key("Service", "default", "np")
+        assert change.cause.key == Key("Node", "", "n1")
+        assert line.zone.types(at) == (Type.A,)
+        assert feed(line, Node("n1", packed("10.0.0.1"), ready=True, version="9")) == []
+
+    def test_reconfigured_it_comes_and_goes(self) -> None:
+        line = pipeline()
+        feed(line, self.ingress("a", "192.0.2.1"))
+        assert not line.zone.exists(self.HOST)
+        line.reconfigure(self.CONFIG)
+        assert line.zone.exists(self.HOST)
+        fresh = pipeline(self.CONFIG)
+        feed(fresh, self.ingress("a", "192.0.2.1"))
+        assert served(line) == served(fresh)
+        line.reconfigure(CONFIG)
+        assert not line.zone.exists(self.HOST)

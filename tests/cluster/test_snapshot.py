@@ -13,15 +13,22 @@ from hypothesis import strategies as st
 
 from dnsd.cluster import snapshot
 from dnsd.cluster.objects import (
+    DNSEndpoint,
     Endpoint,
     EndpointPort,
     EndpointSlice,
+    Gateway,
+    Ingress,
+    Listener,
     LoadBalancerIngress,
     Namespace,
     Node,
+    Parent,
     Pod,
+    Route,
     Service,
     ServicePort,
+    StatedRecords,
 )
 from dnsd.cluster.snapshot import BadSnapshot, Header, read, write
 
@@ -51,6 +58,11 @@ OBJECTS = (
     Namespace("default", {"team": "a"}, "uid", "3"),
     Pod("default", "p", (b"\x0a\x01\x00\x01",), "Running", searches=("x.example",)),
     Node("n", (b"\xc0\x00\x02\x02",), ready=True),
+    Ingress("default", "i", ("a.example",), (LoadBalancerIngress(b"\xc0\x00\x02\x03"),)),
+    Gateway("default", "g", (Listener("l", "*.example", 80),)),
+    Route("HTTPRoute", "default", "r", ("a.example",), (Parent("default", "g", "l"),)),
+    Route("TLSRoute", "default", "r"),
+    DNSEndpoint("default", "d", (StatedRecords("a.example", "A", ("192.0.2.1",), 60),)),
 )
 
 

@@ -553,6 +553,17 @@ class TestSeveralWantOneName:
         assert found.rdatas == (name_from_text("ns.dns.k8s.example.com."),)
         assert zone.disputes == {OUT: (APEX, self.A)}
 
+    def test_records_pinned_at_a_name_are_one_owner(self) -> None:
+        zone = self.zone()
+        a, txt = (Key("Record", "k8s.example.com.", f"www/{kind}") for kind in ("A", "TXT"))
+        zone.replace(a, [RRset(self.NAME, Type.A, 5, packed("192.0.2.9"))], Cause(a))
+        zone.replace(txt, [RRset(self.NAME, Type.TXT, 5, (b"\x02hi",))], Cause(txt))
+        assert zone.types(self.NAME) == (Type.A, Type.TXT)
+        assert zone.disputes == {}
+        self.put(zone, self.A, "192.0.2.1", "2026-01-01T00:00:00Z")
+        assert zone.types(self.NAME) == (Type.A,)
+        assert zone.disputes == {self.NAME: (self.A, a, txt)}
+
     def test_inside_owners_are_merged_as_ever(self) -> None:
         zone = self.zone()
         name = name_from_text("shared.default.svc.cluster.local.")
