@@ -37,6 +37,7 @@ bench: $(VENV)/.develop
 
 docs: $(VENV)/.runtime
 	$(BIN)/python -m dnsd.settings write
+	$(BIN)/python -m dnsd.observe.metrics > docs/metrics.md
 
 # New versions within the ranges of pyproject.toml. The locks must not name where they are
 # downloaded from: no index lines.

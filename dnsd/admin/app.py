@@ -152,7 +152,10 @@ def application(desk: Desk, gate: Gate, routes: Iterable[Route] = ROUTES) -> web
     """The application: every route behind the gate, every error a problem."""
     app = web.Application(middlewares=[_outermost(gate)])
     for route in routes:
-        app.router.add_route(route.method, route.path, _behind(route, desk, gate))
+        handler = _behind(route, desk, gate)
+        app.router.add_route(route.method, route.path, handler)
+        if route.access is Access.OPEN:  # some load balancers probe with HEAD
+            app.router.add_route("HEAD", route.path, handler)
     return app
 
 

@@ -418,7 +418,7 @@ on when a worker is replaced; they begin at zero with dnsd.
 ROWS
 
 No label holds a name, a client or a namespace. This table is generated from
-`dnsd/observe/metrics.py` (`python -m dnsd.observe.metrics`), and a test compares the two.
+`dnsd/observe/metrics.py` (`make docs`), and a test compares the two.
 """
 
 if __name__ == "__main__":

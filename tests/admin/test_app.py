@@ -62,6 +62,7 @@ class TestTokens:
         for path in ("/healthz", "/readyz", "/metrics", "/"):
             status, _ = await api.call("GET", path, None)
             assert status in (200, 503), path
+            assert await api.call("HEAD", path, None) == (status, ""), path
 
     async def test_what_is_not_there_is_not_told_to_nobody(self, api: Admin) -> None:
         for path in ("/api/v1/nothing", "/nothing", "/api/v1/records/a/b", "/api/v2"):
