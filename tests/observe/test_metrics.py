@@ -65,9 +65,7 @@ def samples(one: Facts) -> dict[tuple[str, tuple[tuple[str, str], ...]], float]:
 
 class TestDocs:
     def test_the_page_is_as_generated(self) -> None:
-        assert DOCS.read_text(encoding="utf-8") == reference(), (
-            "run: make docs"
-        )
+        assert DOCS.read_text(encoding="utf-8") == reference(), "run: make docs"
 
     def test_every_exported_family_is_on_the_page(self) -> None:
         page = DOCS.read_text(encoding="utf-8")
