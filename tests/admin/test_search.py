@@ -65,7 +65,7 @@ def test_the_pod_that_asks() -> None:
     (one, other) = packed("10.1.0.1", "10.1.0.2")
     pods = (
         Pod("prod", "web", (one,), "Running"),
-        Pod("prod", "agent", (other,), "Running", host_network=True),
+        Pod("prod", "proxy", (other,), "Running", host_network=True),
         Pod("old", "done", (one,), "Succeeded"),
     )
     pipeline.feed(Batch(pods), 0.0)
