@@ -12,10 +12,11 @@ from msgspec import Struct
 
 from dnsd.cluster.manifests import Loaded, load
 from dnsd.cluster.source import Batch, SourceError
-from dnsd.house import schema_config
+from dnsd.house import schema_config, sight_config
 from dnsd.observe import logging
 from dnsd.pipeline import Pipeline
 from dnsd.settings import Settings, SettingsError
+from dnsd.sights import Sights
 
 SERIAL = 1
 
@@ -53,3 +54,13 @@ def read(settings: Settings) -> Offline:
     pipeline.feed(Batch(loaded.objects, synced=True), 0.0)
     pipeline.zone.serial = SERIAL
     return Offline(settings.manifests, loaded, pipeline)
+
+
+def sights_of(settings: Settings, pipeline: Pipeline) -> Sights | None:
+    """Who sees what of this pipeline; None when everybody sees everything."""
+    config = sight_config(settings)
+    if not config.on:
+        return None
+    sights = Sights(config, pipeline)
+    sights.pods(pod.key for pod in pipeline.state.pods())
+    return sights

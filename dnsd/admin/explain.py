@@ -181,7 +181,7 @@ def explain(
         if sees:
             hidden = lookup(zone, reading.name, question.type).answer != found.answer
             trail.step("view", None if not hidden else False, sees)
-            trail.because(f"{sees}, and this is not all of it" if hidden else "")
+            trail.because(f"{sees}, which hides it" if hidden else "")
         parts.walk(trail, apex)
         _elsewhere(trail, around, found)
     entries = _journal(pipeline, reading.name) if history is None else history
@@ -253,7 +253,8 @@ def _policy(trail: Trail, around: Circumstances, question: Question) -> None:
 
 
 def _not_ours(trail: Trail, around: Circumstances, found: Found) -> None:
-    ours = ", ".join(text_of(zone) for zone in trail.pipeline.zone.config.zones)
+    served = trail.pipeline.zone
+    ours = ", ".join(text_of(zone) for zone in (*served.config.zones, *served.outside))
     trail.step("zone", None, f"{text_of(found.end)} lies in none of our zones ({ours})")
     _forwarded(trail, around)
 

@@ -74,7 +74,7 @@ def _cite(trail: Trail, subject: Subject) -> None:
         trail.cite(subject)
     for sentence in standing(subject, trail.pipeline.zone.config):
         trail.step("outside", None, sentence)
-        if trail.found.kind != "answer":
+        if trail.found.kind == "nxdomain" or sentence.startswith("pending"):
             trail.because(sentence)
     for problem in trail.pipeline.problems.get(subject.key, ()):
         trail.step("outside", False, problem)

@@ -39,11 +39,12 @@ async def zones(call: Call) -> Any:
     desk = call.desk
     await desk.index.ready()
     zone = desk.pipeline.zone
+    forward = (*zone.config.zones, *zone.outside)
     return {
         "zones": [
             {
                 "name": text_of(apex),
-                "kind": "forward" if apex in zone.config.zones else "reverse",
+                "kind": "forward" if apex in forward else "reverse",
                 "serial": zone.serial,
                 "names": desk.index.count(apex),
             }

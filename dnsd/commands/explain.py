@@ -10,7 +10,7 @@ import msgspec
 from dnsd.commands.options import settings_command, settings_from
 from dnsd.commands.printing import ago, cause, columns, heading, plain, print_json, say, wrapped
 from dnsd.commands.remote import AS_JSON, connect, is_offline, remote_options
-from dnsd.settings import NAMES, SOURCES, Settings, SettingsError
+from dnsd.settings import NAMES, OUTSIDE, SIGHT, SOURCES, Settings, SettingsError
 
 # The exit code of a name that was asked for; `query` has the same.
 RESOLVES, NXDOMAIN, NODATA, OTHER = 0, 3, 4, 5
@@ -24,7 +24,7 @@ dnsd explain web.prod.svc.cluster.local --manifests my/manifests
 dnsd explain web.prod --server https://dnsd.example:8053 --token-file token --json"""
 
 
-@settings_command("explain", _EXAMPLES, groups=(SOURCES, NAMES))
+@settings_command("explain", _EXAMPLES, groups=(SOURCES, NAMES, OUTSIDE, SIGHT))
 @click.argument("name")
 @click.argument("type_", metavar="[TYPE]", default="A")
 @click.option("--client", metavar="IP", help="Who asks: policies and its Pod's search list count.")
@@ -70,9 +70,10 @@ def code_of(rcode: str, answered: bool) -> int:
 
 
 def _offline(settings: Settings, question: dict[str, Any]) -> dict[str, Any]:
-    from dnsd.admin.explain import BadQuestion, Question, explain, read
+    from dnsd.admin.explain import BadQuestion, Circumstances, Question, explain, read
     from dnsd.cluster.objects import pack_address
     from dnsd.offline import read as read_manifests
+    from dnsd.offline import sights_of
 
     found = read_manifests(settings)
     for problem in found.problems():
@@ -84,7 +85,8 @@ def _offline(settings: Settings, question: dict[str, Any]) -> dict[str, Any]:
         raise SettingsError(f"--client: {question['client']!r} is no IP address") from error
     asked = Question(question["name"], number, client, question["namespace"])
     try:
-        answer = explain(found.pipeline, read(found.pipeline, asked))
+        around = Circumstances(sights=sights_of(settings, found.pipeline))
+        answer = explain(found.pipeline, read(found.pipeline, asked), around)
     except BadQuestion as error:
         raise SettingsError(f"NAME: {error}") from error
     shown: dict[str, Any] = msgspec.to_builtins(answer)

@@ -16,7 +16,7 @@ from dnsd.commands.client import JSON, YAML
 from dnsd.commands.options import settings_command, settings_from
 from dnsd.commands.printing import plain, print_json, say
 from dnsd.commands.remote import AS_JSON, connect, is_offline, remote_options
-from dnsd.settings import NAMES, SOURCES, Settings, SettingsError
+from dnsd.settings import NAMES, OUTSIDE, SOURCES, Settings, SettingsError
 
 FINE, PROBLEMS, VANISH, CONFLICTS = 0, 2, 3, 4
 MAX_BYTES = 8 << 20  # what the API takes
@@ -39,7 +39,7 @@ class Text(Struct, frozen=True):
     data: bytes
 
 
-@settings_command("plan", _EXAMPLES, groups=(SOURCES, NAMES))
+@settings_command("plan", _EXAMPLES, groups=(SOURCES, NAMES, OUTSIDE))
 @click.option(
     "-f",
     "files",

@@ -12,7 +12,7 @@ import msgspec
 from dnsd.commands.client import Client, path_part
 from dnsd.commands.options import settings_command, settings_from
 from dnsd.commands.remote import connect, is_offline, remote_options
-from dnsd.settings import NAMES, SOURCES, Settings, SettingsError
+from dnsd.settings import NAMES, OUTSIDE, SOURCES, Settings, SettingsError
 from dnsd.zone.rrset import BadName, Name, Type, name_from_text, text_of, type_text
 from dnsd.zone.text import canonical, rdata_text, zone_text
 from dnsd.zone.zone import Zone
@@ -25,7 +25,7 @@ dnsd zone --manifests my/manifests cluster.local > cluster.local.zone
 dnsd zone --manifests my/manifests --format json | jq '.zones[].rrsets[].name'"""
 
 
-@settings_command("zone", _EXAMPLES, groups=(SOURCES, NAMES))
+@settings_command("zone", _EXAMPLES, groups=(SOURCES, NAMES, OUTSIDE))
 @click.argument("apex", metavar="[ZONE]...", nargs=-1)
 @click.option(
     "--format",
@@ -111,7 +111,7 @@ def _offline(settings: Settings, apex: Sequence[str], form: str) -> None:
 
 def _chosen(zone: Zone, wanted: Sequence[str]) -> list[Name]:
     # Forward zones in the order of the settings, then reverse zones by name.
-    first = {name: place for place, name in enumerate(zone.config.zones)}
+    first = {name: place for place, name in enumerate((*zone.config.zones, *zone.outside))}
     there = sorted(zone.apexes(), key=lambda name: (first.get(name, len(first)), canonical(name)))
     chosen = []
     for text in wanted:

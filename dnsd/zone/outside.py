@@ -319,6 +319,8 @@ def _standing_of_service(subject: ServiceSubject, config: SchemaConfig) -> list[
         kind = "headless" if service.headless else f"of type {service.type}"
         return [f"it is {kind} and has no externalIPs: nothing to show outside, so no name there"]
     said = [_pending(way.waiting) for way in ways if not way.points]
+    if service.ports_allocated and any(way.by_node for way in ways):
+        said.append("dnsd chose its nodePort, because its manifest names none")
     return said + [
         f"{text} (annotation) lies in none of the outside zones"
         for text in service.hostnames

@@ -278,6 +278,12 @@ class TestNodePorts:
         assert seen(unallocated) == {"web.default -": []}
         assert standing(unallocated, CONFIG_OUT) == ["pending: no nodePort is allocated"]
 
+    def test_that_dnsd_chose_the_node_port_is_said(self) -> None:
+        chosen = at_nodes()
+        service_ = replace(chosen.service, ports_allocated=True)
+        (said,) = standing(ServiceSubject(service_, (), NODES), CONFIG_OUT)
+        assert said == "dnsd chose its nodePort, because its manifest names none"
+
     def test_external_ips_come_beside_the_nodes(self) -> None:
         both = at_nodes(external_ips=packed("198.51.100.1"))
         assert seen(both)["web.default A"] == ["10.0.0.2", "192.0.2.1", "198.51.100.1"]
