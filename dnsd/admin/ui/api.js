@@ -62,7 +62,12 @@ async function asked(path, { params, signal, ...options }) {
   let response;
   try {
     response = await fetch(address(path, params), {
-      cache: "no-store", credentials: "omit", redirect: "error", ...options, headers, signal,
+      cache: "no-store",
+      credentials: "omit",
+      redirect: "error",
+      ...options,
+      headers,
+      signal,
     });
   } catch (error) {
     if (signal && signal.aborted && signal.reason?.name !== "TimeoutError") throw error;
@@ -103,7 +108,10 @@ export async function text(path) {
 
 export async function post(path, content, type, params = {}, signal = undefined) {
   const response = await asked(path, {
-    method: "POST", body: content, headers: { "Content-Type": type }, params,
+    method: "POST",
+    body: content,
+    headers: { "Content-Type": type },
+    params,
     signal: bounded(signal),
   });
   return body(response, "json");

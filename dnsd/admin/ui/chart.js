@@ -19,12 +19,21 @@ const MOST = 300;
 export function chart({ title, series, value, format, stacked = false, none }) {
   const svg = s("svg", { class: "chart", role: "img", "aria-label": title });
   const figures = new Map();
-  const legend = h("ul", { class: "legend" }, series.map((one) => {
-    const figure = h("span", { class: "figure" }, "–");
-    figures.set(one.key, figure);
-    return h("li", {},
-      h("span", { class: `swatch ${one.class}`, "aria-hidden": "true" }), one.name, figure);
-  }));
+  const legend = h(
+    "ul",
+    { class: "legend" },
+    series.map((one) => {
+      const figure = h("span", { class: "figure" }, "–");
+      figures.set(one.key, figure);
+      return h(
+        "li",
+        {},
+        h("span", { class: `swatch ${one.class}`, "aria-hidden": "true" }),
+        one.name,
+        figure,
+      );
+    }),
+  );
   const note = h("p", { class: "chart-note" }, none);
   const node = h("div", { class: "chart-box" }, svg, note, legend);
   let points = [];
@@ -42,19 +51,40 @@ export function chart({ title, series, value, format, stacked = false, none }) {
     const top = nice(highest || 1);
     const y = (amount) => TOP + (1 - amount / top) * (HEIGHT - TOP - BOTTOM);
     svg.setAttribute("viewBox", `0 0 ${width} ${HEIGHT}`);
-    const marks = [0, 0.5, 1].map((share) => s("g", {},
-      s("line", { class: "grid", x1: LEFT, x2: width - RIGHT, y1: y(top * share), y2: y(top * share) }),
-      s("text", { class: "axis", x: LEFT - 8, y: y(top * share) + 4, "text-anchor": "end" },
-        !share ? "0" : highest ? format(top * share) : "")));
-    const times = [[span, `${span / 60} min ago`, "start"], [0, "now", "end"]]
-      .map(([back, label, anchor]) =>
-        s("text", { class: "axis", x: x(now - back), y: HEIGHT - 6, "text-anchor": anchor }, label));
-    const paths = layers.map((layer) => s("path", {
-      class: `${stacked ? "area" : "line"} ${layer.class}`,
-      d: stacked ? area(layer, x, y) : line(layer.line, x, y),
-    }));
-    const cross = hover === null ? [] :
-      [s("line", { class: "cross", x1: hover, x2: hover, y1: TOP, y2: HEIGHT - BOTTOM })];
+    const marks = [0, 0.5, 1].map((share) =>
+      s(
+        "g",
+        {},
+        s("line", {
+          class: "grid",
+          x1: LEFT,
+          x2: width - RIGHT,
+          y1: y(top * share),
+          y2: y(top * share),
+        }),
+        s(
+          "text",
+          { class: "axis", x: LEFT - 8, y: y(top * share) + 4, "text-anchor": "end" },
+          !share ? "0" : highest ? format(top * share) : "",
+        ),
+      ),
+    );
+    const times = [
+      [span, `${span / 60} min ago`, "start"],
+      [0, "now", "end"],
+    ].map(([back, label, anchor]) =>
+      s("text", { class: "axis", x: x(now - back), y: HEIGHT - 6, "text-anchor": anchor }, label),
+    );
+    const paths = layers.map((layer) =>
+      s("path", {
+        class: `${stacked ? "area" : "line"} ${layer.class}`,
+        d: stacked ? area(layer, x, y) : line(layer.line, x, y),
+      }),
+    );
+    const cross =
+      hover === null
+        ? []
+        : [s("line", { class: "cross", x1: hover, x2: hover, y1: TOP, y2: HEIGHT - BOTTOM })];
     svg.replaceChildren(...marks, ...times, ...paths, ...cross);
     tell(shown, x, highest > 0);
   }
@@ -62,7 +92,9 @@ export function chart({ title, series, value, format, stacked = false, none }) {
   function tell(shown, x, any) {
     let point = shown.at(-1);
     if (hover !== null && shown.length) {
-      point = shown.reduce((a, b) => Math.abs(x(b.at) - hover) < Math.abs(x(a.at) - hover) ? b : a);
+      point = shown.reduce((a, b) =>
+        Math.abs(x(b.at) - hover) < Math.abs(x(a.at) - hover) ? b : a,
+      );
     }
     const said = [];
     for (const one of series) {
@@ -77,7 +109,8 @@ export function chart({ title, series, value, format, stacked = false, none }) {
 
   function plain(shown) {
     return series.map((one) => ({
-      class: one.class, line: shown.map((point) => [point.at, value(point, one.key)]),
+      class: one.class,
+      line: shown.map((point) => [point.at, value(point, one.key)]),
     }));
   }
 
@@ -98,9 +131,18 @@ export function chart({ title, series, value, format, stacked = false, none }) {
     hover = Math.min(Math.max(event.clientX - box.left, LEFT), box.width - RIGHT);
     draw();
   });
-  svg.addEventListener("pointerleave", () => { hover = null; draw(); });
+  svg.addEventListener("pointerleave", () => {
+    hover = null;
+    draw();
+  });
   new ResizeObserver(draw).observe(node);
-  return { node, update(given) { points = given; draw(); } };
+  return {
+    node,
+    update(given) {
+      points = given;
+      draw();
+    },
+  };
 }
 
 function line(values, x, y) {
@@ -121,7 +163,8 @@ function area(layer, x, y) {
   if (!layer.line.length) return "";
   const upper = layer.line.map(([at, amount]) => `${x(at).toFixed(1)} ${y(amount).toFixed(1)}`);
   const lower = layer.line
-    .map(([at], i) => `${x(at).toFixed(1)} ${y(layer.below[i]).toFixed(1)}`).reverse();
+    .map(([at], i) => `${x(at).toFixed(1)} ${y(layer.below[i]).toFixed(1)}`)
+    .reverse();
   return `M${upper.join("L")}L${lower.join("L")}Z`;
 }
 

@@ -30,19 +30,28 @@ export function s(tag, props, ...children) {
 /** A table; `rows` are arrays of cells. On a phone each row is a block, cells named by column. */
 export function table(caption, columns, rows, props = {}) {
   const heads = columns.map((column) =>
-    h("th", { scope: "col", class: column.class }, column.name));
+    h("th", { scope: "col", class: column.class }, column.name),
+  );
   const body = rows.map((cells) =>
-    h("tr", {}, cells.map((cell, i) =>
-      h("td", { class: columns[i].class, "data-label": columns[i].name }, cell))));
-  return h("table", props,
+    h(
+      "tr",
+      {},
+      cells.map((cell, i) =>
+        h("td", { class: columns[i].class, "data-label": columns[i].name }, cell),
+      ),
+    ),
+  );
+  return h(
+    "table",
+    props,
     h("caption", { class: "unseen" }, caption),
     h("thead", {}, h("tr", {}, heads)),
-    h("tbody", {}, body));
+    h("tbody", {}, body),
+  );
 }
 
 export function card(title, ...children) {
-  return h("section", { class: "card", "aria-label": title },
-    h("h2", {}, title), ...children);
+  return h("section", { class: "card", "aria-label": title }, h("h2", {}, title), ...children);
 }
 
 export function empty(...said) {
@@ -56,7 +65,8 @@ export function field(label, control, more = "") {
 
 export function choice(values, chosen, props = {}) {
   const options = values.map(([value, text]) =>
-    h("option", { value, selected: value === chosen }, text));
+    h("option", { value, selected: value === chosen }, text),
+  );
   return h("select", props, options);
 }
 
@@ -69,6 +79,21 @@ export function settled(work, ms = 250) {
   };
   later.stop = () => clearTimeout(timer);
   return later;
+}
+
+/** Calls `work` once within `ms` of being asked, however often that is. */
+export function soon(work, ms = 300) {
+  let timer = 0;
+  const ask = () => {
+    timer =
+      timer ||
+      setTimeout(() => {
+        timer = 0;
+        work();
+      }, ms);
+  };
+  ask.stop = () => clearTimeout(timer);
+  return ask;
 }
 
 // ---- Numbers and times in words ----------------------------------------------------------
@@ -87,14 +112,22 @@ export function count(value, noun) {
 /** Seconds as the smallest unit that keeps a digit: "250 µs", "1.5 ms". */
 export function short(seconds) {
   if (seconds === null || seconds === undefined || !seconds) return "–";
-  for (const [unit, length] of [["s", 1], ["ms", 1e-3], ["µs", 1e-6]]) {
+  for (const [unit, length] of [
+    ["s", 1],
+    ["ms", 1e-3],
+    ["µs", 1e-6],
+  ]) {
     if (seconds >= length * 0.9995) return `${tenth.format(seconds / length)} ${unit}`;
   }
   return "<1 µs";
 }
 
 export function span(seconds) {
-  for (const [unit, length] of [["d", 86400], ["h", 3600], ["min", 60]]) {
+  for (const [unit, length] of [
+    ["d", 86400],
+    ["h", 3600],
+    ["min", 60],
+  ]) {
     if (seconds >= length) return `${Math.floor(seconds / length)} ${unit}`;
   }
   return `${Math.max(0, Math.floor(seconds))} s`;
@@ -128,8 +161,14 @@ export function causeText(cause) {
 }
 
 const KIND = {
-  NOERROR: "good", NODATA: "quiet", NXDOMAIN: "warn", SERVFAIL: "bad", REFUSED: "bad",
-  FORMERR: "bad", DROPPED: "bad", UPSTREAM: "quiet",
+  NOERROR: "good",
+  NODATA: "quiet",
+  NXDOMAIN: "warn",
+  SERVFAIL: "bad",
+  REFUSED: "bad",
+  FORMERR: "bad",
+  DROPPED: "bad",
+  UPSTREAM: "quiet",
 };
 
 export function rcodePill(text) {
@@ -139,17 +178,29 @@ export function rcodePill(text) {
 /** A bar as long as its share of the most; the number stands beside it in words. */
 export function bar(value, most) {
   const width = `${Math.max(value ? 1 : 0, (value / most) * 100).toFixed(1)}%`;
-  return s("svg", { class: "share", "aria-hidden": "true", focusable: "false" },
-    s("rect", { width, height: "100%", rx: 4 }));
+  return s(
+    "svg",
+    { class: "share", "aria-hidden": "true", focusable: "false" },
+    s("rect", { width, height: "100%", rx: 4 }),
+  );
+}
+
+/** The address of a view: what is not empty of `given` are its parameters. */
+export function addressOf(view, given) {
+  const params = new URLSearchParams(Object.entries(given).filter(([, value]) => value));
+  return `#/${view}${params.size ? `?${params}` : ""}`;
 }
 
 /** A link to the explanation of a name. */
 export function explainLink(name, type = "A", text = "") {
-  const params = new URLSearchParams({ name, type });
-  return h("a", { class: text ? null : "name", href: `#/explain?${params}` }, text || dotted(name));
+  return h(
+    "a",
+    { class: text ? null : "name", href: addressOf("explain", { name, type }) },
+    text || dotted(name),
+  );
 }
 
 /** A name that may be broken after its dots, and rather there than elsewhere. */
 export function dotted(name) {
-  return name.split(/(?<=\.)(?=.)/).flatMap((label, i) => i ? [h("wbr"), label] : [label]);
+  return name.split(/(?<=\.)(?=.)/).flatMap((label, i) => (i ? [h("wbr"), label] : [label]));
 }

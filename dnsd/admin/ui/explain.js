@@ -2,50 +2,115 @@
 
 import { Refused, get, sentence } from "./api.js";
 import {
-  card, causeText, choice, dotted, empty, explainLink, field, h, rcodePill, settled, table, when,
+  addressOf,
+  card,
+  causeText,
+  choice,
+  dotted,
+  empty,
+  explainLink,
+  field,
+  h,
+  rcodePill,
+  soon,
+  table,
+  when,
 } from "./dom.js";
 import { on, trouble } from "./store.js";
 
 export const title = "Explain";
 
-const TYPES = ["A", "AAAA", "SRV", "CNAME", "PTR", "TXT", "NS", "SOA", "MX", "HTTPS", "SVCB", "ANY"];
-const MARKS = { true: ["✓", "good", "yes"], false: ["✗", "bad", "no"], null: ["–", "quiet", "so it is"] };
+const TYPES = [
+  "A",
+  "AAAA",
+  "SRV",
+  "CNAME",
+  "PTR",
+  "TXT",
+  "NS",
+  "SOA",
+  "MX",
+  "HTTPS",
+  "SVCB",
+  "ANY",
+];
+const MARKS = {
+  true: ["✓", "good", "yes"],
+  false: ["✗", "bad", "no"],
+  null: ["–", "quiet", "so it is"],
+};
 
 export function mount(root, params) {
   let wanted = read(params);
   let running = null;
   const name = h("input", {
-    type: "text", required: true, spellcheck: "false", autocomplete: "off", autocapitalize: "none",
-    placeholder: "web.prod, or a whole name", "data-search": "", maxlength: 255, value: wanted.name,
+    type: "text",
+    required: true,
+    spellcheck: "false",
+    autocomplete: "off",
+    autocapitalize: "none",
+    placeholder: "web.prod, or a whole name",
+    "data-search": "",
+    maxlength: 255,
+    value: wanted.name,
   });
-  const type = choice(TYPES.map((one) => [one, one]), wanted.type);
+  const type = choice(
+    TYPES.map((one) => [one, one]),
+    wanted.type,
+  );
   const namespace = h("input", {
-    type: "text", spellcheck: "false", autocomplete: "off", autocapitalize: "none",
-    placeholder: "default", maxlength: 63, value: wanted.namespace,
+    type: "text",
+    spellcheck: "false",
+    autocomplete: "off",
+    autocapitalize: "none",
+    placeholder: "default",
+    maxlength: 63,
+    value: wanted.namespace,
   });
   const client = h("input", {
-    type: "text", spellcheck: "false", autocomplete: "off", placeholder: "any", maxlength: 45,
+    type: "text",
+    spellcheck: "false",
+    autocomplete: "off",
+    placeholder: "any",
+    maxlength: 45,
     value: wanted.client,
   });
   const result = h("div", { class: "result", "aria-live": "polite" });
   root.append(
-    h("form", { class: "filters", onsubmit: (event) => {
-      event.preventDefault();
-      const given = { name: name.value.trim(), type: type.value, namespace: namespace.value.trim(),
-        client: client.value.trim() };
-      const hash = `#/explain?${new URLSearchParams(Object.entries(given).filter(([, one]) => one))}`;
-      if (location.hash === hash) ask();
-      else location.hash = hash;
-    } },
-    field("Name", name, "grow"), field("Type", type), field("Pod's namespace", namespace),
-    field("Asked from", client),
-    h("button", { class: "primary", type: "submit" }, "Explain")),
-    result);
+    h(
+      "form",
+      {
+        class: "filters",
+        onsubmit: (event) => {
+          event.preventDefault();
+          const given = {
+            name: name.value.trim(),
+            type: type.value,
+            namespace: namespace.value.trim(),
+            client: client.value.trim(),
+          };
+          const hash = addressOf("explain", given);
+          if (location.hash === hash) ask();
+          else location.hash = hash;
+        },
+      },
+      field("Name", name, "grow"),
+      field("Type", type),
+      field("Pod's namespace", namespace),
+      field("Asked from", client),
+      h("button", { class: "primary", type: "submit" }, "Explain"),
+    ),
+    result,
+  );
 
   async function ask() {
     if (!wanted.name) {
-      result.replaceChildren(empty(
-        "Type a name as a Pod would (“web.prod”) or a whole one, and read why it resolves, or why it does not."));
+      result.replaceChildren(
+        empty(
+          "Type a name as a Pod would (“web.prod”) or a whole one, ",
+          "and read why it resolves, or why it does not.",
+        ),
+      );
       return;
     }
     running?.abort();
@@ -70,63 +135,126 @@ export function mount(root, params) {
     ask();
   }
 
-  const again = settled(ask, 300);
+  const again = soon(ask);
   const leave = [on("change", again), on("back", again)];
   ask();
   if (!wanted.name) name.focus();
-  return { enter, leave: () => { leave.forEach((off) => off()); again.stop(); running?.abort(); } };
+  return {
+    enter,
+    leave: () => {
+      leave.forEach((off) => off());
+      again.stop();
+      running?.abort();
+    },
+  };
 }
 
 function read(params) {
   const type = (params.get("type") || "A").toUpperCase();
   return {
-    name: params.get("name") || "", type: TYPES.includes(type) ? type : "A",
-    namespace: params.get("namespace") || "", client: params.get("client") || "",
+    name: params.get("name") || "",
+    type: TYPES.includes(type) ? type : "A",
+    namespace: params.get("namespace") || "",
+    client: params.get("client") || "",
   };
 }
 
 function shown(found) {
   const outcome = found.outcome === "nodata" ? "NODATA" : found.rcode || "UPSTREAM";
   const out = [
-    h("section", { class: "card verdict", "aria-label": "Verdict" },
-      rcodePill(outcome), h("p", { class: "sentence" }, found.verdict),
+    h(
+      "section",
+      { class: "card verdict", "aria-label": "Verdict" },
+      rcodePill(outcome),
+      h("p", { class: "sentence" }, found.verdict),
       found.answer.length
-        ? h("ul", { class: "plain answer" }, found.answer.map((line) => h("li", {}, line))) : null),
+        ? h(
+            "ul",
+            { class: "plain answer" },
+            found.answer.map((line) => h("li", {}, line)),
+          )
+        : null,
+    ),
     card("What it rests on", h("ol", { class: "steps" }, found.steps.map(step))),
   ];
   if (found.nearest.length) {
-    out.push(card("Names that do exist", h("ul", { class: "plain near" }, found.nearest.map((near) =>
-      h("li", {}, explainLink(near.name, found.type), " ", h("span", { class: "muted" }, near.why))))));
+    out.push(
+      card(
+        "Names that do exist",
+        h(
+          "ul",
+          { class: "plain near" },
+          found.nearest.map((near) =>
+            h(
+              "li",
+              {},
+              explainLink(near.name, found.type),
+              " ",
+              h("span", { class: "muted" }, near.why),
+            ),
+          ),
+        ),
+      ),
+    );
   }
   const below = [];
   if (found.objects.length) {
-    below.push(card("Objects", h("ul", { class: "plain" }, found.objects.map((one) =>
-      h("li", {}, causeText(one))))));
+    below.push(
+      card(
+        "Objects",
+        h(
+          "ul",
+          { class: "plain" },
+          found.objects.map((one) => h("li", {}, causeText(one))),
+        ),
+      ),
+    );
   }
   if (found.changed) below.push(card("Last change", ...changed(found.changed)));
   if (below.length) out.push(h("div", { class: "grid two" }, below));
   if (found.search.length > 1) {
-    out.push(card("What a Pod asks, in this order", table("The search list", [
-      { name: "Name", class: "wide" }, { name: "What it gets" },
-    ], found.search.map((one) => [
-      h("span", { class: "name" }, dotted(one.name)),
-      one.used ? h("strong", {}, `${one.outcome}, and stops here`) : one.outcome,
-    ]), { class: "rows" })));
+    out.push(
+      card(
+        "What a Pod asks, in this order",
+        table(
+          "The search list",
+          [{ name: "Name", class: "wide" }, { name: "What it gets" }],
+          found.search.map((one) => [
+            h("span", { class: "name" }, dotted(one.name)),
+            one.used ? h("strong", {}, `${one.outcome}, and stops here`) : one.outcome,
+          ]),
+          { class: "rows" },
+        ),
+      ),
+    );
   }
   return out;
 }
 
 function step(one) {
   const [sign, kind, words] = MARKS[String(one.ok)];
-  return h("li", { class: kind },
+  return h(
+    "li",
+    { class: kind },
     h("span", { class: "step-mark", role: "img", "aria-label": words }, sign),
-    h("span", { class: "step-what" }, one.what), h("span", { class: "step-said" }, one.said));
+    h("span", { class: "step-what" }, one.what),
+    h("span", { class: "step-said" }, one.said),
+  );
 }
 
 function changed(last) {
   return [
-    h("p", {}, when(last.at), h("span", { class: "muted" }, ` serial ${last.serial}, because of ${causeText(last.cause)}`)),
-    last.before.map((line) => h("p", { class: "diff gone" }, h("span", { class: "sign" }, "−"), line)),
-    last.after.map((line) => h("p", { class: "diff new" }, h("span", { class: "sign" }, "+"), line)),
+    h(
+      "p",
+      {},
+      when(last.at),
+      h("span", { class: "muted" }, ` serial ${last.serial}, because of ${causeText(last.cause)}`),
+    ),
+    last.before.map((line) =>
+      h("p", { class: "diff gone" }, h("span", { class: "sign" }, "−"), line),
+    ),
+    last.after.map((line) =>
+      h("p", { class: "diff new" }, h("span", { class: "sign" }, "+"), line),
+    ),
   ].flat();
 }

@@ -60,8 +60,15 @@ function mark(name) {
   }
 }
 
-nav.append(...Object.entries(VIEWS).map(([name, view], i) =>
-  h("a", { href: `#/${name}`, "data-view": name, "aria-keyshortcuts": String(i + 1) }, view.title)));
+nav.append(
+  ...Object.entries(VIEWS).map(([name, view], i) =>
+    h(
+      "a",
+      { href: `#/${name}`, "data-view": name, "aria-keyshortcuts": String(i + 1) },
+      view.title,
+    ),
+  ),
+);
 
 // ---- The connection -----------------------------------------------------------------------
 
@@ -71,7 +78,8 @@ function tell() {
   state.className = `pill ${kind}`;
   state.title = store.status ? store.status.ready.reason : "";
   banner.hidden = store.connection !== "away";
-  const words = "dnsd does not answer. What you see is from before; this page tries again by itself.";
+  const words =
+    "dnsd does not answer. What you see is from before; this page tries again by itself.";
   if (!banner.hidden && banner.textContent !== words) banner.textContent = words;
   if (store.status) {
     document.getElementById("version").textContent =
@@ -94,26 +102,50 @@ function askForToken() {
   mark("");
   document.title = "Token · dnsd";
   const input = h("input", {
-    type: "password", name: "token", autocomplete: "off", spellcheck: "false", required: true,
+    type: "password",
+    name: "token",
+    autocomplete: "off",
+    spellcheck: "false",
+    required: true,
   });
   const wrong = hasToken()
-    ? h("p", { class: "note bad", role: "alert" },
-        "dnsd does not know the token this page has. It may be mistyped, or of an earlier run.")
+    ? h(
+        "p",
+        { class: "note bad", role: "alert" },
+        "dnsd does not know the token this page has. It may be mistyped, or of an earlier run.",
+      )
     : null;
-  const form = h("form", { class: "card narrow", onsubmit: (event) => {
-    event.preventDefault();
-    setToken(input.value.trim());
-    look();
-  } },
-  h("h1", { tabindex: "-1" }, "This page needs a token"),
-  wrong,
-  h("p", {}, "When it starts, ", h("code", {}, "dnsd serve"),
-    " prints the address of this page with a token in it, in the line that begins with ",
-    h("code", {}, "admin:"), ". Open that address, or put the token here."),
-  h("p", { class: "muted" }, "With a file of tokens (", h("code", {}, "admin_tokens"),
-    ") it is one of those; reading is all it must allow."),
-  field("Token", input),
-  h("p", {}, h("button", { class: "primary", type: "submit" }, "Use this token")));
+  const form = h(
+    "form",
+    {
+      class: "card narrow",
+      onsubmit: (event) => {
+        event.preventDefault();
+        setToken(input.value.trim());
+        look();
+      },
+    },
+    h("h1", { tabindex: "-1" }, "This page needs a token"),
+    wrong,
+    h(
+      "p",
+      {},
+      "When it starts, ",
+      h("code", {}, "dnsd serve"),
+      " prints the address of this page with a token in it, in the line that begins with ",
+      h("code", {}, "admin:"),
+      ". Open that address, or put the token here.",
+    ),
+    h(
+      "p",
+      { class: "muted" },
+      "With a file of tokens (",
+      h("code", {}, "admin_tokens"),
+      ") it is one of those; reading is all it must allow.",
+    ),
+    field("Token", input),
+    h("p", {}, h("button", { class: "primary", type: "submit" }, "Use this token")),
+  );
   main.replaceChildren(form);
   input.focus();
 }
@@ -159,9 +191,12 @@ document.querySelector(".skip").addEventListener("click", (event) => {
 });
 
 // A page that nobody looks at does not ask; one that is looked at again does at once.
-document.addEventListener("visibilitychange", settled(() => {
-  if (!document.hidden && store.connection !== "denied") look();
-}, 50));
+document.addEventListener(
+  "visibilitychange",
+  settled(() => {
+    if (!document.hidden && store.connection !== "denied") look();
+  }, 50),
+);
 
 takeToken();
 tell();

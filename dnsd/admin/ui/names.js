@@ -2,13 +2,27 @@
 
 import { Refused, get, sentence } from "./api.js";
 import {
-  causeText, choice, count, dotted, empty, explainLink, field, h, rcodePill, settled, table, when,
+  addressOf,
+  causeText,
+  choice,
+  count,
+  dotted,
+  empty,
+  explainLink,
+  field,
+  h,
+  rcodePill,
+  settled,
+  soon,
+  table,
+  when,
 } from "./dom.js";
 import { on, trouble } from "./store.js";
 
 export const title = "Names";
 
-const PAGE = 50;
+const PAGE = 50; // names, each with its records
+const MOST = 1000; // what the API gives at once
 const TYPES = ["A", "AAAA", "CNAME", "SRV", "PTR", "TXT", "NS", "SOA", "MX", "HTTPS", "SVCB"];
 
 export function mount(root, params) {
@@ -16,10 +30,17 @@ export function mount(root, params) {
   let cursor = "";
   let running = null;
   let zones = [];
+  let shown = [];
+  let known = "";
 
   const search = h("input", {
-    type: "search", placeholder: "part of a name", spellcheck: "false", autocomplete: "off",
-    autocapitalize: "none", "data-search": "", value: wanted.q,
+    type: "search",
+    placeholder: "part of a name",
+    spellcheck: "false",
+    autocomplete: "off",
+    autocapitalize: "none",
+    "data-search": "",
+    value: wanted.q,
   });
   const zone = choice([["", "…"]], "");
   const type = choice([["", "all types"], ...TYPES.map((one) => [one, one])], wanted.type);
@@ -29,11 +50,17 @@ export function mount(root, params) {
   const more = h("button", { type: "button", hidden: true, onclick: () => load(true) }, "More");
   const detail = h("div", { class: "detail" });
   root.append(
-    h("form", { class: "filters", role: "search", onsubmit: (event) => event.preventDefault() },
-      field("Search", search, "grow"), field("Zone", zone), field("Namespace", namespace),
-      field("Type", type)),
+    h(
+      "form",
+      { class: "filters", role: "search", onsubmit: (event) => event.preventDefault() },
+      field("Search", search, "grow"),
+      field("Zone", zone),
+      field("Namespace", namespace),
+      field("Type", type),
+    ),
     summary,
-    h("div", { class: "split" }, h("div", { class: "list" }, list, more), detail));
+    h("div", { class: "split" }, h("div", { class: "list" }, list, more), detail),
+  );
 
   const changed = settled(() => go({ q: search.value }));
   search.addEventListener("input", changed);
@@ -42,9 +69,9 @@ export function mount(root, params) {
   namespace.addEventListener("change", () => go({ namespace: namespace.value }));
 
   function go(change) {
-    const given = new URLSearchParams(Object.entries({ ...wanted, ...change }).filter(([, one]) => one));
-    history.replaceState(null, "", `#/names${given.size ? `?${given}` : ""}`);
-    enter(given);
+    const next = { ...wanted, ...change };
+    history.replaceState(null, "", addressOf("names", next));
+    enter(new URLSearchParams(next));
   }
 
   // What was typed a moment ago, and is not searched for yet, must not get lost by a click.
@@ -52,8 +79,7 @@ export function mount(root, params) {
     if (event.ctrlKey || event.metaKey || event.shiftKey || event.button) return;
     event.preventDefault();
     changed.stop();
-    const given = { ...wanted, q: search.value, name };
-    location.hash = `#/names?${new URLSearchParams(Object.entries(given).filter(([, one]) => one))}`;
+    location.hash = addressOf("names", { ...wanted, q: search.value, name });
   }
 
   function enter(given) {
@@ -69,7 +95,8 @@ export function mount(root, params) {
     if (wanted.name !== before.name) showDetail();
   }
 
-  async function load(further) {
+  // `further`: the next page; `again`: as much as is shown, as it is now.
+  async function load(further, again_ = false) {
     running?.abort();
     running = new AbortController();
     const { signal } = running;
@@ -77,10 +104,17 @@ export function mount(root, params) {
       if (!zones.length) await learn(signal);
       const where = wanted.zone || zones[0].name;
       zone.value = where;
-      const page = await get(`zones/${encodeURIComponent(where)}/records`, {
-        name: wanted.q.trim().toLowerCase(), type: wanted.type, namespace: wanted.namespace,
-        limit: PAGE, cursor: further ? cursor : "",
-      }, signal);
+      const page = await get(
+        `zones/${encodeURIComponent(where)}/records`,
+        {
+          name: wanted.q.trim().toLowerCase(),
+          type: wanted.type,
+          namespace: wanted.namespace,
+          limit: again_ ? Math.min(MOST, Math.max(PAGE, shown.length)) : PAGE,
+          cursor: further ? cursor : "",
+        },
+        signal,
+      );
       cursor = page.next || "";
       shown = further ? [...shown, ...page.records] : page.records;
       draw(where);
@@ -88,50 +122,76 @@ export function mount(root, params) {
       failed(error, signal);
     }
   }
-  let shown = [];
 
   async function learn(signal) {
     const [found, spaces] = await Promise.all([
-      get("zones", {}, signal), get("namespaces", {}, signal)]);
+      get("zones", {}, signal),
+      get("namespaces", {}, signal),
+    ]);
     zones = found.zones.sort((a, b) => (a.kind > b.kind) - (a.kind < b.kind));
-    zone.replaceChildren(...zones.map((one) =>
-      h("option", { value: one.name }, `${one.name} (${one.names})`)));
-    namespace.replaceChildren(h("option", { value: "" }, "all namespaces"),
+    const now = JSON.stringify([zones.map((one) => [one.name, one.names]), spaces]);
+    if (now === known) return; // who has a list open keeps it
+    known = now;
+    zone.replaceChildren(
+      ...zones.map((one) => h("option", { value: one.name }, `${one.name} (${one.names})`)),
+    );
+    namespace.replaceChildren(
+      h("option", { value: "" }, "all namespaces"),
       ...spaces.namespaces.map((one) =>
-        h("option", { value: one.name }, `${one.name} (${one.services})`)));
+        h("option", { value: one.name }, `${one.name} (${one.services})`),
+      ),
+    );
     namespace.value = wanted.namespace;
   }
 
   function draw(where) {
     const filtered = wanted.q || wanted.type || wanted.namespace;
     more.hidden = !cursor;
-    summary.textContent = `${count(shown.length, "record")}${cursor ? " shown, there are more" : ""} in ${where}`;
+    const further = cursor ? " shown, there are more" : "";
+    summary.textContent = `${count(shown.length, "record")}${further} in ${where}`;
     if (!shown.length) {
-      list.replaceChildren(empty(filtered
-        ? cursor ? "None so far. There are more names to look through."
-          : "No record of this zone matches. Try less of the name, or another zone."
-        : "This zone has no records."));
+      list.replaceChildren(
+        empty(
+          filtered
+            ? cursor
+              ? "None so far. There are more names to look through."
+              : "No record of this zone matches. Try less of the name, or another zone."
+            : "This zone has no records.",
+        ),
+      );
       return;
     }
     const columns = [
-      { name: "Name", class: "wide" }, { name: "Type" }, { name: "Values", class: "wide" },
+      { name: "Name", class: "wide" },
+      { name: "Type" },
+      { name: "Values", class: "wide" },
       { name: "TTL", class: "num" },
     ];
     const focused = document.activeElement?.dataset?.name;
-    list.replaceChildren(table("Records", columns, shown.map((one) => [
-      h("a", {
-        class: "name", "data-name": one.name, href: link(one.name),
-        onclick: (event) => open(event, one.name),
-        "aria-current": one.name === wanted.name ? "true" : null,
-      }, dotted(one.name)),
-      one.type, values(one.values), String(one.ttl),
-    ]), { class: "rows names", onkeydown: arrows }));
+    list.replaceChildren(
+      table(
+        "Records",
+        columns,
+        shown.map((one) => [
+          h(
+            "a",
+            {
+              class: "name",
+              "data-name": one.name,
+              href: addressOf("names", { ...wanted, name: one.name }),
+              onclick: (event) => open(event, one.name),
+              "aria-current": one.name === wanted.name ? "true" : null,
+            },
+            dotted(one.name),
+          ),
+          one.type,
+          values(one.values),
+          String(one.ttl),
+        ]),
+        { class: "rows names", onkeydown: arrows },
+      ),
+    );
     if (focused) list.querySelector(`[data-name="${CSS.escape(focused)}"]`)?.focus();
-  }
-
-  function link(name) {
-    const given = Object.entries({ ...wanted, name }).filter(([, value]) => value);
-    return `#/names?${new URLSearchParams(given)}`;
   }
 
   function failed(error, signal) {
@@ -155,7 +215,10 @@ export function mount(root, params) {
       else one.removeAttribute("aria-current");
     }
     try {
-      const [records, past] = await Promise.all([recordsOf(name), get("history", { name, limit: 50 })]);
+      const [records, past] = await Promise.all([
+        recordsOf(name),
+        get("history", { name, limit: 50 }),
+      ]);
       if (wanted.name === name) detail.replaceChildren(detailOf(name, records, past));
     } catch (error) {
       if (!trouble(error)) {
@@ -173,20 +236,42 @@ export function mount(root, params) {
 
   function detailOf(name, records, past) {
     const owners = [...new Set(records.flatMap((one) => one.owners))];
-    return h("section", { class: "card", "aria-label": name },
-      h("div", { class: "head" },
+    return h(
+      "section",
+      { class: "card", "aria-label": name },
+      h(
+        "div",
+        { class: "head" },
         h("h2", { class: "name" }, dotted(name)),
-        h("button", { type: "button", class: "quiet", onclick: close, "aria-label": "Close" }, "Close")),
+        h(
+          "button",
+          { type: "button", class: "quiet", onclick: close, "aria-label": "Close" },
+          "Close",
+        ),
+      ),
       owners.length ? h("p", { class: "muted" }, `of ${owners.join(", ")}`) : null,
       records.length
-        ? h("ul", { class: "plain records" }, records.map((one) => h("li", {},
-            rcodePill(one.type), " ", h("span", { class: "muted" }, `TTL ${one.ttl}`),
-            values(one.values))))
+        ? h(
+            "ul",
+            { class: "plain records" },
+            records.map((one) =>
+              h(
+                "li",
+                {},
+                rcodePill(one.type),
+                " ",
+                h("span", { class: "muted" }, `TTL ${one.ttl}`),
+                values(one.values),
+              ),
+            ),
+          )
         : empty("It has no records now."),
       h("p", {}, explainLink(name, records[0]?.type || "A", "Why is it answered so?")),
       h("h3", {}, "History"),
-      past.changes.length ? h("ol", { class: "history" }, past.changes.map(entry))
-        : empty("No change of this name is known."));
+      past.changes.length
+        ? h("ol", { class: "history" }, past.changes.map(entry))
+        : empty("No change of this name is known."),
+    );
   }
 
   function close() {
@@ -195,25 +280,44 @@ export function mount(root, params) {
     list.querySelector(`[data-name="${CSS.escape(name)}"]`)?.focus();
   }
 
-  const refresh = settled(() => {
-    load(false);
+  const again = soon(() => {
+    zones = [];
+    load(false, true);
     if (wanted.name) showDetail();
-  }, 300);
-  const again = settled(() => { zones = []; refresh(); }, 10);
-  const dismiss = () => { if (wanted.name) close(); };
+  });
+  const dismiss = () => {
+    if (wanted.name) close();
+  };
   const main = document.getElementById("main");
   main.addEventListener("dismiss", dismiss);
-  const leave = [on("change", again), on("back", again),
-    () => main.removeEventListener("dismiss", dismiss)];
-  load(false).then(showDetail);
+  const leave = [
+    on("change", again),
+    on("back", again),
+    () => main.removeEventListener("dismiss", dismiss),
+  ];
+  load(false).then(() => {
+    if (wanted.name) showDetail();
+  });
   if (params.get("focus")) search.focus();
-  return { enter, leave: () => { leave.forEach((off) => off()); changed.stop(); refresh.stop(); again.stop(); running?.abort(); } };
+  return {
+    enter,
+    leave: () => {
+      leave.forEach((off) => off());
+      changed.stop();
+      again.stop();
+      running?.abort();
+    },
+  };
 }
 
 function state(params) {
   const of = (name) => params.get(name) || "";
   return {
-    q: of("q"), zone: of("zone"), type: of("type"), namespace: of("namespace"), name: of("name"),
+    q: of("q"),
+    zone: of("zone"),
+    type: of("type"),
+    namespace: of("namespace"),
+    name: of("name"),
   };
 }
 
@@ -224,14 +328,23 @@ function values(texts) {
 }
 
 function entry(change) {
-  const side = (said, sign, kind) => said
-    ? h("p", { class: `diff ${kind}` }, h("span", { class: "sign" }, sign),
-        `${change.type} ${said.values.join(", ")}`)
-    : null;
-  return h("li", {},
+  const side = (said, sign, kind) =>
+    said
+      ? h(
+          "p",
+          { class: `diff ${kind}` },
+          h("span", { class: "sign" }, sign),
+          `${change.type} ${said.values.join(", ")}`,
+        )
+      : null;
+  return h(
+    "li",
+    {},
     h("p", {}, when(change.at), h("span", { class: "muted" }, ` serial ${change.serial}`)),
-    side(change.before, "−", "gone"), side(change.after, "+", "new"),
-    h("p", { class: "muted" }, `because of ${causeText(change.cause)}`));
+    side(change.before, "−", "gone"),
+    side(change.after, "+", "new"),
+    h("p", { class: "muted" }, `because of ${causeText(change.cause)}`),
+  );
 }
 
 /** Up and down go from name to name. */

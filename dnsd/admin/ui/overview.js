@@ -1,14 +1,32 @@
 // How dnsd is doing: rates, latencies and outcomes as they are, sources, Services, changes.
 
-import { ago, bar, card, causeText, count, dotted, empty, h, number, short, span, table } from "./dom.js";
+import {
+  ago,
+  bar,
+  card,
+  causeText,
+  count,
+  dotted,
+  empty,
+  h,
+  number,
+  short,
+  soon,
+  span,
+  table,
+} from "./dom.js";
 import { chart } from "./chart.js";
 import { OUTCOMES, on, store } from "./store.js";
 
 export const title = "Overview";
 
 const NAMES = {
-  answer: "answered", nodata: "no such type", nxdomain: "no such name", servfail: "server failure",
-  refused: "refused", other: "other",
+  answer: "answered",
+  nodata: "no such type",
+  nxdomain: "no such name",
+  servfail: "server failure",
+  refused: "refused",
+  other: "other",
 };
 const STATES = { synced: "good", starting: "quiet", stale: "warn", failing: "bad" };
 
@@ -45,11 +63,21 @@ export function mount(root) {
   const changes = h("div", { "aria-live": "polite" });
   root.append(
     tiles,
-    h("div", { class: "grid two" },
-      card("Queries", rate.node), card("Outcomes", rcodes.node),
-      card("Latency", latency.node), card("Services by type", services)),
+    h(
+      "div",
+      { class: "grid two" },
+      card("Queries", rate.node),
+      card("Outcomes", rcodes.node),
+      card("Latency", latency.node),
+      card("Services by type", services),
+    ),
     card("Sources", sources),
-    h("div", { class: "grid two top" }, card("Latest changes", changes), card("Processes", workers)),
+    h(
+      "div",
+      { class: "grid two top" },
+      card("Latest changes", changes),
+      card("Processes", workers),
+    ),
   );
 
   function update() {
@@ -69,7 +97,8 @@ export function mount(root) {
   function news() {
     changes.replaceChildren(changesOf());
   }
-  const leave = [on("status", update), on("change", news), on("connection", update)];
+  const later = soon(news, 200);
+  const leave = [on("status", update), on("change", later), on("connection", update), later.stop];
   update();
   news();
   return { leave: () => leave.forEach((off) => off()) };
@@ -80,26 +109,37 @@ function total(rates) {
 }
 
 function tile(label, value, more) {
-  return h("div", { class: "tile" },
+  return h(
+    "div",
+    { class: "tile" },
     h("p", { class: "tile-label" }, label),
     h("p", { class: "tile-value" }, value),
-    h("p", { class: "tile-more" }, more));
+    h("p", { class: "tile-more" }, more),
+  );
 }
 
 function tilesOf(status) {
   const point = store.points.at(-1);
   const now = total(point.rate);
   const missing = now ? `${number((point.rate.nxdomain / now) * 100)} %` : "–";
-  const asked = total(Object.fromEntries(
-    Object.entries(status.counters).filter(([name]) => name.startsWith("queries."))));
+  const asked = total(
+    Object.fromEntries(
+      Object.entries(status.counters).filter(([name]) => name.startsWith("queries.")),
+    ),
+  );
   const change = status.change_seconds;
   const services = total(status.services);
   return [
     tile("Queries a second", number(now), `${number(asked)} since the start`),
     tile("Names that do not exist", missing, "of the queries now"),
     tile("Names", number(status.names), `${count(services, "Service")}, serial ${status.serial}`),
-    tile("A change is answered in", short(change.p99),
-      change.count ? `99 of 100, of ${number(change.count)} since the start` : "none since the start"),
+    tile(
+      "A change is answered in",
+      short(change.p99),
+      change.count
+        ? `99 of 100, of ${number(change.count)} since the start`
+        : "none since the start",
+    ),
     tile("Running for", span(status.uptime), status.listen.join(", ")),
   ];
 }
@@ -107,15 +147,30 @@ function tilesOf(status) {
 function sourcesOf(status) {
   if (!status.sources.length) return empty("No source is followed.");
   const columns = [
-    { name: "Source", class: "strong" }, { name: "State" }, { name: "Objects", class: "num" },
-    { name: "Last event" }, { name: "Version" }, { name: "Relists", class: "num" },
-    { name: "Errors", class: "num" }, { name: "Detail", class: "wide muted" },
+    { name: "Source", class: "strong" },
+    { name: "State" },
+    { name: "Objects", class: "num" },
+    { name: "Last event" },
+    { name: "Version" },
+    { name: "Relists", class: "num" },
+    { name: "Errors", class: "num" },
+    { name: "Detail", class: "wide muted" },
   ];
-  return table("Sources and their health", columns, status.sources.map((one) => [
-    one.name, h("span", { class: `pill ${STATES[one.state] || "quiet"}` }, one.state),
-    number(one.objects), ago(one.last_event), one.resource_version || "–", number(one.relists),
-    number(one.errors), one.detail || "–",
-  ]), { class: "rows" });
+  return table(
+    "Sources and their health",
+    columns,
+    status.sources.map((one) => [
+      one.name,
+      h("span", { class: `pill ${STATES[one.state] || "quiet"}` }, one.state),
+      number(one.objects),
+      ago(one.last_event),
+      one.resource_version || "–",
+      number(one.relists),
+      number(one.errors),
+      one.detail || "–",
+    ]),
+    { class: "rows" },
+  );
 }
 
 function servicesOf(status) {
@@ -124,51 +179,109 @@ function servicesOf(status) {
   if (!total(status.services)) {
     return empty("No Services yet: only the zone itself is served.");
   }
-  return h("ul", { class: "bars" }, found.map(([kind, many]) =>
-    h("li", {},
-      h("span", { class: "bar-name" }, kind),
-      bar(many, most),
-      h("span", { class: "bar-value" }, number(many)))));
+  return h(
+    "ul",
+    { class: "bars" },
+    found.map(([kind, many]) =>
+      h(
+        "li",
+        {},
+        h("span", { class: "bar-name" }, kind),
+        bar(many, most),
+        h("span", { class: "bar-value" }, number(many)),
+      ),
+    ),
+  );
 }
 
 function workersOf(status) {
   const columns = [
-    { name: "Worker", class: "strong" }, { name: "State" }, { name: "Process", class: "num" },
-    { name: "For" }, { name: "Replaced", class: "num" },
+    { name: "Worker", class: "strong" },
+    { name: "State" },
+    { name: "Process", class: "num" },
+    { name: "For" },
+    { name: "Replaced", class: "num" },
   ];
-  const found = [table("Processes that answer", columns, status.workers.map((one) => [
-    number(one.index), h("span", { class: `pill ${one.state === "open" ? "good" : "warn"}` }, one.state),
-    String(one.pid), span(one.age), number(one.restarts),
-  ]), { class: "rows" })];
+  const found = [
+    table(
+      "Processes that answer",
+      columns,
+      status.workers.map((one) => [
+        number(one.index),
+        h("span", { class: `pill ${one.state === "open" ? "good" : "warn"}` }, one.state),
+        String(one.pid),
+        span(one.age),
+        number(one.restarts),
+      ]),
+      { class: "rows" },
+    ),
+  ];
   if (status.upstreams.length) {
-    found.push(h("h3", {}, "Upstreams"), table("Servers that are asked", [
-      { name: "Server", class: "strong" }, { name: "State" }, { name: "Latency" },
-      { name: "Asked", class: "num" }, { name: "Failed", class: "num" },
-    ], status.upstreams.map((one) => [
-      one.address, h("span", { class: `pill ${one.up ? "good" : "bad"}` }, one.up ? "up" : "down"),
-      short(one.latency), number(one.queries), number(one.failures),
-    ]), { class: "rows" }));
+    found.push(
+      h("h3", {}, "Upstreams"),
+      table(
+        "Servers that are asked",
+        [
+          { name: "Server", class: "strong" },
+          { name: "State" },
+          { name: "Latency" },
+          { name: "Asked", class: "num" },
+          { name: "Failed", class: "num" },
+        ],
+        status.upstreams.map((one) => [
+          one.address,
+          h("span", { class: `pill ${one.up ? "good" : "bad"}` }, one.up ? "up" : "down"),
+          short(one.latency),
+          number(one.queries),
+          number(one.failures),
+        ]),
+        { class: "rows" },
+      ),
+    );
   }
   const wrong = Object.entries(status.problems);
   if (wrong.length) {
-    found.push(h("h3", {}, "Not served"), h("ul", { class: "plain" }, wrong.map(([who, said]) =>
-      h("li", {}, h("strong", {}, who), ": ", said.join("; ")))));
+    found.push(
+      h("h3", {}, "Not served"),
+      h(
+        "ul",
+        { class: "plain" },
+        wrong.map(([who, said]) => h("li", {}, h("strong", {}, who), ": ", said.join("; "))),
+      ),
+    );
   }
   return found;
 }
 
 function changesOf() {
   if (!store.changes.length) return empty("Nothing changed since this page was opened.");
-  return h("ul", { class: "changes" }, store.changes.slice(0, 8).map((change) =>
-    h("li", {},
-      h("p", {}, h("strong", {}, change.owner), " ",
-        h("span", { class: "muted" }, `serial ${change.serial}, ${ago(change.at)}`)),
-      change.removed.slice(0, 3).map((one) => diffLine("−", "gone", one)),
-      change.added.slice(0, 3).map((one) => diffLine("+", "new", one)),
-      h("p", { class: "muted" }, `because of ${causeText(change.cause)}`))));
+  return h(
+    "ul",
+    { class: "changes" },
+    store.changes.slice(0, 8).map((change) =>
+      h(
+        "li",
+        {},
+        h(
+          "p",
+          {},
+          h("strong", {}, change.owner),
+          " ",
+          h("span", { class: "muted" }, `serial ${change.serial}, ${ago(change.at)}`),
+        ),
+        change.removed.slice(0, 3).map((one) => diffLine("−", "gone", one)),
+        change.added.slice(0, 3).map((one) => diffLine("+", "new", one)),
+        h("p", { class: "muted" }, `because of ${causeText(change.cause)}`),
+      ),
+    ),
+  );
 }
 
 function diffLine(sign, kind, one) {
-  return h("p", { class: `diff ${kind}` }, h("span", { class: "sign" }, sign),
-    dotted(`${one.name} ${one.type} ${one.values.join(", ")}`));
+  return h(
+    "p",
+    { class: `diff ${kind}` },
+    h("span", { class: "sign" }, sign),
+    dotted(`${one.name} ${one.type} ${one.values.join(", ")}`),
+  );
 }

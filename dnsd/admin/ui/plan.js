@@ -8,27 +8,69 @@ export const title = "Plan";
 
 const MAX = 8 << 20; // what the API takes
 const MODES = [
-  ["apply", "are applied"], ["delete", "are deleted"], ["whole", "are all there is"],
+  ["apply", "are applied"],
+  ["delete", "are deleted"],
+  ["whole", "are all there is"],
 ];
 
 export function mount(root) {
   let running = null;
   const text = h("textarea", {
-    rows: 14, spellcheck: "false", autocomplete: "off", "data-search": "",
+    rows: 14,
+    spellcheck: "false",
+    autocomplete: "off",
+    "data-search": "",
     placeholder: "apiVersion: v1\nkind: Service\nmetadata:\n  name: web\n…",
   });
   const mode = choice(MODES, "apply");
-  const files = h("input", { type: "file", multiple: true, accept: ".yaml,.yml,.json", class: "unseen", id: "files" });
+  const files = h("input", {
+    type: "file",
+    multiple: true,
+    accept: ".yaml,.yml,.json",
+    class: "unseen",
+    id: "files",
+  });
   const note = h("p", { class: "muted", role: "status" });
   const result = h("div", { class: "result", "aria-live": "polite" });
-  const drop = h("form", { class: "card drop", onsubmit: (event) => { event.preventDefault(); ask(); } },
-    h("p", {}, "Drop YAML or JSON files here, ", h("label", { for: "files", class: "file" }, "choose some"), files,
-      ", or paste manifests. Nothing is applied."),
+  const drop = h(
+    "form",
+    {
+      class: "card drop",
+      onsubmit: (event) => {
+        event.preventDefault();
+        ask();
+      },
+    },
+    h(
+      "p",
+      {},
+      "Drop YAML or JSON files here, ",
+      h("label", { for: "files", class: "file" }, "choose some"),
+      files,
+      ", or paste manifests. Nothing is applied.",
+    ),
     field("Manifests", text),
-    h("div", { class: "filters" }, field("As if they", mode),
+    h(
+      "div",
+      { class: "filters" },
+      field("As if they", mode),
       h("button", { class: "primary", type: "submit" }, "See what would happen"),
-      h("button", { class: "quiet", type: "button", onclick: () => { text.value = ""; note.textContent = ""; result.replaceChildren(); } }, "Clear")),
-    note);
+      h(
+        "button",
+        {
+          class: "quiet",
+          type: "button",
+          onclick: () => {
+            text.value = "";
+            note.textContent = "";
+            result.replaceChildren();
+          },
+        },
+        "Clear",
+      ),
+    ),
+    note,
+  );
   root.append(drop, result);
 
   drop.addEventListener("dragover", (event) => {
@@ -41,7 +83,10 @@ export function mount(root) {
     drop.classList.remove("over");
     take([...event.dataTransfer.files], event.dataTransfer.getData("text"));
   });
-  files.addEventListener("change", () => { take([...files.files], ""); files.value = ""; });
+  files.addEventListener("change", () => {
+    take([...files.files], "");
+    files.value = "";
+  });
   text.addEventListener("keydown", (event) => {
     if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) ask();
   });
@@ -62,14 +107,22 @@ export function mount(root) {
 
   async function ask() {
     if (!text.value.trim()) {
-      result.replaceChildren(empty("There is nothing to plan yet: drop a file, or paste a manifest."));
+      result.replaceChildren(
+        empty("There is nothing to plan yet: drop a file, or paste a manifest."),
+      );
       return;
     }
     running?.abort();
     running = new AbortController();
     const { signal } = running;
     try {
-      const found = await post("plan", text.value, "application/yaml", { mode: mode.value }, signal);
+      const found = await post(
+        "plan",
+        text.value,
+        "application/yaml",
+        { mode: mode.value },
+        signal,
+      );
       result.replaceChildren(...shown(found));
     } catch (error) {
       if (signal.aborted) return;
@@ -78,9 +131,20 @@ export function mount(root) {
         return;
       }
       const more = error instanceof Refused ? error.problem.problems || [] : [];
-      result.replaceChildren(h("div", { class: "note bad", role: "alert" },
-        h("p", {}, error instanceof Refused ? error.message : sentence(error)),
-        more.length > 1 ? h("ul", {}, more.slice(1).map((one) => h("li", {}, one))) : null));
+      result.replaceChildren(
+        h(
+          "div",
+          { class: "note bad", role: "alert" },
+          h("p", {}, error instanceof Refused ? error.message : sentence(error)),
+          more.length > 1
+            ? h(
+                "ul",
+                {},
+                more.slice(1).map((one) => h("li", {}, one)),
+              )
+            : null,
+        ),
+      );
     }
   }
 
@@ -89,20 +153,45 @@ export function mount(root) {
 
 function shown(found) {
   const kind = found.problems.length || found.conflicts.length || found.breaks ? "warn" : "good";
-  const out = [h("section", { class: `card verdict ${kind}`, "aria-label": "Verdict" },
-    h("p", { class: "sentence" }, found.verdict),
-    h("p", { class: "muted" }, `${count(found.objects, "object")} read${skipped(found.skipped)}.`))];
-  const lists = [["Something is wrong with them", found.problems, "bad"],
-    ["Conflicts", found.conflicts, "warn"], ["To be known", found.notes, "quiet"]];
+  const out = [
+    h(
+      "section",
+      { class: `card verdict ${kind}`, "aria-label": "Verdict" },
+      h("p", { class: "sentence" }, found.verdict),
+      h(
+        "p",
+        { class: "muted" },
+        `${count(found.objects, "object")} read${skipped(found.skipped)}.`,
+      ),
+    ),
+  ];
+  const lists = [
+    ["Something is wrong with them", found.problems, "bad"],
+    ["Conflicts", found.conflicts, "warn"],
+    ["To be known", found.notes, "quiet"],
+  ];
   for (const [name, sentences, tone] of lists) {
     if (sentences.length) {
-      out.push(card(name, h("ul", { class: `plain ${tone}` }, sentences.map((one) => h("li", {}, one)))));
+      out.push(
+        card(
+          name,
+          h(
+            "ul",
+            { class: `plain ${tone}` },
+            sentences.map((one) => h("li", {}, one)),
+          ),
+        ),
+      );
     }
   }
-  const parts = [["Would vanish", found.vanish, "−", "gone"], ["Would change", found.change, "~", "changed"],
-    ["Would appear", found.appear, "+", "new"]];
+  const parts = [
+    ["Would vanish", found.vanish, "−", "gone"],
+    ["Would change", found.change, "~", "changed"],
+    ["Would appear", found.appear, "+", "new"],
+  ];
   for (const [name, rows, sign, kindOf] of parts) {
-    if (rows.length) out.push(card(`${name} (${number(rows.length)})`, rowsOf(name, rows, sign, kindOf)));
+    if (rows.length)
+      out.push(card(`${name} (${number(rows.length)})`, rowsOf(name, rows, sign, kindOf)));
   }
   return out;
 }
@@ -113,16 +202,29 @@ function skipped(kinds) {
 }
 
 function rowsOf(name, rows, sign, kind) {
-  const columns = [{ name: "Name", class: "wide" }, { name: "Type" }, { name: "Values", class: "wide" },
-    { name: "Asked lately", class: "num" }];
-  return table(name, columns, rows.slice(0, 500).map((row) => [
-    h("span", { class: `diff ${kind}` }, h("span", { class: "sign" }, sign), dotted(row.name)),
-    row.type, values(row),
-    row.asked ? h("strong", {}, number(row.asked)) : row.asked === null ? "–" : "0",
-  ]), { class: "rows" });
+  const columns = [
+    { name: "Name", class: "wide" },
+    { name: "Type" },
+    { name: "Values", class: "wide" },
+    { name: "Asked lately", class: "num" },
+  ];
+  return table(
+    name,
+    columns,
+    rows
+      .slice(0, 500)
+      .map((row) => [
+        h("span", { class: `diff ${kind}` }, h("span", { class: "sign" }, sign), dotted(row.name)),
+        row.type,
+        values(row),
+        row.asked ? h("strong", {}, number(row.asked)) : row.asked === null ? "–" : "0",
+      ]),
+    { class: "rows" },
+  );
 }
 
 function values(row) {
-  const line = (texts, kind) => texts.map((one) => h("span", { class: `value ${kind}` }, dotted(one)));
+  const line = (texts, kind) =>
+    texts.map((one) => h("span", { class: `value ${kind}` }, dotted(one)));
   return h("span", { class: "values" }, line(row.before, "gone"), line(row.after, "new"));
 }

@@ -2,17 +2,42 @@
 // somebody looks.
 
 import { sentence } from "./api.js";
-import { choice, clock, empty, explainLink, field, h, number, rcodePill, settled, table } from "./dom.js";
+import {
+  choice,
+  clock,
+  empty,
+  explainLink,
+  field,
+  h,
+  number,
+  rcodePill,
+  settled,
+  table,
+} from "./dom.js";
 import { keepOpen, on, store } from "./store.js";
 
 export const title = "Live queries";
 
 const SHOWN = 100;
 const EVERY = 250; // ms between two drawings
-const RCODES = ["NOERROR", "NXDOMAIN", "SERVFAIL", "REFUSED", "FORMERR", "NOTIMP", "UPSTREAM", "DROPPED"];
+const RCODES = [
+  "NOERROR",
+  "NXDOMAIN",
+  "SERVFAIL",
+  "REFUSED",
+  "FORMERR",
+  "NOTIMP",
+  "UPSTREAM",
+  "DROPPED",
+];
 const COLUMNS = [
-  { name: "Time", class: "muted" }, { name: "Name", class: "wide" }, { name: "Type" },
-  { name: "Answer" }, { name: "Client" }, { name: "Over", class: "muted" }, { name: "Took", class: "num muted" },
+  { name: "Time", class: "muted" },
+  { name: "Name", class: "wide" },
+  { name: "Type" },
+  { name: "Answer" },
+  { name: "Client" },
+  { name: "Over", class: "muted" },
+  { name: "Took", class: "num muted" },
 ];
 
 export function mount(root) {
@@ -25,22 +50,76 @@ export function mount(root) {
   let trouble = "";
   let rate = 0;
 
-  const name = h("input", { type: "search", placeholder: "part of a name", spellcheck: "false",
-    autocomplete: "off", autocapitalize: "none", "data-search": "", maxlength: 255 });
-  const client = h("input", { type: "search", placeholder: "address or network", spellcheck: "false",
-    autocomplete: "off", maxlength: 60 });
+  const name = h("input", {
+    type: "search",
+    placeholder: "part of a name",
+    spellcheck: "false",
+    autocomplete: "off",
+    autocapitalize: "none",
+    "data-search": "",
+    maxlength: 255,
+  });
+  const client = h("input", {
+    type: "search",
+    placeholder: "address or network",
+    spellcheck: "false",
+    autocomplete: "off",
+    maxlength: 60,
+  });
   const rcode = choice([["", "all"], ...RCODES.map((one) => [one, one])], "");
-  const type = h("input", { type: "search", placeholder: "all", spellcheck: "false", maxlength: 20, class: "small" });
-  const pause = h("button", { type: "button", class: "primary", "data-pause": "", "aria-pressed": "false",
-    onclick: () => { paused = !paused; if (!paused) resume(); dirty = true; draw(); } }, "Pause");
-  const clear = h("button", { type: "button", class: "quiet", onclick: () => { rows = []; waiting = []; dirty = true; draw(); } }, "Clear");
+  const type = h("input", {
+    type: "search",
+    placeholder: "all",
+    spellcheck: "false",
+    maxlength: 20,
+    class: "small",
+  });
+  const pause = h(
+    "button",
+    {
+      type: "button",
+      class: "primary",
+      "data-pause": "",
+      "aria-pressed": "false",
+      onclick: () => {
+        paused = !paused;
+        if (!paused) resume();
+        dirty = true;
+        draw();
+      },
+    },
+    "Pause",
+  );
+  const clear = h(
+    "button",
+    {
+      type: "button",
+      class: "quiet",
+      onclick: () => {
+        rows = [];
+        waiting = [];
+        dirty = true;
+        draw();
+      },
+    },
+    "Clear",
+  );
   const note = h("p", { class: "muted", role: "status" });
   const list = h("div", { class: "card flush" });
   root.append(
-    h("form", { class: "filters", onsubmit: (event) => event.preventDefault() },
-      field("Name", name, "grow"), field("Client", client), field("Answer", rcode), field("Type", type),
-      pause, clear),
-    note, list);
+    h(
+      "form",
+      { class: "filters", onsubmit: (event) => event.preventDefault() },
+      field("Name", name, "grow"),
+      field("Client", client),
+      field("Answer", rcode),
+      field("Type", type),
+      pause,
+      clear,
+    ),
+    note,
+    list,
+  );
 
   function open() {
     stream?.abort();
@@ -50,12 +129,23 @@ export function mount(root) {
     lost = 0;
     trouble = "";
     dirty = true;
-    const filter = { name: name.value.trim(), client: client.value.trim(), rcode: rcode.value,
-      type: type.value.trim().toUpperCase() };
-    keepOpen("queries/stream", () => filter, take, stream.signal, (state, error) => {
-      trouble = state === "open" ? "" : error ? sentence(error) : "The stream ended; it is opened again.";
-      dirty = true;
-    });
+    const filter = {
+      name: name.value.trim(),
+      client: client.value.trim(),
+      rcode: rcode.value,
+      type: type.value.trim().toUpperCase(),
+    };
+    keepOpen(
+      "queries/stream",
+      () => filter,
+      take,
+      stream.signal,
+      (state, error) => {
+        trouble =
+          state === "open" ? "" : error ? sentence(error) : "The stream ended; it is opened again.";
+        dirty = true;
+      },
+    );
   }
 
   function take(kind, data) {
@@ -87,13 +177,33 @@ export function mount(root) {
     note.classList.toggle("bad", Boolean(trouble));
     if (!rows.length) {
       const filtered = name.value || client.value || rcode.value || type.value;
-      list.replaceChildren(empty(filtered ? "No query that matches yet." : "No queries yet. Ask something, and it shows here."));
+      list.replaceChildren(
+        empty(
+          filtered
+            ? "No query that matches yet."
+            : "No queries yet. Ask something, and it shows here.",
+        ),
+      );
       return;
     }
-    list.replaceChildren(table("Queries, the newest first", COLUMNS, rows.slice(0, SHOWN).map((one) => [
-      clock(one.at), explainLink(one.name || ".", one.type), one.type, rcodePill(one.rcode), one.client || "–",
-      one.over, one.took_us ? `${number(one.took_us)} µs` : "–",
-    ]), { class: "rows queries" }));
+    list.replaceChildren(
+      table(
+        "Queries, the newest first",
+        COLUMNS,
+        rows
+          .slice(0, SHOWN)
+          .map((one) => [
+            clock(one.at),
+            explainLink(one.name || ".", one.type),
+            one.type,
+            rcodePill(one.rcode),
+            one.client || "–",
+            one.over,
+            one.took_us ? `${number(one.took_us)} µs` : "–",
+          ]),
+        { class: "rows queries" },
+      ),
+    );
   }
 
   const again = settled(open, 350);
@@ -103,5 +213,12 @@ export function mount(root) {
   const off = on("back", open);
   open();
   draw();
-  return { leave: () => { off(); again.stop(); clearInterval(timer); stream.abort(); } };
+  return {
+    leave: () => {
+      off();
+      again.stop();
+      clearInterval(timer);
+      stream.abort();
+    },
+  };
 }

@@ -57,7 +57,7 @@ export async function look() {
   } catch (error) {
     trouble(error);
   }
-  if (store.connection !== "denied") timer = setTimeout(look, EVERY);
+  if (store.connection !== "denied" && !document.hidden) timer = setTimeout(look, EVERY);
 }
 
 /** Puts an error of any request into the connection's state; true when it belongs there. */
@@ -100,8 +100,9 @@ function perSecond(status, before) {
   if (span <= 0) return store.points.at(-1)?.rate ?? outcomes({}, 1);
   const now = outcomes(status.counters, 1);
   const then = outcomes(before.counters, 1);
-  return Object.fromEntries(OUTCOMES.map((name) =>
-    [name, Math.max(0, now[name] - then[name]) / span]));
+  return Object.fromEntries(
+    OUTCOMES.map((name) => [name, Math.max(0, now[name] - then[name]) / span]),
+  );
 }
 
 /** Counters of queries by outcome: "queries.udp.A.nxdomain" and its like, summed. */
@@ -142,7 +143,9 @@ let stream = null;
 function openEvents() {
   if (stream) return;
   stream = new AbortController();
-  keepOpen("events", () => ({}), onEvent, stream.signal).finally(() => { stream = null; });
+  keepOpen("events", () => ({}), onEvent, stream.signal).finally(() => {
+    stream = null;
+  });
 }
 
 function closeEvents() {
@@ -163,11 +166,16 @@ export async function keepOpen(path, params, onEvent_, signal, onState = () => {
   let wait = 500;
   while (!signal.aborted) {
     try {
-      await follow(path, params(), (name, data) => {
-        wait = 500;
-        if (name === "hello") onState("open", "");
-        onEvent_(name, data);
-      }, signal);
+      await follow(
+        path,
+        params(),
+        (name, data) => {
+          wait = 500;
+          if (name === "hello") onState("open", "");
+          onEvent_(name, data);
+        },
+        signal,
+      );
       onState("closed", "");
     } catch (error) {
       if (signal.aborted) return;

@@ -8,30 +8,50 @@ export const title = "Top";
 
 const EVERY = 2000;
 const PARTS = [
-  ["names", "Names", "No queries yet."], ["nxdomains", "Names that do not exist", "None: every name that is asked exists."],
-  ["clients", "Clients", "No clients yet."], ["types", "Types", "No queries yet."],
+  ["names", "Names", "No queries yet."],
+  ["nxdomains", "Names that do not exist", "None: every name that is asked exists."],
+  ["clients", "Clients", "No clients yet."],
+  ["types", "Types", "No queries yet."],
 ];
 
 export function mount(root) {
   let timer = 0;
   let gone = false;
-  const window_ = choice([["1m", "one minute"], ["10m", "ten minutes"]], "1m");
+  const window_ = choice(
+    [
+      ["1m", "one minute"],
+      ["10m", "ten minutes"],
+    ],
+    "1m",
+  );
   const note = h("p", { class: "muted", role: "status" });
   const lists = new Map(PARTS.map(([key]) => [key, h("div")]));
   root.append(
-    h("form", { class: "filters", onsubmit: (event) => event.preventDefault() }, field("Over the last", window_)),
+    h(
+      "form",
+      { class: "filters", onsubmit: (event) => event.preventDefault() },
+      field("Over the last", window_),
+    ),
     note,
-    h("div", { class: "grid two" }, PARTS.map(([key, name]) => card(name, lists.get(key)))));
+    h(
+      "div",
+      { class: "grid two" },
+      PARTS.map(([key, name]) => card(name, lists.get(key))),
+    ),
+  );
 
   async function ask() {
     clearTimeout(timer);
     try {
       const found = await get("queries/top", { window: window_.value, k: 12 });
       if (gone) return;
-      const every = found.sampled_one_in < 1.5 ? "Every query is counted." :
-        `Estimates: one query in ${number(found.sampled_one_in)} is looked at.`;
+      const every =
+        found.sampled_one_in < 1.5
+          ? "Every query is counted."
+          : `Estimates: one query in ${number(found.sampled_one_in)} is looked at.`;
       if (note.textContent !== every) note.textContent = every;
-      for (const [key, , none] of PARTS) lists.get(key).replaceChildren(bars(key, found[key], none));
+      for (const [key, , none] of PARTS)
+        lists.get(key).replaceChildren(bars(key, found[key], none));
     } catch (error) {
       if (!trouble(error)) note.textContent = sentence(error);
     }
@@ -41,16 +61,30 @@ export function mount(root) {
   window_.addEventListener("change", ask);
   const off = on("back", ask);
   ask();
-  return { leave: () => { gone = true; off(); clearTimeout(timer); } };
+  return {
+    leave: () => {
+      gone = true;
+      off();
+      clearTimeout(timer);
+    },
+  };
 }
 
 function bars(key, rows, none) {
   if (!rows.length) return empty(none);
   const most = Math.max(1, ...rows.map((row) => row.estimate));
   const named = key === "names" || key === "nxdomains";
-  return h("ol", { class: "bars" }, rows.map((row) =>
-    h("li", { class: "tall" },
-      h("span", { class: "bar-name" }, named ? explainLink(row.item) : row.item),
-      bar(row.estimate, most),
-      h("span", { class: "bar-value" }, number(row.estimate)))));
+  return h(
+    "ol",
+    { class: "bars" },
+    rows.map((row) =>
+      h(
+        "li",
+        { class: "tall" },
+        h("span", { class: "bar-name" }, named ? explainLink(row.item) : row.item),
+        bar(row.estimate, most),
+        h("span", { class: "bar-value" }, number(row.estimate)),
+      ),
+    ),
+  );
 }

@@ -90,6 +90,27 @@ class TestOverview:
         assert await page.evaluate("window.untouched")
 
 
+class TestNothingYet:
+    async def test_empty_states_are_said_in_words(self, browser: Browser, tmp_path: Path) -> None:
+        with running(tmp_path) as empty:
+            async with page_of(browser) as page:
+                await page.goto(f"{empty.url}/#token={empty.token}")
+                for words in (
+                    "No queries in the last five minutes.",
+                    "Nothing was sampled in the last five minutes.",
+                    "No Services yet: only the zone itself is served.",
+                    "Nothing changed since this page was opened.",
+                ):
+                    await expect(page.get_by_text(words).first).to_be_visible()
+                await visit(page, "Live queries")
+                await expect(page.get_by_text("No queries yet.")).to_be_visible()
+                await visit(page, "Top")
+                await expect(page.get_by_text("No clients yet.")).to_be_visible()
+                await visit(page, "Names")
+                await page.get_by_role("link", name="cluster.local.", exact=True).first.click()
+                await expect(page.get_by_text("No change of this name is known.")).to_be_visible()
+
+
 class TestNames:
     async def test_search_as_you_type_and_filters(self, page: Page) -> None:
         await visit(page, "Names")
@@ -129,6 +150,34 @@ class TestNames:
         await expect(detail).to_contain_text("It has no records now.")
         await detail.get_by_role("button", name="Close").click()
         await expect(detail).to_be_hidden()
+
+    async def test_more_than_a_page_stays_when_the_zone_changes(
+        self, page: Page, there: Running
+    ) -> None:
+        many = "".join(service(f"many-{i}", f"10.96.3.{i}") for i in range(1, 61))
+        (there.manifests / "many.yaml").write_text(many)
+        await visit(page, "Names")
+        await page.get_by_label("Search").fill("many-")
+        summary = page.get_by_role("status").nth(1)
+        await expect(summary).to_have_text("100 records shown, there are more in cluster.local.")
+        await page.get_by_role("button", name="More").click()
+        await expect(summary).to_have_text("120 records in cluster.local.")
+        (there.manifests / "many.yaml").write_text(many.replace("10.96.3.1}", "10.96.3.99}"))
+        table = page.get_by_role("table", name="Records")
+        await expect(table).to_contain_text("10.96.3.99")
+        await expect(table.get_by_role("row")).to_have_count(121)
+        (there.manifests / "many.yaml").unlink()
+        await expect(page.get_by_text("No record of this zone matches.")).to_be_visible()
+
+    async def test_a_click_right_after_typing_loses_nothing(self, page: Page) -> None:
+        await visit(page, "Names")
+        link = page.get_by_role("link", name=f"{WEB}.").first
+        await expect(link).to_be_visible()
+        await page.get_by_label("Search").fill("web")
+        await link.click()
+        await expect(page.get_by_role("region", name=f"{WEB}.")).to_be_visible()
+        await expect(page.get_by_role("status").nth(1)).to_have_text("2 records in cluster.local.")
+        assert page.url.endswith(f"#/names?q=web&name={WEB}.")
 
     async def test_by_keyboard(self, page: Page) -> None:
         await page.keyboard.press("2")
