@@ -168,9 +168,9 @@ function area(layer, x, y) {
   return `M${upper.join("L")}L${lower.join("L")}Z`;
 }
 
-/** The next 1, 2 or 5 times a power of ten. */
+/** The next round number, so that its half is one too. */
 function nice(value) {
   const power = 10 ** Math.floor(Math.log10(value));
-  const step = [1, 2, 5, 10].find((one) => one * power >= value * 0.9999);
+  const step = [1, 1.5, 2, 3, 4, 5, 6, 8, 10].find((one) => one * power >= value * 0.9999);
   return step * power;
 }

@@ -162,7 +162,7 @@ class TestNames:
         await expect(summary).to_have_text("100 records shown, there are more in cluster.local.")
         await page.get_by_role("button", name="More").click()
         await expect(summary).to_have_text("120 records in cluster.local.")
-        (there.manifests / "many.yaml").write_text(many.replace("10.96.3.1}", "10.96.3.99}"))
+        (there.manifests / "many.yaml").write_text(many.replace("10.96.3.1,", "10.96.3.99,"))
         table = page.get_by_role("table", name="Records")
         await expect(table).to_contain_text("10.96.3.99")
         await expect(table.get_by_role("row")).to_have_count(121)
