@@ -1,22 +1,8 @@
-// All names: search as you type, filter, and one record with its history.
+// All names: search as you type, filter, and one of them looked at (record.js).
 
 import { Refused, get, sentence } from "./api.js";
-import {
-  addressOf,
-  causeText,
-  choice,
-  count,
-  dotted,
-  empty,
-  explainLink,
-  field,
-  h,
-  rcodePill,
-  settled,
-  soon,
-  table,
-  when,
-} from "./dom.js";
+import { addressOf, choice, count, dotted, empty, field, h, settled, soon, table } from "./dom.js";
+import { recordCard, values } from "./record.js";
 import { on, trouble } from "./store.js";
 
 export const title = "Names";
@@ -215,63 +201,13 @@ export function mount(root, params) {
       else one.removeAttribute("aria-current");
     }
     try {
-      const [records, past] = await Promise.all([
-        recordsOf(name),
-        get("history", { name, limit: 50 }),
-      ]);
-      if (wanted.name === name) detail.replaceChildren(detailOf(name, records, past));
+      const found = await recordCard(name, wanted.zone || zones[0]?.name, close);
+      if (wanted.name === name) detail.replaceChildren(found);
     } catch (error) {
       if (!trouble(error)) {
         detail.replaceChildren(h("p", { class: "note bad", role: "alert" }, sentence(error)));
       }
     }
-  }
-
-  async function recordsOf(name) {
-    const where = wanted.zone || zones[0]?.name;
-    if (!where) return [];
-    const page = await get(`zones/${encodeURIComponent(where)}/records`, { name, limit: 100 });
-    return page.records.filter((one) => one.name === name);
-  }
-
-  function detailOf(name, records, past) {
-    const owners = [...new Set(records.flatMap((one) => one.owners))];
-    return h(
-      "section",
-      { class: "card", "aria-label": name },
-      h(
-        "div",
-        { class: "head" },
-        h("h2", { class: "name" }, dotted(name)),
-        h(
-          "button",
-          { type: "button", class: "quiet", onclick: close, "aria-label": "Close" },
-          "Close",
-        ),
-      ),
-      owners.length ? h("p", { class: "muted" }, `of ${owners.join(", ")}`) : null,
-      records.length
-        ? h(
-            "ul",
-            { class: "plain records" },
-            records.map((one) =>
-              h(
-                "li",
-                {},
-                rcodePill(one.type),
-                " ",
-                h("span", { class: "muted" }, `TTL ${one.ttl}`),
-                values(one.values),
-              ),
-            ),
-          )
-        : empty("It has no records now."),
-      h("p", {}, explainLink(name, records[0]?.type || "A", "Why is it answered so?")),
-      h("h3", {}, "History"),
-      past.changes.length
-        ? h("ol", { class: "history" }, past.changes.map(entry))
-        : empty("No change of this name is known."),
-    );
   }
 
   function close() {
@@ -319,32 +255,6 @@ function state(params) {
     namespace: of("namespace"),
     name: of("name"),
   };
-}
-
-function values(texts) {
-  const shown = texts.slice(0, 6).map((one) => h("span", { class: "value" }, dotted(one)));
-  if (texts.length > 6) shown.push(h("span", { class: "muted" }, `and ${texts.length - 6} more`));
-  return h("span", { class: "values" }, shown);
-}
-
-function entry(change) {
-  const side = (said, sign, kind) =>
-    said
-      ? h(
-          "p",
-          { class: `diff ${kind}` },
-          h("span", { class: "sign" }, sign),
-          `${change.type} ${said.values.join(", ")}`,
-        )
-      : null;
-  return h(
-    "li",
-    {},
-    h("p", {}, when(change.at), h("span", { class: "muted" }, ` serial ${change.serial}`)),
-    side(change.before, "−", "gone"),
-    side(change.after, "+", "new"),
-    h("p", { class: "muted" }, `because of ${causeText(change.cause)}`),
-  );
 }
 
 /** Up and down go from name to name. */
