@@ -61,7 +61,7 @@ export function mount(root) {
   });
   const client = h("input", {
     type: "search",
-    placeholder: "address or network",
+    placeholder: "10.0.0.0/8",
     spellcheck: "false",
     autocomplete: "off",
     maxlength: 60,

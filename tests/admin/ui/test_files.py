@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 
-from dnsd.admin.page import UI
+from dnsd.admin.page import UI, files
+from tests.serving import ROOT
 
 
 def test_no_script_writes_markup() -> None:
@@ -25,3 +26,28 @@ def test_nothing_comes_from_elsewhere() -> None:
     assert "style=" not in html
     assert re.search(r"<script(?![^>]*\bsrc=)", html) is None
     assert re.search(r"\son[a-z]+=", html) is None
+
+
+def test_docs_name_every_view_and_show_small_pictures() -> None:
+    page = (ROOT / "docs" / "page.md").read_text(encoding="utf-8")
+    titles = {
+        found[1]
+        for path in UI.glob("*.js")
+        if (found := re.search(r'^export const title = "(.*)";', path.read_text("utf-8"), re.M))
+    }
+    assert set(re.findall(r"^\| ([A-Z][^|]*) \|", page, re.M)) == titles
+    pictures = [ROOT / "docs" / name for name in re.findall(r"\]\((images/[^)]*)\)", page)]
+    assert len(pictures) == 3
+    for picture in pictures:
+        assert 10_000 < picture.stat().st_size < 150_000
+
+
+def test_every_file_is_a_type_that_is_served() -> None:
+    """And the page loads no file that is not there."""
+    served = set(files())
+    assert {path.name for path in UI.iterdir()} == served
+    html = (UI / "index.html").read_text(encoding="utf-8")
+    assert set(re.findall(r'"ui/([^"]+)"', html)) <= served
+    for path in UI.glob("*.js"):
+        imported = re.findall(r'from "\./([^"]+)"', path.read_text(encoding="utf-8"))
+        assert set(imported) <= served, path.name
