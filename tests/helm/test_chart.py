@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -16,55 +14,9 @@ from dnsd.cluster.scope import RESOURCES
 from dnsd.configuration import load
 from dnsd.kubelink import kinds_of
 from dnsd.settings import Settings, declared
-from tests.helm import binary
-from tests.serving import ROOT
+from tests.helm.charting import CHART, NEWEST, Objects, one, run
 
-CHART = ROOT / "helm" / "dnsd"
 GOLDEN = Path(__file__).parent / "clusterrole.yaml"
-NEWEST = "1.33"
-Objects = list[dict[str, Any]]
-
-
-@pytest.fixture(scope="module")
-def helm() -> str:
-    found = binary.find()
-    if not found and os.environ.get("DNSD_CI"):
-        found = str(binary.fetch())
-    if not found:
-        pytest.skip("no helm: set $HELM, put it on the PATH, or run python -m tests.helm.binary")
-    return found
-
-
-@pytest.fixture
-def render(helm, tmp_path):
-    """`render(values)`: the objects that the chart makes of these values."""
-
-    def template(values: dict[str, Any] | None = None) -> Objects:
-        done = run(helm, tmp_path, values)
-        assert done.returncode == 0, done.stderr
-        return [one for one in yaml.safe_load_all(done.stdout) if one]
-
-    return template
-
-
-def run(
-    helm: str, folder: Path, values: dict[str, Any] | None, *command: str
-) -> subprocess.CompletedProcess[str]:
-    path = folder / "values.yaml"
-    path.write_text(yaml.safe_dump(values or {}))
-    words = command or ("template", "demo", "--namespace", "dns")
-    return subprocess.run(
-        [helm, *words, str(CHART), "--values", str(path)],
-        capture_output=True,
-        text=True,
-        env={**os.environ, "HELM_CACHE_HOME": str(folder), "HELM_CONFIG_HOME": str(folder)},
-    )
-
-
-def one(objects: Objects, kind: str, name: str = "") -> dict[str, Any]:
-    (found,) = [o for o in objects if o["kind"] == kind and name in ("", o["metadata"]["name"])]
-    return found
-
 
 EVERYTHING = {
     "kind": "daemonset",

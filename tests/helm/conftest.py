@@ -1,0 +1,34 @@
+"""The real helm, for all tests of the chart."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.helm import binary
+from tests.helm.charting import Objects, run
+
+
+@pytest.fixture(scope="session")
+def helm() -> str:
+    found = binary.find()
+    if not found and os.environ.get("DNSD_CI"):
+        found = str(binary.fetch())
+    if not found:
+        pytest.skip("no helm: set $HELM, put it on the PATH, or run python -m tests.helm.binary")
+    return found
+
+
+@pytest.fixture
+def render(helm, tmp_path):
+    """`render(values)`: the objects that the chart makes of these values."""
+
+    def template(values: dict[str, Any] | None = None) -> Objects:
+        done = run(helm, tmp_path, values)
+        assert done.returncode == 0, done.stderr
+        return [one for one in yaml.safe_load_all(done.stdout) if one]
+
+    return template
