@@ -30,6 +30,18 @@ _TIMEOUT = 10.0  # seconds for each step: connect, send, every read
 _MAX_ANSWER = 64 << 20  # bytes of one JSON document
 _CHUNK = 1 << 16
 _PORTS = {"http": 80, "https": 443}
+# What an answer must have to be dnsd's, by the last part of the route. Whatever else answers
+# with JSON at some URL is told apart by this.
+_SIGNS = {
+    "explain": "verdict",
+    "history": "changes",
+    "plan": "verdict",
+    "records": "records",
+    "resolve": "reply",
+    "status": "workers",
+    "top": "nxdomains",
+    "zones": "zones",
+}
 
 
 class Place(Struct, frozen=True):
@@ -78,14 +90,14 @@ class Client:
         self.place = place
         self._token, self._told, self._ca = token, told, ca
 
-    def get(self, path: str, **query: object) -> Any:
+    def get(self, path: str, **query: object) -> dict[str, Any]:
         """The JSON of a route below /api/v1; parameters that are "" or None are left out.
 
         Raises Failure, as everything here does.
         """
         return self._json("GET", path, query, b"", "")
 
-    def post(self, path: str, body: bytes, content_type: str, **query: object) -> Any:
+    def post(self, path: str, body: bytes, content_type: str, **query: object) -> dict[str, Any]:
         """What a route answers to a body."""
         return self._json("POST", path, query, body, content_type)
 
@@ -97,7 +109,7 @@ class Client:
         finally:
             connection.close()
 
-    def _json(self, method: str, path: str, query: Any, body: bytes, kind: str) -> Any:
+    def _json(self, method: str, path: str, query: Any, body: bytes, kind: str) -> dict[str, Any]:
         connection, response = self._asked(method, path, query, body, kind)
         data = bytearray()
         try:
@@ -108,9 +120,12 @@ class Client:
         finally:
             connection.close()
         try:
-            return msgspec.json.decode(data)
+            answer = msgspec.json.decode(data)
         except (msgspec.DecodeError, RecursionError) as error:
             raise Failure(f"{self.place} is no dnsd: its answer is no JSON") from error
+        if not isinstance(answer, dict) or _SIGNS[path.rpartition("/")[2]] not in answer:
+            raise Failure(f"{self.place} is no dnsd: its answer is JSON of something else")
+        return answer
 
     def _pieces(self, response: http.client.HTTPResponse) -> Iterator[bytes]:
         try:

@@ -16,7 +16,7 @@ import pytest
 from dnsd.commands import Failure
 from dnsd.commands.client import Client, Place, place_of
 from tests.commands.running import Capture, Running, complaint, run
-from tests.serving import ENVIRONMENT
+from tests.serving import ENVIRONMENT, serving
 
 GONE = "http://127.0.0.1:1"  # tcpmux; nobody listens there without being root
 
@@ -104,6 +104,32 @@ class TestFinding:
         os.environ["DNSD_STATE_DIR"] = str(there.state)
         assert run(capsys, "status").code == 0
 
+    def test_without_a_state_directory(self, manifests: Path, capsys: Capture) -> None:
+        """The token lies where this user's programs keep such things."""
+        runtime = manifests.parent / "runtime"
+        runtime.mkdir()
+        environ = {"XDG_RUNTIME_DIR": str(runtime)}
+        flags = ("--manifests", str(manifests), "--admin", "127.0.0.1:0")
+        with serving(*flags, environ=environ) as server:
+            url = server.stdout.partition("admin: ")[2].split("/#")[0]
+            assert run(capsys, "status", "--server", url).code == 1
+            os.environ.update(environ)
+            assert run(capsys, "status", "--server", url).code == 0
+
+    @pytest.mark.parametrize(
+        ("admin", "place"),
+        [
+            ("0.0.0.0:99", "http://127.0.0.1:99"),
+            ("[::]:99", "http://[::1]:99"),
+            ("127.0.0.2:99", "http://127.0.0.2:99"),
+        ],
+    )
+    def test_an_address_that_is_all_addresses(
+        self, admin: str, place: str, capsys: Capture
+    ) -> None:
+        os.environ["DNSD_ADMIN"] = admin
+        assert complaint(capsys, ["status"], 1).startswith(f"no dnsd at {place}: ")
+
     def test_by_variables(self, there: Running, capsys: Capture) -> None:
         os.environ["DNSD_SERVER"] = there.url
         os.environ["DNSD_TOKEN"] = there.token
@@ -152,7 +178,7 @@ class TestFinding:
 
         token = own_token(tmp_path / TOKEN_FILE)
         settings = Settings(state_dir=str(tmp_path))
-        with answering(http("200 OK", b"{}")) as (url, got):
+        with answering(http("200 OK", b'{"workers": []}')) as (url, got):
             connect(settings, {"server": url}).get("/status")
         assert f"Authorization: Bearer {token}".encode() in got[0]
         elsewhere = connect(settings, {"server": "http://192.0.2.1:8053"})
@@ -221,6 +247,12 @@ class TestComplaints:
         with answering(http("200 OK", b"hello")) as (url, _):
             said = complaint(capsys, ["status", "--server", url], 1)
         assert said == f"{url} is no dnsd: its answer is no JSON"
+
+    @pytest.mark.parametrize("body", [b"{}", b"[]", b"1", b'{"status": "ok"}'])
+    def test_json_of_somebody_else(self, body: bytes, capsys: Capture) -> None:
+        with answering(http("200 OK", body)) as (url, _):
+            said = complaint(capsys, ["status", "--server", url], 1)
+        assert said == f"{url} is no dnsd: its answer is JSON of something else"
 
     def test_an_answer_that_breaks_off(self, capsys: Capture) -> None:
         whole = http("200 OK", b"{" + b" " * 1000 + b"}")

@@ -155,6 +155,15 @@ class TestZone:
         assert sets(running) == sets(offline)
         assert len(running["zones"][0]["rrsets"]) == len(offline["zones"][0]["rrsets"])
 
+    def test_a_reader_that_leaves_early_causes_no_noise(self, there: Running) -> None:
+        import shlex
+
+        line = shlex.join(command(["zone", *there.flags])) + " | head -1"
+        found = subprocess.run(
+            ["bash", "-c", line], capture_output=True, text=True, env=ENVIRONMENT, check=False
+        )
+        assert (found.stdout, found.stderr) == ("$ORIGIN cluster.local.\n", "")
+
     def test_no_such_zone(self, there: Running, capsys: Capture) -> None:
         said = complaint(capsys, ["zone", "x.y", *there.flags], 2)
         assert said.startswith("ZONE: x.y.: no such zone; there are cluster.local, ")

@@ -92,7 +92,8 @@ async function refusal(response) {
 
 function bounded(signal) {
   const limit = AbortSignal.timeout(TIMEOUT);
-  return signal ? AbortSignal.any([signal, limit]) : limit;
+  if (!signal) return limit;
+  return AbortSignal.any ? AbortSignal.any([signal, limit]) : signal; // Safari before 17.4
 }
 
 /** The JSON of a route below api/v1. Throws Refused, Away, or what `signal` aborts with. */

@@ -188,7 +188,7 @@ export function bar(value, most) {
 /** The address of a view: what is not empty of `given` are its parameters. */
 export function addressOf(view, given) {
   const params = new URLSearchParams(Object.entries(given).filter(([, value]) => value));
-  return `#/${view}${params.size ? `?${params}` : ""}`;
+  return `#/${view}${String(params) && `?${params}`}`;
 }
 
 /** A link to the explanation of a name. */
