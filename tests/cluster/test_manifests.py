@@ -8,8 +8,9 @@ import json
 import os
 import shutil
 import sys
-from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+import tempfile
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 from pathlib import Path
 
 import pytest
@@ -104,6 +105,31 @@ def following(request: pytest.FixtureRequest) -> Following:
     return functools.partial(
         _following, watch=open_watch if request.param == "kernel" else watching.Polled
     )
+
+
+_NOBODY = 65534
+
+
+@contextmanager
+def folder_of_nobody() -> Iterator[Path]:
+    """A directory that belongs to who `not_root` becomes."""
+    with tempfile.TemporaryDirectory() as name:
+        if os.geteuid() == 0:
+            os.chown(name, _NOBODY, _NOBODY)
+        yield Path(name)
+
+
+@contextmanager
+def not_root() -> Iterator[None]:
+    """Root may read everything: not to be root while this lasts."""
+    root = os.geteuid() == 0
+    if root:
+        os.seteuid(_NOBODY)
+    try:
+        yield
+    finally:
+        if root:
+            os.seteuid(0)
 
 
 class TestStart:
@@ -432,12 +458,15 @@ class TestBadInput:
             assert [word in one.text for one in problems] == [True]
             assert running.services()["b"] == "10.96.0.2"
 
-    @pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
-    async def test_a_file_without_permission(self, tmp_path: Path, following: Following) -> None:
-        bad = tmp_path / "a.yaml"
-        bad.write_text(text("a", "10.96.0.1"))
-        async with following(tmp_path) as running:
-            bad.chmod(0)
+    async def test_a_file_without_permission(self, following: Following) -> None:
+        with folder_of_nobody() as folder, not_root():
+            bad = folder / "a.yaml"
+            bad.write_text(text("a", "10.96.0.1"))
+            await self.forbid(bad, folder, following)
+
+    async def forbid(self, bad: Path, folder: Path, following: Following) -> None:
+        async with following(folder) as running:
+            await asyncio.to_thread(bad.chmod, 0)
             await running.looks_again()
             assert "permission denied" in running.source.problems()[0].text
             assert running.services() == {"a": "10.96.0.1"}
