@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -27,6 +28,8 @@ spec: {type: ExternalName, externalName: example.org}
 
 @pytest.fixture(autouse=True)
 def _in_a_plain_environment() -> Iterator[None]:
+    if sys.modules.get("rich", sys) is None:
+        del sys.modules["rich"]  # `serve` ran in this process, and does without
     kept = dict(os.environ)
     for name in [name for name in kept if name.startswith("DNSD_")]:
         del os.environ[name]
