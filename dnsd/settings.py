@@ -665,6 +665,16 @@ class Settings(Struct, frozen=True, kw_only=True):
             "/etc/dnsd/tokens",
         ),
     ] = ""
+    admin_cluster_tokens: Annotated[
+        bool,
+        Setting(
+            ADMIN,
+            BOOLEAN,
+            "With `kubernetes`: take tokens of the cluster too. Whose they are and what they"
+            ' allow is asked of the API server (TokenReview, SubjectAccessReview): "get" and'
+            ' "update" on the path /dnsd.',
+        ),
+    ] = False
     admin_anonymous_read: Annotated[
         bool,
         Setting(ADMIN, BOOLEAN, "Let everybody read without a token. Writes always need one."),

@@ -5,9 +5,10 @@ What a request has to pass, in this order, before any resource sees it:
 1. **Host**: an address, `localhost`, or a name of `admin_hosts`. A page of another site that
    had its name point here (DNS rebinding) is turned away.
 2. **Origin** and **Sec-Fetch-Site**: no request that another site's page made.
-3. **Token**: by the table. OPEN routes (probes, metrics, the page's own files) need none,
-   READ routes one unless `admin_anonymous_read`, WRITE routes one that may write. Whatever is
-   not in the table needs a token to be told that it is not there.
+3. **Token**: dnsd's own, or, by `admin_cluster_tokens`, the cluster's (delegated.py). By the
+   table: OPEN routes (probes, metrics, the page's own files) need none, READ routes one unless
+   `admin_anonymous_read`, WRITE routes one that may write. Whatever is not in the table needs
+   a token to be told that it is not there.
 4. **Content-Type, body, parameters**: as the route says, within its bounds.
 
 There are no cookies: the page keeps its token in the tab and sends it as everybody does, so
@@ -41,9 +42,11 @@ from dnsd.admin import (
     why,
     zones,
 )
-from dnsd.admin.auth import Role, Tokens
+from dnsd.admin.auth import Role, Token, Tokens
+from dnsd.admin.delegated import CannotAsk, ClusterTokens, Person
 from dnsd.admin.desk import Desk
 from dnsd.admin.web import Access, Call, Problem, Route, answer, read_body, read_query
+from dnsd.cluster.reviews import PATH
 
 log = structlog.get_logger(__name__)
 
@@ -83,25 +86,44 @@ _Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 class Gate:
     """Who may ask what. `hosts`: names besides addresses and localhost."""
 
-    def __init__(self, tokens: Tokens, hosts: Iterable[str], anonymous_read: bool) -> None:
-        self._tokens = tokens
+    def __init__(
+        self,
+        tokens: Tokens,
+        hosts: Iterable[str],
+        anonymous_read: bool,
+        cluster: ClusterTokens | None = None,
+    ) -> None:
+        self._tokens, self._cluster = tokens, cluster
         self._hosts = {"localhost", *(host.lower().rstrip(".") for host in hosts)}
         self._anonymous_read = anonymous_read
 
-    def admit(self, request: web.Request, access: Access) -> str:
+    async def admit(self, request: web.Request, access: Access) -> str:
         """The name of whose token it is, "" for nobody's. Raises Problem."""
         self._check_host(request)
         self._check_origin(request, access)
         if access is Access.OPEN:
             return ""
-        token = self._tokens.find(bearer) if (bearer := _bearer(request)) else None
-        if token is None:
-            if access is Access.READ and self._anonymous_read and not _bearer(request):
-                return ""
+        bearer = _bearer(request)
+        if not bearer and access is Access.READ and self._anonymous_read:
+            return ""
+        person = await self._person(bearer) if bearer else None
+        if person is None:
             raise Problem(401, "a token is needed: Authorization: Bearer TOKEN")
-        if access is Access.WRITE and token.role is not Role.WRITE:
-            raise Problem(403, f"the token of {token.name} may read, and not write")
-        return token.name
+        if person.role is None:
+            raise Problem(403, f"{person.name} lacks the verb get on {PATH} (RBAC)")
+        if access is Access.WRITE and person.role is not Role.WRITE:
+            raise Problem(403, f"the token of {person.name} may read, and not write")
+        return person.name
+
+    async def _person(self, bearer: str) -> Token | Person | None:
+        """Whose token it is. dnsd's own come first: they need nobody else."""
+        token = self._tokens.find(bearer)
+        if token is not None or self._cluster is None:
+            return token
+        try:
+            return await self._cluster.find(bearer)
+        except CannotAsk as error:
+            raise Problem(503, str(error)) from error
 
     def _check_host(self, request: web.Request) -> None:
         host = _host_of(request.headers.get("Host", ""))
@@ -161,7 +183,7 @@ def application(desk: Desk, gate: Gate, routes: Iterable[Route] = ROUTES) -> web
 
 def _behind(route: Route, desk: Desk, gate: Gate) -> _Handler:
     async def handle(request: web.Request) -> web.StreamResponse:
-        who = gate.admit(request, route.access)
+        who = await gate.admit(request, route.access)
         if route.stream:
             return await _call(route, request, desk, who)
         try:
@@ -202,7 +224,7 @@ async def _safely(request: web.Request, handler: _Handler, gate: Gate) -> web.St
     try:
         if request.match_info.http_exception is not None:
             # Not in the table: only who has a token learns so.
-            gate.admit(request, Access.READ)
+            await gate.admit(request, Access.READ)
         return await handler(request)
     except web.HTTPMethodNotAllowed as error:
         allowed = ", ".join(sorted(error.allowed_methods))

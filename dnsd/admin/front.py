@@ -28,6 +28,7 @@ from dnsd.settings import Settings, SettingsError
 from dnsd.transport.listen import Address
 
 if TYPE_CHECKING:
+    from dnsd.admin.delegated import ClusterTokens
     from dnsd.admin.desk import Desk
     from dnsd.admin.records import Records
     from dnsd.observe.history import History
@@ -50,6 +51,9 @@ class Front:
         self._desk: Desk | None = None
         self._socket: socket.socket | None = None
         self._records = _records(settings)
+        if settings.admin_cluster_tokens and not settings.kubernetes:
+            who = settings.named("admin_cluster_tokens")
+            raise SettingsError(f"{who}: is of no use without kubernetes")
         if settings.admin is None:
             return
         self._tls = _tls(settings)
@@ -111,12 +115,30 @@ class Front:
         records = self._records or Records(settings.state_dir)
         desk = self._desk = Desk(house, history, records, reload)
         hosts = (*settings.admin_hosts, *([settings.admin.host] if settings.admin else []))
-        gate = Gate(self._tokens, hosts, settings.admin_anonymous_read)
+        cluster = await _cluster_tokens(settings)
+        gate = Gate(self._tokens, hosts, settings.admin_anonymous_read, cluster)
         try:
             async with listening(application(desk, gate), sock, self._tls):
                 await _for_ever(desk)
         finally:
             await history.close()
+            if cluster is not None:
+                await cluster.close()
+
+
+async def _cluster_tokens(settings: Settings) -> ClusterTokens | None:
+    """What asks the API server about tokens, None when that is off; contacts nobody yet."""
+    if not settings.admin_cluster_tokens:
+        return None
+    from dnsd.admin.delegated import ClusterTokens
+    from dnsd.cluster.kubeaccess import Access, BadCredentials
+    from dnsd.cluster.kubeclient import connect
+
+    try:
+        return ClusterTokens(await connect(Access(settings.kubeconfig, settings.context)))
+    except BadCredentials as error:  # the source could use them a moment ago
+        log.error("tokens of the cluster are not taken", problem=str(error))  # noqa: TRY400
+        return None
 
 
 def _history(settings: Settings) -> History:

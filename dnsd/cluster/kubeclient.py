@@ -1,4 +1,4 @@
-"""The way to the API server: one GET at a time, bytes.
+"""The way to the API server: one request at a time, bytes.
 
 Of the official `kubernetes` package's client only the REST object is touched, with its
 session, TLS and credentials: the model classes, and the decoding of every field into them,
@@ -41,6 +41,7 @@ MAX_PAGE = 64 * 2**20  # bytes of one page of a list; 500 objects are far below 
 # The API server stores at most about 1.5 MB an object (etcd's limit); its JSON is up to
 # three times that. A line beyond this is no object of a working cluster.
 MAX_LINE = 16 * 2**20
+MAX_CREATED = 2**20  # bytes of an object as the server took it; reviews are a few kilobytes
 MAX_ERROR = 64 * 2**10
 MAX_RETRY_AFTER = 300.0  # seconds; longer than this no server can mean it
 READ_BUFFER = 64 * 2**10  # the package's 2 MB a stream would be most of a quiet dnsd's memory
@@ -135,9 +136,18 @@ class Client:
 
     async def page(self, path: str, params: Mapping[str, str], limit: int = MAX_PAGE) -> bytes:
         """The body of one GET. Raises ApiError, Unreachable (also when it exceeds `limit`)."""
+        return await self._whole(path, params, limit, None)
+
+    async def create(self, path: str, plain: Mapping[str, Any], limit: int = MAX_CREATED) -> bytes:
+        """The body of the answer to one POST of an object. Raises as `page` does."""
+        return await self._whole(path, {}, limit, plain)
+
+    async def _whole(
+        self, path: str, params: Mapping[str, str], limit: int, plain: Mapping[str, Any] | None
+    ) -> bytes:
         try:
             async with asyncio.timeout(self.timing.page):
-                reply = await self._send(path, params)
+                reply = await self._send(path, params, plain)
                 try:
                     return await _body(reply, limit, f"{self.host}{path}")
                 finally:
@@ -195,8 +205,10 @@ class Client:
         except (aiohttp.ClientError, OSError) as error:
             raise Unreachable(f"{self.host}{path}: {_why(error)}") from error
 
-    async def _send(self, path: str, params: Mapping[str, str]) -> aiohttp.ClientResponse:
-        """A GET whose answer is 200, body unread. Raises ApiError, Unreachable."""
+    async def _send(
+        self, path: str, params: Mapping[str, str], plain: Mapping[str, Any] | None = None
+    ) -> aiohttp.ClientResponse:
+        """A GET, or a POST of `plain`, that succeeds; body unread. Raises ApiError, Unreachable."""
         url = self.host + path
         if params:
             url += "?" + urlencode(params, quote_via=quote)
@@ -204,16 +216,17 @@ class Client:
             async with asyncio.timeout(self.timing.reply):
                 headers = await self._headers()
                 result = await self._rest.request(
-                    "GET",
+                    "GET" if plain is None else "POST",
                     url,
                     headers=headers,
+                    body=plain,
                     # Explicit: the package's default cuts every stream at 300 s.
                     _request_timeout=aiohttp.ClientTimeout(
                         total=None, sock_connect=self.timing.connect
                     ),
                 )
             reply: aiohttp.ClientResponse = result.response
-            if reply.status == 200:
+            if reply.status == 200 or (plain is not None and reply.status == 201):
                 return reply
             raise await self._refusal(reply)
         except TimeoutError as error:

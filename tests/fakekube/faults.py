@@ -11,7 +11,8 @@ from msgspec import Struct
 class Fault(Struct):
     """One thing that goes wrong; which requests it meets, and how often.
 
-    `plural` and `verb` (`list`, `watch`, `get`) narrow it; empty meets all. `times` -1: always.
+    `plural` and `verb` (`list`, `watch`, `get`, `create`) narrow it; empty meets all.
+    `times` -1: always.
     """
 
     what: str  # status, error, close, cut, silence, split, drip

@@ -1,7 +1,8 @@
 """A small API server that behaves like the real one where a watcher can tell.
 
 Held to the recordings beside it (`test_recordings.py`) and to the official client
-(`test_official_client.py`). It reads; tests write through `store`.
+(`test_official_client.py`). It reads; tests write through `store`. What
+it takes by POST is reviews, which it answers and forgets.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from msgspec import Struct
 
 from tests.fakekube import faults
 from tests.fakekube.faults import Fault
+from tests.fakekube.reviews import Reviews
 from tests.fakekube.store import Plain, Store, encode
 from tests.fakekube.view import JSON, Refused, Start, View, failure, forbidden, headers, line
 
@@ -40,7 +42,7 @@ CRDS = frozenset({"gateways", "httproutes", "grpcroutes", "tlsroutes", "dnsendpo
 class Seen(Struct):
     """A request that came."""
 
-    verb: str  # list, watch, get
+    verb: str  # list, watch, get, create
     plural: str
     params: dict[str, str]
     token: str = ""
@@ -69,6 +71,7 @@ class FakeKube:
         self.tokens: set[str] = set()
         self.forbidden: set[tuple[str, str]] = set()
         self.lacking = set(CRDS)  # plurals that do not exist here
+        self.reviews = Reviews()  # whose tokens there are, and what they allow
         self.watch_list = watch_list
         self.bookmark_every = bookmark_every
         self.watchers = 0  # streams open now
@@ -99,6 +102,7 @@ class FakeKube:
             app.router.add_get(prefix + "/namespaces/{namespace}/{plural}", self._resource)
             app.router.add_get(prefix + "/namespaces/{namespace}/{plural}/{name}", self._get)
         app.router.add_get("/api/{version}/{plural}/{name}", self._get)
+        app.router.add_post("/apis/{group}/{version}/{plural}", self._create)
         app.router.add_get("/{rest:.*}", self._unknown)
         self._hang_up = asyncio.Event()
         self._runner = web.AppRunner(
@@ -170,6 +174,20 @@ class FakeKube:
             details = {"name": name, "kind": plural}
             return self._json(failure(404, "NotFound", message, details=details), 404)
         return web.Response(body=found.raw, headers=headers() | JSON)
+
+    async def _create(self, request: web.Request) -> web.StreamResponse:
+        info = request.match_info
+        group, plural = info["group"], info["plural"]
+        if not self.reviews.has(group, info["version"], plural):
+            return await self._unknown(request)
+        try:
+            fault = self._admit(request, "create", plural, group)
+            made = self.reviews.answer(await request.read(), plural)
+        except Refused as refused:
+            return self._json(refused.status, refused.code, refused.headers)
+        if fault is not None and fault.what == "silence":
+            await asyncio.sleep(60)
+        return self._json(made, 201)
 
     async def _resource(self, request: web.Request) -> web.StreamResponse:
         info, query = request.match_info, dict(request.query)

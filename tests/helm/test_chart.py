@@ -17,6 +17,7 @@ from dnsd.settings import Settings, declared
 from tests.helm.charting import CHART, NEWEST, Objects, one, run
 
 GOLDEN = Path(__file__).parent / "clusterrole.yaml"
+GOLDEN_REVIEWS = Path(__file__).parent / "clusterrole-reviews.yaml"
 
 EVERYTHING = {
     "kind": "daemonset",
@@ -196,6 +197,16 @@ class TestRules:
     def test_the_golden_cluster_role(self, render):
         """All that dnsd may read by default. A change here is a change to look at twice."""
         assert one(render(), "ClusterRole")["rules"] == yaml.safe_load(GOLDEN.read_text())
+
+    @pytest.mark.parametrize("config", [{}, {"namespaces": ["team-a"]}], ids=str)
+    def test_reviews_are_created_by_option_and_nothing_else_is(self, config, render):
+        """`admin_cluster_tokens`; the second golden file is all that it adds."""
+        before = one(render({"config": config}), "ClusterRole")["rules"]
+        more = {"config": config | {"admin_cluster_tokens": True}}
+        after = one(render(more), "ClusterRole")["rules"]
+        added = [rule for rule in after if rule not in before]
+        assert added == yaml.safe_load(GOLDEN_REVIEWS.read_text())
+        assert len(after) == len(before) + len(added)
 
     @pytest.mark.parametrize("variant", VARIANTS)
     def test_reading_only(self, variant, render):

@@ -88,7 +88,10 @@ conditions are those of kinds_of in dnsd/kubelink.py; a test holds the two toget
 {{- end }}
 {{- end -}}
 
-{{/* What is not in any namespace. `get`: the uid of kube-system tells clusters apart. */}}
+{{/*
+What is not in any namespace. `get`: the uid of kube-system tells clusters apart. Reviews are
+created to be answered, and not stored.
+*/}}
 {{- define "dnsd.clusterRules" -}}
 - apiGroups: [""]
   resources: [namespaces]
@@ -97,5 +100,13 @@ conditions are those of kinds_of in dnsd/kubelink.py; a test holds the two toget
 - apiGroups: [""]
   resources: [nodes]
   verbs: [list, watch]
+{{- end }}
+{{- if .Values.config.admin_cluster_tokens }}
+- apiGroups: [authentication.k8s.io]
+  resources: [tokenreviews]
+  verbs: [create]
+- apiGroups: [authorization.k8s.io]
+  resources: [subjectaccessreviews]
+  verbs: [create]
 {{- end }}
 {{- end -}}

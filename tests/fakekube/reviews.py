@@ -1,0 +1,77 @@
+"""TokenReview and SubjectAccessReview as the API server answers them."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from tests.fakekube.store import Plain
+from tests.fakekube.view import Refused, failure
+
+PLURALS = {  # plural -> (group, kind)
+    "tokenreviews": ("authentication.k8s.io", "TokenReview"),
+    "subjectaccessreviews": ("authorization.k8s.io", "SubjectAccessReview"),
+}
+
+
+class Reviews:
+    """Who there is (`people`: token -> UserInfo), and what RBAC allows.
+
+    `grants`: triples (name of a user or a group, verb, nonResourceURL).
+    """
+
+    def __init__(self) -> None:
+        self.people: dict[str, Plain] = {}
+        # What every cluster has: the ClusterRole system:discovery.
+        self.grants = {
+            ("system:authenticated", "get", path)
+            for path in ("/api", "/api/*", "/apis", "/apis/*", "/healthz", "/version")
+        }
+
+    def has(self, group: str, version: str, plural: str) -> bool:
+        return version == "v1" and PLURALS.get(plural, ("",))[0] == group
+
+    def answer(self, body: bytes, plural: str) -> Plain:
+        """The object with its status. Raises Refused for one that cannot be."""
+        try:
+            plain: Plain = json.loads(body)
+        except ValueError as error:
+            raise Refused(400, failure(400, "BadRequest", "not JSON")) from error
+        group, kind = PLURALS[plural]
+        if (plain.get("apiVersion"), plain.get("kind")) != (f"{group}/v1", kind):
+            raise Refused(400, failure(400, "BadRequest", f"this is no {kind}"))
+        spec = plain.get("spec", {})
+        status = self._whose(spec) if kind == "TokenReview" else self._may(spec)
+        return plain | {"metadata": {}, "status": status}
+
+    def _whose(self, spec: Plain) -> Plain:
+        if not spec.get("token"):
+            raise _invalid('TokenReview "" is invalid: spec.token: Required value')
+        user = self.people.get(spec["token"])
+        if user is None:
+            return {"user": {}, "error": "[invalid bearer token, Unauthorized]"}
+        audiences = ["https://kubernetes.default.svc.cluster.local"]
+        return {"authenticated": True, "user": user, "audiences": audiences}
+
+    def _may(self, spec: Plain) -> Plain:
+        asked = [
+            spec[name] for name in ("resourceAttributes", "nonResourceAttributes") if name in spec
+        ]
+        if len(asked) != 1 or not (spec.get("user") or spec.get("groups")):
+            raise _invalid("exactly one of the attributes, and user or group, must be specified")
+        who = {spec.get("user", ""), *spec.get("groups", [])}
+        allowed = any(
+            name in who and verb in ("*", asked[0].get("verb")) and _covers(path, asked[0])
+            for name, verb, path in self.grants
+        )
+        return {"allowed": True, "reason": "RBAC: allowed"} if allowed else {"allowed": False}
+
+
+def _covers(path: str, attributes: Any) -> bool:
+    """rbac/v1: a nonResourceURL, or one that ends in *."""
+    asked = str(attributes.get("path", ""))
+    return asked.startswith(path[:-1]) if path.endswith("*") else asked == path
+
+
+def _invalid(message: str) -> Refused:
+    return Refused(422, failure(422, "Invalid", message))
