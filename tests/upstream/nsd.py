@@ -18,7 +18,6 @@ import pytest
 from tests.helpers import until
 from tests.upstream.scripted import unused_port
 
-
 _ATTEMPTS = 5
 
 
