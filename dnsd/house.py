@@ -9,7 +9,7 @@ A batch is one step for the workers too. Before the zone changes, tables that ar
 way to new workers are settled. A Change is compiled at once, while the zone is as it left
 it.
 
-While the state is NOT_READY every answer is SERVFAIL, so nothing is compiled; with the first
+While the state is NOT_READY every answer is SERVFAIL, so no name is compiled; with the first
 other claim (FRESH when the sources are synced) the workers get the whole table.
 
 Whoever follows the zone (admin, history, metrics) adds itself to `pipeline.followers`, and
@@ -44,6 +44,7 @@ from dnsd.zone.compile import (
     STALE,
     compile_all,
     compile_change,
+    compile_empty,
     compile_state,
 )
 from dnsd.zone.compose import OutsideConfig, OutsideZone
@@ -182,7 +183,8 @@ class House:
 
     def _table(self) -> Iterator[bytes]:
         zone = self.pipeline.zone  # the one to send, even if another takes its place
-
+        if self.state == NOT_READY:
+            return iter((compile_empty(zone), compile_state(NOT_READY, zone.serial)))
         sights = self.sights.tables() if self.sights is not None else iter(())
         pods: list[Pod] = []
         if self.settings.search_completion:

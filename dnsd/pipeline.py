@@ -17,7 +17,7 @@ Pure: no clock, no I/O but the log.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import structlog
 
@@ -52,7 +52,7 @@ class Pipeline:
 
     def __init__(self, config: SchemaConfig, serial: int, journal: Journal | None = None) -> None:
         self.state = State(config.outside.node_port_types)
-        self.zone = Zone(config, serial)
+        self.zone = Zone(config, serial, loose=True)  # see `tighten`
         self.journal = journal
         self.followers: list[Callable[[Change], None]] = []
         self.resets: list[Callable[[Zone], None]] = []
@@ -82,6 +82,10 @@ class Pipeline:
                 self._tell(change)
         self.synced = self._synced_when_done
         return changes
+
+    def tighten(self) -> Iterator[None]:
+        """Once what there was at the start is in: see Zone.tighten."""
+        return self.zone.tighten()
 
     def put(
         self, owner: Key, rrsets: Sequence[RRset], cause: Cause, age: str = ""

@@ -113,10 +113,12 @@ class _Server:
             raise ServeFailed(f"no process to answer could be started: {error}") from error
         await house.synced.wait()
         await house.supervisor.caught_up()
-        _settle_memory()
         self.say(greeting(house, time.monotonic() - self.begun))
         if self.front.url:
             self.say(f"admin: {self.front.url}")
+        for _ in house.pipeline.tighten():
+            await asyncio.sleep(0)
+        _settle_memory()
 
     async def _follow(self, house: House, source: Source) -> None:
         """Run a source for ever. Only before anything is served may it end the process."""

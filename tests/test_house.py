@@ -94,6 +94,14 @@ class TestStates:
             await it.supervisor.caught_up()
             assert said(await ask(it)) == ("NOERROR", ["10.96.0.2"], [])
 
+    async def test_no_name_is_sent_before_all_is_known(self) -> None:
+        async with house() as it:
+            publish(it, *(Service("default", f"web-{n}") for n in range(100)))
+            frames = list(it._table())
+            assert sum(map(len, frames)) < 500
+            publish(it, synced=True)
+            assert sum(map(len, it._table())) > 500
+
 
 class TestChanges:
     async def test_a_batch_is_one_step(self) -> None:

@@ -164,6 +164,15 @@ def compile_all(zone: Zone) -> Iterator[bytes]:
     yield _encode(Frame(zone.serial, complete=True))
 
 
+def compile_empty(zone: Zone) -> bytes:
+    """The frame of a table that knows the zones and no name in them.
+
+    It is all that is needed as long as the state is NOT_READY.
+    """
+    zones = tuple(_apexes(zone, zone.apexes()))
+    return _encode(Frame(zone.serial, reset=True, complete=True, zones=zones))
+
+
 def compile_state(state: int, serial: int = 0) -> bytes:
     """The frame that says whether the tables can be trusted: NOT_READY, FRESH or STALE.
 
@@ -204,7 +213,8 @@ def _frame(
         if apex is None:
             continue
         number = index.setdefault(apex, len(index))
-        nodes.append(_plain_node(zone, name, number) or _node(zone, name, apex, number))
+        served = zone.at(name)
+        nodes.append(_plain_node(name, served, number) or _node(zone, name, served, apex, number))
     zones = tuple(_apexes(zone, index))
     return _encode(
         Frame(zone.serial, zones=zones, nodes=tuple(nodes), gone=gone, zones_gone=zones_gone)
@@ -226,9 +236,8 @@ def _end_of_name(rdata: bytes, position: int) -> int:
     return position + 1
 
 
-def _plain_node(zone: Zone, name: Name, number: int) -> Node | None:
+def _plain_node(name: Name, served: tuple[RRset, ...], number: int) -> Node | None:
     """The node of a name that owns one small record and nothing else, as most names do."""
-    served = zone.at(name)
     if len(served) != 1:
         return None
     (rrset,) = served
@@ -238,12 +247,12 @@ def _plain_node(zone: Zone, name: Name, number: int) -> Node | None:
     return Node(name, number, PLAIN, ((rrset.type, _body(rrset)),))
 
 
-def _node(zone: Zone, name: Name, apex: Name, index: int) -> Node:
+def _node(zone: Zone, name: Name, served: tuple[RRset, ...], apex: Name, index: int) -> Node:
     kind, target = PLAIN, b""
     ones: list[tuple[int, bytes]] = []
     many: list[Many] = []
     outside = zone.outside
-    for rrset in zone.at(name):
+    for rrset in served:
         if rrset.type == _CNAME:
             kind, target = ALIAS, rrset.rdatas[0]
         body = _body(rrset)

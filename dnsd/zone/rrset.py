@@ -54,7 +54,7 @@ class BadName(ValueError):
     """Text that is no domain name: says which label and why."""
 
 
-class RRset(Struct, frozen=True, gc=False):
+class RRset(Struct, frozen=True, gc=False, array_like=True):
     """All records of one name and type (class IN): `rdatas` sorted, distinct, never empty.
 
     `ttl` in seconds, 0 to 2**31-1 (RFC 2181 8).

@@ -20,9 +20,10 @@ The rules:
 
 A name outside every zone is not served, whoever contributes it.
 
-Memory: a cluster of 50,000 endpoints has more than 100,000 names. A node is three words,
-and holds the RRset itself while there is just one; bytes are shared with what the owner
-handed in, and an RRset that an owner hands in again is not kept twice.
+Memory: a cluster of 50,000 endpoints has more than 100,000 names. What an owner contributes
+is kept once and packed (`packing.py`), and a name that has one owner and nothing below it,
+as nine out of ten, is a dict entry that points to the owner. Whoever asks for a name has the
+owner unpacked; the last few stay so, for names are asked for owner by owner.
 """
 
 from __future__ import annotations
@@ -36,6 +37,7 @@ from dnsd.cluster.objects import Key
 from dnsd.zone.compose import OutsideZone
 from dnsd.zone.merge import APEX, merged, precedence, seniority, union, won
 from dnsd.zone.outside import servers_of
+from dnsd.zone.packing import pack, tightened, unpack
 from dnsd.zone.reverse import reverse_zones
 from dnsd.zone.rrset import ROOT, Name, RRset, Type, name_of, parent_of
 from dnsd.zone.schema import (
@@ -52,6 +54,8 @@ from dnsd.zone.schema import (
 __all__ = ["APEX", "Cause", "Change", "Zone", "newer"]
 
 _SEVERAL = Key("", "", "")  # stands in a node for "see Zone._shared"
+_RECENT = 8  # owners that stay unpacked
+_TIGHTEN = 50  # owners at once
 
 _SOA, _CNAME = int(Type.SOA), int(Type.CNAME)
 _SOA_NUMBERS = Packing(">IIIII")
@@ -90,11 +94,29 @@ class Change(Struct, frozen=True, gc=False):
 
 
 class _Node(Struct, gc=False):
-    """One name. `sets` is what is served at it: None, one RRset, or several."""
+    """A name that is more than a leaf with one owner: for that one, its owner stands instead."""
 
     holds: int  # names right below it, and markers at it
     owner: Key | None  # whose RRsets these are; _SEVERAL; None: an empty non-terminal
-    sets: RRset | tuple[RRset, ...] | None
+    # What is served, where that is not just what the owner contributes.
+    sets: tuple[RRset, ...] | None = None
+
+
+class _Kept(Struct, frozen=True, gc=False):
+    """What an owner contributes, packed. `owner` is the one Key object that names point to."""
+
+    owner: Key
+    packed: bytes
+
+
+class _Part:
+    """What an owner contributes, unpacked: as it was given, and by name (without markers)."""
+
+    __slots__ = ("by_name", "sets")
+
+    def __init__(self, sets: tuple[RRset, ...]) -> None:
+        self.sets = sets
+        self.by_name = _by_name(sets)
 
 
 class _Edit:
@@ -125,11 +147,14 @@ class _Edit:
 class Zone:
     """All zones dnsd serves, forward and reverse. Not thread-safe; never raises."""
 
-    def __init__(self, config: SchemaConfig, serial: int) -> None:
+    def __init__(self, config: SchemaConfig, serial: int, *, loose: bool = False) -> None:
+        """`loose`: much will come at once, and `tighten` is called when it has."""
         self.config = config
+        self._loose = loose
         self.serial = serial % 2**32
-        self._nodes: dict[Name, _Node] = {}
-        self._owned: dict[Key, tuple[RRset, ...]] = {}
+        self._nodes: dict[Name, Key | _Node] = {}  # a Key: a leaf that this owner alone has
+        self._owned: dict[Key, _Kept] = {}
+        self._recent: dict[Key, _Part] = {}
         self._shared: dict[Name, dict[Key, tuple[RRset, ...]]] = {}
         self._ages: dict[Key, str] = {}  # of owners that have one
         # Name -> who has it, then those who say something else and are not heard.
@@ -163,13 +188,14 @@ class Zone:
         did. Several RRsets of one name and type are joined; that a CNAME of the owner's own
         is alone at its name is up to the owner.
         """
-        before = self._owned.get(owner, ())
+        old = self._part(owner)
+        before = old.sets
         if before:
-            known = {one: one for one in before}  # an equal RRset is not kept twice
-            now = dict.fromkeys([known.get(one, one) for one in rrsets])
-            after = tuple(now)
-            fresh = tuple([one for one in after if one not in known])
+            known = {one: one for one in before}
+            now = dict.fromkeys(rrsets)
+            fresh = tuple([one for one in now if one not in known])
             gone = tuple([one for one in before if one not in now])
+            after = tuple(now)
         else:
             after = fresh = tuple(dict.fromkeys(rrsets))
             gone = ()
@@ -181,18 +207,21 @@ class Zone:
             self._ages[owner] = age
         else:
             self._ages.pop(owner, None)
-        if after:
-            self._owned[owner] = after
-        else:
-            self._owned.pop(owner, None)
         edit = _Edit()
+        new = _Part(after)
+        owner = self._keep(owner, new)
         # All that comes before all that goes: a name needed by both never dies in between.
         self._hold_markers(fresh, edit)
-        mine = _by_name(after, None if aged or not gone else {one.name for one in (*fresh, *gone)})
-        for name, sets in mine.items():
-            self._put(owner, name, sets, edit)
-        for name in dict.fromkeys([one.name for one in gone if one.type and one.name not in mine]):
-            self._take(owner, name, edit)
+        was, mine = old.by_name, new.by_name
+        if aged or not before:
+            touched: Iterable[Name] = mine
+        else:
+            touched = dict.fromkeys([one.name for one in (*fresh, *gone) if one.name in mine])
+        for name in touched:
+            self._put(owner, name, was.get(name, ()), mine[name], edit)
+        for name in was:
+            if name not in mine:
+                self._take(owner, name, was[name], edit)
         self._release_markers(gone, edit)
         if edit.empty():
             return None
@@ -209,60 +238,135 @@ class Zone:
             cause,
         )
 
+    def _keep(self, owner: Key, part: _Part) -> Key:
+        """From now on this is what the owner contributes; the owner's own Key object."""
+        kept = self._owned.get(owner)
+        owner = kept.owner if kept else owner
+        if part.sets:
+            self._owned[owner] = _Kept(owner, pack(part.sets, tight=not self._loose))
+            self._remember(owner, part)
+        else:
+            self._owned.pop(owner, None)
+            self._recent.pop(owner, None)
+        return owner
+
+    def tighten(self) -> Iterator[None]:
+        """Takes less memory from now on; stops for others every millisecond or so."""
+        self._loose = False
+        for n, owner in enumerate(list(self._owned)):
+            kept = self._owned.get(owner)
+            if kept is not None:
+                self._owned[owner] = _Kept(kept.owner, tightened(kept.packed))
+            if n % _TIGHTEN == 0:
+                yield
+
+    def _part(self, owner: Key) -> _Part:
+        """What an owner contributes now."""
+        part = self._recent.get(owner)
+        if part is None:
+            kept = self._owned.get(owner)
+            if kept is None:
+                return _NOTHING
+            part = _Part(unpack(kept.packed))
+            self._remember(kept.owner, part)
+        return part
+
+    def _remember(self, owner: Key, part: _Part) -> None:
+        recent = self._recent
+        recent.pop(owner, None)
+        if len(recent) >= _RECENT:
+            del recent[next(iter(recent))]
+        recent[owner] = part
+
     def _hold_markers(self, fresh: Iterable[RRset], edit: _Edit) -> None:
         for one in fresh:
             if one.type == MARKER:
-                node = self._nodes.get(one.name) or self._grow(one.name, edit)
+                node = self._node(one.name) or self._grow(one.name, edit)
                 if node is not None:
                     node.holds += 1
 
     def _release_markers(self, gone: Iterable[RRset], edit: _Edit) -> None:
         for one in gone:
-            if one.type == MARKER and (node := self._nodes.get(one.name)) is not None:
+            if one.type == MARKER and (node := self._node(one.name)) is not None:
                 node.holds -= 1
                 self._wither(one.name, edit)
 
-    def _put(self, owner: Key, name: Name, sets: RRset | tuple[RRset, ...], edit: _Edit) -> None:
-        """`owner` contributes these at `name`, instead of what it did."""
-        node = self._nodes.get(name) or self._grow(name, edit)
+    def _node(self, name: Name) -> _Node | None:
+        """The node of a name; a leaf's is made, to be changed."""
+        found = self._nodes.get(name)
+        if isinstance(found, Key):
+            found = self._nodes[name] = _Node(0, found)
+        return found
+
+    def _put(
+        self,
+        owner: Key,
+        name: Name,
+        was: tuple[RRset, ...],
+        sets: tuple[RRset, ...],
+        edit: _Edit,
+    ) -> None:
+        """`owner` contributes `sets` at `name`, instead of what it `was`."""
+        nodes = self._nodes
+        found = nodes.get(name)
+        if found is None:
+            above = nodes.get(name[1 + name[0] :])
+            if isinstance(above, _Node) and name not in self._as_needed:  # the usual way to begin
+                above.holds += 1
+                nodes[name] = owner
+                edit.born.append(name)
+                edit.added += sets
+                return
+        elif found == owner:  # a leaf, the usual way to change
+            edit.served(was, sets)
+            return
+        node = self._node(name) or self._grow(name, edit)
         if node is None:
             return
         if node.owner is None:
-            edit.added += _as_tuple(sets)
-            node.owner, node.sets = owner, sets
+            edit.added += sets
+            node.owner = owner
+            self._slim(name, node)
             return
         if node.owner == owner:
-            edit.served(_served(node), _as_tuple(sets))
-            node.owner, node.sets = owner, sets
+            edit.served(was, sets)
             return
+        before = self._served(name, node)
         parts = self._shared.setdefault(name, {})
         if node.owner is not _SEVERAL:
-            parts[node.owner] = _served(node)
-        parts[owner] = _as_tuple(sets)
-        self._merge(name, node, parts, edit)
+            parts[node.owner] = before
+        parts[owner] = sets
+        self._merge(name, node, parts, before, edit)
 
-    def _take(self, owner: Key, name: Name, edit: _Edit) -> None:
+    def _take(self, owner: Key, name: Name, was: tuple[RRset, ...], edit: _Edit) -> None:
         """`owner` contributes nothing at `name` any more."""
-        node = self._nodes.get(name)
+        node = self._node(name)
         if node is None:  # outside every zone
             return
         if node.owner is not _SEVERAL:
-            edit.served(_served(node), ())
-            node.owner = node.sets = None
+            edit.served(was, ())
+            node.owner = None
             self._wither(name, edit)
             return
         parts = self._shared[name]
         del parts[owner]
-        self._merge(name, node, parts, edit)
+        self._merge(name, node, parts, node.sets or (), edit)
         if len(parts) == 1:
-            node.owner = next(iter(parts))
+            (node.owner,) = parts
+            if not (node.owner == APEX and name in self._as_needed):
+                node.sets = None
             del self._shared[name]
             self.disputes.pop(name, None)
+            self._slim(name, node)
 
     def _merge(
-        self, name: Name, node: _Node, parts: dict[Key, tuple[RRset, ...]], edit: _Edit
+        self,
+        name: Name,
+        node: _Node,
+        parts: dict[Key, tuple[RRset, ...]],
+        before: tuple[RRset, ...],
+        edit: _Edit,
     ) -> None:
-        before = _served(node)
         dispute: tuple[Key, ...] = ()
         if self._outside and self.zone_of(name) in self._outside:
             after, dispute = won(parts, self._ages)
@@ -273,8 +377,12 @@ class Zone:
         else:
             self.disputes.pop(name, None)
         edit.served(before, after)
-        node.owner = _SEVERAL
-        node.sets = after[0] if len(after) == 1 else after
+        node.owner, node.sets = _SEVERAL, after
+
+    def _slim(self, name: Name, node: _Node) -> None:
+        """Puts the owner in the place of a leaf's node."""
+        if not node.holds and node.sets is None and node.owner is not None:
+            self._nodes[name] = node.owner
 
     def _grow(self, name: Name, edit: _Edit) -> _Node | None:
         """The node of a name that has none yet, and those between it and its apex.
@@ -292,38 +400,41 @@ class Zone:
                 return None
             step = parent_of(step)
         else:
-            nodes[step].holds += 1
-        for step in missing:
-            nodes[step] = _Node(1, None, None)
+            above = self._node(step)
+            assert above is not None  # noqa: S101 - it is in `nodes`
+            above.holds += 1
+        for step in reversed(missing):
+            nodes[step] = node = _Node(step is not name, None)
             if step in self._as_needed:
-                self._open(step, nodes[step], edit)
-        nodes[name].holds = 0
+                self._open(step, node, edit)
         edit.born += missing
-        return nodes[name]
+        return node
 
     def _wither(self, name: Name, edit: _Edit) -> None:
         """Removes the name if nothing needs it, and those above it that it alone needed."""
-        while True:
-            node = self._nodes[name]
+        while (node := self._node(name)) is not None:
             as_needed = name in self._as_needed
             if node.holds or not (node.owner is None or (as_needed and node.owner == APEX)):
+                self._slim(name, node)
                 return
             del self._nodes[name]
             edit.died.append(name)
             if as_needed:
                 del self._apexes[name]
-                edit.removed += _served(node)
+                edit.removed += node.sets or ()
                 edit.zones_died.append(name)
             if name in self._tops:
                 return
             name = parent_of(name)
-            self._nodes[name].holds -= 1
+            above = self._node(name)
+            assert above is not None  # noqa: S101 - a name stands below it
+            above.holds -= 1
 
     def _open(self, name: Name, node: _Node, edit: _Edit) -> None:
         """Makes this new node the apex of a reverse zone."""
-        node.owner, node.sets = APEX, reverse_ns(name, self.config)
+        node.owner, node.sets = APEX, (reverse_ns(name, self.config),)
         self._apexes[name] = None
-        edit.added.append(node.sets)
+        edit.added += node.sets
         edit.zones_born.append(name)
 
     # -- what is served
@@ -339,8 +450,17 @@ class Zone:
 
     def at(self, name: Name) -> tuple[RRset, ...]:
         """All RRsets served at a name, but for an apex's SOA, which holds the serial."""
-        node = self._nodes.get(name)
-        return _served(node) if node is not None else ()
+        found = self._nodes.get(name)
+        if found is None:
+            return ()
+        if isinstance(found, _Node):
+            return self._served(name, found)
+        return (self._recent.get(found) or self._part(found)).by_name[name]
+
+    def _served(self, name: Name, node: _Node) -> tuple[RRset, ...]:
+        if node.sets is not None:
+            return node.sets
+        return self._part(node.owner).by_name[name] if node.owner is not None else ()
 
     def exists(self, name: Name) -> bool:
         """Whether the name exists, with records or as an empty non-terminal."""
@@ -356,6 +476,8 @@ class Zone:
     def owners(self, name: Name) -> tuple[Key, ...]:
         """Who contributes records at a name, in order of precedence. Markers do not count."""
         node = self._nodes.get(name)
+        if isinstance(node, Key):
+            return (node,)
         if node is None or node.owner is None:
             return ()
         if node.owner is _SEVERAL:
@@ -366,7 +488,7 @@ class Zone:
 
     def owned(self, owner: Key) -> Sequence[RRset]:
         """What this owner contributes, markers included, before it is merged with others."""
-        return self._owned.get(owner, ())
+        return self._part(owner).sets
 
     def age(self, owner: Key) -> str:
         """The age an owner was last given, "" for none."""
@@ -374,9 +496,9 @@ class Zone:
 
     def contributions(self) -> Iterator[tuple[Key, tuple[RRset, ...], str]]:
         """Every owner but the apex, with what it contributes and its age."""
-        for owner, sets in self._owned.items():
+        for owner, kept in self._owned.items():
             if owner != APEX:
-                yield owner, sets, self._ages.get(owner, "")
+                yield owner, unpack(kept.packed), self._ages.get(owner, "")
 
     def zone_of(self, name: Name) -> Name | None:
         """The apex of the zone a name lies in: the longest one; None outside all of them."""
@@ -415,8 +537,8 @@ class Zone:
         """Every RRset served, the SOAs first."""
         for name in self._apexes:
             yield self.soa(name)
-        for node in self._nodes.values():
-            yield from _served(node)
+        for name in self._nodes:
+            yield from self.at(name)
 
     def names(self) -> Iterator[Name]:
         """Every name that exists, empty non-terminals included."""
@@ -439,24 +561,14 @@ def _above(name: Name) -> Iterator[Name]:
         yield name
 
 
-def _as_tuple(sets: RRset | tuple[RRset, ...] | None) -> tuple[RRset, ...]:
-    if sets is None:
-        return ()
-    return sets if isinstance(sets, tuple) else (sets,)
-
-
-def _served(node: _Node) -> tuple[RRset, ...]:
-    return _as_tuple(node.sets)
-
-
-def _by_name(
-    rrsets: Iterable[RRset], wanted: set[Name] | None
-) -> dict[Name, RRset | tuple[RRset, ...]]:
-    """One owner's records by name (of the `wanted` ones, if given), sorted and joined."""
-    out: dict[Name, RRset | tuple[RRset, ...]] = {}
+def _by_name(rrsets: Iterable[RRset]) -> dict[Name, tuple[RRset, ...]]:
+    """One owner's records by name, one RRset a type, ascending; markers left out."""
+    out: dict[Name, tuple[RRset, ...]] = {}
     for one in rrsets:
-        if one.type == MARKER or (wanted is not None and one.name not in wanted):
-            continue
-        known = out.get(one.name)
-        out[one.name] = one if known is None else union((*_as_tuple(known), one))
+        if one.type != MARKER:
+            known = out.get(one.name)
+            out[one.name] = (one,) if known is None else union((*known, one))
     return out
+
+
+_NOTHING = _Part(())

@@ -155,13 +155,55 @@ class TestReplace:
         assert set(zone.names()) == before
         assert replace(zone, A) is None
 
-    def test_an_equal_rrset_is_not_kept_twice(self) -> None:
-        zone = Zone(CONFIG, 7)
-        first = address("web", "10.0.0.1")
-        replace(zone, A, first)
-        replace(zone, A, address("web", "10.0.0.1"), address("other", "10.0.0.2"))
-        assert zone.owned(A)[0] is first
-        assert zone.rrset(name("web"), Type.A) is first
+
+class TestMemory:
+    """What owners contribute is packed, and unpacked when it is asked for."""
+
+    def filled(self, *, loose: bool) -> tuple[Zone, dict[Key, list[RRset]]]:
+        zone, given = Zone(CONFIG, 7, loose=loose), {}
+        for number in range(50):
+            some = (f"10.1.{number}.{one}" for one in range(1, 9))
+            subject = headless(piece(*some, ports=["http/TCP/80"]), name=f"db-{number}")
+            given[subject.key] = rrsets(subject, CONFIG)
+            put(zone, subject)
+        return zone, given
+
+    @pytest.mark.parametrize("loose", [False, True])
+    def test_every_owner_has_what_it_gave(self, loose: bool) -> None:
+        zone, given = self.filled(loose=loose)
+        for _ in zone.tighten():
+            pass
+        for owner, sets in given.items():
+            assert list(zone.owned(owner)) == sets
+            for one in sets:
+                if one.type:
+                    assert zone.rrset(one.name, one.type) == one
+                    assert zone.owners(one.name) == (owner,)
+        assert {owner: list(sets) for owner, sets, _ in zone.contributions()} == given
+
+    def test_changes_while_it_tightens_are_kept(self) -> None:
+        zone, given = self.filled(loose=True)
+        first, *_, last = given
+        going = zone.tighten()
+        next(going)
+        replace(zone, last)
+        replace(zone, first, address("web", "10.0.0.1"))
+        replace(zone, A, address("web", "10.0.0.2"))
+        for _ in going:
+            pass
+        assert zone.owned(last) == ()
+        assert zone.owned(first) == (address("web", "10.0.0.1"),)
+        assert zone.rrset(name("web"), Type.A) == address("web", "10.0.0.1", "10.0.0.2")
+
+    def test_a_name_takes_little(self) -> None:
+        self.filled(loose=False)  # what is made once is made
+        tracemalloc.start()
+        try:
+            zone = self.filled(loose=False)[0]
+            octets = tracemalloc.get_traced_memory()[0] / len(zone)
+        finally:
+            tracemalloc.stop()
+        assert octets < 300  # a name alone is 75, and twice that with its place in the dict
 
 
 class TestNames:
@@ -534,10 +576,12 @@ class TestOrderIndependence:
         assert set(zone.names()) == names
 
     def equals_scratch(self, zone: Zone, now: dict[Key, list[RRset]], random: Any) -> None:
-        again, order = Zone(zone.config, 0), list(now)
+        again, order = Zone(zone.config, 0, loose=True), list(now)
         random.shuffle(order)
         for key in order:
             again.replace(key, now[key], cause(key))
+        for _ in again.tighten():
+            pass
         again.serial = zone.serial
         assert set(again.rrsets()) == set(zone.rrsets())
         assert set(again.apexes()) == set(zone.apexes())
