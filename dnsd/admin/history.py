@@ -46,7 +46,6 @@ async def history(call: Call) -> Any:
             raise Problem(400, "service: write NAMESPACE/NAME")
         owner = Key("Service", namespace, service)
     since = moment(query.since, time.time()) if query.since else 0.0
-    await desk.history.settled()
     found = await desk.history.find(
         name=name, owner=owner, since=since, behind=_place(query.cursor), limit=query.limit
     )

@@ -1,8 +1,9 @@
 """What was said before: every change of a name, with time, serial and cause, in SQLite.
 
 A follower of the pipeline. `follow` takes a `Change` and returns at once: a thread of its
-own writes what has gathered, in one transaction, and answers questions; the event loop
-never waits for a disk.
+own writes what has gathered in a second, in one transaction, and answers questions; the event
+loop never waits for a disk. A transaction for each change would cost several times what the
+change itself does: 26 writes of a page each, and a thread that wakes up beside the loop.
 
 * **A start is no change.** Building the zone from nothing makes a Change of every name, and
   none of them is news. So nothing is recorded before `begin`, which compares what the zone
@@ -11,7 +12,7 @@ never waits for a disk.
 * **Bounded** by age and by size: the oldest go first, and the file shrinks (incremental
   vacuum). In memory at most `MAX_WAITING` changes wait for the disk; what comes on top is
   counted in `lost`, never waited for.
-* **Survives**: WAL, so a crash loses the last transactions at most. A file that is damaged
+* **Survives**: WAL, so a crash loses the last seconds at most. A file that is damaged
   or of another version is set aside (`….broken`) and a new one begun: history is worth
   having, not worth a start that fails.
 * Without a directory it lives in memory and ends with the process.
@@ -48,6 +49,7 @@ RELOAD = Key("Reload", "", "dnsd")
 _VERSION = 1
 _CHUNK = 2000  # names compared at the start before the event loop gets its turn
 _WRITTEN_AT_ONCE = 2000  # changes in one transaction
+_GATHER = 1.0  # seconds that a change waits for others to be written with
 _TRIM_EVERY = 60.0  # seconds between two looks at the age of the oldest
 _SHARE = 10  # over the size, a tenth of the changes goes
 
@@ -130,14 +132,18 @@ class History:
         self._waiting: deque[Change] = deque()
         self._touched: set[tuple[Name, int]] | None = None  # while `begin` compares
         self._begun = False
-        self._writing = self._closed = False
+        self._due: asyncio.TimerHandle | None = None  # when what waits is written
+        self._closed = False
         self._trimmed = 0.0
         self._database = self._open()
 
     # -- following -------------------------------------------------------------------------
 
     def follow(self, change: Change) -> None:
-        """Takes a Change; before `begin` it is no news and is passed over."""
+        """Takes a Change; before `begin` it is no news and is passed over.
+
+        Within the event loop that awaits the rest.
+        """
         if not self._begun or self._closed:
             return
         if self._touched is not None:
@@ -146,8 +152,14 @@ class History:
             self.lost += 1
             return
         self._waiting.append(change)
-        if not self._writing:
-            self._writing = True
+        if len(self._waiting) % _WRITTEN_AT_ONCE == 0:
+            self._thread.submit(self._write)
+        elif self._due is None:
+            self._due = asyncio.get_running_loop().call_later(_GATHER, self._write_soon)
+
+    def _write_soon(self) -> None:
+        self._due = None
+        if not self._closed:
             self._thread.submit(self._write)
 
     async def begin(self, zone: Zone, cause: Key = RESTART) -> int:
@@ -199,7 +211,7 @@ class History:
         )
 
     async def status(self) -> HistoryStatus:
-        """How much is kept."""
+        """How much is kept, without what still waits to be written."""
         return await asyncio.get_running_loop().run_in_executor(self._thread, self._status)
 
     async def settled(self) -> None:
@@ -211,6 +223,8 @@ class History:
         if self._closed:
             return
         self._closed = True
+        if self._due is not None:
+            self._due.cancel()
         await asyncio.get_running_loop().run_in_executor(self._thread, self._finish)
         self._thread.shutdown()
 
@@ -238,17 +252,12 @@ class History:
             return _prepared(str(self.path))
 
     def _write(self) -> None:
-        """Writes all that waits. Runs in the thread; `follow` starts it when it is idle."""
+        """Writes all that waits. Runs in the thread."""
         while self._waiting:
             some = [
                 self._waiting.popleft() for _ in range(min(len(self._waiting), _WRITTEN_AT_ONCE))
             ]
             self._store(some)
-        # A change that came in since is seen by the next `follow`, or by this look.
-        self._writing = False
-        if self._waiting:
-            self._writing = True
-            self._write()
 
     def _store(self, changes: list[Change]) -> None:
         try:
@@ -305,6 +314,7 @@ class History:
 
     def _last_said(self) -> list[tuple[Name, int, bytes | None]]:
         """What each name and type in the history says according to its last entry."""
+        self._write()
         self._trim()
         return self._database.execute(
             "SELECT name, type, after FROM records WHERE (name, type, change) IN"
@@ -319,6 +329,7 @@ class History:
         behind: Place | None,
         limit: int,
     ) -> list[Entry]:
+        self._write()
         where = ["changes.at >= ?"]
         values: list[object] = [since]
         if name is not None:

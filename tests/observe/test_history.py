@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 import stat
 import time
 from collections.abc import AsyncIterator, Callable
@@ -15,6 +16,7 @@ from dnsd.observe.history import FILE, RELOAD, RESTART, History, from_changes
 from dnsd.pipeline import Pipeline
 from dnsd.zone.journal import Journal
 from dnsd.zone.rrset import Type
+from tests.helpers import eventually
 from tests.zone.made import CONFIG, name, packed, piece, service
 
 WEB = name("web.default.svc")
@@ -128,6 +130,31 @@ class TestRecording:
         await history.settled()
         assert len(await history.find(name=WEB, limit=1000)) == 199
         assert (await history.status()).lost == 0
+
+    async def test_changes_are_written_together(self, make: Make, tmp_path: Path) -> None:
+        history = make()
+        one = line(history)
+        await history.begin(one.zone)
+        for i in range(1, 200):
+            feed(one, service("web", f"10.96.0.{i}", ports=["http/TCP/80"]))
+        await history.settled()
+        octets = (tmp_path / "state" / "history.sqlite-wal").stat().st_size
+        assert octets < 400_000  # with a transaction each it is millions
+
+    async def test_they_are_written_without_being_asked_for(
+        self, make: Make, tmp_path: Path
+    ) -> None:
+        history = make()
+        one = line(history)
+        await history.begin(one.zone)
+        feed(one, service("web", "10.96.0.7"))
+        reader = sqlite3.connect(tmp_path / "state" / "history.sqlite")
+        try:
+            await eventually(
+                lambda: reader.execute("SELECT count(*) FROM changes").fetchone() == (1,)
+            )
+        finally:
+            reader.close()
 
 
 class TestRestart:
