@@ -26,6 +26,7 @@ Both ends speak msgpack through the types below.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from itertools import chain, islice
 from struct import Struct as Packing
 from struct import pack
 from typing import TYPE_CHECKING
@@ -54,8 +55,10 @@ _POINTER_LIMIT = 0x3FFF
 _OWNER_IS_QUESTION = b"\xc0\x0c"
 _NODES_A_FRAME = 2_000
 _RECORD = Packing("!2sHHIH").pack  # owner, type, class, TTL, length
+_FIXED = Packing("!HHIH").pack  # the same without the owner
 _A, _AAAA, _CNAME, _SRV = int(Type.A), int(Type.AAAA), int(Type.CNAME), int(Type.SRV)
 # Their records need nothing but themselves, and their owners are neither apex nor alias.
+_ADDRESSES = frozenset((_A, _AAAA))
 _PLAIN_TYPES = frozenset((_A, _AAAA, int(Type.PTR)))
 
 
@@ -142,8 +145,8 @@ def compile_change(change: Change, zone: Zone) -> bytes:
         for rrset in zone.owned(owner):
             if rrset.type == _SRV and any(rdata[6:] in moved for rdata in rrset.rdatas):
                 touched[rrset.name] = None
-    names = [name for name in touched if zone.exists(name)]
-    return _frame(zone, names, gone=change.died, zones_gone=change.zones_died)
+    served = ((name, zone.at(name)) for name in touched if zone.exists(name))
+    return _frame(zone, served, gone=change.died, zones_gone=change.zones_died)
 
 
 def compile_all(zone: Zone) -> Iterator[bytes]:
@@ -152,15 +155,12 @@ def compile_all(zone: Zone) -> Iterator[bytes]:
     A generator, so that the control process never holds the zone twice and can do other
     work between frames. The zone must not change before it is exhausted.
     """
-    chunk: list[Name] = []
+    served = zone.served()
     yield _encode(Frame(zone.serial, reset=True, zones=tuple(_apexes(zone, zone.apexes()))))
-    for name in zone.names():
-        chunk.append(name)
-        if len(chunk) == _NODES_A_FRAME:
-            yield _frame(zone, chunk)
-            chunk = []
-    if chunk:
-        yield _frame(zone, chunk)
+    for (
+        first
+    ) in served:  # not a list of some: what an owner has is unpacked as long as we are at it
+        yield _frame(zone, chain((first,), islice(served, _NODES_A_FRAME - 1)))
     yield _encode(Frame(zone.serial, complete=True))
 
 
@@ -194,7 +194,7 @@ def records_that_fit(rrset: RRset) -> int:
 
 def _frame(
     zone: Zone,
-    names: Iterable[Name],
+    names: Iterable[tuple[Name, tuple[RRset, ...]]],
     gone: tuple[Name, ...] = (),
     zones_gone: tuple[Name, ...] = (),
 ) -> bytes:
@@ -202,7 +202,7 @@ def _frame(
     nodes = []
     apexes = frozenset(zone.apexes())
     above: dict[Name, Name | None] = {}  # a name -> the apex of what lies below it
-    for name in names:
+    for name, served in names:
         parent = parent_of(name)
         if name in apexes:
             apex: Name | None = name
@@ -213,7 +213,6 @@ def _frame(
         if apex is None:
             continue
         number = index.setdefault(apex, len(index))
-        served = zone.at(name)
         nodes.append(_plain_node(name, served, number) or _node(zone, name, served, apex, number))
     zones = tuple(_apexes(zone, index))
     return _encode(
@@ -307,10 +306,9 @@ def _many(zone: Zone, rrset: RRset, body: bytes, stated: bool) -> Many:
         if stated and zone.owners(rrset.name)[0] not in zone.owners(target):
             continue
         owner = pack("!H", 0xC000 | offset) if offset <= _POINTER_LIMIT else target
-        for type_ in (_A, _AAAA):
-            addresses = zone.rrset(target, type_)
-            for address in addresses.rdatas if addresses else ():
-                record = owner + pack("!HHIH", type_, 1, rrset.ttl, len(address)) + address
+        for one in zone.at(target):
+            for address in one.rdatas if one.type in _ADDRESSES else ():
+                record = owner + _FIXED(one.type, 1, rrset.ttl, len(address)) + address
                 room -= len(record)
                 records.append(record)
     if room < 0:

@@ -21,14 +21,16 @@ The rules:
 A name outside every zone is not served, whoever contributes it.
 
 Memory: a cluster of 50,000 endpoints has more than 100,000 names. What an owner contributes
-is kept once and packed (`packing.py`), and a name that has one owner and nothing below it,
-as nine out of ten, is a dict entry that points to the owner. Whoever asks for a name has the
-owner unpacked; the last few stay so, for names are asked for owner by owner.
+is kept once and packed (`packing.py`). A *leaf*, a name that one owner has alone with nothing
+below it, as nine out of ten, is not kept at all: of it there is its hash, which leads to the
+owner, and the owner knows its names. (Two names may have one hash; the second has a node then.)
+Whoever asks for a name has the owner unpacked; the last few stay so, for names are asked for
+owner by owner.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Container, Iterable, Iterator, Sequence
 from struct import Struct as Packing
 
 from msgspec import Struct
@@ -56,6 +58,8 @@ __all__ = ["APEX", "Cause", "Change", "Zone", "newer"]
 _SEVERAL = Key("", "", "")  # stands in a node for "see Zone._shared"
 _RECENT = 8  # owners that stay unpacked
 _TIGHTEN = 50  # owners at once
+# Of a name, which it stands for: 64 bits, with a key of the process's own.
+digest: Callable[[Name], int] = hash
 
 _SOA, _CNAME = int(Type.SOA), int(Type.CNAME)
 _SOA_NUMBERS = Packing(">IIIII")
@@ -94,7 +98,7 @@ class Change(Struct, frozen=True, gc=False):
 
 
 class _Node(Struct, gc=False):
-    """A name that is more than a leaf with one owner: for that one, its owner stands instead."""
+    """A name that is no leaf."""
 
     holds: int  # names right below it, and markers at it
     owner: Key | None  # whose RRsets these are; _SEVERAL; None: an empty non-terminal
@@ -103,7 +107,7 @@ class _Node(Struct, gc=False):
 
 
 class _Kept(Struct, frozen=True, gc=False):
-    """What an owner contributes, packed. `owner` is the one Key object that names point to."""
+    """What an owner contributes, packed. `owner` is the one Key object that leaves lead to."""
 
     owner: Key
     packed: bytes
@@ -152,9 +156,13 @@ class Zone:
         self.config = config
         self._loose = loose
         self.serial = serial % 2**32
-        self._nodes: dict[Name, Key | _Node] = {}  # a Key: a leaf that this owner alone has
+        self._nodes: dict[Name, _Node] = {}
+        self._leaves: dict[int, Key] = {}  # by the hash of the name
         self._owned: dict[Key, _Kept] = {}
         self._recent: dict[Key, _Part] = {}
+        # Names outside every zone -> how many contribute there all the same.
+        self._strangers: dict[Name, int] = {}
+        self._edited: tuple[Key, Container[Name]] = _NOBODY  # see `replace`
         self._shared: dict[Name, dict[Key, tuple[RRset, ...]]] = {}
         self._ages: dict[Key, str] = {}  # of owners that have one
         # Name -> who has it, then those who say something else and are not heard.
@@ -210,19 +218,24 @@ class Zone:
         edit = _Edit()
         new = _Part(after)
         owner = self._keep(owner, new)
+        was, mine = old.by_name, new.by_name
+        there = set(was)  # the names that are in place, on the way from `was` to `mine`
+        self._edited = owner, there
         # All that comes before all that goes: a name needed by both never dies in between.
         self._hold_markers(fresh, edit)
-        was, mine = old.by_name, new.by_name
         if aged or not before:
             touched: Iterable[Name] = mine
         else:
             touched = dict.fromkeys([one.name for one in (*fresh, *gone) if one.name in mine])
         for name in touched:
             self._put(owner, name, was.get(name, ()), mine[name], edit)
+            there.add(name)
         for name in was:
             if name not in mine:
                 self._take(owner, name, was[name], edit)
+                there.discard(name)
         self._release_markers(gone, edit)
+        self._edited = _NOBODY
         if edit.empty():
             return None
         self.serial = (self.serial + 1) % 2**32
@@ -291,12 +304,22 @@ class Zone:
                 node.holds -= 1
                 self._wither(one.name, edit)
 
+    def _leaf(self, name: Name) -> Key | None:
+        """Who has this leaf; None when it is none."""
+        owner = self._leaves.get(digest(name))
+        if owner is None or name in self._strangers:
+            return None
+        edited, there = self._edited
+        names = there if owner == edited else self._part(owner).by_name
+        return owner if name in names else None
+
     def _node(self, name: Name) -> _Node | None:
         """The node of a name; a leaf's is made, to be changed."""
-        found = self._nodes.get(name)
-        if isinstance(found, Key):
-            found = self._nodes[name] = _Node(0, found)
-        return found
+        node = self._nodes.get(name)
+        if node is None and (owner := self._leaf(name)) is not None:
+            del self._leaves[digest(name)]
+            node = self._nodes[name] = _Node(0, owner)
+        return node
 
     def _put(
         self,
@@ -307,22 +330,26 @@ class Zone:
         edit: _Edit,
     ) -> None:
         """`owner` contributes `sets` at `name`, instead of what it `was`."""
-        nodes = self._nodes
-        found = nodes.get(name)
-        if found is None:
-            above = nodes.get(name[1 + name[0] :])
-            if isinstance(above, _Node) and name not in self._as_needed:  # the usual way to begin
-                above.holds += 1
-                nodes[name] = owner
-                edit.born.append(name)
-                edit.added += sets
-                return
-        elif found == owner:  # a leaf, the usual way to change
-            edit.served(was, sets)
-            return
-        node = self._node(name) or self._grow(name, edit)
+        node = self._nodes.get(name)
         if node is None:
-            return
+            place = digest(name)
+            has = self._leaves.get(place)
+            if has is None:
+                above = self._nodes.get(name[1 + name[0] :])
+                if above is not None and name not in self._as_needed:  # the usual way to begin
+                    above.holds += 1
+                    self._leaves[place] = owner
+                    edit.born.append(name)
+                    edit.added += sets
+                    return
+            elif was and has == owner and name not in self._strangers:  # the usual way to change
+                edit.served(was, sets)
+                return
+            node = (self._node(name) if has != owner else None) or self._grow(name, edit)
+            if node is None:
+                if not was:
+                    self._strangers[name] = self._strangers.get(name, 0) + 1
+                return
         if node.owner is None:
             edit.added += sets
             node.owner = owner
@@ -341,7 +368,10 @@ class Zone:
     def _take(self, owner: Key, name: Name, was: tuple[RRset, ...], edit: _Edit) -> None:
         """`owner` contributes nothing at `name` any more."""
         node = self._node(name)
-        if node is None:  # outside every zone
+        if node is None:
+            self._strangers[name] -= 1
+            if not self._strangers[name]:
+                del self._strangers[name]
             return
         if node.owner is not _SEVERAL:
             edit.served(was, ())
@@ -380,31 +410,30 @@ class Zone:
         node.owner, node.sets = _SEVERAL, after
 
     def _slim(self, name: Name, node: _Node) -> None:
-        """Puts the owner in the place of a leaf's node."""
+        """Makes a leaf of a node that could be one."""
         if not node.holds and node.sets is None and node.owner is not None:
-            self._nodes[name] = node.owner
+            place = digest(name)
+            if place not in self._leaves:
+                del self._nodes[name]
+                self._leaves[place] = node.owner
 
     def _grow(self, name: Name, edit: _Edit) -> _Node | None:
         """The node of a name that has none yet, and those between it and its apex.
 
         None when the name is outside every zone.
         """
-        nodes = self._nodes
-        missing = []
-        step = name
-        while step not in nodes:
-            missing.append(step)
-            if step in self._tops:
-                break
+        missing = [name]
+        while (step := missing[-1]) not in self._tops:
             if step == ROOT:
                 return None
             step = parent_of(step)
-        else:
             above = self._node(step)
-            assert above is not None  # noqa: S101 - it is in `nodes`
-            above.holds += 1
+            if above is not None:
+                above.holds += 1
+                break
+            missing.append(step)
         for step in reversed(missing):
-            nodes[step] = node = _Node(step is not name, None)
+            node = self._nodes[step] = _Node(step is not name, None)
             if step in self._as_needed:
                 self._open(step, node, edit)
         edit.born += missing
@@ -412,7 +441,7 @@ class Zone:
 
     def _wither(self, name: Name, edit: _Edit) -> None:
         """Removes the name if nothing needs it, and those above it that it alone needed."""
-        while (node := self._node(name)) is not None:
+        while (node := self._nodes.get(name)) is not None:
             as_needed = name in self._as_needed
             if node.holds or not (node.owner is None or (as_needed and node.owner == APEX)):
                 self._slim(name, node)
@@ -426,9 +455,7 @@ class Zone:
             if name in self._tops:
                 return
             name = parent_of(name)
-            above = self._node(name)
-            assert above is not None  # noqa: S101 - a name stands below it
-            above.holds -= 1
+            self._nodes[name].holds -= 1
 
     def _open(self, name: Name, node: _Node, edit: _Edit) -> None:
         """Makes this new node the apex of a reverse zone."""
@@ -450,12 +477,13 @@ class Zone:
 
     def at(self, name: Name) -> tuple[RRset, ...]:
         """All RRsets served at a name, but for an apex's SOA, which holds the serial."""
-        found = self._nodes.get(name)
-        if found is None:
+        node = self._nodes.get(name)
+        if node is not None:
+            return self._served(name, node)
+        owner = self._leaves.get(digest(name))
+        if owner is None or name in self._strangers:
             return ()
-        if isinstance(found, _Node):
-            return self._served(name, found)
-        return (self._recent.get(found) or self._part(found)).by_name[name]
+        return self._part(owner).by_name.get(name, ())
 
     def _served(self, name: Name, node: _Node) -> tuple[RRset, ...]:
         if node.sets is not None:
@@ -464,7 +492,7 @@ class Zone:
 
     def exists(self, name: Name) -> bool:
         """Whether the name exists, with records or as an empty non-terminal."""
-        return name in self._nodes
+        return name in self._nodes or self._leaf(name) is not None
 
     def types(self, name: Name) -> tuple[int, ...]:
         """The types served at a name, ascending; empty when it has none or does not exist."""
@@ -476,9 +504,10 @@ class Zone:
     def owners(self, name: Name) -> tuple[Key, ...]:
         """Who contributes records at a name, in order of precedence. Markers do not count."""
         node = self._nodes.get(name)
-        if isinstance(node, Key):
-            return (node,)
-        if node is None or node.owner is None:
+        if node is None:
+            owner = self._leaf(name)
+            return (owner,) if owner is not None else ()
+        if node.owner is None:
             return ()
         if node.owner is _SEVERAL:
             if self._outside and self.zone_of(name) in self._outside:
@@ -537,16 +566,33 @@ class Zone:
         """Every RRset served, the SOAs first."""
         for name in self._apexes:
             yield self.soa(name)
-        for name in self._nodes:
-            yield from self.at(name)
+        for _, sets in self.served():
+            yield from sets
 
     def names(self) -> Iterator[Name]:
-        """Every name that exists, empty non-terminals included."""
-        return iter(self._nodes)
+        """Every name that exists, empty non-terminals included. See `served`."""
+        return (name for name, _ in self.served())
+
+    def served(self) -> Iterator[tuple[Name, tuple[RRset, ...]]]:
+        """Every name that exists and what is `at` it: owner by owner, then the rest.
+
+        The zone may change meanwhile: of the names that come and go, it may have either.
+        """
+        for owner in list(self._owned):
+            for name, sets in self._part(owner).by_name.items():
+                node = self._nodes.get(name)
+                if node is None:
+                    if self._leaves.get(digest(name)) == owner and name not in self._strangers:
+                        yield name, sets
+                elif node.sets is None and node.owner == owner:
+                    yield name, sets
+        for name, node in list(self._nodes.items()):
+            if node.sets is not None or node.owner is None:
+                yield name, node.sets or ()
 
     def __len__(self) -> int:
         """How many names exist."""
-        return len(self._nodes)
+        return len(self._nodes) + len(self._leaves)
 
 
 def newer(serial: int, than: int) -> bool:
@@ -572,3 +618,4 @@ def _by_name(rrsets: Iterable[RRset]) -> dict[Name, tuple[RRset, ...]]:
 
 
 _NOTHING = _Part(())
+_NOBODY: tuple[Key, Container[Name]] = _SEVERAL, ()
