@@ -188,7 +188,7 @@ class House:
         sights = self.sights.tables() if self.sights is not None else iter(())
         pods: list[Pod] = []
         if self.settings.search_completion:
-            pods = [one for one in self.pipeline.state.objects() if isinstance(one, Pod)]
+            pods = list(self.pipeline.state.pods())
 
         def frames() -> Iterator[bytes]:
             if self.settings.search_completion:

@@ -20,7 +20,8 @@ from dnsd.cluster import snapshot
 from dnsd.cluster.kubeaccess import Access, BadCredentials, Timing
 from dnsd.cluster.kubeclient import connect
 from dnsd.cluster.kubernetes import ALWAYS, KubernetesConfig, KubernetesSource
-from dnsd.cluster.objects import ROUTE_KINDS, Object
+from dnsd.cluster.objects import ROUTE_KINDS
+from dnsd.cluster.packing import Packed
 from dnsd.cluster.source import Batch, SourceStatus
 from dnsd.settings import Settings, SettingsError
 
@@ -81,7 +82,7 @@ class KubernetesLink:
         if self._path is None or saving is None:
             return ""
         changes = self._changes
-        # In a thread: the objects are frozen, and encoding them takes a while.
+        # In a thread: it takes a while.
         await asyncio.to_thread(self._write, self._path, *saving)
         self._saved = changes, saving[0].versions
         return str(self._path)
@@ -112,7 +113,7 @@ class KubernetesLink:
         saving = self.source.to_save()
         return saving is not None and (self._changes, saving[0].versions) != self._saved
 
-    def _write(self, path: Path, header: snapshot.Header, objects: list[Object]) -> None:
+    def _write(self, path: Path, header: snapshot.Header, objects: list[Packed]) -> None:
         with self._writing:  # the last one may meet one that is still being written
             if header.written >= self._written:
                 size = snapshot.write(path, header, objects)

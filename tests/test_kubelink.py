@@ -14,6 +14,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from dnsd.cluster.kubernetes import KubernetesConfig
+from dnsd.cluster.packing import unpack
 from dnsd.cluster.snapshot import FILE, read
 from dnsd.cluster.source import Batch
 from dnsd.kubelink import KubernetesLink, kubernetes_config, open_link
@@ -59,7 +60,8 @@ async def running(settings: Settings):
 def saved(settings: Settings) -> set[str]:
     """The names of the Services in the snapshot."""
     found = read(_path(settings), now=time.time(), max_age=1000.0)
-    return {one.name for one in found.objects if one.kind == "Service"} if found else set()
+    objects = map(unpack, found.objects) if found else ()
+    return {one.name for one in objects if one.kind == "Service"}
 
 
 def _path(settings: Settings) -> Path:

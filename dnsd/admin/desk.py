@@ -276,10 +276,8 @@ class Desk:
         return list(found.values())
 
     def services_by_type(self) -> dict[str, int]:
-        found = {"ClusterIP": 0, "NodePort": 0, "LoadBalancer": 0, "ExternalName": 0, "headless": 0}
-        for service in self.pipeline.state.services():
-            found["headless" if service.headless else service.type] += 1
-        return found
+        kinds = ("ClusterIP", "NodePort", "LoadBalancer", "ExternalName", "headless")
+        return dict.fromkeys(kinds, 0) | self.pipeline.state.service_types()
 
     def facts(self) -> Facts:
         """Everything the metrics are made of."""

@@ -133,9 +133,7 @@ async def namespaces(call: Call) -> Any:
     """All namespaces: those with an object, and those that only have Services."""
     state = call.desk.pipeline.state
     there = {one.name: one for one in state.namespaces()}
-    counts = dict.fromkeys(there, 0)
-    for one in state.services():
-        counts[one.namespace] = counts.get(one.namespace, 0) + 1
+    counts = dict.fromkeys(there, 0) | state.service_counts()
     return {
         "namespaces": [
             {

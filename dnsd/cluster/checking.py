@@ -128,8 +128,7 @@ class Check:
     def __init__(self, kind: str, meta: Meta, default_namespace: str = "") -> None:
         self.kind = kind
         self.name = meta.name
-        # Namespaces, nodes, protocols and port names are few and stand in every object: one
-        # copy of each saves a fifth of the memory of 100,000 endpoints.
+        # Namespaces are few and stand in every object: what is kept of it shares one copy.
         self.namespace = intern(meta.namespace or default_namespace)
 
     def refuse(self, field: str, problem: str) -> BadObject:
@@ -158,7 +157,7 @@ class Check:
         value = value or "TCP"
         if value not in PROTOCOLS:
             raise self.refuse(field, f"{value!r} is none of {', '.join(PROTOCOLS)}")
-        return intern(value)
+        return value
 
     def port(self, field: str, value: int | None) -> int:
         if value is None:

@@ -14,7 +14,7 @@ reflector, and gives back the differences. Three moments need care:
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from contextlib import aclosing
 
 import structlog
@@ -22,8 +22,10 @@ import structlog
 from dnsd.cluster.kubeaccess import KubeError
 from dnsd.cluster.kubeclient import ApiError
 from dnsd.cluster.objects import Event, Key, Object
+from dnsd.cluster.packing import pack, unpack
 from dnsd.cluster.reflector import Reach, Refusal, Said, whole
 from dnsd.cluster.scope import Scope
+from dnsd.cluster.shelf import Shelf
 from dnsd.cluster.source import SourceStatus
 
 log = structlog.get_logger("dnsd.kubernetes")
@@ -37,7 +39,7 @@ class Follower:
     def __init__(self, reach: Reach) -> None:
         self.reach = reach
         self.kind = reach.scope.resource.kind
-        self.known: dict[str, dict[str, Object]] = {}  # namespace -> name -> object
+        self.known: Shelf[Object] = Shelf()
         self.status = SourceStatus(f"kubernetes/{reach.scope.id}", "starting")
         self.version = ""
         self.synced = False
@@ -49,30 +51,23 @@ class Follower:
         self.due = asyncio.Event()  # a reconcile, now
         self.refused: dict[Key, str] = {}
 
-    def objects(self) -> Iterator[Object]:
-        for names in self.known.values():
-            yield from names.values()
-
-    def get(self, namespace: str, name: str) -> Object | None:
-        return self.known.get(namespace, {}).get(name)
-
     def put(self, one: Object) -> bool:
-        """Keep an object; False when it is known in this version already."""
-        names = self.known.setdefault(one.namespace, {})
-        old = names.get(one.name)
-        if old is not None and old.version == one.version:
+        """Keep an object; False when it is known in this version already.
+
+        Then the octets that are known stay: a relist must not hold two copies of everything.
+        """
+        old = self.known.packed(one.namespace, one.name)
+        if old is not None and (old == pack(one) or unpack(old).version == one.version):
             return False
-        self.status.objects += old is None
-        names[one.name] = one
+        self.known.put(one)
+        self.status.objects = len(self.known)
         return True
 
     def drop(self, namespace: str, name: str) -> Key | None:
-        names = self.known.get(namespace, {})
-        if names.pop(name, None) is None:
+        """Forget an object; its Key, if it was known."""
+        if self.known.drop(namespace, name) is None:
             return None
-        self.status.objects -= 1
-        if not names:
-            del self.known[namespace]
+        self.status.objects = len(self.known)
         return Key(self.kind, namespace, name)
 
     def take(self, said: Said) -> list[Event]:
@@ -106,9 +101,8 @@ class Follower:
 
     def _sweep(self) -> list[Event]:
         seen, self.seen = self.seen or set(), None
-        gone = [one.key for one in self.objects() if (one.namespace, one.name) not in seen]
-        for key in gone:
-            self.drop(key.namespace, key.name)
+        missing = [place for place in self.known.places() if place not in seen]
+        gone = [key for place in missing if (key := self.drop(*place))]
         self.listings += 1
         self.status.relists += bool(self.version)
         return list(gone)
@@ -127,7 +121,7 @@ class Follower:
 
     def forget(self) -> None:
         """Be as before the first contact."""
-        self.known.clear()
+        self.known = Shelf()
         self.seen = self.touched = None
         self.version = self.status.resource_version = ""
         self.synced = self.excused = False
@@ -173,11 +167,10 @@ async def _compare(follower: Follower) -> tuple[dict[Place, Object], list[Place]
                 if isinstance(one, Key):
                     continue
                 seen.add((one.namespace, one.name))
-                if _differs(follower.get(one.namespace, one.name), one):
+                if _differs(follower.known.get(one.namespace, one.name), one):
                     differing[one.namespace, one.name] = one
             await asyncio.sleep(0)
-    places = ((one.namespace, one.name) for one in follower.objects())
-    return differing, [place for place in places if place not in seen]
+    return differing, [place for place in follower.known.places() if place not in seen]
 
 
 def _correct(

@@ -42,7 +42,8 @@ from dnsd.cluster.follower import Follower, explain, reconcile
 from dnsd.cluster.identity import Identity, OtherCluster
 from dnsd.cluster.kubeaccess import KubeError
 from dnsd.cluster.kubeclient import ApiError, Client, Unreachable
-from dnsd.cluster.objects import CLUSTER_SCOPED, Event, Key, Object
+from dnsd.cluster.objects import CLUSTER_SCOPED, Event, Key
+from dnsd.cluster.packing import Packed, unpack, unpack_events
 from dnsd.cluster.reflector import RUN, Reach, Said, Trouble, reflect
 from dnsd.cluster.scope import RESOURCES, Scope
 from dnsd.cluster.snapshot import Header, Snapshot
@@ -195,11 +196,11 @@ class KubernetesSource:
         """The cluster's identity, the uid of kube-system; "" while unknown."""
         return self._identity.uid
 
-    def to_save(self) -> tuple[Header, list[Object]] | None:
+    def to_save(self) -> tuple[Header, list[Packed]] | None:
         """What a snapshot of now holds; None while something is being listed, or unsynced.
 
-        The objects are frozen: they can be written in a thread. Equal `versions` in two
-        headers mean that nothing changed in between.
+        It can be written in a thread. Equal `versions` in two headers mean that nothing
+        changed in between.
         """
         if not self.synced or any(follower.seen is not None for follower in self._followers):
             return None
@@ -209,7 +210,7 @@ class KubernetesSource:
             if f.version or f.excused
         }
         header = Header(self._identity.uid, self.client.endpoint, versions, self._now())
-        return header, [one for follower in self._followers for one in follower.objects()]
+        return header, [one for follower in self._followers for one in follower.known.all_packed()]
 
     # -- following ----------------------------------------------------------------------
 
@@ -282,7 +283,7 @@ class KubernetesSource:
             log.info("not installed", scope=follower.reach.scope.id)
         status.state, status.detail = "absent", "the API server has no such resource (yet)"
         if follower.absences >= ABSENCES:
-            gone = [one.key for one in self._shown_objects(follower)]
+            gone = self._shown_keys(follower)
             follower.forget()
             self._say([*gone])
         if not follower.synced:
@@ -307,7 +308,7 @@ class KubernetesSource:
         if self._only and namespace not in self._only:
             return False
         return not self.config.namespace_selector or any(
-            follower.kind == "Namespace" and follower.get("", namespace)
+            follower.kind == "Namespace" and follower.known.packed("", namespace)
             for follower in self._followers
         )
 
@@ -319,7 +320,7 @@ class KubernetesSource:
             one
             for follower in self._followers
             if follower.kind not in CLUSTER_SCOPED
-            for one in follower.known.get(event.name, {}).values()
+            for one in follower.known.within(event.name)
         )
         return [one.key for one in inside] if isinstance(event, Key) else list(inside)
 
@@ -361,7 +362,7 @@ class KubernetesSource:
     # -- identity and snapshot ----------------------------------------------------------
 
     def _take_all_back(self) -> None:
-        gone = [one.key for each in self._followers for one in self._shown_objects(each)]
+        gone = [key for follower in self._followers for key in self._shown_keys(follower)]
         for follower in self._followers:
             follower.forget()
         self._from_snapshot = False
@@ -377,7 +378,7 @@ class KubernetesSource:
         by_kind = {follower.kind: follower for follower in self._followers}
         places = {(f.kind, f.reach.scope.namespace): f for f in self._followers}
         for start in range(0, len(snapshot.objects), RUN):
-            for one in snapshot.objects[start : start + RUN]:
+            for one in map(unpack, snapshot.objects[start : start + RUN]):
                 place = places.get((one.kind, one.namespace)) or by_kind[one.kind]
                 place.put(one)
             await asyncio.sleep(0)
@@ -391,18 +392,32 @@ class KubernetesSource:
 
     async def _publish_all(self) -> None:
         for follower in self._followers:
-            shown = self._shown_objects(follower)
+            shown = [
+                packed
+                for place, packed in zip(
+                    follower.known.places(), follower.known.all_packed(), strict=True
+                )
+                if self._shown_place(follower, *place)
+            ]
             for start in range(0, len(shown), RUN):
-                self._say(list(shown[start : start + RUN]))
+                self._say(unpack_events(shown[start : start + RUN]))
                 await asyncio.sleep(0)
 
-    def _shown_objects(self, follower: Follower) -> list[Object]:
-        """The objects of a scope that have been, or are to be, published."""
+    def _shown_keys(self, follower: Follower) -> list[Key]:
+        """The objects of a scope that have been published."""
+        return [
+            Key(follower.kind, *place)
+            for place in follower.known.places()
+            if self._shown_place(follower, *place)
+        ]
+
+    def _shown_place(self, follower: Follower, namespace: str, name: str) -> bool:
+        """Whether the object of this name is, or is to be, published."""
         if follower.kind == "Node":
-            return list(follower.objects())
+            return True
         if follower.kind == "Namespace":
-            return [one for one in follower.objects() if not self._only or one.name in self._only]
-        return [one for one in follower.objects() if self._shown(one.namespace)]
+            return not self._only or name in self._only
+        return self._shown(namespace)
 
     async def _refusal(self, header: Header) -> str:
         """Why a snapshot with this header must not be served; "" when it may be."""

@@ -7,7 +7,10 @@ Here every kind has two shapes:
   msgspec decodes and validates it in one pass and skips the rest;
 * the *stripped* struct (`Service` …) the rest of dnsd works with: flat, frozen, addresses
   as packed bytes, with `version` (metadata.resourceVersion) and `origin` (the manifest it
-  was read from) kept so that an answer can be traced to what caused it.
+  was read from) kept so that an answer can be traced to what caused it. Whoever keeps many
+  keeps them packed (see `packing.py`): they are array-like, and remember their octets in
+  `__dict__`. Keys live longer than the objects they were made of, so they share the names
+  of namespaces.
 
 `strip` turns one into the other and applies the API server's own validation where DNS
 depends on it, so a source that has no API server in front of it (manifests) is held to the
@@ -104,7 +107,7 @@ __all__ = [
 # Stripped objects: what the rest of dnsd sees.
 
 
-class ServicePort(Struct, frozen=True, gc=False):
+class ServicePort(Struct, frozen=True, gc=False, array_like=True):
     """One of spec.ports. `name` is empty for the unnamed port of a single-port Service."""
 
     name: str
@@ -113,7 +116,7 @@ class ServicePort(Struct, frozen=True, gc=False):
     node_port: int = 0  # 0: none
 
 
-class Service(Struct, frozen=True):
+class Service(Struct, frozen=True, array_like=True, dict=True):
     """A Service (core/v1). `cluster_ips` is empty when headless or not yet allocated."""
 
     kind: ClassVar[str] = "Service"
@@ -142,10 +145,10 @@ class Service(Struct, frozen=True):
 
     @property
     def key(self) -> Key:
-        return Key("Service", self.namespace, self.name)
+        return Key("Service", intern(self.namespace), self.name)
 
 
-class EndpointPort(Struct, frozen=True, gc=False):
+class EndpointPort(Struct, frozen=True, gc=False, array_like=True):
     """One of an EndpointSlice's ports; `port` 0 means "all ports" (the API's null)."""
 
     name: str
@@ -153,7 +156,7 @@ class EndpointPort(Struct, frozen=True, gc=False):
     port: int
 
 
-class Endpoint(Struct, frozen=True, gc=False):
+class Endpoint(Struct, frozen=True, gc=False, array_like=True):
     """One of an EndpointSlice's endpoints.
 
     `ready` already has the API's default applied (absent means ready).
@@ -166,7 +169,7 @@ class Endpoint(Struct, frozen=True, gc=False):
     node: str = ""
 
 
-class EndpointSlice(Struct, frozen=True, gc=False):
+class EndpointSlice(Struct, frozen=True, array_like=True, dict=True):
     """An EndpointSlice (discovery.k8s.io/v1), or an old Endpoints object read as one.
 
     `service` is the label kubernetes.io/service-name; empty: belongs to no Service.
@@ -185,10 +188,10 @@ class EndpointSlice(Struct, frozen=True, gc=False):
 
     @property
     def key(self) -> Key:
-        return Key("EndpointSlice", self.namespace, self.name)
+        return Key("EndpointSlice", intern(self.namespace), self.name)
 
 
-class Namespace(Struct, frozen=True):
+class Namespace(Struct, frozen=True, array_like=True, dict=True):
     """A Namespace (core/v1)."""
 
     kind: ClassVar[str] = "Namespace"
@@ -207,7 +210,7 @@ class Namespace(Struct, frozen=True):
         return Key("Namespace", "", self.name)
 
 
-class Pod(Struct, frozen=True, gc=False):
+class Pod(Struct, frozen=True, array_like=True, dict=True):
     """A Pod (core/v1): its addresses, and whether they are its own or its node's."""
 
     kind: ClassVar[str] = "Pod"
@@ -224,7 +227,7 @@ class Pod(Struct, frozen=True, gc=False):
 
     @property
     def key(self) -> Key:
-        return Key("Pod", self.namespace, self.name)
+        return Key("Pod", intern(self.namespace), self.name)
 
     @property
     def running(self) -> bool:
@@ -232,7 +235,7 @@ class Pod(Struct, frozen=True, gc=False):
         return self.phase not in ("Succeeded", "Failed")
 
 
-class Node(Struct, frozen=True):
+class Node(Struct, frozen=True, array_like=True, dict=True):
     """A Node (core/v1)."""
 
     kind: ClassVar[str] = "Node"
@@ -496,7 +499,7 @@ def _strip_endpoint(
     if hostname:
         check.label(f"{field}.hostname", hostname, LABEL_1123, "DNS label (RFC 1123)")
     pod = target.name or "" if target and target.kind == "Pod" else ""
-    return Endpoint(addresses, hostname or "", ready, pod, intern(node or ""))
+    return Endpoint(addresses, hostname or "", ready, pod, node or "")
 
 
 def _strip_slice(raw: _RawEndpointSlice, origin: str) -> EndpointSlice:
@@ -545,7 +548,7 @@ def _endpoint_ports(
             check.label(f"{field}[{i}].name", port.name, PORT_NAME, "DNS label")
         number = 0 if port.port is None else check.port(f"{field}[{i}].port", port.port)
         protocol = check.protocol(f"{field}[{i}].protocol", port.protocol)
-        out.append(EndpointPort(intern(port.name or ""), protocol, number))
+        out.append(EndpointPort(port.name or "", protocol, number))
     return tuple(out)
 
 

@@ -14,6 +14,7 @@ Ingress (networking.k8s.io), Gateway and its routes (gateway.networking.k8s.io),
 from __future__ import annotations
 
 from collections.abc import Callable
+from sys import intern
 from typing import Any, ClassVar
 
 from msgspec import Struct, field
@@ -24,14 +25,14 @@ GATEWAY_GROUP = "gateway.networking.k8s.io"
 ROUTE_KINDS = ("HTTPRoute", "GRPCRoute", "TLSRoute")
 
 
-class LoadBalancerIngress(Struct, frozen=True, gc=False):
+class LoadBalancerIngress(Struct, frozen=True, gc=False, array_like=True):
     """One of status.loadBalancer.ingress or status.addresses: an address (packed) or a host."""
 
     ip: bytes = b""
     hostname: str = ""
 
 
-class Ingress(Struct, frozen=True, gc=False):
+class Ingress(Struct, frozen=True, array_like=True, dict=True):
     """An Ingress (networking.k8s.io/v1). `hosts`: of its rules, then of its TLS entries."""
 
     kind: ClassVar[str] = "Ingress"
@@ -46,10 +47,10 @@ class Ingress(Struct, frozen=True, gc=False):
 
     @property
     def key(self) -> Key:
-        return Key("Ingress", self.namespace, self.name)
+        return Key("Ingress", intern(self.namespace), self.name)
 
 
-class Listener(Struct, frozen=True, gc=False):
+class Listener(Struct, frozen=True, gc=False, array_like=True):
     """One of a Gateway's listeners; no `hostname`: any."""
 
     name: str
@@ -57,7 +58,7 @@ class Listener(Struct, frozen=True, gc=False):
     port: int = 0
 
 
-class Gateway(Struct, frozen=True, gc=False):
+class Gateway(Struct, frozen=True, array_like=True, dict=True):
     """A Gateway (gateway.networking.k8s.io): where it is reached, and what it listens for."""
 
     kind: ClassVar[str] = "Gateway"
@@ -72,10 +73,10 @@ class Gateway(Struct, frozen=True, gc=False):
 
     @property
     def key(self) -> Key:
-        return Key("Gateway", self.namespace, self.name)
+        return Key("Gateway", intern(self.namespace), self.name)
 
 
-class Parent(Struct, frozen=True, gc=False):
+class Parent(Struct, frozen=True, gc=False, array_like=True):
     """A Gateway that a route is attached to; `section` and `port` choose listeners, "" and 0 all.
 
     `namespace` is always there.
@@ -88,10 +89,10 @@ class Parent(Struct, frozen=True, gc=False):
 
     @property
     def key(self) -> Key:
-        return Key("Gateway", self.namespace, self.name)
+        return Key("Gateway", intern(self.namespace), self.name)
 
 
-class Route(Struct, frozen=True, gc=False):
+class Route(Struct, frozen=True, array_like=True, dict=True):
     """An HTTPRoute, GRPCRoute or TLSRoute; see the module's text for `parents`."""
 
     kind: str
@@ -106,10 +107,10 @@ class Route(Struct, frozen=True, gc=False):
 
     @property
     def key(self) -> Key:
-        return Key(self.kind, self.namespace, self.name)
+        return Key(self.kind, intern(self.namespace), self.name)
 
 
-class StatedRecords(Struct, frozen=True, gc=False):
+class StatedRecords(Struct, frozen=True, gc=False, array_like=True):
     """One of a DNSEndpoint's spec.endpoints, as it is written. `ttl` in seconds, 0: none given."""
 
     name: str
@@ -118,7 +119,7 @@ class StatedRecords(Struct, frozen=True, gc=False):
     ttl: int = 0
 
 
-class DNSEndpoint(Struct, frozen=True, gc=False):
+class DNSEndpoint(Struct, frozen=True, array_like=True, dict=True):
     """A DNSEndpoint (externaldns.k8s.io/v1alpha1): records as somebody wants them."""
 
     kind: ClassVar[str] = "DNSEndpoint"
@@ -132,7 +133,7 @@ class DNSEndpoint(Struct, frozen=True, gc=False):
 
     @property
     def key(self) -> Key:
-        return Key("DNSEndpoint", self.namespace, self.name)
+        return Key("DNSEndpoint", intern(self.namespace), self.name)
 
 
 OutsideObject = Ingress | Gateway | Route | DNSEndpoint
@@ -277,6 +278,11 @@ def _point(check: Check, field: str, ip: str | None, host: str | None) -> LoadBa
     return LoadBalancerIngress(packed, host or "")
 
 
+def _port(check: Check, field: str, value: int | None) -> int:
+    """A port that may be missing, which is 0."""
+    return check.port(f"{field}.port", value) if value else 0
+
+
 def _check(kind: str, meta: Meta) -> Check:
     check = Check(kind, meta, "default")
     if not meta.name:
@@ -318,7 +324,10 @@ def _strip_gateway(raw: _RawGateway, origin: str) -> Gateway:
     return Gateway(
         namespace=check.namespace,
         name=meta.name,
-        listeners=tuple(Listener(one.name, one.hostname or "", one.port or 0) for one in listeners),
+        listeners=tuple(
+            Listener(one.name, one.hostname or "", _port(check, f"spec.listeners[{i}]", one.port))
+            for i, one in enumerate(listeners)
+        ),
         ingress=tuple(points),
         uid=meta.uid or "",
         version=meta.resource_version or "",
@@ -331,13 +340,22 @@ def _strip_route(kind: str, raw: _RawRoute, origin: str) -> Route:
     meta, spec = raw.metadata, raw.spec or _RawRouteSpec()
     check = _check(kind, meta)
     if raw.status is None and origin:  # a manifest: nobody will ever accept it
-        refs = list(spec.parent_refs or ())
+        refs = [(f"spec.parentRefs[{i}]", one) for i, one in enumerate(spec.parent_refs or ())]
     else:
         stated = (raw.status.parents if raw.status else None) or ()
-        refs = [one.parent_ref for one in stated if _accepted(one)]
+        refs = [
+            (f"status.parents[{i}].parentRef", one.parent_ref)
+            for i, one in enumerate(stated)
+            if _accepted(one)
+        ]
     parents = [
-        Parent(one.namespace or check.namespace, one.name, one.section_name or "", one.port or 0)
-        for one in refs
+        Parent(
+            one.namespace or check.namespace,
+            one.name,
+            one.section_name or "",
+            _port(check, field, one.port),
+        )
+        for field, one in refs
         if (one.kind or "Gateway") == "Gateway" and (one.group or GATEWAY_GROUP) == GATEWAY_GROUP
     ]
     return Route(

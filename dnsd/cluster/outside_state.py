@@ -14,6 +14,7 @@ A Gateway may come after its routes, and a Node after its Services.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator
+from typing import cast
 
 from msgspec.structs import replace
 
@@ -27,6 +28,7 @@ from dnsd.cluster.objects import (
     RouteSubject,
     Service,
 )
+from dnsd.cluster.packing import unpack
 from dnsd.cluster.shelf import Shelf
 
 
@@ -37,7 +39,8 @@ class NodeIndex:
         self._shelf: Shelf[Node] = Shelf()
         self._types = frozenset(types)
         self._services: set[Key] = set()
-        self._faces: dict[str, Node] = {}  # a Node without what changes with each heartbeat
+        # A Node without what changes with each heartbeat; all Services share one of each.
+        self._faces: dict[str, Node] = {}
         self._all: tuple[Node, ...] | None = ()  # the faces by name; None: to be made anew
 
     def follow(self, types: Collection[str], services: Iterable[Service]) -> None:
@@ -58,7 +61,7 @@ class NodeIndex:
 
     def put(self, node: Node, dirty: set[Key]) -> None:
         """Keep a Node; whom it concerns goes into `dirty`."""
-        if self._shelf.put(node) == node:
+        if not self._shelf.put(node):
             return
         dirty.add(node.key)
         face = replace(node, uid="", version="", created="", origin="")
@@ -108,11 +111,12 @@ class RouteIndex:
     def put(self, thing: Gateway | Route, dirty: set[Key]) -> None:
         """Keep a Gateway or a route; the routes it concerns go into `dirty`."""
         if isinstance(thing, Gateway):
-            if self._gateways.put(thing) != thing:
+            if self._gateways.put(thing):
                 dirty.update(self._attached.get(thing.key, ()))
             return
-        old = self._routes[thing.kind].put(thing)
-        if old != thing:
+        shelf = self._routes[thing.kind]
+        old = shelf.get(thing.namespace, thing.name)
+        if shelf.put(thing):
             self._attach(old, thing)
             dirty.add(thing.key)
 
@@ -122,9 +126,8 @@ class RouteIndex:
             if self._gateways.drop(key.namespace, key.name):
                 dirty.update(self._attached.get(key, ()))
         elif key.kind in self._routes:
-            old = self._routes[key.kind].drop(key.namespace, key.name)
-            if old:
-                self._attach(old, None)
+            if old := self._routes[key.kind].drop(key.namespace, key.name):
+                self._attach(cast(Route, unpack(old)), None)
                 dirty.add(key)
 
     def _attach(self, old: Route | None, new: Route | None) -> None:

@@ -4,11 +4,12 @@ A snapshot is read back into a server that will hand out its addresses, so the r
 is not certainly good is refused with a reason, and never served in part.
 
     magic "DNSDSNAP" | format version, 4 octets | length, 8 octets | SHA-256 of the rest
-    header (msgpack) | objects (msgpack), each behind its kind (1 octet) and length (4)
+    header (msgpack) | objects (as `packing.py` packs them), each behind its length (4 octets)
 
-All numbers are big-endian; the header is framed like an object, with kind 0. `layout` in
-the header is a digest of the objects' fields: a dnsd whose objects have other fields cannot
-misread a file, it refuses it, as it does one of another format version.
+All numbers are big-endian. `layout` in the header is a digest of the objects' fields: a dnsd
+whose objects have other fields cannot misread a file, it refuses it, as it does one of
+another format version. Objects stay packed, on both ways; those that are read are looked at
+once, so that what cannot be unpacked is found before anything is served.
 
 Written to a temporary file beside it, fsynced, renamed, mode 0600 (it names every Service
 of a cluster). The checksum guards against torn and rotten files, not against somebody who
@@ -23,44 +24,22 @@ import os
 import struct
 import tempfile
 from collections.abc import Iterable, Iterator
+from itertools import chain
 from pathlib import Path
 from typing import BinaryIO
 
 import msgspec
 from msgspec import Struct
 
-from dnsd.cluster.objects import (
-    DNSEndpoint,
-    EndpointSlice,
-    Gateway,
-    Ingress,
-    Namespace,
-    Node,
-    Object,
-    Pod,
-    Route,
-    Service,
-)
+from dnsd.cluster.packing import LAYOUT, NotPacked, Packed, checked
 
 MAGIC = b"DNSDSNAP"
-VERSION = 1
+VERSION = 2
 MAX_BYTES = 512 * 2**20  # 200,000 slices of 10 endpoints are about half of it
 FILE = "cluster.snapshot"
 
 _HEAD = struct.Struct(">8sIQ32s")
-_FRAME = struct.Struct(">BI")
-_TYPES: tuple[type[Object], ...] = (
-    Service,
-    EndpointSlice,
-    Namespace,
-    Pod,
-    Node,
-    Ingress,
-    Gateway,
-    Route,
-    DNSEndpoint,
-)
-_CODES = {kind: code for code, kind in enumerate(_TYPES, 1)}
+_FRAME = struct.Struct(">I")
 _CHUNK = 2**20
 
 
@@ -85,28 +64,16 @@ class Header(Struct, frozen=True):
 
 
 class Snapshot(Struct, frozen=True):
-    """A header and the stripped objects."""
+    """A header and the stripped objects, packed."""
 
     header: Header
-    objects: tuple[Object, ...]
+    objects: tuple[Packed, ...]
 
 
-def _layout() -> str:
-    """A digest of every field, with type and default, of every object."""
-    schema = msgspec.json.schema_components(_TYPES, ref_template="{name}")
-    return hashlib.sha256(msgspec.json.encode(schema, order="deterministic")).hexdigest()
-
-
-_ENCODER = msgspec.msgpack.Encoder()
-_DECODERS = {code: msgspec.msgpack.Decoder(kind) for kind, code in _CODES.items()}
-LAYOUT = _layout()
-
-
-def write(path: Path, header: Header, objects: Iterable[Object]) -> int:
+def write(path: Path, header: Header, objects: Iterable[Packed]) -> int:
     """Replace the file at `path` in one step. Returns its bytes. Raises OSError.
 
-    `objects` is walked once and encoded one at a time, so that memory does not grow with
-    the cluster; it may run in a thread, the objects are frozen.
+    `objects` is walked once, so that memory does not grow with the cluster.
     """
     descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")  # mode 0600
     try:
@@ -123,7 +90,7 @@ def write(path: Path, header: Header, objects: Iterable[Object]) -> int:
     return size
 
 
-def _write(file: BinaryIO, header: Header, objects: Iterable[Object]) -> int:
+def _write(file: BinaryIO, header: Header, objects: Iterable[Packed]) -> int:
     file.write(bytes(_HEAD.size))
     digest, length = hashlib.sha256(), 0
     for frame in _frames(header, objects):
@@ -135,12 +102,9 @@ def _write(file: BinaryIO, header: Header, objects: Iterable[Object]) -> int:
     return _HEAD.size + length
 
 
-def _frames(header: Header, objects: Iterable[Object]) -> Iterator[bytes]:
-    body = _ENCODER.encode(header)
-    yield _FRAME.pack(0, len(body)) + body
-    for one in objects:
-        body = _ENCODER.encode(one)
-        yield _FRAME.pack(_CODES[type(one)], len(body)) + body
+def _frames(header: Header, objects: Iterable[Packed]) -> Iterator[bytes]:
+    for body in chain((msgspec.msgpack.encode(header),), objects):
+        yield _FRAME.pack(len(body)) + body
 
 
 def _sync_directory(path: Path) -> None:
@@ -184,7 +148,7 @@ def _read(file: BinaryIO, now: float, max_age: float) -> Snapshot:
     file.seek(_HEAD.size)
     try:
         return _decode(file, length, now, max_age)
-    except (msgspec.DecodeError, struct.error, KeyError) as error:
+    except (msgspec.DecodeError, struct.error, NotPacked) as error:
         raise BadSnapshot(f"corrupt: {error}") from error
 
 
@@ -197,16 +161,16 @@ def _digest(file: BinaryIO) -> bytes:
 
 def _decode(file: BinaryIO, length: int, now: float, max_age: float) -> Snapshot:
     header: Header | None = None
-    objects: list[Object] = []
+    objects: list[Packed] = []
     while length > 0:
-        code, size = _FRAME.unpack(file.read(_FRAME.size))
+        (size,) = _FRAME.unpack(file.read(_FRAME.size))
         body = file.read(size)
         length -= _FRAME.size + size
         if header is None:
             header = msgspec.msgpack.decode(body, type=Header)
             _check_header(header, now, max_age)
         else:
-            objects.append(_DECODERS[code].decode(body))
+            objects.append(checked(body))
     if header is None:
         raise BadSnapshot("corrupt: has no header")
     return Snapshot(header, tuple(objects))

@@ -18,7 +18,9 @@ Rules
   routes, and a Node, besides itself, the Services that answer at node ports.
 * The cost of an event is a few dictionary steps, however many objects there are: shelves are
   dictionaries by namespace and name (no key tuples are kept, which at 100,000 objects is
-  memory worth having), and the slices of a Service are kept in the order of their names.
+  memory worth having).
+* Objects are kept packed (see `packing.py`), and unpacked when they are asked for. The
+  indexes hold the very octets that the shelves do.
 
 A Namespace exists here when a Namespace object does. That names below `ns.svc` make the name
 `ns.svc` exist without one is the zone's business.
@@ -26,9 +28,10 @@ A Namespace exists here when a Namespace object does. That names below `ns.svc` 
 
 from __future__ import annotations
 
-from bisect import bisect_left
 from collections.abc import Collection, Iterable, Iterator
 from operator import attrgetter
+from sys import intern
+from typing import cast
 
 from dnsd.cluster.objects import (
     DNSEndpoint,
@@ -47,6 +50,7 @@ from dnsd.cluster.objects import (
     Subject,
 )
 from dnsd.cluster.outside_state import NodeIndex, RouteIndex
+from dnsd.cluster.packing import Packed, pack, unpack
 from dnsd.cluster.shelf import Shelf
 
 _name = attrgetter("name")
@@ -68,10 +72,11 @@ class State:
         self._routes = RouteIndex()
         self._ingresses: Shelf[Ingress] = Shelf()
         self._dns_endpoints: Shelf[DNSEndpoint] = Shelf()
-        # namespace -> Service name -> its slices, sorted by name.
-        self._by_service: dict[str, dict[str, tuple[EndpointSlice, ...]]] = {}
-        # packed address -> the Pods that have it (several share it with hostNetwork), by name.
-        self._by_address: dict[bytes, tuple[Pod, ...]] = {}
+        self._types: dict[str, int] = {}  # of Services, see service_types
+        # namespace -> Service name -> its slices.
+        self._by_service: dict[str, dict[str, tuple[Packed, ...]]] = {}
+        # address -> the Pods that have it (several share it with hostNetwork).
+        self._by_address: dict[bytes, tuple[Packed, ...]] = {}
 
     def apply(self, events: Iterable[Event]) -> set[Key]:
         """Take in `events`, in order; the owners (of OWNER_KINDS) they may concern.
@@ -93,26 +98,33 @@ class State:
     def _put(self, thing: Object, dirty: set[Key]) -> None:
         match thing:
             case Service():
-                if self._services.put(thing) != thing:
+                old = self._services.packed(thing.namespace, thing.name)
+                if self._services.put(thing):
+                    self._count_type(old, -1)
+                    self._count_type(pack(thing), 1)
                     self._nodes.concern(thing)
                     dirty.add(thing.key)
             case EndpointSlice():
-                self._put_slice(self._slices.put(thing), thing, dirty)
+                old = self._slices.packed(thing.namespace, thing.name)
+                if self._slices.put(thing):
+                    self._take_slice(old, dirty)
+                    self._give_slice(thing, dirty)
             case Namespace():
-                if self._namespaces.put(thing) != thing:
+                if self._namespaces.put(thing):
                     dirty.add(thing.key)
             case Pod():
-                old = self._pods.put(thing)
-                if old != thing:
-                    self._put_pod(old, thing)
+                old = self._pods.packed(thing.namespace, thing.name)
+                if self._pods.put(thing):
+                    self._take_addresses(old)
+                    self._give_addresses(thing)
                     dirty.add(thing.key)
             case Node():
                 self._nodes.put(thing, dirty)
             case Ingress():
-                if self._ingresses.put(thing) != thing:
+                if self._ingresses.put(thing):
                     dirty.add(thing.key)
             case DNSEndpoint():
-                if self._dns_endpoints.put(thing) != thing:
+                if self._dns_endpoints.put(thing):
                     dirty.add(thing.key)
             case Gateway() | Route():
                 self._routes.put(thing, dirty)
@@ -120,17 +132,19 @@ class State:
     def _drop(self, key: Key, dirty: set[Key]) -> None:
         match key.kind:
             case "Service":
-                if self._services.drop(key.namespace, key.name):
+                if old := self._services.drop(key.namespace, key.name):
+                    self._count_type(old, -1)
                     self._nodes.unconcern(key)
                     dirty.add(key)
             case "EndpointSlice":
-                self._put_slice(self._slices.drop(key.namespace, key.name), None, dirty)
+                if old := self._slices.drop(key.namespace, key.name):
+                    self._take_slice(old, dirty)
             case "Namespace":
                 if self._namespaces.drop("", key.name):
                     dirty.add(Key("Namespace", "", key.name))
             case "Pod":
-                if pod := self._pods.drop(key.namespace, key.name):
-                    self._put_pod(pod, None)
+                if old := self._pods.drop(key.namespace, key.name):
+                    self._take_addresses(old)
                     dirty.add(key)
             case "Node":
                 self._nodes.drop(key.name, dirty)
@@ -143,39 +157,48 @@ class State:
             case _:
                 self._routes.drop(key, dirty)
 
-    def _put_slice(
-        self, old: EndpointSlice | None, new: EndpointSlice | None, dirty: set[Key]
-    ) -> None:
-        if old == new:
-            return
-        if old and old.service:
-            space = self._by_service[old.namespace]
-            left = _without(space[old.service], old)
-            if left:
-                space[old.service] = left
-            else:
-                del space[old.service]
-                if not space:
-                    del self._by_service[old.namespace]
-            dirty.add(Key("Service", old.namespace, old.service))
-        if new and new.service:
-            space = self._by_service.setdefault(new.namespace, {})
-            space[new.service] = _with(space.get(new.service, ()), new)
-            dirty.add(Key("Service", new.namespace, new.service))
+    def _count_type(self, packed: Packed | None, sign: int) -> None:
+        if packed is not None:
+            service = cast(Service, unpack(packed))
+            kind = "headless" if service.headless else service.type
+            self._types[kind] = self._types.get(kind, 0) + sign
 
-    def _put_pod(self, old: Pod | None, new: Pod | None) -> None:
+    def _take_slice(self, old: Packed | None, dirty: set[Key]) -> None:
+        """Take a slice that is another one now, or gone, from the Service that it named."""
+        if old is None:
+            return
+        piece = cast(EndpointSlice, unpack(old))
+        if not piece.service:
+            return
+        space = self._by_service[piece.namespace]
+        left = tuple([one for one in space[piece.service] if one is not old])
+        if left:
+            space[piece.service] = left
+        else:
+            del space[piece.service]
+            if not space:
+                del self._by_service[piece.namespace]
+        dirty.add(Key("Service", intern(piece.namespace), piece.service))
+
+    def _give_slice(self, new: EndpointSlice, dirty: set[Key]) -> None:
+        """Give a slice that is on its shelf to the Service that it names."""
+        if new.service:
+            space = self._by_service.setdefault(new.namespace, {})
+            space[new.service] = (*space.get(new.service, ()), pack(new))
+            dirty.add(Key("Service", intern(new.namespace), new.service))
+
+    def _take_addresses(self, old: Packed | None) -> None:
         # An object may state one address twice; it is indexed once.
-        if old:
-            for ip in set(old.ips):
-                left = tuple(pod for pod in self._by_address[ip] if pod is not old)
-                if left:
-                    self._by_address[ip] = left
-                else:
-                    del self._by_address[ip]
-        if new:
-            for ip in set(new.ips):
-                sharing = (*self._by_address.get(ip, ()), new)
-                self._by_address[ip] = tuple(sorted(sharing, key=_place))
+        for ip in set(cast(Pod, unpack(old)).ips) if old is not None else ():
+            left = tuple([one for one in self._by_address[ip] if one is not old])
+            if left:
+                self._by_address[ip] = left
+            else:
+                del self._by_address[ip]
+
+    def _give_addresses(self, new: Pod) -> None:
+        for ip in set(new.ips):
+            self._by_address[ip] = (*self._by_address.get(ip, ()), pack(new))
 
     def subject(self, owner: Key) -> Subject | None:
         """What the schema is asked about for `owner`; None when it does not exist (any more)."""
@@ -225,6 +248,14 @@ class State:
         """The namespaces that have Services, whether or not there is an object for them."""
         return self._services.spaces()
 
+    def service_types(self) -> dict[str, int]:
+        """How many Services there are of each type; "headless" is one of its own."""
+        return {kind: count for kind, count in self._types.items() if count}
+
+    def service_counts(self) -> dict[str, int]:
+        """How many Services there are in each namespace that has any."""
+        return self._services.sizes()
+
     def pods(self, namespace: str | None = None) -> Iterable[Pod]:
         """All Pods, or those of one namespace."""
         return self._pods if namespace is None else self._pods.within(namespace)
@@ -239,7 +270,8 @@ class State:
 
     def slices_of(self, service: Key) -> tuple[EndpointSlice, ...]:
         """The slices that name this Service (which need not exist), in the order of their names."""
-        return self._by_service.get(service.namespace, {}).get(service.name, ())
+        found = self._by_service.get(service.namespace, {}).get(service.name, ())
+        return tuple(sorted([cast(EndpointSlice, unpack(one)) for one in found], key=_name))
 
     def routes_of(self, gateway: Key) -> frozenset[Key]:
         """The routes attached to this Gateway (which need not exist)."""
@@ -247,7 +279,8 @@ class State:
 
     def pods_with(self, ip: bytes) -> tuple[Pod, ...]:
         """The Pods that have this packed address, finished ones too, by namespace and name."""
-        return self._by_address.get(ip, ())
+        found = self._by_address.get(ip, ())
+        return tuple(sorted([cast(Pod, unpack(one)) for one in found], key=_place))
 
     def objects(self) -> Iterator[Object]:
         """Every object, kind by kind."""
@@ -272,15 +305,3 @@ class State:
             **self._routes.counts(),
             "DNSEndpoint": len(self._dns_endpoints),
         }
-
-
-def _with(slices: tuple[EndpointSlice, ...], new: EndpointSlice) -> tuple[EndpointSlice, ...]:
-    """`slices`, sorted by name, with `new` among them."""
-    at = bisect_left(slices, new.name, key=_name)
-    return (*slices[:at], new, *slices[at:])
-
-
-def _without(slices: tuple[EndpointSlice, ...], old: EndpointSlice) -> tuple[EndpointSlice, ...]:
-    """`slices`, sorted by name, without the one named like `old`."""
-    at = bisect_left(slices, old.name, key=_name)
-    return slices[:at] + slices[at + 1 :]

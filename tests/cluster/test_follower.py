@@ -36,7 +36,7 @@ def follower() -> Follower:
 
 
 def names(follower: Follower) -> set[str]:
-    return {one.name for one in follower.objects()}
+    return {one.name for one in follower.known}
 
 
 def test_a_first_listing_says_everything_and_is_no_relist(follower):
@@ -54,10 +54,10 @@ def test_a_relist_says_what_differs_and_then_what_is_gone(follower):
 
 def test_of_an_unchanged_object_the_old_copy_stays(follower):
     """Otherwise a relist would hold two copies of everything for a while."""
-    old = service("a", "1")
-    follower.take(listed(old))
     follower.take(listed(service("a", "1")))
-    assert follower.get("default", "a") is old
+    old = follower.known.packed("default", "a")
+    follower.take(listed(service("a", "1")))
+    assert follower.known.packed("default", "a") is old
 
 
 def test_nothing_is_dropped_by_a_listing_that_breaks_off(follower):

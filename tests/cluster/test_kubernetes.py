@@ -16,6 +16,7 @@ from dnsd.cluster.kubeaccess import Access
 from dnsd.cluster.kubeclient import connect
 from dnsd.cluster.kubernetes import ALWAYS, KubernetesConfig, scopes
 from dnsd.cluster.objects import Key
+from dnsd.cluster.packing import unpack
 from dnsd.cluster.snapshot import LAYOUT, Header, Snapshot
 from tests.fakekube import faults, plain
 from tests.fakekube.connect import QUICK, client_of
@@ -472,7 +473,7 @@ class TestSnapshot:
         return taken
 
     async def test_it_holds_objects_versions_and_whose_they_are(self, kube, client, snapshot):
-        assert {one.key: one for one in snapshot.objects} == {
+        assert {one.key: one for one in map(unpack, snapshot.objects)} == {
             key: one for key, one in contents(kube).items() if key.kind in ALWAYS
         }
         header = snapshot.header
@@ -490,7 +491,7 @@ class TestSnapshot:
             await agree(one, kube)
             first = next(at for at, batch in enumerate(one.batches) if batch.stale)
             served = [event for batch in one.batches[:first] for event in batch.events]
-            assert sorted(served, key=str) == sorted(snapshot.objects, key=str)
+            assert sorted(served, key=str) == sorted(map(unpack, snapshot.objects), key=str)
             assert one.source.state == "synced"
         asked = [seen for seen in kube.seen if seen.verb in ("list", "watch")]
         assert {seen.verb for seen in asked} == {"watch"}

@@ -178,3 +178,20 @@ spec: {parentRefs: [{name: gate}]}
 def test_a_nameless_object_is_refused(kind: str) -> None:
     with pytest.raises(BadObject, match=r"metadata\.name"):
         from_plain({"kind": kind, "metadata": {}})
+
+
+def test_a_port_out_of_range_is_refused() -> None:
+    with pytest.raises(BadObject, match=r"spec\.listeners\[1\]\.port: 65536 is not in 1 to 65535"):
+        strip("Gateway", spec={"listeners": [{"name": "a", "port": 80}, {"port": 65536}]})
+    with pytest.raises(BadObject, match=r"spec\.parentRefs\[0\]\.port"):
+        strip("HTTPRoute", "site.yaml#1", spec={"parentRefs": [{"name": "gate", "port": 2**70}]})
+    status = {
+        "parents": [
+            {
+                "parentRef": {"name": "gate", "port": -1},
+                "conditions": [{"type": "Accepted", "status": "True"}],
+            }
+        ]
+    }
+    with pytest.raises(BadObject, match=r"status\.parents\[0\]\.parentRef\.port"):
+        strip("HTTPRoute", status=status)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections import Counter
 from collections.abc import Sequence
 from types import FrameType
 from typing import Any
@@ -355,8 +356,21 @@ def test_any_order_equals_the_final_objects(
         assert {p.key for p in state.pods_with(ip)} == {
             p.key for p in final if isinstance(p, Pod) and ip in p.ips
         }
+    services = [one for one in final if isinstance(one, Service)]
+    kinds = Counter("headless" if one.headless else one.type for one in services)
+    assert state.service_types() == kinds
+    assert state.service_counts() == Counter(one.namespace for one in services)
     for owner in _OWNERS:
         assert state.slices_of(owner) == fresh.slices_of(owner)
+        if owner.kind == "Service":
+            mine = {
+                one.name: one
+                for one in final
+                if isinstance(one, EndpointSlice)
+                and (one.namespace, one.service) == (owner.namespace, owner.name)
+            }
+            assert state.slices_of(owner) == tuple(mine[name] for name in sorted(mine))
+        assert state.get(owner) == {one.key: one for one in final}.get(owner)
 
 
 # ---------------------------------------------------------------------------------------
@@ -366,6 +380,8 @@ def test_any_order_equals_the_final_objects(
 def _calls(state: State, event: Event) -> int:
     """How many lines and calls of Python, and calls into C, applying one event takes."""
     steps = 0
+    if not isinstance(event, Key):
+        event = replace(event)  # one that has not been packed yet
 
     def count(frame: FrameType, what: str, argument: object) -> Any:
         nonlocal steps
