@@ -17,19 +17,25 @@ Rules
   (the default) the first of `ipFamilies`, else of the family of the first network; the
   dual-stack policies both, where RequireDualStack insists. A family that no network is
   configured for is refused when it is insisted on.
+
+What most entries are, the first by place, in force and published as they stand, is kept once;
+what is otherwise about a key is kept beside it (`_force`, `_published`). While changes are
+taken in, that is every key they touch.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from ipaddress import ip_network
 
 from msgspec.structs import replace
 
 from dnsd.cluster.allocate import Asker, Network, address_allocator
+from dnsd.cluster.keytable import KeyTable
 from dnsd.cluster.manifestfile import Entry, Problem
 from dnsd.cluster.nodeports import NodePorts
-from dnsd.cluster.objects import Event, Key, Object, Service, address_text
+from dnsd.cluster.objects import Key, Object, Service, address_text
+from dnsd.cluster.packing import Packed, pack, unpack
 from dnsd.cluster.source import SourceError
 
 _WIDTHS = {"IPv4": 4, "IPv6": 16}
@@ -68,19 +74,21 @@ class Catalogue:
         self._widths = tuple(dict.fromkeys(4 if n.version == 4 else 16 for n in networks))
         self._networks = ", ".join(str(network) for network in networks)
         self._files: dict[str, tuple[Entry, ...]] = {}
-        # A key is one object in all of these: 100,000 of them are memory worth having.
-        self._stated: dict[Key, Entry] = {}  # the first by place
+        self._stated: KeyTable[Entry] = KeyTable()  # the first by place
         self._contested: dict[Key, list[Entry]] = {}  # stated more than once; all, by place
-        self._force: dict[Key, Entry] = {}
-        self._taken: dict[bytes, Key] = {}  # addresses stated by the Services in force
+        # What is in force (None: nothing), where that is not what is stated.
+        self._force: dict[Key, Entry | None] = {}
+        # What was published last (None: nothing), where that is not what is in force.
+        self._published: dict[Key, Packed | None] = {}
+        self._count = 0  # of the published
+        self._taken: dict[bytes, Entry] = {}  # addresses stated by the Services in force
         self._refused: dict[Key, Problem] = {}
         self._waiting: dict[bytes, set[Key]] = {}  # address -> the refused who wait for it
         self._waits: dict[Key, Sequence[bytes]] = {}  # and the other way round
         self._ports = NodePorts()
         self._dry: set[Key] = set()  # wanted an address, and none was left
-        self._published: dict[Key, Object] = {}
 
-    def update(self, files: Mapping[str, Sequence[Entry]]) -> list[Event]:
+    def update(self, files: Mapping[str, Sequence[Entry]]) -> list[Packed | Key]:
         """Take in what these files say now (nothing: the file is gone); what changes by it."""
         dirty: set[Key] = set()
         for path, entries in files.items():
@@ -95,13 +103,17 @@ class Catalogue:
         for allocator in self._allocators.values():
             touched.update(Key("Service", *asker) for asker in allocator.moved())
         touched |= self._ports.moved()
-        return [event for key in sorted(touched) for event in self._publish(key)]
+        events = [event for key in sorted(touched) for event in self._publish(key)]
+        if len(touched) > len(self._force) + len(self._published):
+            # Dictionaries do not shrink by themselves, and these held every key once.
+            self._force, self._published = dict(self._force), dict(self._published)
+        return events
 
     def problems(self) -> list[Problem]:
         """The contradictions there are now, and who could get no address."""
         found = list(self._refused.values())
         for key, stated in self._contested.items():
-            holder = self._force.get(key) or stated[0]
+            holder = self._in_force(key) or stated[0]
             found += [
                 Problem(
                     entry.file,
@@ -116,58 +128,95 @@ class Catalogue:
                 if entry is not self._candidate(key)
             ]
         for key in self._dry:
-            entry = self._force[key]
+            entry = self._in_force(key)
+            if entry is None:
+                continue
             text = f"no address is left in {self._networks}; configure a larger network"
             place = entry.file, entry.line, 0, entry.document
             found.append(Problem(*place, str(key), "spec.clusterIP", text))
         return sorted(found)
 
-    def objects(self) -> Iterable[Object]:
-        """All objects in force."""
-        return self._published.values()
+    def objects(self) -> Iterator[Object]:
+        """All objects in force, by kind, namespace and name."""
+        for key in self._stated:
+            published = self._last(key)
+            if published is not None:
+                yield unpack(published)
 
     def __len__(self) -> int:
-        return len(self._published)
+        return self._count
+
+    # -- what is kept once -----------------------------------------------------------------
+
+    def _in_force(self, key: Key) -> Entry | None:
+        return self._force[key] if key in self._force else self._stated.get(key)
+
+    def _last(self, key: Key) -> Packed | None:
+        """What was published last about this key."""
+        if key in self._published:
+            return self._published[key]
+        entry = self._in_force(key)
+        return entry.packed if entry else None
+
+    def _part(self, key: Key) -> None:
+        """Before what is stated or in force changes: keep beside it what there was."""
+        if key not in self._published:
+            self._published[key] = self._last(key)
+        if key not in self._force:
+            self._force[key] = self._stated.get(key)
+
+    def _join(self, key: Key) -> None:
+        """Keep only what differs."""
+        if key in self._force and self._force[key] is self._stated.get(key):
+            del self._force[key]
+        entry, last = self._in_force(key), self._published.pop(key, None)
+        if last != (entry.packed if entry else None):
+            self._published[key] = last
 
     # -- names ---------------------------------------------------------------------------
 
     def _restate(self, path: str, entries: tuple[Entry, ...], dirty: set[Key]) -> None:
         """Replace what one file states; the keys this concerns go into `dirty`."""
-        old = {(entry.place, entry.object.key): entry for entry in self._files.pop(path, ())}
-        new = {(entry.place, entry.object.key): entry for entry in entries}
+        old = dict.fromkeys(self._files.pop(path, ()))
+        new = dict.fromkeys(entries)
         if new:
             self._files[path] = entries
-        for place, entry in old.items():
-            if not _same(entry, new.get(place)):
-                self._unstate(place[1], entry)
-                dirty.add(place[1])
-        for place, entry in new.items():
-            if not _same(entry, old.get(place)):
-                self._state(place[1], entry)
-                dirty.add(place[1])
+        for entry in old:
+            if entry not in new:
+                key = entry.key
+                self._part(key)
+                self._unstate(key, entry)
+                dirty.add(key)
+        for entry in new:
+            if entry not in old:
+                key = entry.key
+                self._part(key)
+                self._state(key, entry)
+                dirty.add(key)
 
     def _state(self, key: Key, entry: Entry) -> None:
-        first = self._stated.setdefault(key, entry)
-        if first is not entry:
+        first = self._stated.get(key)
+        if first is not None:
             stated = self._contested.setdefault(key, [first])
             stated.append(entry)
             stated.sort(key=lambda one: one.place)
-            self._stated[key] = stated[0]
+            entry = stated[0]
+        self._stated.put(key, entry)
 
     def _unstate(self, key: Key, entry: Entry) -> None:
         stated = self._contested.get(key)
         if stated is None:
-            del self._stated[key]
+            self._stated.drop(key)
             return
         stated.remove(entry)
-        self._stated[key] = stated[0]
+        self._stated.put(key, stated[0])
         if len(stated) == 1:
             del self._contested[key]
 
     def _candidate(self, key: Key) -> Entry | None:
         """The entry that holds this name: of the file that has it, else the first by path."""
         first = self._stated.get(key)
-        stated, current = self._contested.get(key), self._force.get(key)
+        stated, current = self._contested.get(key), self._in_force(key)
         if stated and current:
             return next((one for one in stated if one.file == current.file), first)
         return first
@@ -176,13 +225,15 @@ class Catalogue:
 
     def _settle(self, dirty: set[Key]) -> set[Key]:
         """Decide anew about these keys; the keys that waited for an address this set free."""
+        for key in dirty:
+            self._part(key)
         candidates = {key: self._candidate(key) for key in dirty}
         freed: set[bytes] = set()
         # All let go before anyone takes, so that two Services can exchange addresses; what a
         # Service goes on stating it keeps, so that no newcomer can slip in between.
         for key, entry in candidates.items():
             wanted = _addresses(entry)
-            given_up = [ip for ip in _addresses(self._force.get(key)) if ip not in wanted]
+            given_up = [ip for ip in _addresses(self._in_force(key)) if ip not in wanted]
             self._let_go(key, given_up)
             freed.update(given_up)
             self._unwait(key)
@@ -198,63 +249,70 @@ class Catalogue:
             freed |= self._turn_away(entry, why)
         for key, candidate in candidates.items():
             if candidate is None:
-                self._force.pop(key, None)
+                self._force[key] = None
         free = [ip for ip in freed if ip not in self._taken]
         return {key for ip in free for key in self._waiting.get(ip, ())}
 
     def _admit(self, key: Key, entry: Entry) -> None:
         """Put an entry in force, with the addresses it states. Raises _Refused."""
-        thing = entry.object
-        if isinstance(thing, Service):
-            self._families(thing)  # refuses what cannot be had
-            self._check_free(key, thing.cluster_ips)
-            self._take(key, thing.cluster_ips)
+        service = _needing(entry)
+        if service:
+            self._families(service)  # refuses what cannot be had
+        ips = _addresses(entry)
+        self._check_free(key, ips)
+        self._take(entry, ips)
         self._force[key] = entry
 
     def _check_free(self, key: Key, ips: Sequence[bytes]) -> None:
-        held = [ip for ip in ips if self._taken.get(ip, key) != key]
+        held = [ip for ip in ips if not self._free(ip, key)]
         if held:
             other = self._taken[held[0]]
             raise _Refused(
                 "spec.clusterIP",
-                f"{address_text(held[0])} is the address of {other}"
-                f" ({self._force[other].origin}), which keeps it; change one of them",
+                f"{address_text(held[0])} is the address of {other.key}"
+                f" ({other.origin}), which keeps it; change one of them",
                 held,
             )
+
+    def _free(self, ip: bytes, key: Key) -> bool:
+        """Whether nobody but this Service has an address."""
+        holder = self._taken.get(ip)
+        return holder is None or holder.key == key
 
     def _turn_away(self, entry: Entry, refused: _Refused) -> set[bytes]:
         """An entry that cannot be in force: its last good version stays, if that still can.
 
         Returns the addresses this sets free.
         """
-        key = entry.object.key
+        key = entry.key
         self._refused[key] = Problem(
             entry.file, entry.line, 0, entry.document, str(key), refused.field, refused.text
         )
         self._waits[key] = refused.waits
         for ip in refused.waits:
             self._waiting.setdefault(ip, set()).add(key)
-        current = self._force.get(key)
+        current = self._in_force(key)
         if current is None:
             return set()
         held = _addresses(current)
-        if current.file == entry.file and all(self._taken.get(ip, key) == key for ip in held):
-            self._take(key, held)
+        if current.file == entry.file and all(self._free(ip, key) for ip in held):
+            self._take(current, held)
             return set()
-        del self._force[key]
-        freed = {ip for ip in held if self._taken.get(ip) == key}
+        self._force[key] = None
+        freed = {ip for ip in held if ip in self._taken and self._free(ip, key)}
         self._let_go(key, freed)
         return freed
 
-    def _take(self, key: Key, ips: Iterable[bytes]) -> None:
+    def _take(self, entry: Entry, ips: Iterable[bytes]) -> None:
+        """Let an entry have addresses that are free, or that its Service has already."""
         for ip in ips:
             if ip not in self._taken:
-                self._taken[ip] = key
                 self._allocators[len(ip)].claim(ip)
+            self._taken[ip] = entry
 
     def _let_go(self, key: Key, ips: Iterable[bytes]) -> None:
         for ip in ips:
-            if self._taken.get(ip) == key:
+            if ip in self._taken and self._free(ip, key):
                 del self._taken[ip]
                 self._allocators[len(ip)].release(ip)
 
@@ -295,10 +353,10 @@ class Catalogue:
 
     def _ask(self, key: Key) -> None:
         """Ask for the addresses and ports this Service needs given, and for no others."""
-        entry = self._force.get(key)
-        thing = entry.object if entry else None
-        self._ports.restate(key, thing if isinstance(thing, Service) else None)
-        needed = self._families(thing) if isinstance(thing, Service) else []
+        entry = self._in_force(key)
+        service = _needing(entry) if entry else None
+        self._ports.restate(key, service)
+        needed = self._families(service) if service else []
         asker: Asker = key.namespace, key.name
         for width, allocator in self._allocators.items():
             if width in needed:
@@ -306,39 +364,46 @@ class Catalogue:
             else:
                 allocator.leave(asker)
 
-    def _publish(self, key: Key) -> list[Event]:
+    def _publish(self, key: Key) -> list[Packed | Key]:
         """The event that this key's object in force causes, if it differs from the last one."""
         self._dry.discard(key)
-        entry = self._force.get(key)
-        now = self._allocated(key, entry.object) if entry else None
-        if now == self._published.get(key):
-            return []
-        if now is None:
-            del self._published[key]
-            return [key]
+        self._part(key)
+        entry, last = self._in_force(key), self._published[key]
+        now = self._allocated(key, entry) if entry else None
         self._published[key] = now
-        return [now]
+        self._count += (now is not None) - (last is not None)
+        self._join(key)
+        if now == last:
+            return []
+        return [key if now is None else now]
 
-    def _allocated(self, key: Key, thing: Object) -> Object:
+    def _allocated(self, key: Key, entry: Entry) -> Packed:
         """The object with the addresses and node ports given to it."""
-        if not isinstance(thing, Service):
-            return thing
-        thing = self._ports.given(thing)
+        service = _needing(entry)
+        if service is None:
+            return entry.packed
+        thing = self._ports.given(service)
         asker: Asker = key.namespace, key.name
         given = [self._allocators[width].given(asker) for width in self._families(thing)]
         if None in given:
             self._dry.add(key)
         ips = [ip for ip in given if ip]
-        if not ips:
-            return thing
-        return replace(thing, cluster_ips=(*thing.cluster_ips, *ips), allocated=True)
+        if ips:
+            thing = replace(thing, cluster_ips=(*thing.cluster_ips, *ips), allocated=True)
+        return pack(thing)
 
 
-def _same(one: Entry, other: Entry | None) -> bool:
-    """Whether nothing changed; most often an unchanged document's very entry."""
-    return one is other or one == other
+def _needing(entry: Entry) -> Service | None:
+    """The Service of an entry that takes a closer look, see `Entry.claims`."""
+    thing = entry.object if entry.claims is None else None
+    return thing if isinstance(thing, Service) else None
 
 
 def _addresses(entry: Entry | None) -> tuple[bytes, ...]:
-    thing = entry.object if entry else None
-    return thing.cluster_ips if isinstance(thing, Service) else ()
+    """The addresses that an entry states."""
+    if entry is None:
+        return ()
+    if entry.claims is not None:
+        return entry.claims
+    service = _needing(entry)
+    return service.cluster_ips if service else ()

@@ -30,7 +30,8 @@ from msgspec import Struct
 from dnsd.cluster import manifestfile
 from dnsd.cluster.catalogue import Catalogue
 from dnsd.cluster.manifestfile import SUFFIXES, ManifestFile, Problem
-from dnsd.cluster.objects import Event
+from dnsd.cluster.objects import Key
+from dnsd.cluster.packing import Packed
 from dnsd.cluster.yamlread import Unreadable
 
 Signature = tuple[int, ...]
@@ -47,9 +48,12 @@ class Limits(Struct, frozen=True):
 
 
 class Look(Struct, frozen=True):
-    """What one look found. `unsettled`: some file may be half written, look again soon."""
+    """What one look found. `unsettled`: some file may be half written, look again soon.
 
-    events: list[Event]
+    The objects of the events are packed: a first look may find 100,000 of them.
+    """
+
+    events: list[Packed | Key]
     problems: tuple[Problem, ...]
     reread: frozenset[str]  # files whose content changed
     unsettled: bool
@@ -141,7 +145,7 @@ class Folder:
         """Whether a file is known whose path begins with `prefix`."""
         return any(name.startswith(prefix) for name in tuple(self._files))
 
-    def _report(self, events: list[Event], reread: frozenset[str]) -> Look:
+    def _report(self, events: list[Packed | Key], reread: frozenset[str]) -> Look:
         problems = [problem for found in self._faulty.values() for problem in found]
         return Look(
             events,

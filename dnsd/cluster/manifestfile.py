@@ -36,25 +36,45 @@ from dnsd.cluster.objects import (
     BadObject,
     Key,
     Object,
+    Service,
     from_json,
     from_plain,
 )
+from dnsd.cluster.packing import Packed, kind_of, pack, unpack
 from dnsd.cluster.yamlread import Chunk, Unreadable
 
 SUFFIXES = (".yaml", ".yml", ".json")
+_ONE_FAMILY = ((), ("IPv4",), ("IPv6",))  # spec.ipFamilies that ask for no more than one
 _LISTS = {f"{kind}List" for kind in KINDS} | {"List"}
 _MAX_NESTED_LISTS = 4  # lists within lists; kubectl writes none
 _LOCATE_BYTES = 1 << 20  # a larger document's problems name its first line
 
 
 class Entry(Struct, frozen=True, gc=False):
-    """One object as one file states it. `document` counts from 1, `item` from 0 (-1: no list)."""
+    """One object as one file states it, packed; made by `stated`.
 
-    object: Object
+    `document` counts from 1, `item` from 0 (-1: no list). `claims`: the addresses that a
+    Service states, if it needs neither those nor node ports given and may have what it
+    states; None: what it needs takes a closer look.
+    """
+
+    packed: Packed
+    namespace: str
+    name: str
+    claims: tuple[bytes, ...] | None
     file: str
     document: int
     item: int
     line: int
+
+    @property
+    def object(self) -> Object:
+        """The object itself, a new one each time."""
+        return unpack(self.packed)
+
+    @property
+    def key(self) -> Key:
+        return Key(kind_of(self.packed), self.namespace, self.name)
 
     @property
     def place(self) -> tuple[str, int, int]:
@@ -64,6 +84,22 @@ class Entry(Struct, frozen=True, gc=False):
     @property
     def origin(self) -> str:
         return origin(self.file, self.document, self.item)
+
+
+def stated(thing: Object, file: str, document: int, item: int, line: int) -> Entry:
+    """The entry of an object. Raises ValueError for text that is none (a lone surrogate)."""
+    claims = _claims(thing) if isinstance(thing, Service) else ()
+    return Entry(pack(thing), thing.namespace, thing.name, claims, file, document, item, line)
+
+
+def _claims(service: Service) -> tuple[bytes, ...] | None:
+    """`Entry.claims` of a Service."""
+    if service.headless or service.type == "ExternalName":
+        return ()
+    plain = service.type == "ClusterIP" and not service.ip_family_policy.endswith("DualStack")
+    if plain and service.cluster_ips and service.ip_families in _ONE_FAMILY:
+        return service.cluster_ips
+    return None
 
 
 class Problem(Struct, frozen=True, order=True):
@@ -137,28 +173,33 @@ def parse(path: str, data: bytes, previous: ManifestFile | None = None) -> Manif
         parts = _parts(path, chunks, previous)
     except Unreadable as error:
         return failed(path, previous, error)
-    entries = [entry for part in parts for entry in part.entries]
+    # Most files are one part: then both hold the same tuple.
+    entries = parts[0].entries if len(parts) == 1 else _joined(parts)
     bad = {key for part in parts for key in part.bad}
     if bad and previous:
-        there = {entry.object.key for entry in entries}
-        entries += [
+        there = {entry.key for entry in entries}
+        entries += tuple(
             entry
             for entry in previous.entries
-            if entry.object.key not in there and _concerns(bad, entry.object.key)
-        ]
+            if entry.key not in there and _concerns(bad, entry.key)
+        )
     skipped: dict[str, int] = {}
     for part in parts:
         for kind, count in part.skipped.items():
             skipped[kind] = skipped.get(kind, 0) + count
     return ManifestFile(
         path,
-        tuple(entries),
+        entries,
         tuple(problem for part in parts for problem in part.problems),
         skipped,
         sum(part.documents for part in parts),
         True,
         tuple(parts),
     )
+
+
+def _joined(parts: list[_Part]) -> tuple[Entry, ...]:
+    return tuple([entry for part in parts for entry in part.entries])
 
 
 def _concerns(bad: set[Key], key: Key) -> bool:
@@ -256,11 +297,13 @@ def _moved(part: _Part, number: int, line: int) -> _Part:
         return part
     entries = []
     for entry in part.entries:
-        document = entry.document + later
-        thing = entry.object
+        document, line_now = entry.document + later, entry.line + down
         if later:
-            thing = replace(thing, origin=origin(entry.file, document, entry.item))
-        entries.append(Entry(thing, entry.file, document, entry.item, entry.line + down))
+            where = origin(entry.file, document, entry.item)
+            thing = replace(entry.object, origin=where)
+            entries.append(stated(thing, entry.file, document, entry.item, line_now))
+        else:
+            entries.append(replace(entry, line=line_now))
     problems = [
         replace(problem, line=problem.line + down, document=problem.document + later)
         for problem in part.problems
@@ -361,7 +404,12 @@ class _Reader:
             self._report(who.rstrip("/ "), f"{field}.{bad.field}".strip("."), bad.problem)
             return
         for one in stripped:
-            self._entries.append(Entry(one, self._path, self._document, item, self._line))
+            try:
+                entry = stated(one, self._path, self._document, item, self._line)
+            except ValueError as error:
+                self._report(f"{kind} {one.namespace}/{one.name}", field, f"holds no text: {error}")
+                continue
+            self._entries.append(entry)
 
     def _report(self, who: str, field: str, text: str) -> None:
         line, column = self._line, 1

@@ -31,11 +31,13 @@ from pathlib import Path
 
 import structlog
 from msgspec import Struct
+from msgspec.structs import replace
 
 from dnsd.cluster.catalogue import Catalogue, networks_of
 from dnsd.cluster.folder import Folder, Limits, Look
 from dnsd.cluster.manifestfile import Problem
-from dnsd.cluster.objects import Event, Object
+from dnsd.cluster.objects import Key, Object
+from dnsd.cluster.packing import Packed, unpack_events
 from dnsd.cluster.source import Batch, SourceError, SourceStatus
 from dnsd.cluster.watching import EVERYTHING, NOTHING, Opener, Seen, open_watch
 
@@ -210,7 +212,7 @@ class Manifests:
             log.info("the manifests are there again", directory=str(self._root))
             self._gone = ""
         self._tell(look)
-        self._look = look
+        self._look = replace(look, events=[])  # they are published, and not kept
         return look
 
     def _tell(self, look: Look) -> None:
@@ -290,14 +292,16 @@ class _Rescan:
 
 
 async def _publish_in_batches(
-    events: Sequence[Event], publish: Callable[[Batch], None], *, first: bool = False
+    events: Sequence[Packed | Key], publish: Callable[[Batch], None], *, first: bool = False
 ) -> None:
     """Publish `events` in batches of BATCH; all are synced but those before the `first` end."""
     if not events and not first:
         return
     for start in range(0, max(len(events), 1), BATCH):
         last = start + BATCH >= len(events)
-        publish(Batch(tuple(events[start : start + BATCH]), synced=last or not first))
+        publish(
+            Batch(tuple(unpack_events(events[start : start + BATCH])), synced=last or not first)
+        )
         if not last:
             await asyncio.sleep(0)  # let the loop breathe
 

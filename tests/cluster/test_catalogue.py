@@ -11,8 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dnsd.cluster.catalogue import Catalogue, networks_of
-from dnsd.cluster.manifestfile import Entry
+from dnsd.cluster.manifestfile import Entry, stated
 from dnsd.cluster.objects import Key, Object, Service, address_text, pack_address
+from dnsd.cluster.packing import unpack_events
 from dnsd.cluster.source import SourceError
 
 V4, V6 = "10.96.0.0/12", "fd00:10::/108"
@@ -20,7 +21,7 @@ V4, V6 = "10.96.0.0/12", "fd00:10::/108"
 
 def entries(file: str, *objects: Object) -> tuple[Entry, ...]:
     return tuple(
-        Entry(thing, file, number, -1, number * 10) for number, thing in enumerate(objects, 1)
+        stated(thing, file, number, -1, number * 10) for number, thing in enumerate(objects, 1)
     )
 
 
@@ -48,7 +49,7 @@ class Files:
 
     def put(self, **files: Sequence[Object]) -> list[Object | Key]:
         said = {f"{name}.yaml": entries(f"{name}.yaml", *files[name]) for name in files}
-        return self.catalogue.update(said)
+        return unpack_events(self.catalogue.update(said))
 
     def ips(self) -> dict[str, list[str]]:
         return {

@@ -212,7 +212,7 @@ class TestReuse:
     def test_an_unchanged_document_is_not_parsed_again(self) -> None:
         first = parse(f"{A}---\n{B}")
         second = parse(f"{A}---\n{B}  namespace: other\n", previous=first)
-        assert second.entries[0].object is first.entries[0].object
+        assert second.entries[0] is first.entries[0]
         assert second.entries[1].object.namespace == "other"
 
     def test_a_moved_document_has_its_new_place(self) -> None:

@@ -12,6 +12,7 @@ from dnsd.cluster.catalogue import Catalogue
 from dnsd.cluster.manifestfile import parse
 from dnsd.cluster.nodeports import NodePorts
 from dnsd.cluster.objects import Service, ServicePort
+from dnsd.cluster.packing import unpack_events
 
 LOW, COUNT = NODE_PORTS
 
@@ -114,12 +115,12 @@ metadata: {name: web}
 spec: {type: NodePort, ports: [{port: 80}]}
 """
     catalogue = Catalogue()
-    (event,) = catalogue.update({"web.yaml": parse("web.yaml", text).entries})
+    (event,) = unpack_events(catalogue.update({"web.yaml": parse("web.yaml", text).entries}))
     assert isinstance(event, Service)
     assert LOW <= event.ports[0].node_port < LOW + COUNT
     assert event.ports_allocated
     claim = text.replace(b"web", b"rival").replace(
         b"port: 80", b"port: 80, nodePort: %d" % event.ports[0].node_port
     )
-    events = catalogue.update({"rival.yaml": parse("rival.yaml", claim).entries})
+    events = unpack_events(catalogue.update({"rival.yaml": parse("rival.yaml", claim).entries}))
     assert {one.name for one in events} == {"web", "rival"}

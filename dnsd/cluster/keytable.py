@@ -1,0 +1,48 @@
+"""A dictionary by Key that keeps no Keys: kind -> namespace -> name -> value.
+
+A Key is a tuple of its own and holds its texts; at 100,000 objects that is memory worth having.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Generic, TypeVar
+
+from dnsd.cluster.objects import Key
+
+T = TypeVar("T")
+
+
+class KeyTable(Generic[T]):
+    """Values by Key. What is empty leaves no trace."""
+
+    __slots__ = ("_kinds",)
+
+    def __init__(self) -> None:
+        self._kinds: dict[str, dict[str, dict[str, T]]] = {}
+
+    def get(self, key: Key) -> T | None:
+        """The value of this key, or None."""
+        names = self._kinds.get(key.kind, {}).get(key.namespace)
+        return names.get(key.name) if names else None
+
+    def put(self, key: Key, value: T) -> None:
+        """Set the value of this key."""
+        self._kinds.setdefault(key.kind, {}).setdefault(key.namespace, {})[key.name] = value
+
+    def drop(self, key: Key) -> None:
+        """Forget this key. Raises KeyError when it is not there."""
+        spaces = self._kinds[key.kind]
+        names = spaces[key.namespace]
+        del names[key.name]
+        if not names:
+            del spaces[key.namespace]
+        if not spaces:
+            del self._kinds[key.kind]
+
+    def __iter__(self) -> Iterator[Key]:
+        """All keys, sorted."""
+        for kind, spaces in sorted(self._kinds.items()):
+            for space, names in sorted(spaces.items()):
+                for name in sorted(names):
+                    yield Key(kind, space, name)
