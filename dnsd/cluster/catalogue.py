@@ -18,16 +18,20 @@ Rules
   dual-stack policies both, where RequireDualStack insists. A family that no network is
   configured for is refused when it is insisted on.
 
-What most entries are, the first by place, in force and published as they stand, is kept once;
-what is otherwise about a key is kept beside it (`_force`, `_published`). While changes are
-taken in, that is every key they touch.
+An entry that is what most are, the only one of its key, in force and published as it stands,
+is all that is kept of that key. Of any other key there is a `_Case`, and so there is of every
+key that changes touch, while they are taken in.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from heapq import merge
 from ipaddress import ip_network
+from operator import attrgetter
+from typing import cast
 
+from msgspec import Struct
 from msgspec.structs import replace
 
 from dnsd.cluster.allocate import Asker, Network, address_allocator
@@ -39,6 +43,7 @@ from dnsd.cluster.packing import Packed, pack, unpack
 from dnsd.cluster.source import SourceError
 
 _WIDTHS = {"IPv4": 4, "IPv6": 16}
+_place = attrgetter("place")
 _FAMILIES = {width: family for family, width in _WIDTHS.items()}
 
 
@@ -63,6 +68,18 @@ class _Refused(Exception):
         super().__init__(text)
 
 
+class _Case(Struct, gc=False):
+    """A key about which there is more to know, or to decide, than one entry says.
+
+    `stated`: the first entry by place. `force`: the one in force. `last`: what was published.
+    """
+
+    key: Key
+    stated: Entry | None
+    force: Entry | None
+    last: Packed | None
+
+
 class Catalogue:
     """The entries of all files, which of them are in force, and the addresses they hold."""
 
@@ -74,46 +91,45 @@ class Catalogue:
         self._widths = tuple(dict.fromkeys(4 if n.version == 4 else 16 for n in networks))
         self._networks = ", ".join(str(network) for network in networks)
         self._files: dict[str, tuple[Entry, ...]] = {}
-        self._stated: KeyTable[Entry] = KeyTable()  # the first by place
+        self._plain: KeyTable[Entry] = KeyTable()  # keys that are no case
+        self._cases: dict[Key, _Case] = {}
         self._contested: dict[Key, list[Entry]] = {}  # stated more than once; all, by place
-        # What is in force (None: nothing), where that is not what is stated.
-        self._force: dict[Key, Entry | None] = {}
-        # What was published last (None: nothing), where that is not what is in force.
-        self._published: dict[Key, Packed | None] = {}
         self._count = 0  # of the published
         self._taken: dict[bytes, Entry] = {}  # addresses stated by the Services in force
         self._refused: dict[Key, Problem] = {}
         self._waiting: dict[bytes, set[Key]] = {}  # address -> the refused who wait for it
         self._waits: dict[Key, Sequence[bytes]] = {}  # and the other way round
         self._ports = NodePorts()
-        self._dry: set[Key] = set()  # wanted an address, and none was left
+        self._dry: dict[Key, Entry] = {}  # wanted an address, and none was left
 
     def update(self, files: Mapping[str, Sequence[Entry]]) -> list[Packed | Key]:
         """Take in what these files say now (nothing: the file is gone); what changes by it."""
-        dirty: set[Key] = set()
+        dirty: dict[Key, _Case] = {}
         for path, entries in files.items():
             self._restate(path, tuple(entries), dirty)
-        touched: set[Key] = set()
+        touched: dict[Key, _Case] = {}
         while dirty:
             touched |= dirty
             dirty = self._settle(dirty)
-        for key in touched:
-            if key.kind == "Service":
-                self._ask(key)
-        for allocator in self._allocators.values():
-            touched.update(Key("Service", *asker) for asker in allocator.moved())
-        touched |= self._ports.moved()
-        events = [event for key in sorted(touched) for event in self._publish(key)]
-        if len(touched) > len(self._force) + len(self._published):
-            # Dictionaries do not shrink by themselves, and these held every key once.
-            self._force, self._published = dict(self._force), dict(self._published)
+        for case in touched.values():
+            if case.key.kind == "Service":
+                self._ask(case)
+        moved = {Key("Service", *one) for each in self._allocators.values() for one in each.moved()}
+        moved |= self._ports.moved()
+        for key in moved - touched.keys():
+            touched[key] = self._case(key)
+        events = [event for key in sorted(touched) for event in self._publish(touched[key])]
+        if len(touched) > len(self._cases):
+            # A dictionary does not shrink by itself, and this one held all that were touched.
+            self._cases = dict(self._cases)
         return events
 
     def problems(self) -> list[Problem]:
         """The contradictions there are now, and who could get no address."""
         found = list(self._refused.values())
         for key, stated in self._contested.items():
-            holder = self._in_force(key) or stated[0]
+            case = self._cases[key]
+            holder = case.force or stated[0]
             found += [
                 Problem(
                     entry.file,
@@ -125,57 +141,53 @@ class Catalogue:
                     f"is in {holder.origin} already, which keeps it; rename or remove one",
                 )
                 for entry in stated
-                if entry is not self._candidate(key)
+                if entry is not self._candidate(case)
             ]
-        for key in self._dry:
-            entry = self._in_force(key)
-            if entry is None:
-                continue
+        for entry in self._dry.values():
             text = f"no address is left in {self._networks}; configure a larger network"
             place = entry.file, entry.line, 0, entry.document
-            found.append(Problem(*place, str(key), "spec.clusterIP", text))
+            found.append(Problem(*place, str(entry.key), "spec.clusterIP", text))
         return sorted(found)
 
     def objects(self) -> Iterator[Object]:
         """All objects in force, by kind, namespace and name."""
-        for key in self._stated:
-            published = self._last(key)
-            if published is not None:
-                yield unpack(published)
+        for key in merge(self._plain, sorted(self._cases)):
+            case = self._cases.get(key)
+            entry = None if case else self._plain.get(key)
+            packed = entry.packed if entry else case.last if case else None
+            if packed is not None:
+                yield unpack(packed)
 
     def __len__(self) -> int:
         return self._count
 
-    # -- what is kept once -----------------------------------------------------------------
+    # -- cases -----------------------------------------------------------------------------
 
-    def _in_force(self, key: Key) -> Entry | None:
-        return self._force[key] if key in self._force else self._stated.get(key)
+    def _case(self, key: Key) -> _Case:
+        """What is known of a key, to be changed; `_close` is called for it in the end."""
+        case = self._cases.get(key)
+        if case is None:
+            entry = self._plain.get(key)
+            case = _Case(key, entry, entry, entry.packed if entry else None)
+            self._cases[key] = case
+        return case
 
-    def _last(self, key: Key) -> Packed | None:
-        """What was published last about this key."""
-        if key in self._published:
-            return self._published[key]
-        entry = self._in_force(key)
-        return entry.packed if entry else None
-
-    def _part(self, key: Key) -> None:
-        """Before what is stated or in force changes: keep beside it what there was."""
-        if key not in self._published:
-            self._published[key] = self._last(key)
-        if key not in self._force:
-            self._force[key] = self._stated.get(key)
-
-    def _join(self, key: Key) -> None:
-        """Keep only what differs."""
-        if key in self._force and self._force[key] is self._stated.get(key):
-            del self._force[key]
-        entry, last = self._in_force(key), self._published.pop(key, None)
-        if last != (entry.packed if entry else None):
-            self._published[key] = last
+    def _close(self, case: _Case) -> None:
+        """Keep no case of a key of which there is only an entry to know, or nothing."""
+        key, entry = case.key, case.stated
+        plain = entry is case.force and case.last == (entry.packed if entry else None)
+        if plain and key not in self._contested:
+            del self._cases[key]
+        else:
+            entry = None
+        if entry is None:
+            self._plain.drop(key)
+        else:
+            self._plain.put(key, entry)
 
     # -- names ---------------------------------------------------------------------------
 
-    def _restate(self, path: str, entries: tuple[Entry, ...], dirty: set[Key]) -> None:
+    def _restate(self, path: str, entries: tuple[Entry, ...], dirty: dict[Key, _Case]) -> None:
         """Replace what one file states; the keys this concerns go into `dirty`."""
         old = dict.fromkeys(self._files.pop(path, ()))
         new = dict.fromkeys(entries)
@@ -183,85 +195,79 @@ class Catalogue:
             self._files[path] = entries
         for entry in old:
             if entry not in new:
-                key = entry.key
-                self._part(key)
-                self._unstate(key, entry)
-                dirty.add(key)
+                case = self._case(entry.key)
+                self._unstate(case, entry)
+                dirty[case.key] = case
         for entry in new:
             if entry not in old:
-                key = entry.key
-                self._part(key)
-                self._state(key, entry)
-                dirty.add(key)
+                case = self._case(entry.key)
+                self._state(case, entry)
+                dirty[case.key] = case
 
-    def _state(self, key: Key, entry: Entry) -> None:
-        first = self._stated.get(key)
-        if first is not None:
-            stated = self._contested.setdefault(key, [first])
+    def _state(self, case: _Case, entry: Entry) -> None:
+        if case.stated is not None:
+            stated = self._contested.setdefault(case.key, [case.stated])
             stated.append(entry)
-            stated.sort(key=lambda one: one.place)
+            stated.sort(key=_place)
             entry = stated[0]
-        self._stated.put(key, entry)
+        case.stated = entry
 
-    def _unstate(self, key: Key, entry: Entry) -> None:
-        stated = self._contested.get(key)
+    def _unstate(self, case: _Case, entry: Entry) -> None:
+        stated = self._contested.get(case.key)
         if stated is None:
-            self._stated.drop(key)
+            case.stated = None
             return
         stated.remove(entry)
-        self._stated.put(key, stated[0])
+        case.stated = stated[0]
         if len(stated) == 1:
-            del self._contested[key]
+            del self._contested[case.key]
 
-    def _candidate(self, key: Key) -> Entry | None:
+    def _candidate(self, case: _Case) -> Entry | None:
         """The entry that holds this name: of the file that has it, else the first by path."""
-        first = self._stated.get(key)
-        stated, current = self._contested.get(key), self._in_force(key)
+        stated, current = self._contested.get(case.key), case.force
         if stated and current:
-            return next((one for one in stated if one.file == current.file), first)
-        return first
+            return next((one for one in stated if one.file == current.file), case.stated)
+        return case.stated
 
     # -- addresses that are stated ---------------------------------------------------------
 
-    def _settle(self, dirty: set[Key]) -> set[Key]:
+    def _settle(self, dirty: dict[Key, _Case]) -> dict[Key, _Case]:
         """Decide anew about these keys; the keys that waited for an address this set free."""
-        for key in dirty:
-            self._part(key)
-        candidates = {key: self._candidate(key) for key in dirty}
+        candidates = [(case, self._candidate(case)) for case in dirty.values()]
         freed: set[bytes] = set()
         # All let go before anyone takes, so that two Services can exchange addresses; what a
         # Service goes on stating it keeps, so that no newcomer can slip in between.
-        for key, entry in candidates.items():
-            wanted = _addresses(entry)
-            given_up = [ip for ip in _addresses(self._in_force(key)) if ip not in wanted]
-            self._let_go(key, given_up)
-            freed.update(given_up)
-            self._unwait(key)
+        for case, entry in candidates:
+            if case.force is not None:
+                wanted = _addresses(entry)
+                given_up = [ip for ip in _addresses(case.force) if ip not in wanted]
+                self._let_go(case.key, given_up)
+                freed.update(given_up)
+            self._unwait(case.key)
         losers = []
-        ordered = [(key, entry) for key, entry in candidates.items() if entry]
+        ordered = [(case, entry) for case, entry in candidates if entry]
         ordered.sort(key=lambda one: one[1].place)
-        for key, entry in ordered:
+        for case, entry in ordered:
             try:
-                self._admit(key, entry)
+                self._admit(case, entry)
             except _Refused as refused:
-                losers.append((entry, refused))
-        for entry, why in losers:
-            freed |= self._turn_away(entry, why)
-        for key, candidate in candidates.items():
+                losers.append((case, entry, refused))
+        for case, entry, why in losers:
+            freed |= self._turn_away(case, entry, why)
+        for case, candidate in candidates:
             if candidate is None:
-                self._force[key] = None
+                case.force = None
         free = [ip for ip in freed if ip not in self._taken]
-        return {key for ip in free for key in self._waiting.get(ip, ())}
+        return {key: self._case(key) for ip in free for key in self._waiting.get(ip, ())}
 
-    def _admit(self, key: Key, entry: Entry) -> None:
+    def _admit(self, case: _Case, entry: Entry) -> None:
         """Put an entry in force, with the addresses it states. Raises _Refused."""
-        service = _needing(entry)
-        if service:
-            self._families(service)  # refuses what cannot be had
+        if entry.claims is None:
+            self._families(_service(entry))  # refuses what cannot be had
         ips = _addresses(entry)
-        self._check_free(key, ips)
+        self._check_free(case.key, ips)
         self._take(entry, ips)
-        self._force[key] = entry
+        case.force = entry
 
     def _check_free(self, key: Key, ips: Sequence[bytes]) -> None:
         held = [ip for ip in ips if not self._free(ip, key)]
@@ -279,26 +285,25 @@ class Catalogue:
         holder = self._taken.get(ip)
         return holder is None or holder.key == key
 
-    def _turn_away(self, entry: Entry, refused: _Refused) -> set[bytes]:
+    def _turn_away(self, case: _Case, entry: Entry, refused: _Refused) -> set[bytes]:
         """An entry that cannot be in force: its last good version stays, if that still can.
 
         Returns the addresses this sets free.
         """
-        key = entry.key
+        key, current = case.key, case.force
         self._refused[key] = Problem(
             entry.file, entry.line, 0, entry.document, str(key), refused.field, refused.text
         )
         self._waits[key] = refused.waits
         for ip in refused.waits:
             self._waiting.setdefault(ip, set()).add(key)
-        current = self._in_force(key)
         if current is None:
             return set()
         held = _addresses(current)
         if current.file == entry.file and all(self._free(ip, key) for ip in held):
             self._take(current, held)
             return set()
-        self._force[key] = None
+        case.force = None
         freed = {ip for ip in held if ip in self._taken and self._free(ip, key)}
         self._let_go(key, freed)
         return freed
@@ -351,12 +356,12 @@ class Catalogue:
                 )
         return wanted
 
-    def _ask(self, key: Key) -> None:
+    def _ask(self, case: _Case) -> None:
         """Ask for the addresses and ports this Service needs given, and for no others."""
-        entry = self._in_force(key)
-        service = _needing(entry) if entry else None
+        key, entry = case.key, case.force
+        service = _service(entry) if entry and entry.claims is None else None
         self._ports.restate(key, service)
-        needed = self._families(service) if service else []
+        needed = self._families(service) if service else ()
         asker: Asker = key.namespace, key.name
         for width, allocator in self._allocators.items():
             if width in needed:
@@ -364,46 +369,41 @@ class Catalogue:
             else:
                 allocator.leave(asker)
 
-    def _publish(self, key: Key) -> list[Packed | Key]:
+    def _publish(self, case: _Case) -> list[Packed | Key]:
         """The event that this key's object in force causes, if it differs from the last one."""
-        self._dry.discard(key)
-        self._part(key)
-        entry, last = self._in_force(key), self._published[key]
-        now = self._allocated(key, entry) if entry else None
-        self._published[key] = now
+        entry, last = case.force, case.last
+        self._dry.pop(case.key, None)
+        if entry is not None and entry.claims is None:
+            now: Packed | None = self._allocated(case.key, entry)
+        else:
+            now = entry.packed if entry else None
+        case.last = now
         self._count += (now is not None) - (last is not None)
-        self._join(key)
+        self._close(case)
         if now == last:
             return []
-        return [key if now is None else now]
+        return [case.key if now is None else now]
 
     def _allocated(self, key: Key, entry: Entry) -> Packed:
-        """The object with the addresses and node ports given to it."""
-        service = _needing(entry)
-        if service is None:
-            return entry.packed
-        thing = self._ports.given(service)
+        """The Service with the addresses and node ports given to it."""
+        thing = self._ports.given(_service(entry))
         asker: Asker = key.namespace, key.name
         given = [self._allocators[width].given(asker) for width in self._families(thing)]
         if None in given:
-            self._dry.add(key)
+            self._dry[key] = entry
         ips = [ip for ip in given if ip]
         if ips:
             thing = replace(thing, cluster_ips=(*thing.cluster_ips, *ips), allocated=True)
         return pack(thing)
 
 
-def _needing(entry: Entry) -> Service | None:
+def _service(entry: Entry) -> Service:
     """The Service of an entry that takes a closer look, see `Entry.claims`."""
-    thing = entry.object if entry.claims is None else None
-    return thing if isinstance(thing, Service) else None
+    return cast(Service, entry.object)
 
 
 def _addresses(entry: Entry | None) -> tuple[bytes, ...]:
     """The addresses that an entry states."""
     if entry is None:
         return ()
-    if entry.claims is not None:
-        return entry.claims
-    service = _needing(entry)
-    return service.cluster_ips if service else ()
+    return _service(entry).cluster_ips if entry.claims is None else entry.claims

@@ -31,10 +31,11 @@ class KeyTable(Generic[T]):
         self._kinds.setdefault(key.kind, {}).setdefault(key.namespace, {})[key.name] = value
 
     def drop(self, key: Key) -> None:
-        """Forget this key. Raises KeyError when it is not there."""
-        spaces = self._kinds[key.kind]
-        names = spaces[key.namespace]
-        del names[key.name]
+        """Forget this key, if it is there."""
+        spaces = self._kinds.get(key.kind, {})
+        names = spaces.get(key.namespace)
+        if names is None or names.pop(key.name, None) is None:
+            return
         if not names:
             del spaces[key.namespace]
         if not spaces:
