@@ -151,10 +151,9 @@ class Catalogue:
 
     def objects(self) -> Iterator[Object]:
         """All objects in force, by kind, namespace and name."""
-        for key in merge(self._plain, sorted(self._cases)):
-            case = self._cases.get(key)
-            entry = None if case else self._plain.get(key)
-            packed = entry.packed if entry else case.last if case else None
+        plain = ((key, entry.packed) for key, entry in self._plain.items())
+        others = ((key, self._cases[key].last) for key in sorted(self._cases))
+        for _, packed in merge(plain, others):
             if packed is not None:
                 yield unpack(packed)
 

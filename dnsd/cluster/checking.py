@@ -89,6 +89,28 @@ def pack_address(text: str) -> bytes:
         return ip_address(text).packed
 
 
+def pack_addresses(values: list[str] | None, width: int = 0) -> tuple[bytes, ...] | None:
+    """The addresses packed; None when one of them is none, or has not `width` octets (0: any).
+
+    For the many that are right: who gets None asks `Check.addresses` what is wrong.
+    """
+    if not values:
+        return ()
+    try:
+        packed = (  # most have one
+            (pack_address(values[0]),)
+            if len(values) == 1
+            else tuple([pack_address(value) for value in values])
+        )
+    except ValueError:
+        return None
+    if width:
+        for address in packed:
+            if len(address) != width:
+                return None
+    return packed
+
+
 _MAPPED = bytes(10) + b"\xff\xff"  # RFC 4291 2.5.5.2
 
 
@@ -151,6 +173,9 @@ class Check:
             raise self.refuse(field, f"{value!r} is not an IP address") from None
 
     def addresses(self, field: str, values: list[str] | None) -> tuple[bytes, ...]:
+        packed = pack_addresses(values)
+        if packed is not None:
+            return packed
         return tuple(self.address(f"{field}[{i}]", value) for i, value in enumerate(values or ()))
 
     def protocol(self, field: str, value: str | None) -> str:

@@ -41,9 +41,9 @@ class KeyTable(Generic[T]):
         if not spaces:
             del self._kinds[key.kind]
 
-    def __iter__(self) -> Iterator[Key]:
-        """All keys, sorted."""
+    def items(self) -> Iterator[tuple[Key, T]]:
+        """All keys with their values, sorted by key."""
         for kind, spaces in sorted(self._kinds.items()):
             for space, names in sorted(spaces.items()):
                 for name in sorted(names):
-                    yield Key(kind, space, name)
+                    yield Key(kind, space, name), names[name]

@@ -319,6 +319,10 @@ class _JSONHead(Struct, rename="camel"):
     items: msgspec.Raw = msgspec.Raw()
 
 
+_decode_head = msgspec.json.Decoder(_JSONHead).decode
+_decode_items = msgspec.json.Decoder(list[msgspec.Raw]).decode
+
+
 class _Reader:
     """Reads one chunk: collects entries, problems, and kinds that are skipped."""
 
@@ -427,12 +431,14 @@ def _head(value: Any) -> tuple[Any, Any, list[Any] | None]:
     if not isinstance(value, msgspec.Raw):
         return None, None, None
     try:
-        head = msgspec.json.decode(value, type=_JSONHead)
+        head = _decode_head(value)
     except msgspec.ValidationError:
         return None, None, None
+    if not head.items:
+        return head.kind, head.api_version, None
     try:
-        items = msgspec.json.decode(head.items, type=list[msgspec.Raw])
-    except msgspec.DecodeError:  # absent, or no list
+        items = _decode_items(head.items)
+    except msgspec.DecodeError:  # no list
         items = None
     return head.kind, head.api_version, items
 

@@ -25,6 +25,8 @@ class NodePorts:
 
     def restate(self, key: Key, service: Service | None) -> None:
         """What this Service states and needs now; None: it is gone."""
+        if service is None and key not in self._stated and key not in self._asked:
+            return
         ports = service.ports if service and service.type in _TYPES else ()
         stated = frozenset(_packed(port.node_port) for port in ports if port.node_port)
         asked = frozenset(_asker(key, port) for port in ports if not port.node_port)

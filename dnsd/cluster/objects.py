@@ -40,6 +40,7 @@ from dnsd.cluster.checking import (
     is_address,
     is_host_name,
     pack_address,
+    pack_addresses,
 )
 from dnsd.cluster.outside_objects import (
     OUTSIDE_GROUPS,
@@ -387,6 +388,7 @@ class _RawNode(Struct, rename="camel"):
     status: _RawNodeStatus | None = None
 
 
+_WIDTHS: dict[str | None, int] = {"IPv4": 4, "IPv6": 16}  # octets, by addressType
 SERVICE_TYPES = ("ClusterIP", "NodePort", "LoadBalancer", "ExternalName")
 SERVICE_NAME_LABEL = "kubernetes.io/service-name"
 TRIGGER_TIME = "endpoints.kubernetes.io/last-change-trigger-time"
@@ -432,37 +434,13 @@ def _strip_service(raw: _RawService, origin: str) -> Service:
         cluster_ips = check.addresses(ips_field, ips)
         if len(cluster_ips) > 2 or len({len(ip) for ip in cluster_ips}) < len(cluster_ips):
             raise check.refuse(ips_field, "holds at most one IPv4 and one IPv6 address")
-    seen: set[str] = set()
-    ports: list[ServicePort] = []
-    for i, port in enumerate(spec.ports or ()):
-        field = f"spec.ports[{i}]"
-        name = port.name or ""
-        if name:
-            check.label(f"{field}.name", name, PORT_NAME, "DNS label")
-        elif len(spec.ports or ()) > 1:
-            raise check.refuse(f"{field}.name", "is missing; a Service of several ports names each")
-        if name in seen:
-            raise check.refuse(f"{field}.name", f"{name!r} is used twice")
-        seen.add(name)
-        node_port = port.node_port or 0
-        if not 0 <= node_port <= 65535:
-            raise check.refuse(f"{field}.nodePort", f"{node_port} is not in 1 to 65535")
-        ports.append(
-            ServicePort(
-                name,
-                check.protocol(f"{field}.protocol", port.protocol),
-                check.port(f"{field}.port", port.port),
-                node_port,
-            )
-        )
-    annotations = meta.annotations or {}
     return Service(
         namespace=check.namespace,
         name=meta.name,
         type=kind,
         headless=headless,
         cluster_ips=cluster_ips,
-        ports=tuple(ports),
+        ports=_service_ports(check, spec.ports),
         external_name=external_name if external else "",
         publish_not_ready=bool(spec.publish_not_ready_addresses),
         ip_families=tuple(spec.ip_families or ()),
@@ -473,12 +451,7 @@ def _strip_service(raw: _RawService, origin: str) -> Service:
         else b"",
         ingress=balancer_ingress(check, raw.status),
         external_traffic_policy=spec.external_traffic_policy or "",
-        hostnames=tuple(
-            host.strip()
-            for annotation in HOSTNAME_ANNOTATIONS
-            for host in annotations.get(annotation, "").split(",")
-            if host.strip()
-        ),
+        hostnames=_hostnames(meta.annotations),
         labels=meta.labels or {},
         uid=meta.uid or "",
         version=meta.resource_version or "",
@@ -487,19 +460,68 @@ def _strip_service(raw: _RawService, origin: str) -> Service:
     )
 
 
-def _strip_endpoint(
-    check: Check,
-    field: str,
-    addresses: tuple[bytes, ...],
-    hostname: str | None,
-    ready: bool,
-    target: _RawTarget | None,
-    node: str | None,
-) -> Endpoint:
-    if hostname:
-        check.label(f"{field}.hostname", hostname, LABEL_1123, "DNS label (RFC 1123)")
-    pod = target.name or "" if target and target.kind == "Pod" else ""
-    return Endpoint(addresses, hostname or "", ready, pod, node or "")
+def _service_ports(check: Check, ports: list[_RawPort] | None) -> tuple[ServicePort, ...]:
+    if not ports:
+        return ()
+    seen: set[str] = set()
+    out = []
+    for i, port in enumerate(ports):
+        field = f"spec.ports[{i}]"
+        name = port.name or ""
+        if name:
+            check.label(f"{field}.name", name, PORT_NAME, "DNS label")
+        elif len(ports) > 1:
+            raise check.refuse(f"{field}.name", "is missing; a Service of several ports names each")
+        if name in seen:
+            raise check.refuse(f"{field}.name", f"{name!r} is used twice")
+        seen.add(name)
+        node_port = port.node_port or 0
+        if not 0 <= node_port <= 65535:
+            raise check.refuse(f"{field}.nodePort", f"{node_port} is not in 1 to 65535")
+        out.append(
+            ServicePort(
+                name,
+                check.protocol(f"{field}.protocol", port.protocol),
+                check.port(f"{field}.port", port.port),
+                node_port,
+            )
+        )
+    return tuple(out)
+
+
+def _hostnames(annotations: dict[str, str] | None) -> tuple[str, ...]:
+    """The host names that HOSTNAME_ANNOTATIONS list, as they are written."""
+    if not annotations:
+        return ()
+    return tuple(
+        host.strip()
+        for annotation in HOSTNAME_ANNOTATIONS
+        for host in annotations.get(annotation, "").split(",")
+        if host.strip()
+    )
+
+
+def _strip_endpoint(check: Check, i: int, one: _RawEndpoint, family: str | None) -> Endpoint:
+    """endpoints[i] of a slice."""
+    width = _WIDTHS.get(family, 0)
+    addresses = pack_addresses(one.addresses, width)
+    # Fields are named when something is wrong, which in 100,000 endpoints takes its time.
+    if addresses is None:
+        field = f"endpoints[{i}].addresses"
+        check.addresses(field, one.addresses)
+        raise check.refuse(field, f"is not of addressType {family}")
+    if one.hostname:
+        _check_hostname(check, f"endpoints[{i}]", one.hostname)
+    ready = one.conditions is None or one.conditions.ready is not False
+    return Endpoint(addresses, one.hostname or "", ready, _pod(one.target_ref), one.node_name or "")
+
+
+def _check_hostname(check: Check, field: str, hostname: str) -> None:
+    check.label(f"{field}.hostname", hostname, LABEL_1123, "DNS label (RFC 1123)")
+
+
+def _pod(target: _RawTarget | None) -> str:
+    return target.name or "" if target is not None and target.kind == "Pod" else ""
 
 
 def _strip_slice(raw: _RawEndpointSlice, origin: str) -> EndpointSlice:
@@ -513,24 +535,13 @@ def _strip_slice(raw: _RawEndpointSlice, origin: str) -> EndpointSlice:
     if raw.address_type not in (None, "IPv4", "IPv6", "FQDN"):
         raise check.refuse("addressType", f"{raw.address_type!r} is none of IPv4, IPv6, FQDN")
     endpoints = () if raw.address_type == "FQDN" else raw.endpoints or ()
-    width = {"IPv4": 4, "IPv6": 16}.get(raw.address_type or "")
-    stripped = []
-    for i, one in enumerate(endpoints):
-        field = f"endpoints[{i}]"
-        addresses = check.addresses(f"{field}.addresses", one.addresses)
-        if width and any(len(address) != width for address in addresses):
-            raise check.refuse(f"{field}.addresses", f"is not of addressType {raw.address_type}")
-        ready = one.conditions is None or one.conditions.ready is not False
-        stripped.append(
-            _strip_endpoint(
-                check, field, addresses, one.hostname, ready, one.target_ref, one.node_name
-            )
-        )
     return EndpointSlice(
         namespace=check.namespace,
         name=meta.name,
         service=service,
-        endpoints=tuple(stripped),
+        endpoints=tuple(
+            [_strip_endpoint(check, i, one, raw.address_type) for i, one in enumerate(endpoints)]
+        ),
         ports=_endpoint_ports(check, "ports", raw.ports),
         trigger_time=(meta.annotations or {}).get(TRIGGER_TIME, ""),
         uid=meta.uid or "",
@@ -569,11 +580,10 @@ def _strip_endpoints(raw: _RawEndpoints, origin: str) -> list[EndpointSlice]:
             for j, one in enumerate(raws or ()):
                 field = f"subsets[{i}].{part}[{j}]"
                 packed = (check.address(f"{field}.ip", one.ip),)
-                endpoints.append(
-                    _strip_endpoint(
-                        check, field, packed, one.hostname, ready, one.target_ref, one.node_name
-                    )
-                )
+                if one.hostname:
+                    _check_hostname(check, field, one.hostname)
+                pod, node = _pod(one.target_ref), one.node_name or ""
+                endpoints.append(Endpoint(packed, one.hostname or "", ready, pod, node))
         slices.append(
             EndpointSlice(
                 namespace=check.namespace,
