@@ -403,6 +403,8 @@ def _service(entry: Entry) -> Service:
 
 def _addresses(entry: Entry | None) -> tuple[bytes, ...]:
     """The addresses that an entry states."""
-    if entry is None:
+    if entry is None or entry.claims == b"":
         return ()
-    return _service(entry).cluster_ips if entry.claims is None else entry.claims
+    if (claims := entry.claims) is None:
+        return _service(entry).cluster_ips
+    return (claims,) if len(claims) in (4, 16) else (claims[:4], claims[4:])

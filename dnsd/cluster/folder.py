@@ -378,12 +378,16 @@ def _read(path: str, limit: int) -> bytes:
     """The file's bytes. Raises OSError, and Unreadable when there are more than `limit`."""
     descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     with open(descriptor, "rb", buffering=0) as file:
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        found = os.fstat(descriptor)
+        if not stat.S_ISREG(found.st_mode):
             raise Unreadable("is not a regular file")
+        # Room for what is there, not for what might be: read() makes it before it reads.
+        room = min(found.st_size, limit) + 1
         pieces, total = [], 0
-        while piece := file.read(limit + 1 - total):
+        while piece := file.read(room):
             pieces.append(piece)
             total += len(piece)
             if total > limit:
                 raise Unreadable(f"has more than {limit} bytes, the limit; split it")
+            room = min(max(room - len(piece), _ONE_STEP), limit + 1 - total)
         return b"".join(pieces)

@@ -22,6 +22,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from sys import intern
 from typing import Any
 
 import msgspec
@@ -54,14 +55,14 @@ class Entry(Struct, frozen=True, gc=False):
     """One object as one file states it, packed; made by `stated`.
 
     `document` counts from 1, `item` from 0 (-1: no list). `claims`: the addresses that a
-    Service states, if it needs neither those nor node ports given and may have what it
-    states; None: what it needs takes a closer look.
+    Service states (at most two, run together, IPv4 first), if it needs neither those nor node
+    ports given and may have what it states; None: what it needs takes a closer look.
     """
 
     packed: Packed
     namespace: str
     name: str
-    claims: tuple[bytes, ...] | None
+    claims: bytes | None
     file: str
     document: int
     item: int
@@ -88,17 +89,22 @@ class Entry(Struct, frozen=True, gc=False):
 
 def stated(thing: Object, file: str, document: int, item: int, line: int) -> Entry:
     """The entry of an object. Raises ValueError for text that is none (a lone surrogate)."""
-    claims = _claims(thing) if isinstance(thing, Service) else ()
-    return Entry(pack(thing), thing.namespace, thing.name, claims, file, document, item, line)
+    claims = _claims(thing) if isinstance(thing, Service) else b""
+    space, name = intern(thing.namespace), intern(thing.name)
+    return Entry(pack(thing), space, name, claims, file, document, item, line)
 
 
-def _claims(service: Service) -> tuple[bytes, ...] | None:
+def _claims(service: Service) -> bytes | None:
     """`Entry.claims` of a Service."""
     if service.headless or service.type == "ExternalName":
-        return ()
+        return b""
     plain = service.type == "ClusterIP" and not service.ip_family_policy.endswith("DualStack")
-    if plain and service.cluster_ips and service.ip_families in _ONE_FAMILY:
-        return service.cluster_ips
+    ips = service.cluster_ips
+    if plain and service.ip_families in _ONE_FAMILY:
+        if len(ips) == 1:
+            return ips[0]
+        if sorted(map(len, ips)) == [4, 16]:
+            return b"".join(sorted(ips, key=lambda ip: len(ip)))
     return None
 
 

@@ -9,8 +9,8 @@ Here every kind has two shapes:
   as packed bytes, with `version` (metadata.resourceVersion) and `origin` (the manifest it
   was read from) kept so that an answer can be traced to what caused it. Whoever keeps many
   keeps them packed (see `packing.py`): they are array-like, and remember their octets in
-  `__dict__`. Keys live longer than the objects they were made of, so they share the names
-  of namespaces.
+  `__dict__`. Names outlive the objects, in Keys and as keys of dictionaries: those that are
+  kept are interned, so that there is one copy of each.
 
 `strip` turns one into the other and applies the API server's own validation where DNS
 depends on it, so a source that has no API server in front of it (manifests) is held to the
@@ -146,7 +146,7 @@ class Service(Struct, frozen=True, array_like=True, dict=True):
 
     @property
     def key(self) -> Key:
-        return Key("Service", intern(self.namespace), self.name)
+        return Key("Service", intern(self.namespace), intern(self.name))
 
 
 class EndpointPort(Struct, frozen=True, gc=False, array_like=True):
@@ -189,7 +189,7 @@ class EndpointSlice(Struct, frozen=True, array_like=True, dict=True):
 
     @property
     def key(self) -> Key:
-        return Key("EndpointSlice", intern(self.namespace), self.name)
+        return Key("EndpointSlice", intern(self.namespace), intern(self.name))
 
 
 class Namespace(Struct, frozen=True, array_like=True, dict=True):
@@ -208,7 +208,7 @@ class Namespace(Struct, frozen=True, array_like=True, dict=True):
 
     @property
     def key(self) -> Key:
-        return Key("Namespace", "", self.name)
+        return Key("Namespace", "", intern(self.name))
 
 
 class Pod(Struct, frozen=True, array_like=True, dict=True):
@@ -228,7 +228,7 @@ class Pod(Struct, frozen=True, array_like=True, dict=True):
 
     @property
     def key(self) -> Key:
-        return Key("Pod", intern(self.namespace), self.name)
+        return Key("Pod", intern(self.namespace), intern(self.name))
 
     @property
     def running(self) -> bool:
@@ -255,7 +255,7 @@ class Node(Struct, frozen=True, array_like=True, dict=True):
 
     @property
     def key(self) -> Key:
-        return Key("Node", "", self.name)
+        return Key("Node", "", intern(self.name))
 
 
 Object = Service | EndpointSlice | Namespace | Pod | Node | OutsideObject

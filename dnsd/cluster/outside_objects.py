@@ -47,7 +47,7 @@ class Ingress(Struct, frozen=True, array_like=True, dict=True):
 
     @property
     def key(self) -> Key:
-        return Key("Ingress", intern(self.namespace), self.name)
+        return Key("Ingress", intern(self.namespace), intern(self.name))
 
 
 class Listener(Struct, frozen=True, gc=False, array_like=True):
@@ -73,7 +73,7 @@ class Gateway(Struct, frozen=True, array_like=True, dict=True):
 
     @property
     def key(self) -> Key:
-        return Key("Gateway", intern(self.namespace), self.name)
+        return Key("Gateway", intern(self.namespace), intern(self.name))
 
 
 class Parent(Struct, frozen=True, gc=False, array_like=True):
@@ -89,7 +89,7 @@ class Parent(Struct, frozen=True, gc=False, array_like=True):
 
     @property
     def key(self) -> Key:
-        return Key("Gateway", intern(self.namespace), self.name)
+        return Key("Gateway", intern(self.namespace), intern(self.name))
 
 
 class Route(Struct, frozen=True, array_like=True, dict=True):
@@ -107,7 +107,7 @@ class Route(Struct, frozen=True, array_like=True, dict=True):
 
     @property
     def key(self) -> Key:
-        return Key(self.kind, intern(self.namespace), self.name)
+        return Key(self.kind, intern(self.namespace), intern(self.name))
 
 
 class StatedRecords(Struct, frozen=True, gc=False, array_like=True):
@@ -133,7 +133,7 @@ class DNSEndpoint(Struct, frozen=True, array_like=True, dict=True):
 
     @property
     def key(self) -> Key:
-        return Key("DNSEndpoint", intern(self.namespace), self.name)
+        return Key("DNSEndpoint", intern(self.namespace), intern(self.name))
 
 
 OutsideObject = Ingress | Gateway | Route | DNSEndpoint

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from sys import intern
 from typing import Generic, TypeVar, cast
 
 from dnsd.cluster.objects import Object
@@ -29,11 +30,11 @@ class Shelf(Generic[T]):
         Of equal objects the octets that are there stay: the indexes share them.
         """
         packed = pack(thing)
-        space = self._spaces.setdefault(thing.namespace, {})
+        space = self._spaces.setdefault(intern(thing.namespace), {})
         old = space.get(thing.name)
         if old == packed:
             return False
-        space[thing.name] = packed
+        space[intern(thing.name)] = packed
         self._count += old is None
         return True
 

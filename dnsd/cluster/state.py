@@ -53,6 +53,9 @@ from dnsd.cluster.outside_state import NodeIndex, RouteIndex
 from dnsd.cluster.packing import Packed, pack, unpack
 from dnsd.cluster.shelf import Shelf
 
+# Packed objects that an index leads to: most lead to one, and need no tuple around it.
+Some = Packed | tuple[Packed, ...]
+
 _name = attrgetter("name")
 _place = attrgetter("namespace", "name")
 
@@ -74,9 +77,9 @@ class State:
         self._dns_endpoints: Shelf[DNSEndpoint] = Shelf()
         self._types: dict[str, int] = {}  # of Services, see service_types
         # namespace -> Service name -> its slices.
-        self._by_service: dict[str, dict[str, tuple[Packed, ...]]] = {}
+        self._by_service: dict[str, dict[str, Some]] = {}
         # address -> the Pods that have it (several share it with hostNetwork).
-        self._by_address: dict[bytes, tuple[Packed, ...]] = {}
+        self._by_address: dict[bytes, Some] = {}
 
     def apply(self, events: Iterable[Event]) -> set[Key]:
         """Take in `events`, in order; the owners (of OWNER_KINDS) they may concern.
@@ -171,26 +174,29 @@ class State:
         if not piece.service:
             return
         space = self._by_service[piece.namespace]
-        left = tuple([one for one in space[piece.service] if one is not old])
+        left = _without(space[piece.service], old)
         if left:
             space[piece.service] = left
         else:
             del space[piece.service]
             if not space:
                 del self._by_service[piece.namespace]
-        dirty.add(Key("Service", intern(piece.namespace), piece.service))
+        dirty.add(Key("Service", intern(piece.namespace), intern(piece.service)))
 
     def _give_slice(self, new: EndpointSlice, dirty: set[Key]) -> None:
         """Give a slice that is on its shelf to the Service that it names."""
         if new.service:
-            space = self._by_service.setdefault(new.namespace, {})
-            space[new.service] = (*space.get(new.service, ()), pack(new))
-            dirty.add(Key("Service", intern(new.namespace), new.service))
+            owner = Key("Service", intern(new.namespace), intern(new.service))
+            space = self._by_service.setdefault(owner.namespace, {})
+            space[owner.name] = _with(space.get(owner.name), pack(new))
+            dirty.add(owner)
 
     def _take_addresses(self, old: Packed | None) -> None:
+        if old is None:
+            return
         # An object may state one address twice; it is indexed once.
-        for ip in set(cast(Pod, unpack(old)).ips) if old is not None else ():
-            left = tuple([one for one in self._by_address[ip] if one is not old])
+        for ip in set(cast(Pod, unpack(old)).ips):
+            left = _without(self._by_address[ip], old)
             if left:
                 self._by_address[ip] = left
             else:
@@ -198,7 +204,7 @@ class State:
 
     def _give_addresses(self, new: Pod) -> None:
         for ip in set(new.ips):
-            self._by_address[ip] = (*self._by_address.get(ip, ()), pack(new))
+            self._by_address[ip] = _with(self._by_address.get(ip), pack(new))
 
     def subject(self, owner: Key) -> Subject | None:
         """What the schema is asked about for `owner`; None when it does not exist (any more)."""
@@ -270,8 +276,8 @@ class State:
 
     def slices_of(self, service: Key) -> tuple[EndpointSlice, ...]:
         """The slices that name this Service (which need not exist), in the order of their names."""
-        found = self._by_service.get(service.namespace, {}).get(service.name, ())
-        return tuple(sorted([cast(EndpointSlice, unpack(one)) for one in found], key=_name))
+        found = self._by_service.get(service.namespace, {}).get(service.name)
+        return tuple(sorted([cast(EndpointSlice, unpack(one)) for one in _each(found)], key=_name))
 
     def routes_of(self, gateway: Key) -> frozenset[Key]:
         """The routes attached to this Gateway (which need not exist)."""
@@ -279,8 +285,8 @@ class State:
 
     def pods_with(self, ip: bytes) -> tuple[Pod, ...]:
         """The Pods that have this packed address, finished ones too, by namespace and name."""
-        found = self._by_address.get(ip, ())
-        return tuple(sorted([cast(Pod, unpack(one)) for one in found], key=_place))
+        found = self._by_address.get(ip)
+        return tuple(sorted([cast(Pod, unpack(one)) for one in _each(found)], key=_place))
 
     def objects(self) -> Iterator[Object]:
         """Every object, kind by kind."""
@@ -305,3 +311,19 @@ class State:
             **self._routes.counts(),
             "DNSEndpoint": len(self._dns_endpoints),
         }
+
+
+def _each(some: Some | None) -> tuple[Packed, ...]:
+    if some is None:
+        return ()
+    return some if isinstance(some, tuple) else (some,)
+
+
+def _with(some: Some | None, new: Packed) -> Some:
+    return new if some is None else (*_each(some), new)
+
+
+def _without(some: Some, old: Packed) -> Some | None:
+    """`some` but this very one; None when none is left."""
+    left = tuple([one for one in _each(some) if one is not old])
+    return left if len(left) > 1 else left[0] if left else None
