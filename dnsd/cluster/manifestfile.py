@@ -88,7 +88,7 @@ class Entry(Struct, frozen=True, gc=False):
 
 
 def stated(thing: Object, file: str, document: int, item: int, line: int) -> Entry:
-    """The entry of an object. Raises ValueError for text that is none (a lone surrogate)."""
+    """The entry of an object."""
     claims = _claims(thing) if isinstance(thing, Service) else b""
     space, name = intern(thing.namespace), intern(thing.name)
     return Entry(pack(thing), space, name, claims, file, document, item, line)
@@ -104,7 +104,8 @@ def _claims(service: Service) -> bytes | None:
         if len(ips) == 1:
             return ips[0]
         if sorted(map(len, ips)) == [4, 16]:
-            return b"".join(sorted(ips, key=lambda ip: len(ip)))
+            four, sixteen = sorted(ips, key=len)
+            return four + sixteen
     return None
 
 
@@ -414,12 +415,7 @@ class _Reader:
             self._report(who.rstrip("/ "), f"{field}.{bad.field}".strip("."), bad.problem)
             return
         for one in stripped:
-            try:
-                entry = stated(one, self._path, self._document, item, self._line)
-            except ValueError as error:
-                self._report(f"{kind} {one.namespace}/{one.name}", field, f"holds no text: {error}")
-                continue
-            self._entries.append(entry)
+            self._entries.append(stated(one, self._path, self._document, item, self._line))
 
     def _report(self, who: str, field: str, text: str) -> None:
         line, column = self._line, 1

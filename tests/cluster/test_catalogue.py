@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Sequence
 from ipaddress import ip_address, ip_network
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -60,6 +61,42 @@ class Files:
 
     def problems(self) -> list[str]:
         return [str(problem) for problem in self.catalogue.problems()]
+
+
+class TestClaims:
+    """An entry says what is claimed, so that few Services have to be unpacked."""
+
+    @pytest.mark.parametrize(
+        ("ips", "more", "claims"),
+        [
+            (["10.96.0.1"], {}, "10.96.0.1"),
+            (["fd00:10::1"], {}, "fd00:10::1"),
+            (["fd00:10::1", "10.96.0.1"], {}, "10.96.0.1 fd00:10::1"),
+            (["10.96.0.1"], {"families": ["IPv6"]}, "10.96.0.1"),
+            ([], {"headless": "yes"}, ""),
+            ([], {"type": "ExternalName", "external": "a.example"}, ""),
+            ([], {}, None),
+            (["10.96.0.1", "10.96.0.2"], {}, None),
+            (["10.96.0.1"], {"type": "NodePort"}, None),
+            (["10.96.0.1"], {"families": ["IPv5"]}, None),
+            (["10.96.0.1"], {"families": ["IPv4", "IPv6"]}, None),
+            (["10.96.0.1"], {"policy": "PreferDualStack"}, None),
+            (["10.96.0.1"], {"policy": "RequireDualStack"}, None),
+        ],
+    )
+    def test_of_a_service(self, ips: list[str], more: dict[str, Any], claims: str | None) -> None:
+        (entry,) = entries("a.yaml", svc("x", *ips, **more))
+        expected = None if claims is None else b"".join(map(pack_address, claims.split()))
+        assert entry.claims == expected
+
+    def test_both_addresses_of_a_service_are_taken(self) -> None:
+        files = Files()
+        files.put(a=[svc("x", "fd00:10::1", "10.96.0.1")])
+        assert files.put(b=[svc("y", "10.96.0.1"), svc("z", "fd00:10::1")]) == []
+        assert len(files.problems()) == 2
+        events = files.put(a=[])
+        assert {one.name for one in events} == {"x", "y", "z"}
+        assert files.problems() == []
 
 
 class TestNames:
