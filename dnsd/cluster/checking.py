@@ -7,6 +7,7 @@ are the API server's own rules as far as DNS depends on them, each stated once.
 from __future__ import annotations
 
 import re
+import struct
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from sys import intern
 from typing import NamedTuple
@@ -72,6 +73,7 @@ PROTOCOLS = ("TCP", "UDP", "SCTP")
 
 
 _OCTETS = {str(octet): octet for octet in range(256)}
+_four_octets = struct.Struct("4B").pack
 
 
 def pack_address(text: str) -> bytes:
@@ -82,7 +84,7 @@ def pack_address(text: str) -> bytes:
     try:
         # Most are IPv4, and ipaddress takes ten times as long about one.
         first, second, third, fourth = text.split(".")
-        return bytes((_OCTETS[first], _OCTETS[second], _OCTETS[third], _OCTETS[fourth]))
+        return _four_octets(_OCTETS[first], _OCTETS[second], _OCTETS[third], _OCTETS[fourth])
     except (KeyError, ValueError):
         if "%" in text:
             raise ValueError(f"{text!r} has a zone identifier") from None
