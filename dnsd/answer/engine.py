@@ -5,9 +5,10 @@ Read it as an outline:
 1. `answer_batch` and `answer`: the short cut. A usual query is a header and an OPT of a
    known `shape`, with one question between them. If the question is then found in the table
    octet for octet, the packet has been proven to be well-formed, and the reply is a
-   concatenation: id + header + question as asked + compiled body + OPT. All of it but the
-   id is remembered with the packet it answers, until the table changes in any way: half of
-   the engine's time for a name that is asked again.
+   concatenation: id + header + name as asked + what all records of the type begin with (the
+   question's end first) + rdata + OPT. All of it but the id is remembered with the packet it
+   answers, until the table changes in any way: half of the engine's time for a name that is
+   asked again.
 2. `_miss`: the rest of what is usual: sets of records, NODATA, NXDOMAIN, other case.
 3. `_slow`: everything else, through the gate and the complete parser (`reply.py`).
 
@@ -36,7 +37,7 @@ from dnsd.answer.outcome import (
 )
 from dnsd.answer.reply import Reply
 from dnsd.answer.shape import AND_AN_OPT, NO_SHAPES, ONE_QUESTION, Shape, Shapes, shapes_of
-from dnsd.answer.table import Home, Table
+from dnsd.answer.table import Entry, Home, Table
 from dnsd.zone.compile import ALIAS, APEX, PODS
 from dnsd.zone.rrset import Name
 
@@ -117,27 +118,29 @@ class Engine:
             head = packet[2:12]
             shape = plain.get(head)
             if shape is not None:
-                question = packet[12:]
+                name, kind = packet[12:-4], packet[-4:]
             else:
                 tails = with_opt.get(head)
                 if tails is None or (shape := tails.get(packet[-11:])) is None:
                     append(self._slow(packet, clients[i] if clients else b"", 0))
                     continue
-                question = packet[12:-11]
-            kind = question[-4:]
+                name, kind = packet[12:-15], packet[-15:-11]
             sets = types.get(kind)
             if sets is None:
                 append(self._slow(packet, clients[i] if clients else b"", 0))
                 continue
-            name = question[:-4]
-            body = sets[0].get(name)
-            if body is None:
+            rdata = sets[0].get(name)
+            if rdata is not None:
+                head = sets[1][len(rdata)]
+            elif (rdata := sets[2].get(name)) is not None:
+                head = kind  # the whole record, in fact
+            else:
                 client = clients[i] if clients else b""
-                append(self._miss(packet, client, 0, shape, question, name, False))
+                append(self._miss(packet, client, 0, shape, name, kind, sets[3], name))
                 continue
             tally = tally_of.get(kind, other)
             tally[0] += 1
-            tail = join((shape[0], question, body, shape[1]))  # shape.hit, shape.opt
+            tail = join((shape.hit, name, head, rdata, shape.opt))
             append(packet[:2] + tail)
             if room > 0:
                 room -= 1
@@ -157,13 +160,39 @@ class Engine:
         head = packet[2:12]
         shape = plain.get(head)
         if shape is not None:
-            question = packet[12:]
+            name, kind = packet[12:-4], packet[-4:]
         else:
             tails = with_opt.get(head)
             if tails is None or (shape := tails.get(packet[-11:])) is None:
                 return self._slow(packet, client, over)
-            question = packet[12:-11]
-        return self._miss(packet, client, over, shape, question, question[:-4], False)
+            name, kind = packet[12:-15], packet[-15:-11]
+        return self._found(packet, client, over, shape, name, kind, name)
+
+    def _found(
+        self,
+        packet: bytes,
+        client: bytes,
+        over: int,
+        shape: Shape,
+        asked: bytes,
+        kind: bytes,
+        name: Name,
+    ) -> bytes | Ask | None:
+        """The reply to a usual query; for `asked` and `name` see `_miss`."""
+        sets = self.table.types.get(kind)
+        if sets is None:
+            return self._slow(packet, client, over)
+        one, heads, own, many = sets
+        rdata = one.get(name)
+        if rdata is not None:
+            head = heads[len(rdata)]
+        elif (rdata := own.get(name)) is not None:
+            head = kind
+        else:
+            return self._miss(packet, client, over, shape, asked, kind, many, name)
+        tally = self.tally
+        tally.of.get(kind, tally.other)[shape.tally + ANSWERED] += 1
+        return b"".join((packet[:2], shape.hit, asked, head, rdata, shape.opt))
 
     def _miss(
         self,
@@ -171,80 +200,103 @@ class Engine:
         client: bytes,
         over: int,
         shape: Shape,
-        question: bytes,
+        asked: bytes,
+        kind: bytes,
+        many: dict[Name, Entry],
         name: Name,
-        lowered: bool,
     ) -> bytes | Ask | None:
-        """A usual query whose answer is not one record found as asked."""
+        """A usual query whose answer is not one record.
+
+        `asked`: the name as it is in the packet; `name`: the same, or in lower case.
+        """
         table = self.table
-        kind = question[-4:]
-        sets = table.types.get(kind)
-        if sets is None:
-            return self._slow(packet, client, over)
-        body = sets[0].get(name)
-        if body is not None:
-            self.tally.count(kind, shape.tally + ANSWERED)
-            return b"".join((packet[:2], shape.hit, question, body, shape.opt))
-        entry = sets[1].get(name)
+        entry = many.get(name)
         if entry is not None:
-            body = table.turned(entry)
-            self.tally.count(kind, shape.tally + ANSWERED)
-            room = shape.room - len(question) - len(body)
-            if room >= len(entry.additional):
-                counts = entry.counts.full_opt if shape.edns else entry.counts.full
-                return b"".join(
-                    (packet[:2], shape.flags, counts, question, body, entry.additional, shape.opt)
-                )
-            if room >= 0:
-                counts = entry.counts.bare_opt if shape.edns else entry.counts.bare
-                return b"".join((packet[:2], shape.flags, counts, question, body, shape.opt))
-            self.tally.truncated += 1
-            counts = AND_AN_OPT if shape.edns else ONE_QUESTION
-            return b"".join((packet[:2], shape.flags_tc, counts, question, shape.opt))
+            return self._several(packet, shape, asked, kind, entry)
         home = table.names.get(name)
         if home is not None:
             if home.kind in (APEX, ALIAS):
                 return self._slow(packet, client, over)
-            self.tally.count(kind, shape.tally + NODATA)
-            return b"".join(
-                (packet[:2], shape.nodata, question, home.negative(len(name)), shape.opt)
-            )
-        if not lowered:
+        else:
+            for leaves in table.leaves:
+                if name in leaves:
+                    home = table.home_above(name)
+                    break
+        if home is not None:
+            tally = self.tally
+            tally.of.get(kind, tally.other)[shape.tally + NODATA] += 1
+            negative = home.negative(len(name))
+            return b"".join((packet[:2], shape.nodata, asked, kind, negative, shape.opt))
+        if name is asked:
             lower = name.lower()
             if lower != name:
-                return self._miss(packet, client, over, shape, question, lower, True)
+                return self._found(packet, client, over, shape, asked, kind, lower)
         if self.kept is not None and shape.kept:
             # Found there octet for octet: well-formed, and no name of ours.
-            reply = self.kept(name + kind + shape.kept, packet, question, shape.edns, shape.room)
+            key = b"".join((name, kind, shape.kept))
+            reply = self.kept(key, packet, asked + kind, shape.edns, shape.room)
             if reply is not None:
                 self.tally.asked += 1
                 return reply
         home = self._encloser(name)
         if home is None or home.kind == PODS:
             return self._slow(packet, client, over)
-        self.tally.count(kind, shape.tally + NXDOMAIN)
-        return b"".join(
-            (packet[:2], shape.nxdomain, question, home.negative(len(name)), shape.opt_nx)
-        )
+        tally = self.tally
+        tally.of.get(kind, tally.other)[shape.tally + NXDOMAIN] += 1
+        negative = home.negative(len(name))
+        return b"".join((packet[:2], shape.nxdomain, asked, kind, negative, shape.opt_nx))
+
+    def _several(
+        self, packet: bytes, shape: Shape, asked: bytes, kind: bytes, entry: Entry
+    ) -> bytes:
+        """The reply of an entry, with as much of it as the client can take."""
+        form = entry.form
+        body = self.table.turned(entry) if form.unit else entry.body
+        tally = self.tally
+        tally.of.get(kind, tally.other)[shape.tally + ANSWERED] += 1
+        room = shape.room - len(asked) - len(form.head) - len(body)
+        if room >= form.led + len(entry.additional):
+            return b"".join(
+                (
+                    packet[:2],
+                    shape.flags,
+                    form.full_opt if shape.edns else form.full,
+                    asked,
+                    form.head,
+                    body,
+                    form.leads[len(asked)],
+                    entry.additional,
+                    shape.opt,
+                )
+            )
+        if room >= 0:
+            counts = form.bare_opt if shape.edns else form.bare
+            return b"".join((packet[:2], shape.flags, counts, asked, form.head, body, shape.opt))
+        self.tally.truncated += 1
+        counts = AND_AN_OPT if shape.edns else ONE_QUESTION
+        return b"".join((packet[:2], shape.flags_tc, counts, asked, kind, shape.opt))
 
     def _encloser(self, name: bytes) -> Home | None:
-        """The home of the closest existing name above octets that may be a name.
+        """The home of the closest name above octets that may be a name, leaves left out.
 
         None unless that proves them to be well-formed: what is behind the labels walked is
-        a name of the table.
+        a name of the table. (A leaf lies in the same zone as what is above it.)
         """
-        size = len(name)
-        if size > MAX_NAME:
+        if len(name) > MAX_NAME:
             return None
-        names = self.table.names
+        find = self.table.names.get
         position = 0
-        for _ in range(_WALK):
-            if position >= size or not 0 < name[position] < 64:
-                return None
-            position += 1 + name[position]
-            home = names.get(name[position:])
-            if home is not None:
-                return home
+        try:
+            for _ in range(_WALK):
+                length = name[position]
+                if not 0 < length < 64:
+                    return None
+                position += 1 + length
+                home = find(name[position:])
+                if home is not None:
+                    return home
+        except IndexError:
+            pass
         return None
 
     # -- shapes ----------------------------------------------------------------------------

@@ -78,7 +78,7 @@ class Reply:
             return self.send(Rcode.SERVFAIL, extended=Ede.NOT_READY)
         if home is None:
             return self._not_ours()
-        if query.type == Type.ANY and query.name in table.names:
+        if query.type == Type.ANY and table.exists(query.name):
             return self._any(home)
         if query.name in table.alias and query.type != Type.CNAME:
             return self._chase()
@@ -169,13 +169,14 @@ class Reply:
 
         The address of a pod name by form is made on the spot.
         """
-        one, many = self.table.types.get(kind, ({}, {}))
-        body = one.get(name)
-        if body is not None:
-            return body, 1, b"", 0
-        entry = many.get(name)
+        record = self.table.record(name, kind)
+        if record is not None:
+            return record, 1, b"", 0
+        entry = self.table.entry(name, kind)
         if entry is not None:
-            return self.table.turned(entry), entry.answers, entry.additional, entry.extra
+            form = entry.form
+            body = form.head[len(kind) :] + self.table.turned(entry)
+            return body, form.answers, entry.extras(name), form.extra
         address = self._pod_address(name)
         if address is not None and kind == (_A if len(address) == 4 else _AAAA):
             home = self.table.names[name[1 + name[0] :]]
@@ -184,15 +185,14 @@ class Reply:
         return None
 
     def _exists(self, name: Name) -> bool:
-        return name in self.table.names or self._pod_address(name) is not None
+        return self.table.exists(name) or self._pod_address(name) is not None
 
     def _pod_address(self, name: Name) -> bytes | None:
         """The address a name spells, if it lies right below a namespace of pods by form."""
         if not name[0]:
             return None
-        names = self.table.names
-        home = names.get(name[1 + name[0] :])
-        if home is None or home.kind != PODS or name in names:
+        home = self.table.names.get(name[1 + name[0] :])
+        if home is None or home.kind != PODS or self.table.exists(name):
             return None
         return address_of(name[1 : 1 + name[0]])
 

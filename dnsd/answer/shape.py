@@ -11,14 +11,15 @@ client is offered recursion, so there is a set of them for each.
 from __future__ import annotations
 
 from struct import pack
-from typing import NamedTuple
+
+from msgspec import Struct
 
 from dnsd.answer.message import AA, AD, CD, HEADER, QR, RA, RD, TC, Ede, Rcode, ede, opt_record
 from dnsd.answer.outcome import OVER_TALLY, EngineConfig, Over
 from dnsd.zone.compile import NOT_READY, STALE
 
 
-class Shape(NamedTuple):
+class Shape(Struct, frozen=True, gc=False):
     """`hit`, `nodata`, `nxdomain`: octets 2 to 11 of the reply's header, for one answer and
     for one authority record; `flags`, `flags_tc`: octets 2 and 3 alone. `opt` and `opt_nx`
     end the reply. `room`: octets for question and records. `tally`: the transport's index.

@@ -1,20 +1,27 @@
 """The zone cache: what each name answers, ready to be put behind a question.
 
-A table is what the frames of `zone/compile.py` have made of it. It holds three kinds of
-dicts, all keyed by the lower-cased name on the wire, and shares the key objects between
-them:
+A table is what the frames of `zone/compile.py` have made of it. It holds dicts, all keyed by
+the lower-cased name on the wire:
 
-* `names`: every name that exists (empty non-terminals too) -> the `Home` it lives in. A
-  question whose name is here and nowhere else is NODATA.
-* `types[qtype+qclass]` -> `(one, many)`. `one`: name -> body, for RRsets of one small
-  record, the usual case: its reply has one answer and nothing else, and fits everywhere.
-  `many`: name -> `Entry` for the rest.
+* `types[qtype+qclass]` -> `(one, heads, own, many)`. `one`: name -> rdata, for RRsets of one
+  small record with the TTL that most records have: its reply has one answer and nothing
+  else, and fits everywhere. All that such records of a type have in front of the rdata
+  depends on its length only, so it is there once: `heads[len(rdata)]`. `own`: name -> record,
+  for those with a TTL of their own. `many`: name -> `Entry` for the rest.
+* `names`: name -> the `Home` it lives in, for names that need more thought than a lookup and
+  for those that nothing else says to exist: empty non-terminals, an apex, an alias. A
+  *leaf*, a name with a record in one of `leaves`, exists by that, and its home is that of the
+  names above it. Nine names in ten are leaves.
 * `homes`: apex -> `Home`.
 
-A `Home` is a zone as seen from a name. Names that need more thought than a lookup (the
-apex, which owns the SOA; an alias, whose target is followed; a namespace under which pod
-addresses are names) have a home with that `kind`, so that the usual ones pay for none of
-it: the engine looks at `home.kind` once it has missed, never before a hit.
+A `Home` is a zone as seen from a name. An apex, which owns the SOA, an alias, whose target is
+followed, and a namespace under which pod addresses are names have a home with that `kind`,
+so that the usual names pay for none of it: the engine looks at `home.kind` once it has
+missed, never before a hit.
+
+A large zone is a few hundred thousand small objects, and their number is what a table costs.
+So what is equal within a frame is one object: the rdata of a PTR or the target of an SRV
+record *is* the key of the name it points to, if they came together.
 
 `apply` is one step: no query is answered in between, because nothing else runs meanwhile.
 After a `reset` frame a second table is filled beside the one that answers, and takes its
@@ -23,12 +30,15 @@ place when the `complete` frame comes.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from functools import lru_cache
 from struct import pack
-from typing import NamedTuple
+from typing import Any
 
 import msgspec
+from msgspec import Struct
 
+from dnsd.answer.message import HEADER, MAX_NAME
 from dnsd.zone.compile import (
     ALIAS,
     APEX,
@@ -38,6 +48,7 @@ from dnsd.zone.compile import (
     UNCHANGED,
     Apex,
     Frame,
+    Many,
     Node,
 )
 from dnsd.zone.rrset import Name, Type
@@ -45,36 +56,77 @@ from dnsd.zone.rrset import Name, Type
 _decode = msgspec.msgpack.Decoder(Frame).decode
 
 
-class Counts(NamedTuple):
-    """The header's four counts: with the additional records and without (`bare`), each
-    without and with an OPT in the reply.
+class Form(Struct, frozen=True, gc=False):
+    """What many entries have in common, and share.
+
+    `unit`, `answers`, `extra` are those of `compile.Many`, with `count` for answers. `full` to
+    `bare_opt`: the header's four counts, with the additional records and without (`bare`), each
+    without and with an OPT in the reply. `head`: what stands before the body, beginning with
+    type and class of the question. `leads[len(name)]`: what stands before the additional
+    section. `led`: octets of each of them.
     """
 
+    unit: int
+    answers: int
+    extra: int
     full: bytes
     full_opt: bytes
     bare: bytes
     bare_opt: bytes
+    head: bytes
+    leads: tuple[bytes, ...]
+    led: int
 
 
-class Entry(NamedTuple):
-    """A compiled RRset of several records, or with additional records; see `compile.Many`."""
+class Entry(Struct, frozen=True, gc=False):
+    """A compiled RRset of several records, or with additional records; see `compile.Many`.
 
+    Usually `body` and `additional` are what is there, and the form adds nothing. Of one SRV
+    record with one address they are the target and the address only, and the form has the
+    rest: its target and its address are in the table anyway.
+    """
+
+    form: Form
     body: bytes
-    unit: int
-    answers: int
-    extra: int
     additional: bytes
-    counts: Counts
+
+    def extras(self, name: Name) -> bytes:
+        """The additional section of a reply to a question for `name`."""
+        return self.form.leads[len(name)] + self.additional
+
+
+_NO_LEADS = (b"",) * (MAX_NAME + 1)
 
 
 @lru_cache(maxsize=4096)
-def _counts(answers: int, extra: int) -> Counts:
-    """Cached, so that all entries of so many records share theirs."""
-    return Counts(
+def _form(unit: int, answers: int, extra: int, head: bytes, lead: bytes) -> Form:
+    """Cached, so that entries of the same form share it.
+
+    `lead`: octets 2 to 11 of the additional record, b"" when it is complete.
+    """
+    return Form(
+        unit,
+        answers,
+        extra,
         pack("!HHHH", 1, answers, 0, extra),
         pack("!HHHH", 1, answers, 0, extra + 1),
         pack("!HHHH", 1, answers, 0, 0),
         pack("!HHHH", 1, answers, 0, 1),
+        head,
+        _leads(lead) if lead else _NO_LEADS,
+        2 + len(lead) if lead else 0,
+    )
+
+
+@lru_cache(maxsize=64)
+def _leads(lead: bytes) -> tuple[bytes, ...]:
+    """The heads of an additional record that is owned by the target of the only SRV record.
+
+    The pointer to it depends on how long the question is.
+    """
+    return tuple(
+        pack("!H", 0xC000 | (HEADER + length + 4 + _SRV_HEAD)) + lead
+        for length in range(MAX_NAME + 1)
     )
 
 
@@ -128,23 +180,45 @@ def _compressed(name: Name, suffix: Name, pointer: bytes) -> bytes:
     return name[: -len(suffix)] + pointer if name.endswith(suffix) else name
 
 
+_RECORD_HEAD = 12  # owner, type, class, TTL, length
+_SRV_HEAD = _RECORD_HEAD + 6  # priority, weight, port
+_OWNER_IS_QUESTION = b"\xc0\x0c"
+
 # Types that clients ask for all the time: a question for one of these that no name here
 # owns is answered as fast as any.
 _USUAL = (1, 2, 5, 12, 13, 15, 16, 28, 29, 33, 35, 43, 44, 48, 52, 64, 65, 99, 257)
 
 
+# Names with one usual record of these types, or with an entry of SRV, are leaves.
+_A, _PTR, _AAAA, _SRV = int(Type.A), int(Type.PTR), int(Type.AAAA), int(Type.SRV)
+_LEAF_TYPES = frozenset((_A, _PTR, _AAAA))
+
+# One record each: rdata, heads by its length, record. Then the entries.
+Sets = tuple[dict[Name, bytes], list[bytes], dict[Name, bytes], dict[Name, Entry]]
+
+
 class _Room:
-    """One generation of the dicts."""
+    """One generation of the dicts. `ttl`: that of most records, as in a record."""
 
-    __slots__ = ("alias", "homes", "names", "types")
+    __slots__ = ("alias", "homes", "leaves", "names", "ttl", "types")
 
-    def __init__(self) -> None:
+    def __init__(self, ttl: int = 0) -> None:
+        self.ttl = pack("!I", ttl)
         self.names: dict[Name, Home] = {}
         self.homes: dict[Name, Home] = {}
         self.alias: dict[Name, Name] = {}
-        self.types: dict[bytes, tuple[dict[Name, bytes], dict[Name, Entry]]] = {
-            pack("!HH", type_, 1): ({}, {}) for type_ in _USUAL
-        }
+        self.types: dict[bytes, Sets] = {_kind(type_): _no_sets() for type_ in _USUAL}
+        self.leaves: tuple[dict[Name, Any], ...] = (
+            self.types[_kind(_A)][0],
+            self.types[_kind(_SRV)][3],
+            self.types[_kind(_PTR)][0],
+            self.types[_kind(_AAAA)][0],
+        )
+
+    def holds(self, name: Name) -> bool:
+        """Whether the name exists."""
+        one, two, three, four = self.leaves
+        return name in one or name in two or name in three or name in four or name in self.names
 
 
 class Table:
@@ -158,8 +232,10 @@ class Table:
         "_room",
         "_turn",
         "alias",
+        "apart",
         "depths",
         "homes",
+        "leaves",
         "names",
         "serial",
         "state",
@@ -174,6 +250,8 @@ class Table:
         self.version = 0
         self._turn = 0
         self.depths: list[int] = []
+        self.apart: tuple[tuple[Name, Home], ...] = ()
+        self.leaves: tuple[dict[Name, Any], ...] = ()
         self._enter(_Room())
 
     def apply(self, frame: bytes) -> None:
@@ -182,7 +260,7 @@ class Table:
         if step.state != UNCHANGED:
             self.state = step.state
         if step.reset:
-            self._building = _Room()
+            self._building = _Room(step.ttl)
         room = self._building or self._room
         self.serial = step.serial or self.serial
         homes = [_home(room, apex, self.serial) for apex in step.zones]
@@ -190,12 +268,14 @@ class Table:
             _forget(room, name)
         for name in step.zones_gone:
             room.homes.pop(name, None)
+        filling = _Filling(room, step.nodes)
         for node in step.nodes:
-            _put(room, node, homes[node.zone])
+            filling.put(node, homes[node.zone])
         if step.complete and self._building is not None:
             self._building = None
             self._enter(room)
         self._date(self._room)
+        self.leaves = tuple(filter(None, self._room.leaves))
         self.version += 1
 
     def _enter(self, room: _Room) -> None:
@@ -215,15 +295,47 @@ class Table:
                 sibling.negatives = {}
         # Label counts of the apexes, longest first: where `home_of` has to look.
         self.depths = sorted({_depth(name) for name in room.homes}, reverse=True)
+        apart = all(
+            one == other or not one.endswith(other) for one in room.homes for other in room.homes
+        )
+        self.apart = tuple(room.homes.items()) if apart else ()
+
+    def exists(self, name: Name) -> bool:
+        """Whether the name has records, or is above one that has."""
+        return self._room.holds(name)
+
+    def record(self, name: Name, kind: bytes) -> bytes | None:
+        """The record of a name, if it has one small record of this type and class."""
+        sets = self.types.get(kind)
+        if sets is None:
+            return None
+        one, heads, own, _ = sets
+        rdata = one.get(name)
+        return own.get(name) if rdata is None else heads[len(rdata)][len(kind) :] + rdata
+
+    def entry(self, name: Name, kind: bytes) -> Entry | None:
+        """The records of a name, if it has others of this type and class."""
+        sets = self.types.get(kind)
+        return None if sets is None else sets[3].get(name)
 
     def turned(self, entry: Entry) -> bytes:
-        """An entry's records; addresses begin with another one each time (RFC 1794)."""
-        body, unit = entry.body, entry.unit
-        if not unit:
+        """The body of an entry; addresses begin with another one each time (RFC 1794)."""
+        body, form = entry.body, entry.form
+        if not form.unit:
             return body
         self._turn = turn = self._turn + 1
-        cut = turn % entry.answers * unit
+        cut = turn % form.answers * form.unit
         return body[cut:] + body[:cut]
+
+    def home_above(self, name: Name) -> Home | None:
+        """The zone of a name that exists.
+
+        Its octets end with those of an apex, and if no apex ends with another, with one only.
+        """
+        for apex, home in self.apart:
+            if name.endswith(apex):
+                return home
+        return self.home_of(name)
 
     def home_of(self, name: Name) -> Home | None:
         """The zone that `name` lies in, existing or not; None when it is none of ours.
@@ -269,40 +381,100 @@ def _home(room: _Room, apex: Apex, serial: int) -> Home:
 
 
 def _forget(room: _Room, name: Name) -> None:
-    if room.names.pop(name, None) is not None:
+    if room.holds(name):
         _clear(room, name)
 
 
 def _clear(room: _Room, name: Name) -> None:
+    room.names.pop(name, None)
     room.alias.pop(name, None)
-    for one, many in room.types.values():
+    for one, _, own, many in room.types.values():
         one.pop(name, None)
+        own.pop(name, None)
         many.pop(name, None)
 
 
-def _put(room: _Room, node: Node, home: Home) -> None:
-    name = node.name
-    if name in room.names:
-        _clear(room, name)
-    room.names[name] = home.siblings[node.kind]
-    if node.target:
-        room.alias[name] = node.target
-    for type_, body in node.ones:
-        _sets(room, type_)[0][name] = body
-    for many in node.many:
-        _sets(room, many.type)[1][name] = Entry(
-            many.body,
-            many.unit,
-            many.count,
-            many.extra,
-            many.additional,
-            _counts(many.count, many.extra),
-        )
+class _Filling:
+    """What nodes of one frame are put into a room with; equal octets become one object."""
+
+    __slots__ = ("_entries", "_room", "_share")
+
+    def __init__(self, room: _Room, nodes: Iterable[Node]) -> None:
+        self._room = room
+        self._share = {node.name: node.name for node in nodes}.setdefault
+        self._entries: dict[bytes, Entry] = {}
+
+    def put(self, node: Node, home: Home) -> None:
+        """Makes a name what the node says it is."""
+        room, name = self._room, node.name
+        if room.holds(name):
+            _clear(room, name)
+        leaf = False
+        for type_, record in node.ones:
+            one, heads, own, _ = _sets(room, type_)
+            if record[6:10] == room.ttl:
+                rdata = record[_RECORD_HEAD:]
+                one[name] = self._share(rdata, rdata)
+                if len(rdata) >= len(heads):
+                    _lengthen(heads, type_, room.ttl, len(rdata))
+                leaf = leaf or type_ in _LEAF_TYPES
+            else:
+                own[name] = record
+        for many in node.many:
+            _sets(room, many.type)[3][name] = self._entry(many, name)
+            leaf = leaf or many.type == _SRV
+        if node.target:
+            room.alias[name] = node.target
+        if not leaf or node.kind != PLAIN:
+            room.names[name] = home.siblings[node.kind]
+
+    def _entry(self, many: Many, name: Name) -> Entry:
+        kind = _kind(many.type)
+        body, additional = many.body, many.additional
+        if many.type == _SRV and many.count == many.extra == 1:
+            target, lead = body[_SRV_HEAD:], additional[2:_RECORD_HEAD]
+            if additional.startswith(_leads(lead)[len(name)]):
+                return self._lone(kind + body[:_SRV_HEAD], target, lead, additional[_RECORD_HEAD:])
+        form = _form(many.unit, many.count, many.extra, kind, b"")
+        return Entry(form, self._share(body, body), additional)
+
+    def _lone(self, head: bytes, target: Name, lead: bytes, address: bytes) -> Entry:
+        """The entry of one SRV record with one address; names with the same share it."""
+        key = b"".join((head, target, lead, address))
+        entry = self._entries.get(key)
+        if entry is None:
+            share = self._share
+            form = _form(0, 1, 1, head, lead)
+            entry = Entry(form, share(target, target), share(address, address))
+            self._entries[key] = entry
+        return entry
 
 
-def _sets(room: _Room, type_: int) -> tuple[dict[Name, bytes], dict[Name, Entry]]:
-    key = pack("!HH", type_, 1)
-    found = room.types.get(key)
+def _lengthen(heads: list[bytes], type_: int, ttl: bytes, length: int) -> None:
+    """Makes `heads` reach to rdata of `length` octets.
+
+    A head begins with type and class of the question, which it stands behind the name of.
+    """
+    kind = _kind(type_)
+    heads += (
+        b"".join((kind, _OWNER_IS_QUESTION, kind, ttl, pack("!H", size)))
+        for size in range(len(heads), length + 1)
+    )
+
+
+@lru_cache(maxsize=256)
+def _kind(type_: int) -> bytes:
+    """Type and class as they end a question."""
+    return pack("!HH", type_, 1)
+
+
+def _no_sets() -> Sets:
+    return ({}, [], {}, {})
+
+
+def _sets(room: _Room, type_: int) -> Sets:
+    kind = _kind(type_)
+    found = room.types.get(kind)
     if found is None:
-        found = room.types[key] = ({}, {})
+        found = room.types[kind] = _no_sets()
     return found

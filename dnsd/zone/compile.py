@@ -108,7 +108,7 @@ class Frame(Struct, array_like=True, frozen=True):
 
     `reset`: begin new tables, beside those that answer; `complete`: answer from them now.
     `zones` are those that `nodes` refer to; `gone` are names that no longer exist, and
-    `zones_gone` zones that are no longer served.
+    `zones_gone` zones that are no longer served. `ttl`, with `reset`: what most records have.
     """
 
     serial: int
@@ -119,6 +119,7 @@ class Frame(Struct, array_like=True, frozen=True):
     nodes: tuple[Node, ...] = ()
     gone: tuple[Name, ...] = ()
     zones_gone: tuple[Name, ...] = ()
+    ttl: int = 0
 
 
 _encode = msgspec.msgpack.Encoder().encode
@@ -155,11 +156,10 @@ def compile_all(zone: Zone) -> Iterator[bytes]:
     A generator, so that the control process never holds the zone twice and can do other
     work between frames. The zone must not change before it is exhausted.
     """
+    apexes = tuple(_apexes(zone, zone.apexes()))
+    yield _encode(Frame(zone.serial, reset=True, zones=apexes, ttl=zone.config.ttl))
     served = zone.served()
-    yield _encode(Frame(zone.serial, reset=True, zones=tuple(_apexes(zone, zone.apexes()))))
-    for (
-        first
-    ) in served:  # not a list of some: what an owner has is unpacked as long as we are at it
+    for first in served:  # not lists of some: while we are at an owner it is unpacked once
         yield _frame(zone, chain((first,), islice(served, _NODES_A_FRAME - 1)))
     yield _encode(Frame(zone.serial, complete=True))
 
@@ -170,7 +170,7 @@ def compile_empty(zone: Zone) -> bytes:
     It is all that is needed as long as the state is NOT_READY.
     """
     zones = tuple(_apexes(zone, zone.apexes()))
-    return _encode(Frame(zone.serial, reset=True, complete=True, zones=zones))
+    return _encode(Frame(zone.serial, reset=True, complete=True, zones=zones, ttl=zone.config.ttl))
 
 
 def compile_state(state: int, serial: int = 0) -> bytes:

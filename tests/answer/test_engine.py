@@ -18,11 +18,13 @@ from hypothesis import strategies as st
 
 from dnsd.answer.engine import COUNTER_NAMES, Ask, Engine, EngineConfig, Over
 from dnsd.zone.compile import FRESH, NOT_READY, STALE, compile_state
+from dnsd.zone.rrset import name_from_text
 from dnsd.zone.schema import SchemaConfig
 from tests.answer.building import SCHEMA, ZONE, ask, engine_of, feed, pipeline_of
 from tests.cases.cluster import endpoint, endpoint_slice, external, objects, port, service
 
 PIPELINE = pipeline_of(objects())
+TYPES = ["A", "AAAA", "SRV", "PTR", "CNAME", "SOA", "MX", "NS", "TXT"]
 NAMES = [dns.name.from_wire(name, 0)[0].to_text() for name in PIPELINE.zone.names()]
 
 
@@ -52,7 +54,7 @@ class TestShortCut:
             name = data.draw(st.sampled_from(["", "nope.", "a.b.c.d.e.f.", "_x."])) + name
             if data.draw(st.booleans()):
                 name = name.swapcase()
-            type_ = data.draw(st.sampled_from(["A", "AAAA", "SRV", "PTR", "CNAME", "SOA", "MX"]))
+            type_ = data.draw(st.sampled_from(TYPES))
             query = dns.message.make_query(name, type_)
             query.flags = data.draw(st.sampled_from([0, 0x100, 0x120, 0x110, 0x130, 0x20]))
             if data.draw(st.booleans()):
@@ -92,6 +94,25 @@ class TestShortCut:
                 ask(engine, f"{name}.svc.cluster.local.", "A", use_edns=edns)
         with pytest.raises(AttributeError):
             ask(engine, "example.com.")
+
+
+class TestLeaves:
+    """Names that exist by their records only are as good as any other."""
+
+    def test_other_types_and_apexes_that_end_alike(self) -> None:
+        """The SOA of a negative reply is that of the zone, found by octets or by labels."""
+        inner = name_from_text("svc.cluster.local.")
+        for zones in ((ZONE,), (ZONE, inner)):
+            plains = [service("web", "10.96.0.1", ports=[port(80, "http")])]
+            engine = engine_of(pipeline_of(plains, SchemaConfig(zones=zones)))
+            assert bool(engine.table.apart) == (len(zones) == 1)
+            for name in ("web.prod", "_http._tcp.web.prod", "_tcp.web.prod", "WEB.prod"):
+                reply = ask(engine, f"{name}.svc.cluster.local.", "AAAA")
+                assert (reply.rcode(), reply.answer) == (0, [])
+                assert reply.authority[0].name == dns.name.from_wire(zones[-1], 0)[0]
+            assert ask(engine, "x.web.prod.svc.cluster.local.", "AAAA").rcode() == 3
+        reply = ask(engine, "1.0.96.10.in-addr.arpa.", "A")
+        assert (reply.rcode(), reply.answer) == (0, [])
 
 
 class TestRememberedReplies:

@@ -16,18 +16,24 @@ from dnsd.pipeline import Pipeline
 from dnsd.zone.compile import (
     FRESH,
     NOT_READY,
+    Apex,
     Frame,
+    Node,
     compile_all,
     compile_change,
     compile_state,
     records_that_fit,
 )
-from dnsd.zone.rrset import Type, rrset
+from dnsd.zone.rrset import Type, name_from_text, rrset
 from dnsd.zone.schema import SchemaConfig
 from tests.answer.building import SCHEMA, ask, engine_of, feed, pipeline_of
 from tests.cases.cluster import endpoint, endpoint_slice, external, objects, port, service
 
 Plain = dict[str, Any]
+A_IN = b"\x00\x01\x00\x01"
+APEX_OF_TEST = Apex(b"\x04test\x00", b"\x04test\x00", b"\x04test\x00", bytes(16), 5)
+A_RECORD = ((1, b"\xc0\x0c\x00\x01\x00\x01\x00\x00\x00\x05\x00\x04\x0a\x00\x00\x01"),)
+OTHER_TTL = ((1, b"\xc0\x0c\x00\x01\x00\x01\x00\x00\x00\x06\x00\x04\x0a\x00\x00\x01"),)
 
 
 def contents(table: Table) -> dict[str, Any]:
@@ -35,7 +41,12 @@ def contents(table: Table) -> dict[str, Any]:
     return {
         "names": {name: (home.name, home.kind) for name, home in table.names.items()},
         "zones": {name: home.apex for name, home in table.homes.items()},
-        "types": {kind: sets for kind, sets in table.types.items() if sets[0] or sets[1]},
+        "types": {
+            # Heads are there for the longest rdata there ever was.
+            kind: (one, [heads[len(rdata)] for rdata in one.values()], own, many)
+            for kind, (one, heads, own, many) in table.types.items()
+            if one or own or many
+        },
         "alias": table.alias,
         "depths": table.depths,
         "serial": table.serial,
@@ -140,11 +151,58 @@ def test_records_that_fit() -> None:
     assert 4000 < records_that_fit(many) < 4096
 
 
-def test_names_are_not_copied() -> None:
-    """The dicts of a table share the names, or a large zone would be held several times."""
-    table = from_scratch(pipeline_of(objects()))
-    name = next(iter(table.types[b"\x00\x01\x00\x01"][0]))
-    assert any(name is key for key in table.names)
+def test_equal_octets_are_one_object() -> None:
+    """PTR and SRV records lead to names that are there anyway, or a zone would be held twice."""
+    table = from_scratch(pipeline_of([service("web", "10.96.0.1", ports=[port(80, "http")])]))
+    name = name_from_text("web.prod.svc.cluster.local.")
+    ((key, address),) = ((k, v) for k, v in table.types[A_IN][0].items() if k == name)
+    (pointed,) = table.types[b"\x00\x0c\x00\x01"][0].values()
+    assert pointed is key
+    entries = table.types[b"\x00\x21\x00\x01"][3]
+    for entry in entries.values():
+        assert entry.body is key
+        assert entry.additional is address
+    assert len(entries) == 2
+    assert len(set(map(id, entries.values()))) == 1
+
+
+def test_leaves_stand_in_no_other_dict() -> None:
+    """Names with a usual record exist by that; empty non-terminals and apexes are in `names`."""
+    table = from_scratch(pipeline_of([service("web", "10.96.0.1")]))
+    web, above = map(name_from_text, ("web.prod.svc.cluster.local.", "prod.svc.cluster.local."))
+    assert web not in table.names
+    assert above in table.names
+    assert table.exists(web)
+    assert table.exists(above)
+    assert not table.exists(b"\x04nope" + above)
+
+
+def test_from_records_to_an_empty_non_terminal_and_back() -> None:
+    """A name that loses its records to what is below it goes on to exist, and gets them back."""
+    frames = [
+        msgspec.msgpack.encode(Frame(1, reset=True, zones=(APEX_OF_TEST,), ttl=5)),
+        *(
+            msgspec.msgpack.encode(
+                Frame(2, zones=(APEX_OF_TEST,), nodes=(Node(b"\x01a\x04test\x00", 0, ones=ones),))
+            )
+            for ones in (A_RECORD, (), A_RECORD, OTHER_TTL, ())
+        ),
+    ]
+    table = Table()
+    table.apply(frames[0])
+    table.apply(msgspec.msgpack.encode(Frame(1, complete=True)))
+    name = b"\x01a\x04test\x00"
+    expected = (A_RECORD[0][1], None, A_RECORD[0][1], OTHER_TTL[0][1], None)
+    for frame, record in zip(frames[1:], expected, strict=True):
+        table.apply(frame)
+        assert table.exists(name)
+        assert table.record(name, A_IN) == record
+        assert (name in table.names) == (record != A_RECORD[0][1])
+        assert sum(name in d for one, _, own, _ in table.types.values() for d in (one, own)) == (
+            record is not None
+        )
+    table.apply(msgspec.msgpack.encode(Frame(3, gone=(name,))))
+    assert not table.exists(name)
 
 
 def test_a_frame_is_small_for_what_it_holds() -> None:
