@@ -30,7 +30,7 @@ owner by owner.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Container, Iterable, Iterator, Sequence
+from collections.abc import Collection, Container, Iterable, Iterator, Sequence
 from struct import Struct as Packing
 
 from msgspec import Struct
@@ -58,8 +58,15 @@ __all__ = ["APEX", "Cause", "Change", "Zone", "newer"]
 _SEVERAL = Key("", "", "")  # stands in a node for "see Zone._shared"
 _RECENT = 8  # owners that stay unpacked
 _TIGHTEN = 50  # owners at once
-# Of a name, which it stands for: 64 bits, with a key of the process's own.
-digest: Callable[[Name], int] = hash
+
+
+def digest(name: Name) -> int:
+    """What stands for a name: 60 bits of a hash whose key is the process's own.
+
+    All 64 would take an int of 16 octets more.
+    """
+    return hash(name) & 0xFFF_FFFF_FFFF_FFFF
+
 
 _SOA, _CNAME = int(Type.SOA), int(Type.CNAME)
 _SOA_NUMBERS = Packing(">IIIII")

@@ -43,7 +43,7 @@ def contents(table: Table) -> dict[str, Any]:
         "zones": {name: home.apex for name, home in table.homes.items()},
         "types": {
             # Heads are there for the longest rdata there ever was.
-            kind: (one, [heads[len(rdata)] for rdata in one.values()], own, many)
+            kind: (one, {len(rdata): heads[len(rdata)] for rdata in one.values()}, own, many)
             for kind, (one, heads, own, many) in table.types.items()
             if one or own or many
         },
