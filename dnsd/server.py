@@ -31,7 +31,7 @@ from dnsd.observe import logging
 from dnsd.serial import SerialFile
 from dnsd.settings import Settings, SettingsError, changed, keep
 from dnsd.transport.listen import CannotListen, Pair, bind_group
-from dnsd.worker.main import give_back_memory
+from dnsd.worker.memory import give_back, share_one_heap
 from dnsd.worker.supervisor import WorkersFailed
 from dnsd.zone.rrset import Type, name_from_text
 
@@ -55,6 +55,7 @@ def serve(settings: Settings, reread: Callable[[], Settings], say: Callable[[str
     that cannot be read), ServeFailed when anything else keeps dnsd from starting.
     """
     logging.configure(settings.log_level, settings.log_format)
+    share_one_heap()
     gc.disable()  # see _settle_memory
     with asyncio.Runner() as runner:
         runner.run(_Server(settings, reread, say).run())
@@ -293,7 +294,7 @@ def _settle_memory() -> None:
     gc.freeze()
     gc.set_threshold(10_000, 10, 10)
     gc.enable()
-    give_back_memory()
+    give_back()
 
 
 async def _first_of(*tasks: asyncio.Task[Any]) -> None:

@@ -28,9 +28,9 @@ from dnsd.answer.message import Rcode
 from dnsd.cluster.objects import EndpointSlice, Key, Service
 from dnsd.cluster.source import SourceStatus
 from dnsd.house import House
+from dnsd.observe.facts import Facts, ServerFacts, WorkerFacts
 from dnsd.observe.histogram import CHANGE_BOUNDS, Histogram
 from dnsd.observe.history import RELOAD, History, HistoryStatus
-from dnsd.observe.metrics import Facts, ServerFacts, WorkerFacts
 from dnsd.upstream.resolver import Where
 from dnsd.worker import counters
 from dnsd.worker.supervisor import NoWorker, WorkerStatus

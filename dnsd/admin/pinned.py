@@ -17,7 +17,6 @@ from dnsd.admin.records import (
     key_of,
     name_in,
     record_of,
-    type_number,
 )
 from dnsd.admin.web import JSON, Access, Call, Problem, Route, answer
 from dnsd.admin.zones import zone_named
@@ -98,6 +97,8 @@ def _key(call: Call) -> Key:
     zone = zone_named(call.desk.pipeline.zone, call.path("zone"))
     try:
         name = name_in(zone, call.path("name"))
+        from dnsd.admin.rdata import type_number
+
         return key_of(text_of(zone), text_of(name), type_number(call.path("type"))[1])
     except BadRecord as error:
         raise Problem(404, str(error)) from error

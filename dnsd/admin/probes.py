@@ -10,7 +10,6 @@ from aiohttp import web
 
 from dnsd import __version__
 from dnsd.admin.web import Access, Call, Route, text
-from dnsd.observe.metrics import exposition
 from dnsd.settings import effective
 from dnsd.zone.rrset import text_of
 
@@ -29,6 +28,9 @@ async def readyz(call: Call) -> web.Response:
 
 async def metrics(call: Call) -> web.Response:
     """What Prometheus scrapes."""
+    # The client library comes with a web server of its own: not before somebody scrapes.
+    from dnsd.observe.metrics import exposition
+
     body = exposition(call.desk.facts())
     response = text(body)
     response.headers["Content-Type"] = "text/plain; version=0.0.4; charset=utf-8"

@@ -6,12 +6,11 @@ import asyncio
 import secrets
 from typing import Annotated, Any, Literal
 
-from dnslib import DNSRecord
 from msgspec import Meta, Struct
 
 from dnsd.admin.explain import BadQuestion, Question, explain, read
 from dnsd.admin.plan import Mode, TooMuch, plan, read_manifests
-from dnsd.admin.records import BadRecord, type_number
+from dnsd.admin.records import BadRecord
 from dnsd.admin.search import name_or_none
 from dnsd.admin.web import JSON, MAX_BODY, YAML, Call, Problem, Route
 from dnsd.answer.message import Rcode, opt_record
@@ -73,6 +72,8 @@ def question(name: Name, type_: int) -> bytes:
 
 def decoded(reply: bytes) -> dict[str, object]:
     """A reply in words: response code, flags, sections in zone-file text."""
+    from dnslib import DNSRecord  # not before somebody asks
+
     message = DNSRecord.parse(reply)
     head = message.header
     flags = ("aa", "tc", "rd", "ra", "ad", "cd")
@@ -138,6 +139,8 @@ def type_of(text: str) -> int:
     for one in Type:
         if one.name == upper:
             return int(one)
+    from dnsd.admin.rdata import type_number
+
     try:
         return type_number(upper)[0]
     except BadRecord as error:

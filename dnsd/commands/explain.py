@@ -94,7 +94,8 @@ def _offline(settings: Settings, question: dict[str, Any]) -> dict[str, Any]:
 
 
 def _type(text: str) -> int:
-    from dnsd.admin.records import BadRecord, type_number
+    from dnsd.admin.rdata import type_number
+    from dnsd.admin.records import BadRecord
     from dnsd.zone.rrset import Type
 
     if text.upper() in Type.__members__:

@@ -71,6 +71,7 @@ from dnsd.worker.feed import (
     packed,
     read_down,
 )
+from dnsd.worker.memory import give_back
 from dnsd.worker.tap import Tap
 from dnsd.zone.rrset import name_from_text
 from dnsd.zone.sight import tells_of_sights
@@ -94,12 +95,6 @@ def main(arguments: Sequence[str]) -> int:
     configure(setup.log_level, "json")
     with asyncio.Runner(loop_factory=_loop_factory(setup)) as runner:
         return runner.run(_Worker(feed, assembler, setup).run(rest))
-
-
-def give_back_memory() -> None:
-    """Return freed memory to the system: what loading took, and nobody will need again."""
-    with contextlib.suppress(OSError, AttributeError):  # not glibc
-        ctypes.CDLL(None).malloc_trim(0)
 
 
 def _tie_to_parent(parent: int) -> None:
@@ -222,14 +217,14 @@ class _Worker:
     def _open(self) -> None:
         if self.opened:  # another table has come: a collection would make queries wait
             gc.freeze()
-            give_back_memory()
+            give_back()
             return
         self.opened = True
         gc.collect()
         gc.freeze()
         gc.set_threshold(50_000, 20, 50)
         gc.enable()
-        give_back_memory()
+        give_back()
         for udp in self.udp:
             udp.start()
         for tcp in self.tcp:

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from dnsd.admin.rdata import type_number
 from dnsd.admin.records import (
     FILE,
     BadRecord,
@@ -20,7 +21,6 @@ from dnsd.admin.records import (
     key_of,
     parsed,
     record_of,
-    type_number,
 )
 from dnsd.pipeline import Pipeline
 from dnsd.zone.rrset import Type, name_from_text, text_of, type_text

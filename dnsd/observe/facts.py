@@ -1,0 +1,60 @@
+"""What the metrics are made of, all of it at one moment. See metrics.py."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from msgspec import Struct
+
+from dnsd.cluster.source import SourceStatus
+from dnsd.observe.histogram import Histogram
+
+
+class WorkerFacts(Struct, frozen=True):
+    """One worker. `age` and `lag` in seconds."""
+
+    index: int
+    open: bool
+    age: float
+    lag: float
+    restarts: int
+
+
+class ServerFacts(Struct, frozen=True):
+    """One upstream server, over all workers. `latency`: smoothed, in seconds."""
+
+    address: str
+    up: bool
+    latency: float
+    queries: int
+    failures: int
+
+
+class Facts(Struct, frozen=True):
+    """Everything that is exported, at one moment. Times in seconds since the epoch."""
+
+    version: str
+    now: float
+    started_at: float
+    ready: bool
+    stale: bool
+    counters: Mapping[str, int]  # of all workers: dnsd.worker.counters.NAMES
+    workers: tuple[WorkerFacts, ...]
+    serial: int
+    names: int
+    objects: Mapping[str, int]  # kind -> how many
+    services: Mapping[str, int]  # type -> how many
+    problems: int
+    failures: int
+    changes: int
+    change_seconds: Histogram
+    programming_seconds: Mapping[str, Histogram]  # kind of Service -> histogram
+    answer_seconds: Histogram
+    sources: tuple[SourceStatus, ...]
+    servers: tuple[ServerFacts, ...] = ()
+    history_changes: int = 0
+    history_bytes: int = 0
+    history_lost: int = 0
+    disputes: int = 0
+    streams: int = 0
+    samples: int = 0
