@@ -26,7 +26,7 @@ from datetime import UTC, datetime
 
 import structlog
 
-from dnsd.answer.engine import EngineConfig
+from dnsd.answer.outcome import EngineConfig
 from dnsd.cluster.objects import Key, Pod, pack_address
 from dnsd.cluster.source import Batch, Source
 from dnsd.outward import upstream_config

@@ -19,7 +19,7 @@ from structlog.testing import capture_logs
 
 import dnsd.sights
 from dnsd.answer.engine import Engine, EngineConfig
-from dnsd.answer.views import Views, engine_of
+from dnsd.answer.views import Views
 from dnsd.cluster.objects import Event, Key, Namespace, Pod, from_plain, pack_address
 from dnsd.cluster.source import Batch
 from dnsd.pipeline import Pipeline
@@ -133,7 +133,7 @@ class Served:
 
     def fresh(self) -> Views:
         """A worker that is told everything now."""
-        engine = engine_of(EngineConfig(views=True))
+        engine = Views(EngineConfig(views=True))
         assert isinstance(engine, Views)
         for frame in compile_all(self.pipeline.zone):
             engine.table.apply(frame)
@@ -410,9 +410,8 @@ class TestViews:
 
     def test_without_rules_the_engine_is_the_usual_one(self) -> None:
         assert not SightConfig().on
-        engine = engine_of(EngineConfig())
-        assert isinstance(engine, Engine)
-        assert not engine.needs_client
+        assert not EngineConfig().views
+        assert not Engine(EngineConfig()).needs_client
 
     def test_counters_are_those_of_all(self, served: Served) -> None:
         before = sum(served.engine.counters())

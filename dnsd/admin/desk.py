@@ -31,7 +31,7 @@ from dnsd.house import House
 from dnsd.observe.facts import Facts, ServerFacts, WorkerFacts
 from dnsd.observe.histogram import CHANGE_BOUNDS, Histogram
 from dnsd.observe.history import RELOAD, History, HistoryStatus
-from dnsd.upstream.resolver import Where
+from dnsd.upstream.told import Where
 from dnsd.worker import counters
 from dnsd.worker.supervisor import NoWorker, WorkerStatus
 from dnsd.zone.compile import NOT_READY, STALE

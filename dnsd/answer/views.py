@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 
 from dnsd.answer.engine import Ask, Engine, EngineConfig
 from dnsd.zone.compile import compile_state
-from dnsd.zone.sight import Nested, read_sighted
+from dnsd.zone.sight import Nested, read_sighted, tells_of_sights
 
 _REMEMBERED = 10_000  # clients whose engine is remembered
 
@@ -52,6 +52,11 @@ class Views:
         engine = Engine(self.config)
         engine.tally, engine.kept = self.tally, self._full.kept
         return engine
+
+    @staticmethod
+    def concerns(frame: bytes) -> bool:
+        """Whether a frame is for `apply`, and not for the table of those who see everything."""
+        return tells_of_sights(frame)
 
     def apply(self, frame: bytes) -> None:
         """Takes in a frame that tells of sights. Raises msgspec.DecodeError."""
@@ -117,8 +122,3 @@ class Views:
     def counters(self) -> tuple[int, ...]:
         """Totals since the start, in the order of `COUNTER_NAMES`."""
         return self.tally.totals()
-
-
-def engine_of(config: EngineConfig) -> Engine | Views:
-    """The engine, or the engines, of a configuration."""
-    return Views(config) if config.views else Engine(config)

@@ -11,15 +11,18 @@ node's network) tells nothing: `find` says so with None.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
 import msgspec
 from msgspec import Struct
 
-from dnsd.cluster.objects import Key, Pod
 from dnsd.upstream.search import Client
+from dnsd.upstream.told import CLIENTS
 from dnsd.zone.rrset import BadName, Name, name_from_text
 
-_MARK = b"\xc1"  # the one octet that begins no msgpack value
+if TYPE_CHECKING:  # the side that tells; a worker has no objects
+    from dnsd.cluster.objects import Key, Pod
+
 _MAX_SEARCHES = 32  # Kubernetes' own limit (core/v1 PodDNSConfig)
 
 
@@ -57,12 +60,7 @@ def compile_clients(pods: Iterable[Pod], gone: Iterable[Key] = (), reset: bool =
         searches = pod.searches[:_MAX_SEARCHES]
         fields = (pod.namespace, pod.ips, searches, pod.host_network, pod.dns_policy)
         told.append(_Told(str(pod.key), *fields))
-    return _MARK + _encode(_Step(reset, tuple(told), tuple(ended)))
-
-
-def tells_of_clients(frame: bytes) -> bool:
-    """Whether a frame is one of these."""
-    return frame.startswith(_MARK)
+    return CLIENTS + _encode(_Step(reset, tuple(told), tuple(ended)))
 
 
 class Clients:

@@ -8,16 +8,19 @@ which carries the plain reply along: whatever comes of the walk, that one is nev
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
 from dnsd.answer.engine import Ask, Engine
 from dnsd.answer.message import AA, IN, RA, RD, Malformed, Rcode, parse, question_end
-from dnsd.answer.views import Views
 from dnsd.upstream.clients import Clients
 from dnsd.upstream.message import name_end
 from dnsd.upstream.search import Completion, completion
 from dnsd.zone.rrset import Name, Type
+
+if TYPE_CHECKING:
+    from dnsd.answer.views import Views
 
 _POINTER = 0xC0
 

@@ -27,7 +27,6 @@ import time
 from collections.abc import Callable
 from typing import Protocol
 
-from msgspec import Struct
 from msgspec.structs import replace
 
 from dnsd.answer.message import Ede, Rcode, opt_record
@@ -46,6 +45,7 @@ from dnsd.upstream.pool import Pool
 from dnsd.upstream.search import Completion, complete
 from dnsd.upstream.server import Server
 from dnsd.upstream.stream import tls_context
+from dnsd.upstream.told import Where
 from dnsd.zone.rrset import ROOT, Name, Type
 
 _SLACK = 0.05  # seconds; a pool's own deadline comes first, because it knows what was tried
@@ -53,39 +53,12 @@ _CLASS_IN = b"\x00\x01"
 _LOOP = (int(Ede.NO_REACHABLE_AUTHORITY), "CNAMEs loop or are over 10")
 _NO_ROUTE = (int(Ede.NOT_AUTHORITATIVE), "no upstream for this name")
 
-COUNTER_NAMES = (
-    "hits",
-    "misses",
-    "coalesced",
-    "prefetches",
-    "stale",
-    "failures",
-    "overloaded",
-    "loops",
-    "evictions",
-)
-
 
 class Home(Protocol):
     """What of the engine is needed to go on in our own zones."""
 
     def answer(self, packet: bytes, client: bytes, over: int) -> bytes | Ask | None:
         """The reply, `Ask` when the name leads out of our zones (again), None for nothing."""
-
-
-class Where(Struct, frozen=True):
-    """Where a name outside our zones is answered, and what is kept of it.
-
-    `how`: "servers" (which are `servers`, of the rule for `suffix`), "here" (pinned, or it
-    never leaves), "nobody". `left`: seconds until what is kept runs out, negative when it has;
-    None when nothing is kept. `rcode` of what is kept.
-    """
-
-    how: str
-    servers: tuple[str, ...] = ()
-    suffix: Name = b""
-    left: float | None = None
-    rcode: int = 0
 
 
 class Resolver:

@@ -9,16 +9,19 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from operator import add
+from typing import TYPE_CHECKING
 
 from msgspec.structs import astuple, fields
 
 from dnsd.answer.engine import COUNTER_NAMES, Engine
-from dnsd.answer.views import Views
 from dnsd.transport.connection import TcpCounters
 from dnsd.transport.tcp import Tcp
 from dnsd.transport.udp import Udp, UdpCounters
-from dnsd.upstream.resolver import COUNTER_NAMES as UPSTREAM_NAMES
-from dnsd.upstream.resolver import Resolver
+from dnsd.upstream.told import COUNTER_NAMES as UPSTREAM_NAMES
+
+if TYPE_CHECKING:
+    from dnsd.answer.views import Views
+    from dnsd.upstream.resolver import Resolver
 
 Totals = tuple[int, ...]
 

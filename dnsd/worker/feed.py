@@ -27,9 +27,9 @@ from struct import pack, unpack_from
 import msgspec
 from msgspec import Struct
 
-from dnsd.answer.engine import EngineConfig
+from dnsd.answer.outcome import EngineConfig
 from dnsd.upstream.config import UpstreamConfig
-from dnsd.upstream.resolver import Where
+from dnsd.upstream.told import Where
 
 MAX_DOWN = 1 << 30  # bytes of one message to a worker; a frame is far below
 MAX_UP = 1 << 18
@@ -206,7 +206,7 @@ class Flushed(Struct, frozen=True, tag="flushed"):
 
 
 class Peeked(Struct, frozen=True, tag="peeked"):
-    """The answer to a `Peek`; None: nothing is forwarded. See dnsd.upstream.resolver.Where."""
+    """The answer to a `Peek`; None: nothing is forwarded. See dnsd.upstream.told.Where."""
 
     id: int
     where: Where | None

@@ -30,19 +30,15 @@ import os
 import signal
 import socket
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from dnsd.answer.engine import Ask, Engine
-from dnsd.answer.views import Views, engine_of
+from dnsd.answer.engine import Engine, EngineConfig
 from dnsd.observe.logging import configure
 from dnsd.transport.connection import TcpLimits
 from dnsd.transport.listen import adopt
 from dnsd.transport.tcp import Tcp
 from dnsd.transport.udp import Udp
-from dnsd.upstream.asks import Asks, make_room
-from dnsd.upstream.clients import Clients, tells_of_clients
-from dnsd.upstream.completing import Completable, Completing
-from dnsd.upstream.resolver import Resolver
+from dnsd.upstream.told import tells_of_clients
 from dnsd.worker.counters import collect
 from dnsd.worker.feed import (
     MAX_DOWN,
@@ -73,8 +69,10 @@ from dnsd.worker.feed import (
 )
 from dnsd.worker.memory import give_back
 from dnsd.worker.tap import Tap
-from dnsd.zone.rrset import name_from_text
-from dnsd.zone.sight import tells_of_sights
+
+if TYPE_CHECKING:
+    from dnsd.answer.views import Views
+    from dnsd.worker.outward import Outward
 
 _PR_SET_PDEATHSIG, _PR_SET_NAME, _PR_SET_NO_NEW_PRIVS = 1, 15, 38  # prctl(2)
 _SETUP_TIMEOUT = 30.0  # seconds; the parent sends it before anything else
@@ -134,10 +132,10 @@ class _Worker:
 
     def __init__(self, feed: socket.socket, assembler: Assembler, setup: Setup) -> None:
         self.feed, self.assembler, self.setup = feed, assembler, setup
-        self.engine = engine_of(setup.engine)
-        self.asks = _asks(setup, self.engine)
-        self.clients = Clients()
-        self.front = _front(setup, self.engine, self.clients)
+        self.engine, self.views = _engine_of(setup.engine)
+        self.outward = _outward(setup, self.engine)
+        self.asks = self.outward.asks if self.outward is not None else None
+        self.front = self.outward.front if self.outward is not None else self.engine
         self.udp: list[Udp] = []
         self.tcp: list[Tcp] = []
         self.unsent = bytearray()
@@ -206,9 +204,10 @@ class _Worker:
     def _apply(self, frames: Sequence[bytes]) -> None:
         for frame in frames:
             if tells_of_clients(frame):
-                self.clients.apply(frame)
-            elif isinstance(self.engine, Views) and tells_of_sights(frame):
-                self.engine.apply(frame)
+                if self.outward is not None:
+                    self.outward.clients.apply(frame)
+            elif self.views is not None and self.views.concerns(frame):
+                self.views.apply(frame)
             else:
                 self.engine.table.apply(frame)
         if self.asks is not None:
@@ -260,8 +259,8 @@ class _Worker:
         def say(reply: bytes | None) -> None:
             self._say(Probed(probe.id, reply))
 
-        if isinstance(outcome, Ask | Completable) and self.asks is not None:
-            self.asks(outcome, say)
+        if self.outward is not None and self.outward.is_for(outcome):
+            self.outward.asks(outcome, say)
         else:
             say(outcome if isinstance(outcome, bytes) else None)
 
@@ -316,30 +315,23 @@ class _Worker:
             self.loop.remove_writer(self.feed)
 
 
-def _asks(setup: Setup, engine: Engine | Views) -> Asks | None:
-    """Who is asked for names that are not ours; None when they are refused."""
+def _engine_of(config: EngineConfig) -> tuple[Engine | Views, Views | None]:
+    """The engine, and the same if it is several."""
+    if not config.views:
+        return Engine(config), None
+    from dnsd.answer.views import Views  # brings the schema along
+
+    views = Views(config)
+    return views, views
+
+
+def _outward(setup: Setup, engine: Engine | Views) -> Outward | None:
+    """The way to upstreams; None when names that are not ours are refused."""
     if setup.upstream is None:
         return None
-    make_room(setup.upstream)
-    table = engine.table
-    resolver = Resolver(
-        setup.upstream,
-        engine,
-        lambda name: table.home_of(name) is not None,
-        udp_size=setup.engine.udp_size,
-    )
-    engine.kept = resolver.kept
-    return Asks(resolver)
+    from dnsd.worker.outward import Outward
 
-
-def _front(setup: Setup, engine: Engine | Views, clients: Clients) -> Engine | Views | Completing:
-    """What the transports ask: the engine, or what completes search paths in front of it."""
-    upstream = setup.upstream
-    if upstream is None or not upstream.search_completion:
-        return engine
-    zones = tuple(name_from_text(zone) for zone in upstream.search_zones)
-    domains = tuple(name_from_text(domain) for domain in upstream.search_domains)
-    return Completing(engine, clients, zones, domains)
+    return Outward(setup.upstream, engine, setup.engine.udp_size)
 
 
 def _limits(setup: Setup) -> TcpLimits:

@@ -34,7 +34,7 @@ import structlog
 from msgspec import Struct
 
 from dnsd.transport.listen import Pair
-from dnsd.upstream.resolver import Where
+from dnsd.upstream.told import Where
 from dnsd.worker import counters
 from dnsd.worker.feed import (
     Applied,

@@ -10,9 +10,10 @@ import pytest
 
 from dnsd.answer.engine import EngineConfig
 from dnsd.cluster.objects import Key, Pod, pack_address
-from dnsd.upstream.clients import Clients, compile_clients, tells_of_clients
+from dnsd.upstream.clients import Clients, compile_clients
 from dnsd.upstream.completing import Completable, Completing
 from dnsd.upstream.search import Client, completion
+from dnsd.upstream.told import tells_of_clients
 from dnsd.zone.compile import compile_all
 from dnsd.zone.rrset import name_from_text, text_of
 from tests.upstream.building import House, alias, errors, house, rcode, service, texts

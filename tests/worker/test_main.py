@@ -16,6 +16,7 @@ import pytest
 from msgspec.structs import replace
 
 from dnsd.transport.listen import Address, Pair, bind_group
+from dnsd.upstream.clients import compile_clients
 from dnsd.worker import counters
 from dnsd.worker.feed import (
     MAX_UP,
@@ -122,6 +123,13 @@ class TestLife:
             assert parent.hear(Applied) == Applied(2)
             assert parent.hear(Applied) == Applied(3)
 
+    def test_clients_are_nothing_to_it_without_upstreams(self) -> None:
+        with worker() as parent:
+            parent.load()
+            parent.say(Table(2, (compile_clients([], reset=True),)))
+            assert parent.hear(Applied) == Applied(2)
+            assert parent.ask().answer
+
     def test_signals_are_for_the_control_process(self) -> None:
         with worker() as parent:
             parent.load()
@@ -163,5 +171,15 @@ class TestEnds:
     def test_a_bad_frame_after_the_start_as_well(self) -> None:
         with worker() as parent:
             parent.load()
-            parent.say(Table(2, (b"\xc1",)))
+            parent.say(Table(2, (b"\xc0",)))
             assert parent.process.wait(20) == 1
+
+
+def test_a_worker_imports_what_it_needs_only() -> None:
+    """Without upstreams and views, neither the resolver nor what is known of the cluster."""
+    code = "import sys, dnsd.worker.main; print(*sys.modules)"
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, timeout=30, check=True)
+    modules = set(ran.stdout.decode().split())
+    assert "dnsd.answer.engine" in modules
+    assert not {one for one in modules if one.startswith("dnsd.cluster")}
+    assert not modules & {"dnsd.upstream.resolver", "dnsd.upstream.asks", "dnsd.answer.views"}
