@@ -16,8 +16,6 @@ from dnsd.upstream.config import (
     parse_servers,
     read_resolv_conf,
 )
-from dnsd.upstream.hosts import load, read_file
-from dnsd.upstream.stream import tls_context
 from dnsd.values import DOMAIN, BadValue
 
 log = structlog.get_logger(__name__)
@@ -106,6 +104,9 @@ def _resolved(texts: tuple[str, ...], where: str) -> tuple[str, ...]:
 
 def _try(config: UpstreamConfig) -> None:
     """Finds out what a worker would trip over."""
+    from dnsd.upstream.hosts import load, read_file  # only for who has upstreams or hosts
+    from dnsd.upstream.stream import tls_context
+
     check(config)
     load(config.hosts, (), config.hosts_ttl)
     for path in config.hosts_files:

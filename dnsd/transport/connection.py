@@ -37,6 +37,7 @@ from dnsd.transport.answering import (
     answer_safely,
     ask_safely,
 )
+from dnsd.transport.counting import TcpCounters
 
 _HIGH_WATER = 32 * 1024  # bytes a peer may be behind before we stop answering it
 _MOST_UNSENT = 256 * 1024
@@ -56,23 +57,6 @@ class TcpLimits(Struct, frozen=True):
     message_timeout: float = 5.0  # from the first byte of a message to its last
     write_timeout: float = 5.0  # without taking what we have for it
     ask_timeout: float = 30.0  # upstream gives up long before; this is for when it does not
-
-
-class TcpCounters(Struct):
-    """What happened on one listening socket since it was opened."""
-
-    accepted: int = 0
-    refused: int = 0  # over a limit, and nobody idle to make room
-    evicted: int = 0  # idle, closed to make room
-    timeouts: int = 0  # closed by one of the time limits
-    received: int = 0  # messages
-    sent: int = 0
-    dropped: int = 0  # messages that get no reply
-    malformed: int = 0  # lengths that no message can have
-    deferred: int = 0  # handed to on_ask
-    late: int = 0  # replies from there
-    errors: int = 0  # accept calls that failed
-    failures: int = 0  # exceptions in the engine
 
 
 class Overdue(Enum):

@@ -25,7 +25,8 @@ from collections.abc import Iterable
 import structlog
 
 from dnsd.transport.answering import Answerer, Failures, OnAsk
-from dnsd.transport.connection import Connection, Overdue, TcpCounters, TcpLimits
+from dnsd.transport.connection import Connection, Overdue, TcpLimits
+from dnsd.transport.counting import TcpCounters
 
 log = structlog.get_logger(__name__)
 

@@ -24,8 +24,6 @@ import socket
 from collections.abc import Sequence
 from typing import Protocol
 
-from msgspec import Struct
-
 from dnsd.transport import mmsg
 from dnsd.transport.answering import (
     OVER_UDP,
@@ -36,6 +34,7 @@ from dnsd.transport.answering import (
     answer_safely,
     ask_safely,
 )
+from dnsd.transport.counting import UdpCounters
 from dnsd.transport.mmsg import MAX_PACKET, STRIDE, Mmsg
 from dnsd.transport.peer import Peer, ask_for_destination, is_wildcard
 from dnsd.transport.plain import Plain
@@ -57,20 +56,6 @@ class Datagrams(Protocol):
     def clients(self, n: int) -> list[bytes]: ...
     def peer(self, i: int) -> Peer: ...
     def send(self, outcomes: Sequence[object]) -> int: ...
-
-
-class UdpCounters(Struct):
-    """What happened on one socket since it was opened."""
-
-    received: int = 0
-    sent: int = 0
-    dropped: int = 0  # no reply was due: not a query, truncated, or answering it failed
-    truncated: int = 0  # longer than we read; part of `dropped`
-    deferred: int = 0  # handed to on_ask
-    late: int = 0  # replies that came back from there and were sent
-    batches: int = 0
-    errors: int = 0  # receive calls that failed, replies that could not be sent
-    failures: int = 0  # exceptions in the engine
 
 
 class Udp:

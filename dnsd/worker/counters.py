@@ -13,14 +13,15 @@ from typing import TYPE_CHECKING
 
 from msgspec.structs import astuple, fields
 
-from dnsd.answer.engine import COUNTER_NAMES, Engine
-from dnsd.transport.connection import TcpCounters
-from dnsd.transport.tcp import Tcp
-from dnsd.transport.udp import Udp, UdpCounters
+from dnsd.answer.outcome import COUNTER_NAMES
+from dnsd.transport.counting import TcpCounters, UdpCounters
 from dnsd.upstream.told import COUNTER_NAMES as UPSTREAM_NAMES
 
 if TYPE_CHECKING:
+    from dnsd.answer.engine import Engine
     from dnsd.answer.views import Views
+    from dnsd.transport.tcp import Tcp
+    from dnsd.transport.udp import Udp
     from dnsd.upstream.resolver import Resolver
 
 Totals = tuple[int, ...]
