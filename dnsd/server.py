@@ -32,6 +32,7 @@ from dnsd.serial import SerialFile
 from dnsd.settings import Settings, SettingsError, changed, keep
 from dnsd.transport.listen import CannotListen, Pair, bind_group
 from dnsd.worker.memory import give_back, share_one_heap
+from dnsd.worker.priority import give_way
 from dnsd.worker.supervisor import WorkersFailed
 from dnsd.zone.rrset import Type, name_from_text
 
@@ -86,6 +87,7 @@ class _Server:
         loop.add_signal_handler(signal.SIGINT, self._asked_to_stop)
         loop.add_signal_handler(signal.SIGHUP, self._asked_to_reload, house)
         house.supervisor.start()
+        give_way()
         stopped = loop.create_task(self.stop.wait())
         started = loop.create_task(self._start(house))
         admin = loop.create_task(self.front.run(house, lambda: self._reload_now(house)))

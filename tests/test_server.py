@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import socket
+import sys
 import threading
 from pathlib import Path
 
@@ -13,6 +14,7 @@ import dns.message
 import dns.rcode
 import pytest
 
+from dnsd.worker.priority import NICE
 from tests.helpers import until
 from tests.serving import SEED, alive, dnsd, service, serving, started
 
@@ -123,6 +125,18 @@ class TestWorkersDie:
             assert not alive(worker)
             (line,) = server.logged("a worker ended and is being replaced")
             assert line["reason"] == "it was ended by SIGKILL"
+
+    @pytest.mark.skipif(sys.platform != "linux", reason="priorities of threads are Linux's")
+    def test_the_control_process_gives_way_and_no_worker_does(self, manifests: Path) -> None:
+        usual = os.getpriority(os.PRIO_PROCESS, 0)
+        with serving("--manifests", str(manifests)) as dnsd:
+            dnsd.wait_until_it_answers()
+            (first,) = dnsd.workers()
+            os.kill(first, signal.SIGKILL)
+            (second,) = until(lambda: [one for one in dnsd.workers() if one != first])
+            assert os.getpriority(os.PRIO_PROCESS, second) == usual
+            mine = os.getpriority(os.PRIO_PROCESS, dnsd.process.pid)
+            assert mine == min(usual + NICE, 19)
 
     def test_a_replacement_knows_what_changed_meanwhile(self, manifests: Path) -> None:
         with serving("--manifests", str(manifests)) as server:

@@ -23,6 +23,7 @@ import sys
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from enum import Enum
 from pathlib import Path
 
@@ -55,6 +56,11 @@ _CHUNK = 1 << 16
 _READS = 20  # of its output after its end, 64 KiB each
 _MAX_LINE = 1 << 14
 _MAX_WORDS = 300
+
+
+# Starts the processes, and so lends them its priority (see priority.py). It stays as long as
+# this process does, because the system ends a worker with the thread that started it.
+_starter = ThreadPoolExecutor(1, "starter")
 
 
 class State(Enum):
@@ -112,7 +118,7 @@ class Link:
         self._output, output = os.pipe()
         os.set_blocking(self._output, False)
         try:
-            self.process = _spawn(theirs, output, pairs)
+            self.process = _starter.submit(_spawn, theirs, output, pairs).result()
         except OSError:
             self._feed.close()
             os.close(self._output)

@@ -68,6 +68,7 @@ from dnsd.worker.feed import (
     read_down,
 )
 from dnsd.worker.memory import give_back
+from dnsd.worker.priority import take_short_turns
 from dnsd.worker.tap import Tap
 
 if TYPE_CHECKING:
@@ -86,6 +87,7 @@ def main(arguments: Sequence[str]) -> int:
     feed, parent = socket.socket(fileno=int(arguments[0])), int(arguments[1])
     os.set_inheritable(feed.fileno(), False)
     _tie_to_parent(parent)
+    take_short_turns()
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
     assembler = Assembler(MAX_DOWN)
