@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger(__name__)
 
-PATIENCE = 1.0  # seconds that the API waits for the names
+PATIENCE = 3.0  # seconds that the API waits for the names
 _AGAIN = 5.0  # seconds before a follower that failed is run again
 _BACKLOG = 128
 _RECORDS = "records.json"  # dnsd.admin.records.FILE, without importing what writes records

@@ -51,6 +51,7 @@ _OVERHEAD = 12 + 255 + 4 + 300
 MAX_BODY = MAX_MESSAGE - _OVERHEAD
 # Single records up to this size fit every UDP reply (512) whatever the question.
 SMALL_BODY = 512 - 12 - 255 - 4 - 40
+_SMALL_RDATA = SMALL_BODY - 12
 _POINTER_LIMIT = 0x3FFF
 _OWNER_IS_QUESTION = b"\xc0\x0c"
 _NODES_A_FRAME = 2_000
@@ -159,8 +160,10 @@ def compile_all(zone: Zone) -> Iterator[bytes]:
     apexes = tuple(_apexes(zone, zone.apexes()))
     yield _encode(Frame(zone.serial, reset=True, zones=apexes, ttl=zone.config.ttl))
     served = zone.served()
+    above: dict[Name, Name] = {}
     for first in served:  # not lists of some: while we are at an owner it is unpacked once
-        yield _frame(zone, chain((first,), islice(served, _NODES_A_FRAME - 1)))
+        some = chain((first,), islice(served, _NODES_A_FRAME - 1))
+        yield _frame(zone, some, above=above)
     yield _encode(Frame(zone.serial, complete=True))
 
 
@@ -197,23 +200,33 @@ def _frame(
     names: Iterable[tuple[Name, tuple[RRset, ...]]],
     gone: tuple[Name, ...] = (),
     zones_gone: tuple[Name, ...] = (),
+    above: dict[Name, Name] | None = None,
 ) -> bytes:
+    """`above`: of names, the apex of what lies below them, as far as it is known."""
     index: dict[Name, int] = {}
-    nodes = []
+    nodes: list[Node] = []
     apexes = frozenset(zone.apexes())
-    above: dict[Name, Name | None] = {}  # a name -> the apex of what lies below it
+    if above is None:
+        above = {}
     for name, served in names:
-        parent = parent_of(name)
-        if name in apexes:
-            apex: Name | None = name
-        elif parent in above:
-            apex = above[parent]
-        else:
-            apex = above[parent] = zone.zone_of(parent)
+        parent = name[1 + name[0] :]
+        apex = name if name in apexes else above.get(parent)
         if apex is None:
-            continue
+            apex = zone.zone_of(parent)
+            if apex is None:
+                continue
+            above[parent] = apex
         number = index.setdefault(apex, len(index))
-        nodes.append(_plain_node(name, served, number) or _node(zone, name, served, apex, number))
+        if len(served) == 1:
+            rrset = served[0]
+            type_, rdatas = rrset.type, rrset.rdatas
+            if type_ in _PLAIN_TYPES and len(rdatas) == 1 and len(rdatas[0]) <= _SMALL_RDATA:
+                # One small record and nothing else, as most names have.
+                rdata = rdatas[0]
+                body = _RECORD(_OWNER_IS_QUESTION, type_, 1, rrset.ttl, len(rdata)) + rdata
+                nodes.append(Node(name, number, PLAIN, ((type_, body),)))
+                continue
+        nodes.append(_node(zone, name, served, apex, number))
     zones = tuple(_apexes(zone, index))
     return _encode(
         Frame(zone.serial, zones=zones, nodes=tuple(nodes), gone=gone, zones_gone=zones_gone)
@@ -233,17 +246,6 @@ def _end_of_name(rdata: bytes, position: int) -> int:
     while rdata[position]:
         position += 1 + rdata[position]
     return position + 1
-
-
-def _plain_node(name: Name, served: tuple[RRset, ...], number: int) -> Node | None:
-    """The node of a name that owns one small record and nothing else, as most names do."""
-    if len(served) != 1:
-        return None
-    (rrset,) = served
-    rdatas = rrset.rdatas
-    if len(rdatas) != 1 or rrset.type not in _PLAIN_TYPES or len(rdatas[0]) > SMALL_BODY - 12:
-        return None
-    return Node(name, number, PLAIN, ((rrset.type, _body(rrset)),))
 
 
 def _node(zone: Zone, name: Name, served: tuple[RRset, ...], apex: Name, index: int) -> Node:
