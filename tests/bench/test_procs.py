@@ -59,7 +59,8 @@ def test_a_bill_names_who_used_what(tmp_path: Path) -> None:
         start = both_worked()
         _, bill = procs.billed([ours.pid], lambda: until(lambda: both_worked() > start + 0.2))
     assert set(bill.spent) == {ours.pid}
-    assert bill.total == bill.spent[ours.pid] >= 0.2
+    # 0.2, less what is not counted yet: a tick is 10 ms.
+    assert bill.total == bill.spent[ours.pid] >= 0.15
     assert bill.others > 0
 
 

@@ -96,7 +96,7 @@ export function mount(root, params) {
           name: wanted.q.trim().toLowerCase(),
           type: wanted.type,
           namespace: wanted.namespace,
-          limit: again_ ? Math.min(MOST, Math.max(PAGE, shown.length)) : PAGE,
+          limit: again_ ? Math.min(MOST, Math.max(PAGE, names(shown))) : PAGE,
           cursor: further ? cursor : "",
         },
         signal,
@@ -244,6 +244,11 @@ export function mount(root, params) {
       running?.abort();
     },
   };
+}
+
+/** How many names these records, which come name by name, are of. */
+function names(records) {
+  return records.filter((one, i) => one.name !== records[i - 1]?.name).length;
 }
 
 function state(params) {
