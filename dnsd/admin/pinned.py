@@ -94,11 +94,11 @@ async def delete(call: Call) -> Any:
 
 
 def _key(call: Call) -> Key:
+    from dnsd.admin.rdata import type_number
+
     zone = zone_named(call.desk.pipeline.zone, call.path("zone"))
     try:
         name = name_in(zone, call.path("name"))
-        from dnsd.admin.rdata import type_number
-
         return key_of(text_of(zone), text_of(name), type_number(call.path("type"))[1])
     except BadRecord as error:
         raise Problem(404, str(error)) from error

@@ -101,10 +101,11 @@ class State:
     def _put(self, thing: Object, dirty: set[Key]) -> None:
         match thing:
             case Service():
-                old = self._services.packed(thing.namespace, thing.name)
+                before = self._services.packed(thing.namespace, thing.name)
                 if self._services.put(thing):
-                    self._count_type(old, -1)
-                    self._count_type(pack(thing), 1)
+                    if before is not None:
+                        self._count_type(cast(Service, unpack(before)), -1)
+                    self._count_type(thing, 1)
                     self._nodes.concern(thing)
                     dirty.add(thing.key)
             case EndpointSlice():
@@ -136,7 +137,7 @@ class State:
         match key.kind:
             case "Service":
                 if old := self._services.drop(key.namespace, key.name):
-                    self._count_type(old, -1)
+                    self._count_type(cast(Service, unpack(old)), -1)
                     self._nodes.unconcern(key)
                     dirty.add(key)
             case "EndpointSlice":
@@ -160,11 +161,9 @@ class State:
             case _:
                 self._routes.drop(key, dirty)
 
-    def _count_type(self, packed: Packed | None, sign: int) -> None:
-        if packed is not None:
-            service = cast(Service, unpack(packed))
-            kind = "headless" if service.headless else service.type
-            self._types[kind] = self._types.get(kind, 0) + sign
+    def _count_type(self, service: Service, sign: int) -> None:
+        kind = "headless" if service.headless else service.type
+        self._types[kind] = self._types.get(kind, 0) + sign
 
     def _take_slice(self, old: Packed | None, dirty: set[Key]) -> None:
         """Take a slice that is another one now, or gone, from the Service that it named."""

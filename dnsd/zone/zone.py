@@ -60,15 +60,7 @@ _RECENT = 8  # owners that stay unpacked
 _TIGHTEN = 50  # owners at once
 
 
-def digest(name: Name) -> int:
-    """What stands for a name: 60 bits of a hash whose key is the process's own.
-
-    All 64 would take an int of 16 octets more.
-    """
-    return hash(name) & 0xFFF_FFFF_FFFF_FFFF
-
-
-_SOA, _CNAME = int(Type.SOA), int(Type.CNAME)
+_SOA = int(Type.SOA)
 _SOA_NUMBERS = Packing(">IIIII")
 
 
@@ -186,7 +178,6 @@ class Zone:
         self._tops = frozenset(
             name for name in every if not any(above in every for above in _above(name))
         )
-        self._server = server_name(config.zones[0])
         self.replace(APEX, apex(config), Cause(APEX))
         self.serial = serial % 2**32
 
@@ -206,7 +197,7 @@ class Zone:
         old = self._part(owner)
         before = old.sets
         if before:
-            known = {one: one for one in before}
+            known = set(before)
             now = dict.fromkeys(rrsets)
             fresh = tuple([one for one in now if one not in known])
             gone = tuple([one for one in before if one not in now])
@@ -600,6 +591,14 @@ class Zone:
     def __len__(self) -> int:
         """How many names exist."""
         return len(self._nodes) + len(self._leaves)
+
+
+def digest(name: Name) -> int:
+    """What stands for a leaf: 60 bits of a hash whose key is the process's own.
+
+    All 64 would take an int of 16 octets more.
+    """
+    return hash(name) & 0xFFF_FFFF_FFFF_FFFF
 
 
 def newer(serial: int, than: int) -> bool:
