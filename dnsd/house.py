@@ -140,6 +140,7 @@ class House:
         if self._frames:
             self.supervisor.broadcast(self._frames, handed_in)
         self._serials.reach(self._serial())
+        self.pipeline.zone.rest()
 
     def _serial(self) -> int:
         """The serial that the next run must come after."""

@@ -81,6 +81,7 @@ class Pipeline:
                 changes.append(change)
                 self._tell(change)
         self.synced = self._synced_when_done
+        self.state.rest()
         return changes
 
     def tighten(self) -> Iterator[None]:

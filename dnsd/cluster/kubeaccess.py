@@ -20,6 +20,8 @@ from typing import Any
 
 from msgspec import Struct
 
+from dnsd.cluster.kubepackage import aio_only
+
 
 class Timing(Struct, frozen=True):
     """Every duration (seconds) and count of patience towards an API server.
@@ -95,6 +97,7 @@ async def load(access: Access, timing: Timing) -> tuple[Any, Any]:
 
     Raises BadCredentials, naming the file and the problem.
     """
+    aio_only()
     from kubernetes.aio.client.configuration import Configuration
     from kubernetes.aio.config.config_exception import ConfigException
 

@@ -13,6 +13,10 @@ Rules:
 * That a CRD is not installed (404) is a fact, not a failure: its scope is `absent`, is asked
   for again at every try, in each of its versions, and followed once it is there. What was
   known of it is taken back when the server goes on saying so.
+* Until everything has been listed nothing is published, for nothing is answered either; then
+  all is, what others depend on first. So a Service is worked on once, not once for itself and
+  again with its slices. When one scope fails, the others are published all the same, so that
+  the admin API can show them.
 * `synced` stays true from then on. What changes is the age of what is known: when no scope
   has had a sign of life for `stale_after`, the source is `stale`, until one has.
 * A reconcile lists a scope beside its watch and compares. Differences that an event touched
@@ -58,6 +62,8 @@ MAX_NAMESPACE_SCOPES = 16
 # A resource counts as gone when it was not there so often in a row: a server that is starting
 # denies a CRD for a moment.
 ABSENCES = 3
+# Objects that the names of others depend on: these are published first.
+FIRST = ("EndpointSlice", "Node", "Gateway")
 NOT_THERE = "-"  # stands for the version of an absent resource in a snapshot
 
 
@@ -123,6 +129,8 @@ class KubernetesSource:
         self._publish: Callable[[Batch], None] = _nobody
         self._identity = Identity(client)
         self._from_snapshot = False
+        self._held = True  # nothing is published yet
+        self._told = False  # all there was at the start has been published
         self._stale = False  # as last published
         self.snapshot_refused = ""  # why the snapshot was not served
         self._only = frozenset(self.config.namespaces)
@@ -168,7 +176,11 @@ class KubernetesSource:
 
     @property
     def synced(self) -> bool:
-        """Whether every kind that is needed has said all it has."""
+        """Whether every kind that is needed has said all it has, and that was published."""
+        return self._told and self._complete
+
+    @property
+    def _complete(self) -> bool:
         return all(follower.synced or follower.excused for follower in self._followers)
 
     @property
@@ -220,12 +232,13 @@ class KubernetesSource:
             async for step in steps:
                 if isinstance(step, Trouble):
                     self._trouble(follower, step)
-                    continue
-                if step.opening:
-                    await self._identity.confirm()
-                self._contact(follower, step)
-                self._say(self._visible(follower, follower.take(step)))
-                self._advance(follower, step)
+                else:
+                    if step.opening:
+                        await self._identity.confirm()
+                    self._contact(follower, step)
+                    self._say(self._visible(follower, follower.take(step)))
+                    self._advance(follower, step)
+                await self._tell_all()
                 await asyncio.sleep(0)
 
     def _contact(self, follower: Follower, said: Said) -> None:
@@ -250,6 +263,24 @@ class KubernetesSource:
             follower.synced, follower.excused = True, False
             follower.status.state, follower.status.detail = "synced", ""
             self._sync_changed(before)
+
+    async def _tell_all(self) -> None:
+        """Publish what is known, when it is everything or when the rest is not to be had yet."""
+        if not self._held or not (self._complete or self._one_fails()):
+            return
+        self._held = False
+        try:
+            await self._publish_all()
+            self._told = True
+        finally:
+            self._held = not self._told
+        self._sync_changed(False)
+
+    def _one_fails(self) -> bool:
+        """Whether one scope fails while another has said all it has."""
+        return any(follower.synced for follower in self._followers) and any(
+            follower.status.state == "failing" for follower in self._followers
+        )
 
     def _sync_changed(self, before: bool) -> None:
         if self.synced and not before:
@@ -325,6 +356,8 @@ class KubernetesSource:
         return [one.key for one in inside] if isinstance(event, Key) else list(inside)
 
     def _say(self, events: list[Event], *, always: bool = False) -> None:
+        if self._held:
+            events = []
         if events or always:
             self._stale = self.state in ("snapshot", "stale")
             self._publish(Batch(tuple(events), self.synced, self._stale))
@@ -365,7 +398,8 @@ class KubernetesSource:
         gone = [key for follower in self._followers for key in self._shown_keys(follower)]
         for follower in self._followers:
             follower.forget()
-        self._from_snapshot = False
+        self._from_snapshot = self._told = False
+        self._held = True
         self._publish(Batch(tuple(gone), synced=False))
 
     async def _begin_with(self, snapshot: Snapshot) -> None:
@@ -385,22 +419,25 @@ class KubernetesSource:
         for follower in self._followers:
             version = header.versions.get(follower.reach.scope.id, "")
             follower.version = "" if version == NOT_THERE else version
+        self._held = False
         await self._publish_all()
-        self._from_snapshot = True  # not before: what is not published yet must not be denied
+        # Not before: what is not published yet must not be denied.
+        self._from_snapshot = self._told = True
         self._say([], always=True)
         log.info("the snapshot is served", objects=len(snapshot.objects), written=header.written)
 
     async def _publish_all(self) -> None:
-        for follower in self._followers:
-            shown = [
-                packed
-                for place, packed in zip(
-                    follower.known.places(), follower.known.all_packed(), strict=True
-                )
-                if self._shown_place(follower, *place)
-            ]
-            for start in range(0, len(shown), RUN):
-                self._say(unpack_events(shown[start : start + RUN]))
+        """Publish what is known, as it is when its turn comes: the watches go on meanwhile."""
+        for follower in sorted(self._followers, key=lambda one: one.kind not in FIRST):
+            places = list(follower.known.places())
+            for start in range(0, len(places), RUN):
+                shown = [
+                    packed
+                    for place in places[start : start + RUN]
+                    if self._shown_place(follower, *place)
+                    and (packed := follower.known.packed(*place)) is not None
+                ]
+                self._say(unpack_events(shown))
                 await asyncio.sleep(0)
 
     def _shown_keys(self, follower: Follower) -> list[Key]:

@@ -9,10 +9,10 @@ Rules
 * The state is a function of the last word on every key: whatever the order of events, two
   states that hold the same objects have equal subjects.
 * The dirty set covers every difference: an owner whose subject is another one after `apply`
-  than before is in it. It may hold more (a slice of a Service that does not exist yet), but
-  an event that changes nothing at all dirties nothing.
-* An EndpointSlice dirties the Service its label named before and the one it names now. A
-  slice may come before its Service and is kept until the Service does.
+  than before is in it. It may hold more, but an event that changes nothing at all dirties
+  nothing.
+* An EndpointSlice dirties the Service its label named before and the one it names now, if
+  they exist. A slice may come before its Service and is kept until the Service does.
 * A Pod, a Namespace, an Ingress, a route and a DNSEndpoint dirty themselves.
 * What depends on many, and what that costs, is in `outside_state.py`: a Gateway dirties its
   routes, and a Node, besides itself, the Services that answer at node ports.
@@ -20,7 +20,8 @@ Rules
   dictionaries by namespace and name (no key tuples are kept, which at 100,000 objects is
   memory worth having).
 * Objects are kept packed (see `packing.py`), and unpacked when they are asked for. The
-  indexes hold the very octets that the shelves do.
+  indexes hold the very octets that the shelves do. What has just come stays unpacked until
+  `rest`, for it is about to be asked for.
 
 A Namespace exists here when a Namespace object does. That names below `ns.svc` make the name
 `ns.svc` exist without one is the zone's business.
@@ -56,6 +57,8 @@ from dnsd.cluster.shelf import Shelf
 # Packed objects that an index leads to: most lead to one, and need no tuple around it.
 Some = Packed | tuple[Packed, ...]
 
+_FRESH = 2_000  # objects that stay unpacked if nobody calls `rest`
+
 _name = attrgetter("name")
 _place = attrgetter("namespace", "name")
 
@@ -80,6 +83,7 @@ class State:
         self._by_service: dict[str, dict[str, Some]] = {}
         # address -> the Pods that have it (several share it with hostNetwork).
         self._by_address: dict[bytes, Some] = {}
+        self._fresh: dict[Packed, Object] = {}
 
     def apply(self, events: Iterable[Event]) -> set[Key]:
         """Take in `events`, in order; the owners (of OWNER_KINDS) they may concern.
@@ -87,12 +91,21 @@ class State:
         A Key of a kind that is not kept, or of an object that is not there, changes nothing.
         """
         dirty: set[Key] = set()
+        if len(self._fresh) >= _FRESH:
+            self.rest()
         for event in events:
             if isinstance(event, Key):
                 self._drop(event, dirty)
             else:
                 self._put(event, dirty)
         return dirty
+
+    def rest(self) -> None:
+        """Keep nothing unpacked: those whom the last events concerned have been asked for."""
+        self._fresh.clear()
+
+    def _unpack(self, packed: Packed) -> Object:
+        return self._fresh.get(packed) or unpack(packed)
 
     def follow_nodes(self, node_ports: Collection[str]) -> None:
         """From now on Services of these types depend on the Nodes. The caller asks all anew."""
@@ -107,6 +120,7 @@ class State:
                         self._count_type(cast(Service, unpack(before)), -1)
                     self._count_type(thing, 1)
                     self._nodes.concern(thing)
+                    self._fresh[pack(thing)] = thing
                     dirty.add(thing.key)
             case EndpointSlice():
                 old = self._slices.packed(thing.namespace, thing.name)
@@ -180,14 +194,20 @@ class State:
             del space[piece.service]
             if not space:
                 del self._by_service[piece.namespace]
-        dirty.add(Key("Service", intern(piece.namespace), intern(piece.service)))
+        self._dirty_service(Key("Service", intern(piece.namespace), intern(piece.service)), dirty)
 
     def _give_slice(self, new: EndpointSlice, dirty: set[Key]) -> None:
         """Give a slice that is on its shelf to the Service that it names."""
         if new.service:
             owner = Key("Service", intern(new.namespace), intern(new.service))
             space = self._by_service.setdefault(owner.namespace, {})
-            space[owner.name] = _with(space.get(owner.name), pack(new))
+            packed = pack(new)
+            space[owner.name] = _with(space.get(owner.name), packed)
+            self._fresh[packed] = new
+            self._dirty_service(owner, dirty)
+
+    def _dirty_service(self, owner: Key, dirty: set[Key]) -> None:
+        if self._services.packed(owner.namespace, owner.name) is not None:
             dirty.add(owner)
 
     def _take_addresses(self, old: Packed | None) -> None:
@@ -209,9 +229,10 @@ class State:
         """What the schema is asked about for `owner`; None when it does not exist (any more)."""
         match owner.kind:
             case "Service":
-                service = self._services.get(owner.namespace, owner.name)
-                if service is None:
+                packed = self._services.packed(owner.namespace, owner.name)
+                if packed is None:
                     return None
+                service = cast(Service, self._unpack(packed))
                 nodes = self._nodes.nodes_of(owner)
                 return ServiceSubject(service, self.slices_of(owner), nodes)
             case "Namespace":
@@ -276,7 +297,8 @@ class State:
     def slices_of(self, service: Key) -> tuple[EndpointSlice, ...]:
         """The slices that name this Service (which need not exist), in the order of their names."""
         found = self._by_service.get(service.namespace, {}).get(service.name)
-        return tuple(sorted([cast(EndpointSlice, unpack(one)) for one in _each(found)], key=_name))
+        pieces = [cast(EndpointSlice, self._unpack(one)) for one in _each(found)]
+        return tuple(sorted(pieces, key=_name))
 
     def routes_of(self, gateway: Key) -> frozenset[Key]:
         """The routes attached to this Gateway (which need not exist)."""

@@ -110,6 +110,7 @@ class Link:
         self._queue: deque[bytes] = deque()
         self._backlog = 0  # bytes of changes in the queue
         self._now: memoryview | None = None  # what is being written
+        self._writing = False  # when the feed takes more
         self._reason = ""
         self._line = b""
         self.last_line = ""  # of what it printed besides its log
@@ -194,23 +195,34 @@ class Link:
         self._want_to_write()
 
     def _want_to_write(self) -> None:
-        if self._feed.fileno() >= 0:
+        """Write at once, for a change is waited for; what the feed does not take, later."""
+        if not self._writing and self._feed.fileno() >= 0 and self._write():
+            self._writing = True
             self._loop.add_writer(self._feed, self._writable)
 
     def _writable(self) -> None:
+        if not self._write():
+            self._writing = False
+            self._loop.remove_writer(self._feed)
+
+    def _write(self) -> bool:
+        """Send one message, or what the feed takes of it; whether there is more."""
         if self._now is None and (message := self._next()) is not None:
             self._now = memoryview(message)
         if self._now is None:
-            self._loop.remove_writer(self._feed)
-            return
+            self._backlog = 0
+            return False
         try:
             sent = self._feed.send(self._now)
         except (BlockingIOError, InterruptedError):
-            return
+            return True
         except OSError:
-            self._loop.remove_writer(self._feed)  # the reader sees the end, and acts
-            return
+            return False  # the reader sees the end, and acts
         self._now = self._now[sent:] if sent < len(self._now) else None
+        if self._now is None and self._loading is None and not self._queue:
+            self._backlog = 0
+            return False
+        return True
 
     def _next(self) -> bytes | None:
         if self._loading is not None:
@@ -221,10 +233,7 @@ class Link:
             if message is not None:
                 return message
             self._loading = None
-        if not self._queue:
-            self._backlog = 0
-            return None
-        return self._queue.popleft()
+        return self._queue.popleft() if self._queue else None
 
     # -- up --------------------------------------------------------------------------------
 

@@ -77,7 +77,7 @@ if TYPE_CHECKING:
 
 _PR_SET_PDEATHSIG, _PR_SET_NAME, _PR_SET_NO_NEW_PRIVS = 1, 15, 38  # prctl(2)
 _SETUP_TIMEOUT = 30.0  # seconds; the parent sends it before anything else
-_CHUNK = 1 << 18
+_CHUNK = 1 << 16  # below what malloc would ask the kernel for, each time
 _MAX_SERVERS = 100  # upstream servers that a pulse tells of
 _MAX_UNSENT = 1 << 16  # a parent that reads nothing for so long gets no more pulses
 
@@ -141,6 +141,7 @@ class _Worker:
         self.udp: list[Udp] = []
         self.tcp: list[Tcp] = []
         self.unsent = bytearray()
+        self.writing = False  # when the feed takes more of it
         self.opened = False
         self.draining: asyncio.Task[None] | None = None
         for one in setup.sockets:
@@ -311,9 +312,11 @@ class _Worker:
         except OSError:
             os._exit(0)  # as in _readable
         del self.unsent[:sent]
-        if self.unsent:
+        if self.unsent and not self.writing:
+            self.writing = True
             self.loop.add_writer(self.feed, self._send)
-        else:
+        elif self.writing and not self.unsent:
+            self.writing = False
             self.loop.remove_writer(self.feed)
 
 

@@ -147,7 +147,7 @@ def compile_change(change: Change, zone: Zone) -> bytes:
         for rrset in zone.owned(owner):
             if rrset.type == _SRV and any(rdata[6:] in moved for rdata in rrset.rdatas):
                 touched[rrset.name] = None
-    served = ((name, zone.at(name)) for name in touched if zone.exists(name))
+    served = ((name, sets) for name in touched if (sets := zone.find(name)) is not None)
     return _frame(zone, served, gone=change.died, zones_gone=change.zones_died)
 
 

@@ -105,11 +105,14 @@ class _Node(Struct, gc=False):
     sets: tuple[RRset, ...] | None = None
 
 
-class _Kept(Struct, frozen=True, gc=False):
-    """What an owner contributes, packed. `owner` is the one Key object that leaves lead to."""
+class _Kept(Struct, gc=False):
+    """What an owner contributes, packed. `owner` is the one Key object that leaves lead to.
+
+    `packed` is None while it is among the recent ones and was not packed yet.
+    """
 
     owner: Key
-    packed: bytes
+    packed: bytes | None
 
 
 class _Part:
@@ -225,7 +228,18 @@ class Zone:
             touched: Iterable[Name] = mine
         else:
             touched = dict.fromkeys([one.name for one in (*fresh, *gone) if one.name in mine])
+        nodes, leaves, as_needed = self._nodes, self._leaves, self._as_needed
         for name in touched:
+            place = digest(name)
+            if not before and place not in leaves and name not in nodes:
+                above = nodes.get(name[1 + name[0] :])
+                if above is not None and name not in as_needed:  # the usual way to begin
+                    above.holds += 1
+                    leaves[place] = owner
+                    edit.born.append(name)
+                    edit.added += mine[name]
+                    there.add(name)
+                    continue
             self._put(owner, name, was.get(name, ()), mine[name], edit)
             there.add(name)
         for name in was:
@@ -252,22 +266,34 @@ class Zone:
     def _keep(self, owner: Key, part: _Part) -> Key:
         """From now on this is what the owner contributes; the owner's own Key object."""
         kept = self._owned.get(owner)
-        owner = kept.owner if kept else owner
-        if part.sets:
-            self._owned[owner] = _Kept(owner, pack(part.sets, tight=not self._loose))
-            self._remember(owner, part)
-        else:
+        if not part.sets:
             self._owned.pop(owner, None)
             self._recent.pop(owner, None)
-        return owner
+            return kept.owner if kept else owner
+        if kept is None:
+            kept = self._owned[owner] = _Kept(owner, None)
+        else:
+            kept.packed = None
+        self._remember(kept.owner, part)
+        return kept.owner
+
+    def rest(self) -> None:
+        """Packs what the last edits left unpacked: for the time after a Change was passed on."""
+        for owner, part in self._recent.items():
+            self._pack(owner, part)
+
+    def _pack(self, owner: Key, part: _Part) -> None:
+        kept = self._owned[owner]
+        if kept.packed is None:
+            kept.packed = pack(part.sets, tight=not self._loose)
 
     def tighten(self) -> Iterator[None]:
         """Takes less memory from now on; stops for others every millisecond or so."""
         self._loose = False
         for n, owner in enumerate(list(self._owned)):
             kept = self._owned.get(owner)
-            if kept is not None:
-                self._owned[owner] = _Kept(kept.owner, tightened(kept.packed))
+            if kept is not None and kept.packed is not None:
+                kept.packed = tightened(kept.packed)
             if n % _TIGHTEN == 0:
                 yield
 
@@ -276,7 +302,7 @@ class Zone:
         part = self._recent.get(owner)
         if part is None:
             kept = self._owned.get(owner)
-            if kept is None:
+            if kept is None or kept.packed is None:  # the latter are recent
                 return _NOTHING
             part = _Part(unpack(kept.packed))
             self._remember(kept.owner, part)
@@ -286,7 +312,8 @@ class Zone:
         recent = self._recent
         recent.pop(owner, None)
         if len(recent) >= _RECENT:
-            del recent[next(iter(recent))]
+            oldest = next(iter(recent))
+            self._pack(oldest, recent.pop(oldest))
         recent[owner] = part
 
     def _hold_markers(self, fresh: Iterable[RRset], edit: _Edit) -> None:
@@ -475,13 +502,17 @@ class Zone:
 
     def at(self, name: Name) -> tuple[RRset, ...]:
         """All RRsets served at a name, but for an apex's SOA, which holds the serial."""
+        return self.find(name) or ()
+
+    def find(self, name: Name) -> tuple[RRset, ...] | None:
+        """What is `at` a name; None when the name does not exist."""
         node = self._nodes.get(name)
         if node is not None:
             return self._served(name, node)
         owner = self._leaves.get(digest(name))
         if owner is None or name in self._strangers:
-            return ()
-        return self._part(owner).by_name.get(name, ())
+            return None
+        return self._part(owner).by_name.get(name)
 
     def _served(self, name: Name, node: _Node) -> tuple[RRset, ...]:
         if node.sets is not None:
@@ -490,7 +521,7 @@ class Zone:
 
     def exists(self, name: Name) -> bool:
         """Whether the name exists, with records or as an empty non-terminal."""
-        return name in self._nodes or self._leaf(name) is not None
+        return self.find(name) is not None
 
     def types(self, name: Name) -> tuple[int, ...]:
         """The types served at a name, ascending; empty when it has none or does not exist."""
@@ -525,7 +556,9 @@ class Zone:
         """Every owner but the apex, with what it contributes and its age."""
         for owner, kept in self._owned.items():
             if owner != APEX:
-                yield owner, unpack(kept.packed), self._ages.get(owner, "")
+                packed = kept.packed
+                sets = self._part(owner).sets if packed is None else unpack(packed)
+                yield owner, sets, self._ages.get(owner, "")
 
     def zone_of(self, name: Name) -> Name | None:
         """The apex of the zone a name lies in: the longest one; None outside all of them."""
@@ -576,11 +609,12 @@ class Zone:
 
         The zone may change meanwhile: of the names that come and go, it may have either.
         """
+        nodes, leaves, strangers = self._nodes, self._leaves, self._strangers
         for owner in list(self._owned):
             for name, sets in self._part(owner).by_name.items():
-                node = self._nodes.get(name)
+                node = nodes.get(name)
                 if node is None:
-                    if self._leaves.get(digest(name)) == owner and name not in self._strangers:
+                    if leaves.get(digest(name)) == owner and name not in strangers:
                         yield name, sets
                 elif node.sets is None and node.owner == owner:
                     yield name, sets

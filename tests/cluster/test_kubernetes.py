@@ -14,13 +14,15 @@ from structlog.testing import capture_logs
 
 from dnsd.cluster.kubeaccess import Access
 from dnsd.cluster.kubeclient import connect
-from dnsd.cluster.kubernetes import ALWAYS, KubernetesConfig, scopes
+from dnsd.cluster.kubernetes import ALWAYS, KubernetesConfig, KubernetesSource, scopes
 from dnsd.cluster.objects import Key
 from dnsd.cluster.packing import unpack
+from dnsd.cluster.reflector import RUN
 from dnsd.cluster.snapshot import LAYOUT, Header, Snapshot
+from dnsd.cluster.source import Batch
 from tests.fakekube import faults, plain
 from tests.fakekube.connect import QUICK, client_of
-from tests.fakekube.following import contents, following
+from tests.fakekube.following import Following, contents, following
 from tests.fakekube.server import FakeKube
 from tests.helpers import eventually
 from tests.serving import ROOT
@@ -157,6 +159,8 @@ class TestFollowing:
 
     async def test_between_pages_the_control_loop_breathes(self, kube, client):
         kube.watch_list = "invalid"
+        for number in range(4 * RUN):
+            kube.store.put("services", plain.service(f"s{number}", f"10.97.0.{number % 250}"))
         async with following(client, CONFIG) as one:
             turns = {}
 
@@ -166,8 +170,60 @@ class TestFollowing:
                     await asyncio.sleep(0)
 
             await count_turns()
-        assert max(len(batch.events) for batch in one.batches) <= CONFIG.page_size
+        assert max(len(batch.events) for batch in one.batches) <= RUN
         assert len(turns) > 4  # the loop ran between batches
+
+
+class TestTheBeginning:
+    async def test_nothing_is_said_before_everything_is_listed(self, kube, client):
+        kube.faults.append(faults.drip(200, 0.02, plural="endpointslices"))
+        async with following(client, CONFIG) as one:
+            await eventually(lambda: one.status("services").state == "synced")
+            assert one.events == 0
+            await agree(one, kube)
+        kinds = [event.kind for batch in one.batches for event in batch.events]
+        assert kinds == sorted(kinds, key=lambda kind: kind != "EndpointSlice")
+        assert len(kinds) == len(one.objects)  # each once
+
+    async def test_what_changes_meanwhile_is_not_lost(self, kube, client):
+        for number in range(3 * RUN):
+            kube.store.put("services", plain.service(f"s{number}", f"10.97.0.{number % 250}"))
+        source = KubernetesSource(client, CONFIG)
+        one = Following(source)
+
+        def publish(batch: Batch) -> None:
+            if batch.events and not one.events:  # the first, and much is still to be said
+                for number in range(3 * RUN):
+                    if number % 2:
+                        kube.store.delete("services", f"s{number}", "default")
+                    else:
+                        kube.store.put("services", plain.service(f"s{number}", "10.98.0.1"))
+            one.publish(batch)
+
+        task = asyncio.create_task(source.run(publish))
+        await agree(one, kube)
+        assert sum(not batch.synced for batch in one.batches) > 3
+        task.cancel()
+        await asyncio.wait({task})
+
+    async def test_a_publisher_that_fails_is_told_again_from_the_beginning(self, kube, client):
+        source = KubernetesSource(client, CONFIG)
+        one = Following(source)
+        refuse = [True]
+
+        def publish(batch: Batch) -> None:
+            if batch.events and refuse:
+                refuse.clear()
+                raise RuntimeError("not now")
+            one.publish(batch)
+
+        with pytest.raises(ExceptionGroup):
+            await source.run(publish)
+        assert not source.synced
+        task = asyncio.create_task(source.run(publish))
+        await agree(one, kube)
+        task.cancel()
+        await asyncio.wait({task})
 
 
 class TestFilters:

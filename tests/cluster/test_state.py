@@ -91,9 +91,17 @@ class TestSlices:
         state.apply([WEB_SERVICE, a_slice("s", "web")])
         moved = a_slice("s", "api")
         api = Key("Service", "default", "api")
+        state.apply([replace(WEB_SERVICE, name="api")])
         assert state.apply([moved]) == {WEB, api}
         assert state.slices_of(WEB) == ()
         assert state.slices_of(api) == (moved,)
+
+    def test_a_slice_dirties_no_service_that_is_not_there(self) -> None:
+        state = State()
+        one = a_slice("web-1", "web", "10.0.0.1")
+        assert state.apply([one]) == set()
+        assert state.apply([WEB_SERVICE]) == {WEB}
+        assert state.subject(WEB) == ServiceSubject(WEB_SERVICE, (one,))
 
     def test_a_slice_that_loses_its_label_belongs_to_nobody(self) -> None:
         state = State()

@@ -29,8 +29,9 @@ class Following:
         self.batches.append(batch)
         for event in batch.events:
             if isinstance(event, Key):
-                assert event in self.objects, f"{event} was never said, and is taken back"
-                del self.objects[event]
+                # Before it is synced, what goes may be something that was not said yet.
+                known = self.objects.pop(event, None)
+                assert known or not batch.synced, f"{event} was never said, and is taken back"
             else:
                 self.objects[event.key] = event
 
