@@ -7,10 +7,15 @@ that exist, a third AAAA that do not (NODATA), a third names from a search list 
 Servers run on all cores, as they would, and the probe on one. dnsd is measured quiet, then
 while manifests are rewritten 50 times a second, and a third time so with all its processes
 on one core, where every change must share it with the answers.
+
+On a machine that is shared with others, what the hypervisor does with the cores is seen here
+as nowhere else. So cores are kept awake (`native.awake`), and besides the p99 of a whole run
+there is that of its middle second: each second has its p99, and this is their median.
 """
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
@@ -65,6 +70,7 @@ class Run:
     lost: int
     p50: float
     p99: float
+    middle: float  # the median of the seconds' p99
     p999: float
     worst: float
     late: float  # the most that the probe lagged behind its own pace
@@ -77,12 +83,14 @@ def _summary(setting: Setting, samples: native.Samples, bill: procs.Bill) -> Run
     if not found:
         raise BenchError(f"{setting.title}: no replies")
     p50, p99, p999, worst = (percentile(found, part) / 1e3 for part in (0.5, 0.99, 0.999, 1.0))
+    each = [percentile(one, 0.99) / 1e3 for one in samples.seconds if one]
     return Run(
         setting,
         samples.sent,
         samples.lost,
         p50,
         p99,
+        median(each) if each else p99,
         p999,
         worst,
         samples.late_ns / 1e3,
@@ -99,15 +107,15 @@ def run(
     names.write_queries(queries, names.questions(site.population, MIX, 30_000))
     runs: list[Run] = []
     generation = 0
-    for n in range(rounds):
-        for setting in settings(servers):
+    with native.awake(site.work):
+        for n, setting in itertools.product(range(rounds), settings(servers)):
             on = [procs.server_core()] if setting.one_core else procs.cores()
             with serving(setting.server, site, on) as server:
                 generation, one = _measure(site, server, setting, queries, seconds, generation)
             runs.append(one)
             say(
                 f"latency {n + 1}/{rounds} {setting.title:40} p50 {one.p50:.0f} µs"
-                f" p99 {one.p99:.0f} µs p99.9 {one.p999:.0f} µs"
+                f" p99 {one.p99:.0f} µs (middle second {one.middle:.0f}) p99.9 {one.p999:.0f} µs"
             )
     return runs
 
@@ -137,26 +145,30 @@ def report(runs: Sequence[Run], population: names.Population) -> str:
             setting.title,
             *(
                 number(median(getattr(o, part) for o in found), 0)
-                for part in ("p50", "p99", "p999", "worst")
+                for part in ("p50", "p99", "middle", "p999", "worst")
             ),
             number(sum(o.lost for o in found), 0),
             number(median(o.cpu for o in found)),
         )
         for setting, found in by_setting.items()
     ]
-    head = ("µs", "p50", "p99", "p99.9", "worst", "lost", "CPU µs a query")
+    head = ("µs", "p50", "p99", "middle second", "p99.9", "worst", "lost", "CPU µs a query")
     late = max(one.late for one in runs)
-    lost = sum(one.lost for one in by_setting.get(GOAL, ()))
-    p99 = median(o.p99 for o in by_setting[GOAL]) / 1e3 if GOAL in by_setting else None
+    goal = by_setting.get(GOAL, ())
+    lost = sum(one.lost for one in goal)
+    p99 = median(o.p99 for o in goal) / 1e3 if goal else None
+    middle = median(o.middle for o in goal) / 1e3 if goal else None
     return "\n\n".join(
         (
             f"{QPS:,} queries a second to {population.services:,} Services, {rounds} rounds,"
-            " medians; *worst* is the median of each round's worst, *lost* counts all rounds."
+            " medians; *middle second* is the median of the seconds' p99,"
+            " *worst* that of each round's worst, *lost* counts all rounds."
             f" The probe itself was never more than {number(late, 0)} µs behind its pace.",
             table(head, rows),
             goals(
                 [
                     Goal(f"p99 at {QPS:,} qps with {CHANGES} changes a second", 0.5, p99, "ms"),
+                    Goal("the same, in the middle second", 0.5, middle, "ms"),
                     Goal("queries lost meanwhile", 0, lost if p99 is not None else None),
                 ]
             ),

@@ -1,16 +1,19 @@
-"""The two C programs: compiled when they are needed, into a directory that goes away."""
+"""The C programs: compiled when they are needed, into a directory that goes away."""
 
 from __future__ import annotations
 
 import array
 import json
 import shutil
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from bench import procs
 
 _HERE = Path(__file__).parent
+_LONGEST = 3600  # seconds that cores are kept awake
 
 
 def compiled(name: str, into: Path) -> Path:
@@ -25,29 +28,68 @@ def compiled(name: str, into: Path) -> Path:
     return program
 
 
+@contextmanager
+def awake(work: Path) -> Iterator[None]:
+    """Keeps all cores awake meanwhile, for what is measured in microseconds of waiting.
+
+    A core with nothing to do goes to sleep. To wake it up takes a few microseconds on a
+    machine of one's own, and on a shared one until the hypervisor has a core to spare, which
+    says nothing of the server that waits for it. awake.c runs where nobody else wants to.
+    """
+    program = compiled("awake", work)
+    with ExitStack() as stack:
+        for core in procs.cores():
+            argv = [str(program), str(core), str(_LONGEST)]
+            stack.enter_context(procs.running(argv, work / "awake.log"))
+        yield
+
+
 @dataclass(frozen=True, slots=True)
 class Samples:
-    """What the probe saw: `latencies` of answered queries, in ns, sorted; `worst_at` in seconds."""
+    """What the probe saw: `latencies` of answered queries, in ns, sorted; `worst_at` in seconds.
+
+    `seconds`: the same latencies, second by second, the whole ones.
+    """
 
     sent: int
     answered: int
     late_ns: int
     latencies: array.array[int]
     worst_at: float
+    seconds: tuple[array.array[int], ...] = ()
 
     @property
     def lost(self) -> int:
         return self.sent - self.answered
 
 
-def read_samples(path: Path) -> tuple[array.array[int], float]:
-    """The latencies in a file of (sent, latency) pairs, sorted, and when the worst was sent."""
+@dataclass(frozen=True, slots=True)
+class Pairs:
+    """The (sent, latency) pairs of a run, in the order in which replies came; in ns."""
+
+    sent: array.array[int]
+    latencies: array.array[int]
+
+    def worst_at(self) -> float:
+        """When the query was sent that waited longest, in seconds; 0.0 without any."""
+        found = self.latencies
+        worst = max(range(len(found)), key=found.__getitem__, default=None)
+        return 0.0 if worst is None else self.sent[worst] / 1e9
+
+    def by_second(self, seconds: int) -> tuple[array.array[int], ...]:
+        """The latencies of the queries sent in each of the first `seconds`, sorted."""
+        found = [array.array("Q") for _ in range(seconds)]
+        for sent, latency in zip(self.sent, self.latencies, strict=True):
+            if sent < seconds * 10**9:
+                found[sent // 10**9].append(latency)
+        return tuple(array.array("Q", sorted(one)) for one in found)
+
+
+def read_pairs(path: Path) -> Pairs:
+    """The pairs in a file that the probe wrote."""
     pairs = array.array("Q")
     pairs.frombytes(path.read_bytes())
-    sent, latencies = pairs[0::2], pairs[1::2]
-    worst = max(range(len(latencies)), key=latencies.__getitem__, default=None)
-    at = 0.0 if worst is None else sent[worst] / 1e9
-    return array.array("Q", sorted(latencies)), at
+    return Pairs(pairs[0::2], pairs[1::2])
 
 
 def probe(work: Path, port: int, qps: int, seconds: float, queries: Path) -> Samples:
@@ -57,6 +99,13 @@ def probe(work: Path, port: int, qps: int, seconds: float, queries: Path) -> Sam
     arguments = (port, qps, seconds, procs.client_core(), queries, file)
     printed = procs.output([str(program), *map(str, arguments)], seconds + 30)
     said = json.loads(printed)
-    latencies, worst_at = read_samples(file)
+    pairs = read_pairs(file)
     file.unlink()
-    return Samples(said["sent"], said["answered"], said["late_ns"], latencies, worst_at)
+    return Samples(
+        said["sent"],
+        said["answered"],
+        said["late_ns"],
+        array.array("Q", sorted(pairs.latencies)),
+        pairs.worst_at(),
+        pairs.by_second(int(seconds)),
+    )

@@ -180,20 +180,22 @@ class Bill:
 def billed(pids: Sequence[int], work: Callable[[], _Result]) -> tuple[_Result, Bill]:
     """What `work` returns, and what the processes used while it ran.
 
-    `others` is the CPU time of everybody who is neither of `pids` nor this process nor a
-    child that it has waited for: a machine that has other things to do measures badly.
+    `others` is the CPU time of everybody who is neither this process nor below it: a machine
+    that has other things to do measures badly.
     """
     before, own, busy, start = cpu_of(pids), _own(), busy_seconds(), time.monotonic()
     result = work()
     elapsed, after = time.monotonic() - start, cpu_of(pids)
     spent = {pid: after[pid] - before[pid] for pid in pids}
-    others = busy_seconds() - busy - (_own() - own) - sum(spent.values())
+    others = busy_seconds() - busy - (_own() - own)
     return result, Bill(spent, max(0.0, others) / elapsed)
 
 
 def _own() -> float:
+    """CPU seconds of this process, of those below it, and of those it has waited for."""
     bills = (resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
-    return sum(bill.ru_utime + bill.ru_stime for bill in bills)
+    below = cpu_of(tree(os.getpid())[1:])
+    return sum(bill.ru_utime + bill.ru_stime for bill in bills) + sum(below.values())
 
 
 def output(argv: Sequence[str], seconds: float = 30) -> str:

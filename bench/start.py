@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 
-from bench import names, procs, wire
+from bench import names, native, procs, wire
 from bench.names import Population
 from bench.peers import TITLES, Server, Site, prepare, serving
 from bench.procs import BenchError
@@ -106,7 +106,11 @@ def one_change(
 def changes(site: Site, count: int, say: Callable[[str], None]) -> Changes:
     """Lets `count` Services change, one after the other."""
     population, draw, seconds = site.population, random.Random(1035), []
-    with serving("dnsd", site) as server, wire.Client(server.port) as client:
+    with (
+        native.awake(site.work),
+        serving("dnsd", site) as server,
+        wire.Client(server.port) as client,
+    ):
         settle(server)
         for n in range(count):
             i, generation = n % population.changing, 1 + n // population.changing

@@ -11,8 +11,8 @@ that means, and this module when to look and how to say it.
   everything is looked at: a change does not wait for 10,000 files that have none.
 * A file that may be half written is looked at again soon; the others do not wait for it.
 * A directory that disappears leaves the last good state in force, until it is there again.
-* Looking blocks and happens in a thread; events are published from the loop, at most
-  `BATCH` at once.
+* Looking blocks and happens in a thread, unless it is at a few small files, as after most
+  changes; events are published from the loop, at most `BATCH` at once.
 * A problem is logged when it appears or when its file changes and still has it; never again
   by merely looking.
 
@@ -23,6 +23,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import functools
 import os
 import stat
 import time
@@ -199,10 +200,12 @@ class Manifests:
         return not look.unsettled
 
     async def _look_at(self, seen: Seen, *, patient: bool = True, force: bool = False) -> Look:
-        """One look, in a thread; its problems are logged. Raises OSError: the root is gone."""
-        look = await asyncio.to_thread(
+        """One look; its problems are logged. Raises OSError: the root is gone."""
+        look_now = functools.partial(
             self._folder.look, seen.names, whole=seen.whole, patient=patient, force=force
         )
+        brief = seen.names is not None and self._folder.is_brief(seen.names)
+        look = look_now() if brief else await asyncio.to_thread(look_now)
         now = time.time()
         self._status.last_contact = now
         self._status.objects = look.objects

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import array
+import os
 import socket
 from pathlib import Path
 
@@ -54,12 +55,29 @@ def test_probe_counts_every_query_and_names_the_worst(site: peers.Site) -> None:
     assert 0 <= samples.worst_at < 20
 
 
-def test_samples_are_sorted_and_the_worst_has_its_time(tmp_path: Path) -> None:
+def test_cores_are_kept_awake_and_released(tmp_path: Path) -> None:
+    def awake() -> list[int]:
+        below = procs.tree(os.getpid())[1:]
+        return [pid for pid in below if os.sched_getscheduler(pid) == os.SCHED_IDLE]
+
+    with native.awake(tmp_path):
+        until(lambda: len(awake()) == len(procs.cores()), "there is one for each core")
+        assert {frozenset(os.sched_getaffinity(pid)) for pid in awake()} == {
+            frozenset({core}) for core in procs.cores()
+        }
+    assert awake() == []
+
+
+def test_pairs_are_told_apart_by_seconds(tmp_path: Path) -> None:
     file = tmp_path / "samples"
-    file.write_bytes(array.array("Q", [0, 30, 1_000_000_000, 90, 2_000_000_000, 10]).tobytes())
-    assert native.read_samples(file) == (array.array("Q", [10, 30, 90]), 1.0)
+    file.write_bytes(array.array("Q", [0, 30, 1_000_000_000, 90, 999, 10]).tobytes())
+    pairs = native.read_pairs(file)
+    assert pairs.worst_at() == 1.0
+    assert pairs.by_second(2) == (array.array("Q", [10, 30]), array.array("Q", [90]))
+    assert pairs.by_second(1) == (array.array("Q", [10, 30]),)
     file.write_bytes(b"")
-    assert native.read_samples(file) == (array.array("Q"), 0.0)
+    assert native.read_pairs(file).worst_at() == 0.0
+    assert native.read_pairs(file).by_second(1) == (array.array("Q"),)
 
 
 def test_a_wrong_answer_is_found_before_anything_is_timed(site: peers.Site) -> None:

@@ -112,3 +112,24 @@ class TestLimits:
         (tmp_path / "a.yaml").symlink_to("/proc/self/maps")
         look = a_folder(tmp_path, file_bytes=100).look(patient=False)
         assert "more than 100 bytes" in look.problems[0].text
+
+
+class TestBriefLooks:
+    def test_a_few_small_files_are_looked_at_in_no_time(self, tmp_path: Path) -> None:
+        folder = Folder(tmp_path, Catalogue(()))
+        (tmp_path / "a.yaml").write_text("x" * 100)
+        assert folder.is_brief({"a.yaml"})
+        assert folder.is_brief({"gone.yaml", "a.yaml"})
+        assert folder.is_brief(())
+
+    def test_large_ones_many_and_links_are_not(self, tmp_path: Path) -> None:
+        folder = Folder(tmp_path, Catalogue(()))
+        (tmp_path / "large.yaml").write_text("x" * 100_000)
+        assert not folder.is_brief({"large.yaml"})
+        for n in range(20):
+            (tmp_path / f"{n}.yaml").write_text("")
+        assert not folder.is_brief({f"{n}.yaml" for n in range(20)})
+        (tmp_path / "a.yaml").symlink_to("large.yaml")
+        assert not folder.is_brief({"a.yaml"})
+        folder.look(patient=False)  # from now on it knows of a link: any file may be its target
+        assert not folder.is_brief({"0.yaml"})

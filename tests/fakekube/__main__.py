@@ -3,8 +3,8 @@
 Prints the path of a kubeconfig when it listens; ends with SIGTERM. Commands on standard
 input, one a line, answered with one line each:
 
-    service NAME ADDRESS    create or replace a Service in `default`; answers when that was,
-                            in seconds of the system's monotonic clock
+    service NAME ADDRESS    create or replace a Service in `default`; answers when a watch was
+                            sent it, in seconds of the system's monotonic clock
     delete NAME             delete it
     compact                 forget the log, so that every watch has to begin anew
     hang-up                 end every stream
@@ -19,7 +19,6 @@ import asyncio
 import signal
 import sys
 import tempfile
-import time
 from pathlib import Path
 
 from tests.fakekube import plain
@@ -47,12 +46,13 @@ def fill(kube: FakeKube, services: int, endpoints: int) -> None:
     kube.store.log.clear()  # of a cluster that has stood for a while
 
 
-def obey(kube: FakeKube, words: list[str]) -> str:
+async def obey(kube: FakeKube, words: list[str]) -> str:
     match words:
         case ["service", name, address]:
-            at = time.monotonic()
+            kube.sent.clear()
             kube.store.put("services", plain.service(name, address))
-            return str(at)
+            await kube.sent.wait()
+            return str(kube.sent_at)
         case ["delete", name]:
             kube.store.delete("services", name, "default")
         case ["compact"]:
@@ -87,7 +87,7 @@ async def main() -> None:
             await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
             loop.add_signal_handler(signal.SIGTERM, reader.feed_eof)
             while line := await reader.readline():
-                print(obey(kube, line.decode().split()), flush=True)
+                print(await obey(kube, line.decode().split()), flush=True)
 
 
 if __name__ == "__main__":

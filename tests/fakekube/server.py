@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import ssl
+import time
 
 import yaml
 from aiohttp import web
@@ -79,6 +80,8 @@ class FakeKube:
         self._tls = tls
         self._runner: web.AppRunner | None = None
         self._hang_up = asyncio.Event()
+        self.sent = asyncio.Event()  # an event of a watch was, at `sent_at` (monotonic)
+        self.sent_at = 0.0
         for name in ("default", "kube-system"):
             meta = {"name": name, "labels": {"kubernetes.io/metadata.name": name}}
             if name == "kube-system" and uid:
@@ -287,6 +290,8 @@ class FakeKube:
             for write in self.store.since(last):
                 last = write.revision
                 if event := view.event(write):
+                    self.sent_at = time.monotonic()
+                    self.sent.set()
                     await pipe.write(event)
             if await self._quiet(more) and view.bookmarks and last <= self.store.revision:
                 await pipe.write(view.bookmark(last))
