@@ -336,7 +336,9 @@ def _spawn(feed: socket.socket, output: int, pairs: Sequence[Pair]) -> subproces
         stderr=output,
         pass_fds=[feed.fileno(), *(one.fd for one in _sockets(pairs))],
         env=_environment(),
-        start_new_session=True,
+        # Out of a terminal's reach. In a session of its own it would be out of that of `nice`
+        # too: Linux shares the cores out among sessions first (sched(7), autogroup).
+        process_group=0,
     )
 
 

@@ -7,7 +7,9 @@ keeps the priority that dnsd was started with, and asks for *short turns*: the s
 others compute is answered before their turns end. Neither takes a right that is not had.
 
 The priority of a process is that of each of its threads, and a child has that of the thread
-that made it: who starts workers must be a thread from before `give_way`.
+that made it: who starts workers must be a thread from before `give_way`. And it holds within
+a session, where Linux shares the cores out among sessions (autogroup, sched(7)): workers are
+in that of the control process.
 """
 
 from __future__ import annotations
@@ -19,7 +21,9 @@ import platform
 import struct
 import sys
 
-NICE = 10  # steps; at every step a thread gets a tenth less of a core that others want too
+# Steps; at every step a thread gets a fifth less of a core that others want too. All there are:
+# a worker that has just had its turn is let in again the sooner, the less the others weigh.
+NICE = 19
 TURN = 100_000  # nanoseconds, the least that can be asked for
 _SCHED_SETATTR = {"x86_64": 314, "aarch64": 274}  # the number of the system call
 _ATTRIBUTES = struct.Struct("=IIQiIQQQ")  # struct sched_attr, sched_setattr(2)
