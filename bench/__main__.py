@@ -96,7 +96,7 @@ def _bench(chosen: argparse.Namespace, command: str) -> None:
     footer = f"{table.machine(versions)}\nRepeat: `{command}`."
     write = chosen.write if chosen.write is not None else not chosen.quick
     # In memory where that can be, as the volumes of ConfigMaps are: no disk is measured here.
-    memory = Path("/dev/shm")  # noqa: S108
+    memory = Path("/dev/shm")
     where = memory if os.access(memory, os.W_OK) else None
     with tempfile.TemporaryDirectory(prefix="bench-", dir=where) as directory:
         _say(f"writing {population.services:,} Services")

@@ -31,6 +31,7 @@ from dnsd.observe import logging
 from dnsd.serial import SerialFile
 from dnsd.settings import Settings, SettingsError, changed, keep
 from dnsd.transport.listen import CannotListen, Pair, bind_group
+from dnsd.worker.link import starter
 from dnsd.worker.memory import give_back, share_one_heap
 from dnsd.worker.priority import give_way
 from dnsd.worker.supervisor import WorkersFailed
@@ -87,7 +88,6 @@ class _Server:
         loop.add_signal_handler(signal.SIGINT, self._asked_to_stop)
         loop.add_signal_handler(signal.SIGHUP, self._asked_to_reload, house)
         house.supervisor.start()
-        give_way()
         stopped = loop.create_task(self.stop.wait())
         started = loop.create_task(self._start(house))
         admin = loop.create_task(self.front.run(house, lambda: self._reload_now(house)))
@@ -119,6 +119,7 @@ class _Server:
         self.say(greeting(house, time.monotonic() - self.begun))
         if self.front.url:
             self.say(f"admin: {self.front.url}")
+        give_way(but={starter()})
         for _ in house.pipeline.tighten():
             await asyncio.sleep(0)
         _settle_memory()

@@ -103,7 +103,12 @@ def started(*arguments: str, environ: dict[str, str] | None = None) -> Iterator[
     with tempfile.TemporaryDirectory() as folder:
         with Path(folder, "stdout").open("wb") as out, Path(folder, "stderr").open("wb") as err:
             process = subprocess.Popen(
-                command(arguments), stdout=out, stderr=err, env={**ENVIRONMENT, **(environ or {})}
+                command(arguments),
+                stdout=out,
+                stderr=err,
+                env={**ENVIRONMENT, **(environ or {})},
+                # As a service has it: what dnsd gives way to is only what is dnsd's.
+                start_new_session=True,
             )
         server = Serving(process, Path(folder))
         try:

@@ -20,6 +20,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
@@ -61,6 +62,11 @@ _MAX_WORDS = 300
 # Starts the processes, and so lends them its priority (see priority.py). It stays as long as
 # this process does, because the system ends a worker with the thread that started it.
 _starter = ThreadPoolExecutor(1, "starter")
+
+
+def starter() -> int:
+    """The native id of the thread that starts workers."""
+    return _starter.submit(threading.get_native_id).result()
 
 
 class State(Enum):

@@ -7,9 +7,9 @@ keeps the priority that dnsd was started with, and asks for *short turns*: the s
 others compute is answered before their turns end. Neither takes a right that is not had.
 
 The priority of a process is that of each of its threads, and a child has that of the thread
-that made it: who starts workers must be a thread from before `give_way`. And it holds within
+that made it: who starts workers must be a thread that did not give way. And it holds within
 a session, where Linux shares the cores out among sessions (autogroup, sched(7)): workers are
-in that of the control process.
+in that of the control process. As a service or in a container dnsd shares with nobody else.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ import os
 import platform
 import struct
 import sys
+from collections.abc import Collection
 
 # Steps; at every step a thread gets a fifth less of a core that others want too. All there are:
 # a worker that has just had its turn is let in again the sooner, the less the others weigh.
@@ -29,11 +30,17 @@ _SCHED_SETATTR = {"x86_64": 314, "aarch64": 274}  # the number of the system cal
 _ATTRIBUTES = struct.Struct("=IIQiIQQQ")  # struct sched_attr, sched_setattr(2)
 
 
-def give_way() -> None:
-    """Let other processes go first, from now on: this thread and those it will start."""
-    if sys.platform == "linux":
-        with contextlib.suppress(OSError):
-            os.setpriority(os.PRIO_PROCESS, 0, os.getpriority(os.PRIO_PROCESS, 0) + NICE)
+def give_way(but: Collection[int] = ()) -> None:
+    """Let other processes go first, from now on: the threads of this process and those that
+    they will start, `but` these (native ids)."""
+    if sys.platform != "linux":
+        return
+    for thread in map(int, os.listdir("/proc/self/task")):
+        if thread not in but:
+            with contextlib.suppress(OSError):  # it has ended
+                os.setpriority(
+                    os.PRIO_PROCESS, thread, os.getpriority(os.PRIO_PROCESS, thread) + NICE
+                )
 
 
 def take_short_turns() -> None:
