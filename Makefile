@@ -17,6 +17,9 @@ MINIMUM := import sys; sys.exit(sys.version_info < (3, 11))
 LOCK := uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes \
   --no-header --no-annotate --no-emit-index-url pyproject.toml
 
+# Tests start hundreds of processes: without bytecode each would compile all of dnsd.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: run test lint bench docs lock clean
 .SILENT:
 
