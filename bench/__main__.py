@@ -15,7 +15,6 @@ from pathlib import Path
 
 from bench import cpu, latency, names, peers, procs, start, table
 
-PERFORMANCE = Path(__file__).parent.parent / "docs" / "performance.md"
 WHAT = ("cpu", "latency", "start")
 
 
@@ -110,8 +109,8 @@ def _bench(chosen: argparse.Namespace, command: str) -> None:
             block = f"{todo[what]()}\n\n{footer}"
             print(f"\n## {what}\n\n{block}", flush=True)
             if write:
-                text = PERFORMANCE.read_text(encoding="utf-8")
-                PERFORMANCE.write_text(table.replace(text, what, block), encoding="utf-8")
+                text = table.PERFORMANCE.read_text(encoding="utf-8")
+                table.PERFORMANCE.write_text(table.replace(text, what, block), encoding="utf-8")
 
 
 def main(argv: Sequence[str]) -> int:

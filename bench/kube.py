@@ -15,20 +15,21 @@ from __future__ import annotations
 
 import argparse
 import random
+import shlex
 import subprocess
 import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from bench import native, procs, wire
+from bench import native, peers, procs, wire
 from bench.names import Question
 from bench.procs import BenchError
-from bench.table import Goal, goals, percentile
+from bench.table import PERFORMANCE, Goal, goals, machine, percentile, replace
 
 PATIENCE = 120.0  # seconds until anything counts as not coming
 GAP = 0.0002  # seconds between two questions for a change; what the figures are exact to
@@ -198,16 +199,23 @@ def promises(results: Results) -> list[Goal]:
     ]
 
 
-def main() -> None:
+def main(argv: Sequence[str]) -> None:
     parser = argparse.ArgumentParser(prog="python -m bench.kube", description=__doc__)
     parser.add_argument("--services", type=int, default=10_000, help="default: %(default)s")
     parser.add_argument("--endpoints", type=int, default=5, help="a Service; default: %(default)s")
     parser.add_argument("--changes", type=int, default=300, help="default: %(default)s")
     parser.add_argument("--watch-list", default="on", choices=["on", "invalid"])
-    chosen = parser.parse_args()
+    parser.add_argument("--write", action="store_true", help="write docs/performance.md")
+    chosen = parser.parse_args(argv)
     results = run(chosen.services, chosen.endpoints, chosen.watch_list, chosen.changes)
-    print(goals(promises(results)))
+    repeat = shlex.join(["python", "-m", "bench.kube", *argv])
+    versions = [f"{peers.TITLES['dnsd']}: {peers.version('dnsd')}"]
+    block = f"{goals(promises(results))}\n\n{machine(versions)}\nRepeat: `{repeat}`."
+    print(block)
+    if chosen.write:
+        text = PERFORMANCE.read_text(encoding="utf-8")
+        PERFORMANCE.write_text(replace(text, "kube", block), encoding="utf-8")
 
 
 if __name__ == "__main__":
-    main()
+    main(sys.argv[1:])

@@ -16,6 +16,8 @@ from typing import TypeVar
 
 from bench.procs import BUSY
 
+PERFORMANCE = Path(__file__).parent.parent / "docs" / "performance.md"
+
 _Number = TypeVar("_Number", int, float)
 
 

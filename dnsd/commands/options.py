@@ -50,6 +50,13 @@ class SettingsCommand(click.Command):
         flags = [_Flag(name, item) for name, item in declared().items() if _shown(item, groups)]
         self.params = [*flags, *self.params]
 
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        ctx.allow_extra_args = True  # to say more about them than click would
+        super().parse_args(ctx, args)
+        if ctx.args:
+            raise click.UsageError(_unexpected(ctx.args[0]))
+        return ctx.args
+
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         for group in ("Options", *GROUPS):
             rows = [
@@ -61,6 +68,15 @@ class SettingsCommand(click.Command):
             if rows:
                 with formatter.section(group):
                     formatter.write_dl(rows)
+
+
+def _unexpected(word: str) -> str:
+    """What to do about an argument that no command of settings takes."""
+    if os.path.isdir(word):
+        return f"{word}: a directory of manifests is given as --manifests {word}"
+    if os.path.isfile(word):
+        return f"{word}: give it as --config {word}, or as --manifests {word} if it is a manifest"
+    return f"{word}: not expected here; settings are given as --flag VALUE (--help lists them)"
 
 
 def _shown(setting: Setting, groups: Collection[str]) -> bool:
