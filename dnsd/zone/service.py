@@ -58,15 +58,17 @@ def service_rrsets(subject: ServiceSubject, plan: Plan, problems: list[str]) -> 
         return out + namespace_markers(service.namespace, plan.tails, problems)
     pointers: _Pointers = {}
     for base in _bases(own, plan, problems):
+        below: list[RRset] = []  # what is there already the zone has less work with
         if service.headless:
-            names = _endpoint_names(base, hosts, plan, out, problems)
+            names = _endpoint_names(base, hosts, plan, below, problems)
             out += _headless(base, members, hosts, names, plan, problems)
         elif service.cluster_ips:
-            names = _endpoint_names(base, hosts, plan, out, problems)
+            names = _endpoint_names(base, hosts, plan, below, problems)
             out += _cluster_ip(base, service, plan, problems)
         else:  # not allocated yet: it will have an address, and negative caching must not hide it
             out.append(marker(base))
             continue
+        out += below
         if base == own + plan.tails[0]:
             _point(pointers, base, service, hosts, names)
     return out + _pointer_rrsets(pointers, plan)

@@ -24,13 +24,15 @@ Memory: a cluster of 50,000 endpoints has more than 100,000 names. What an owner
 is kept once and packed (`packing.py`). A *leaf*, a name that one owner has alone with nothing
 below it, as nine out of ten, is not kept at all: of it there is its hash, which leads to the
 owner, and the owner knows its names. (Two names may have one hash; the second has a node then.)
+Of a leaf right below a name that the same owner has alone, as an endpoint's, there is nothing:
+it is *implied* by the name above it.
 Whoever asks for a name has the owner unpacked; the last few stay so, for names are asked for
 owner by owner.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Container, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from struct import Struct as Packing
 
 from msgspec import Struct
@@ -160,11 +162,12 @@ class Zone:
         self.serial = serial % 2**32
         self._nodes: dict[Name, _Node] = {}
         self._leaves: dict[int, Key] = {}  # by the hash of the name
+        self._implied = 0  # leaves without an entry there
         self._owned: dict[Key, _Kept] = {}
         self._recent: dict[Key, _Part] = {}
         # Names outside every zone -> how many contribute there all the same.
         self._strangers: dict[Name, int] = {}
-        self._edited: tuple[Key, Container[Name]] = _NOBODY  # see `replace`
+        self._edited: tuple[Key, Collection[Name]] = _NOBODY  # see `replace`
         self._shared: dict[Name, dict[Key, tuple[RRset, ...]]] = {}
         self._ages: dict[Key, str] = {}  # of owners that have one
         # Name -> who has it, then those who say something else and are not heard.
@@ -228,18 +231,7 @@ class Zone:
             touched: Iterable[Name] = mine
         else:
             touched = dict.fromkeys([one.name for one in (*fresh, *gone) if one.name in mine])
-        nodes, leaves, as_needed = self._nodes, self._leaves, self._as_needed
         for name in touched:
-            place = digest(name)
-            if not before and place not in leaves and name not in nodes:
-                above = nodes.get(name[1 + name[0] :])
-                if above is not None and name not in as_needed:  # the usual way to begin
-                    above.holds += 1
-                    leaves[place] = owner
-                    edit.born.append(name)
-                    edit.added += mine[name]
-                    there.add(name)
-                    continue
             self._put(owner, name, was.get(name, ()), mine[name], edit)
             there.add(name)
         for name in was:
@@ -332,19 +324,53 @@ class Zone:
     def _leaf(self, name: Name) -> Key | None:
         """Who has this leaf; None when it is none."""
         owner = self._leaves.get(digest(name))
-        if owner is None or name in self._strangers:
+        if owner is not None and name in self._names(owner) and name not in self._strangers:
+            return owner
+        above = self._nodes.get(name[1 + name[0] :])
+        owner = above.owner if above is not None else None
+        if owner is None or owner is _SEVERAL or name not in self._names(owner):
             return None
+        return None if name in self._nodes else owner
+
+    def _names(self, owner: Key) -> Collection[Name]:
+        """The names an owner has in place."""
         edited, there = self._edited
-        names = there if owner == edited else self._part(owner).by_name
-        return owner if name in names else None
+        return there if owner == edited else self._part(owner).by_name
 
     def _node(self, name: Name) -> _Node | None:
         """The node of a name; a leaf's is made, to be changed."""
         node = self._nodes.get(name)
         if node is None and (owner := self._leaf(name)) is not None:
-            del self._leaves[digest(name)]
+            if self._is_implied(owner, name):
+                self._implied -= 1
+            else:
+                del self._leaves[digest(name)]
             node = self._nodes[name] = _Node(0, owner)
         return node
+
+    def _is_implied(self, owner: Key, leaf: Name) -> bool:
+        above = self._nodes.get(leaf[1 + leaf[0] :])
+        return above is not None and above.owner == owner
+
+    def _has(self, name: Name, node: _Node, owner: Key | None) -> None:
+        """From now on a node is this owner's; what it implied is entered, or the other way."""
+        before, node.owner = node.owner, owner
+        for one in (before, owner):
+            if one is None or one is _SEVERAL or not node.holds:
+                continue
+            for leaf in self._names(one):
+                if leaf[1 + leaf[0] :] != name or leaf in self._nodes or leaf in self._strangers:
+                    continue
+                place = digest(leaf)
+                if one is owner:
+                    del self._leaves[place]
+                    self._implied += 1
+                else:
+                    self._implied -= 1
+                    if place in self._leaves:
+                        self._nodes[leaf] = _Node(0, one)
+                    else:
+                        self._leaves[place] = one
 
     def _put(
         self,
@@ -358,26 +384,32 @@ class Zone:
         node = self._nodes.get(name)
         if node is None:
             place = digest(name)
-            has = self._leaves.get(place)
-            if has is None:
-                above = self._nodes.get(name[1 + name[0] :])
-                if above is not None and name not in self._as_needed:  # the usual way to begin
+            above = self._nodes.get(name[1 + name[0] :])
+            if not was and above is not None and place not in self._leaves:
+                whose = above.owner
+                implied = whose is owner
+                if (implied or whose is None or whose is _SEVERAL) and name not in self._as_needed:
+                    # The usual way to begin: nobody has the name, and the one above exists.
                     above.holds += 1
-                    self._leaves[place] = owner
+                    if implied:
+                        self._implied += 1
+                    else:
+                        self._leaves[place] = owner
                     edit.born.append(name)
                     edit.added += sets
                     return
-            elif was and has == owner and name not in self._strangers:  # the usual way to change
+            leaf = self._leaf(name)
+            if was and leaf == owner:  # the usual way to change
                 edit.served(was, sets)
                 return
-            node = (self._node(name) if has != owner else None) or self._grow(name, edit)
+            node = (self._node(name) if leaf is not None else None) or self._grow(name, edit)
             if node is None:
                 if not was:
                     self._strangers[name] = self._strangers.get(name, 0) + 1
                 return
         if node.owner is None:
             edit.added += sets
-            node.owner = owner
+            self._has(name, node, owner)
             self._slim(name, node)
             return
         if node.owner == owner:
@@ -400,14 +432,15 @@ class Zone:
             return
         if node.owner is not _SEVERAL:
             edit.served(was, ())
-            node.owner = None
+            self._has(name, node, None)
             self._wither(name, edit)
             return
         parts = self._shared[name]
         del parts[owner]
         self._merge(name, node, parts, node.sets or (), edit)
         if len(parts) == 1:
-            (node.owner,) = parts
+            (alone,) = parts
+            self._has(name, node, alone)
             if not (node.owner == APEX and name in self._as_needed):
                 node.sets = None
             del self._shared[name]
@@ -432,13 +465,17 @@ class Zone:
         else:
             self.disputes.pop(name, None)
         edit.served(before, after)
-        node.owner, node.sets = _SEVERAL, after
+        self._has(name, node, _SEVERAL)
+        node.sets = after
 
     def _slim(self, name: Name, node: _Node) -> None:
         """Makes a leaf of a node that could be one."""
         if not node.holds and node.sets is None and node.owner is not None:
             place = digest(name)
-            if place not in self._leaves:
+            if self._is_implied(node.owner, name):
+                del self._nodes[name]
+                self._implied += 1
+            elif place not in self._leaves:
                 del self._nodes[name]
                 self._leaves[place] = node.owner
 
@@ -509,10 +546,8 @@ class Zone:
         node = self._nodes.get(name)
         if node is not None:
             return self._served(name, node)
-        owner = self._leaves.get(digest(name))
-        if owner is None or name in self._strangers:
-            return None
-        return self._part(owner).by_name.get(name)
+        owner = self._leaf(name)
+        return self._part(owner).by_name[name] if owner is not None else None
 
     def _served(self, name: Name, node: _Node) -> tuple[RRset, ...]:
         if node.sets is not None:
@@ -614,7 +649,9 @@ class Zone:
             for name, sets in self._part(owner).by_name.items():
                 node = nodes.get(name)
                 if node is None:
-                    if leaves.get(digest(name)) == owner and name not in strangers:
+                    above = nodes.get(name[1 + name[0] :])
+                    implied = above is not None and above.owner == owner
+                    if implied or (leaves.get(digest(name)) == owner and name not in strangers):
                         yield name, sets
                 elif node.sets is None and node.owner == owner:
                     yield name, sets
@@ -624,7 +661,7 @@ class Zone:
 
     def __len__(self) -> int:
         """How many names exist."""
-        return len(self._nodes) + len(self._leaves)
+        return len(self._nodes) + len(self._leaves) + self._implied
 
 
 def digest(name: Name) -> int:
@@ -658,4 +695,4 @@ def _by_name(rrsets: Iterable[RRset]) -> dict[Name, tuple[RRset, ...]]:
 
 
 _NOTHING = _Part(())
-_NOBODY: tuple[Key, Container[Name]] = _SEVERAL, ()
+_NOBODY: tuple[Key, Collection[Name]] = _SEVERAL, ()

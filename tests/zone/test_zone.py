@@ -586,6 +586,7 @@ class TestOrderIndependence:
         served, names = model(zone.config, now)
         assert {one for one in zone.rrsets() if one.type != Type.SOA} == served
         assert set(zone.names()) == names
+        assert len(zone) == len(names)
 
     def equals_scratch(self, zone: Zone, now: dict[Key, list[RRset]], random: Any) -> None:
         again, order = Zone(zone.config, 0, loose=True), list(now)
@@ -595,6 +596,7 @@ class TestOrderIndependence:
         for _ in again.tighten():
             pass
         again.serial = zone.serial
+        assert len(again) == len(zone)
         assert set(again.rrsets()) == set(zone.rrsets())
         assert set(again.apexes()) == set(zone.apexes())
         for one in zone.names():
