@@ -22,7 +22,6 @@ import structlog
 from dnsd.cluster.kubeaccess import KubeError
 from dnsd.cluster.kubeclient import ApiError
 from dnsd.cluster.objects import Event, Key, Object
-from dnsd.cluster.packing import pack, unpack
 from dnsd.cluster.reflector import Reach, Refusal, Said, whole
 from dnsd.cluster.scope import Scope
 from dnsd.cluster.shelf import Shelf
@@ -52,14 +51,12 @@ class Follower:
         self.refused: dict[Key, str] = {}
 
     def put(self, one: Object) -> bool:
-        """Keep an object; False when it is known in this version already.
+        """Keep an object; False when it is known just so, in this version.
 
         Then the octets that are known stay: a relist must not hold two copies of everything.
         """
-        old = self.known.packed(one.namespace, one.name)
-        if old is not None and (old == pack(one) or unpack(old).version == one.version):
+        if not self.known.put(one):
             return False
-        self.known.put(one)
         self.status.objects = len(self.known)
         return True
 

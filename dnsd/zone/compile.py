@@ -235,17 +235,8 @@ def _frame(
 
 def _apexes(zone: Zone, names: Iterable[Name]) -> Iterator[Apex]:
     for name in names:
-        soa = zone.soa(name)
-        rdata = soa.rdatas[0]
-        cut = _end_of_name(rdata, 0)
-        end = _end_of_name(rdata, cut)
-        yield Apex(name, rdata[:cut], rdata[cut:end], rdata[end + 4 :], soa.ttl)
-
-
-def _end_of_name(rdata: bytes, position: int) -> int:
-    while rdata[position]:
-        position += 1 + rdata[position]
-    return position + 1
+        one = zone.authority(name)
+        yield Apex(name, one.mname, one.rname, one.timers, one.ttl)
 
 
 def _node(zone: Zone, name: Name, served: tuple[RRset, ...], apex: Name, index: int) -> Node:

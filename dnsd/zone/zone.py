@@ -38,7 +38,6 @@ from struct import Struct as Packing
 from msgspec import Struct
 
 from dnsd.cluster.objects import Key
-from dnsd.zone.compose import OutsideZone
 from dnsd.zone.merge import APEX, merged, precedence, seniority, union, won
 from dnsd.zone.outside import servers_of
 from dnsd.zone.packing import pack, tightened, unpack
@@ -55,7 +54,7 @@ from dnsd.zone.schema import (
     server_name,
 )
 
-__all__ = ["APEX", "Cause", "Change", "Zone", "newer"]
+__all__ = ["APEX", "Authority", "Cause", "Change", "Zone", "newer"]
 
 _SEVERAL = Key("", "", "")  # stands in a node for "see Zone._shared"
 _RECENT = 8  # owners that stay unpacked
@@ -63,7 +62,7 @@ _TIGHTEN = 50  # owners at once
 
 
 _SOA = int(Type.SOA)
-_SOA_NUMBERS = Packing(">IIIII")
+_SERIAL, _TIMERS = Packing(">I"), Packing(">IIII")
 
 
 class Cause(Struct, frozen=True, gc=False):
@@ -96,6 +95,15 @@ class Change(Struct, frozen=True, gc=False):
     zones_born: tuple[Name, ...]
     zones_died: tuple[Name, ...]
     cause: Cause
+
+
+class Authority(Struct, frozen=True, gc=False):
+    """Of an SOA (RFC 1035 3.3.13) all but the serial. `timers`: refresh to minimum, 16 octets."""
+
+    mname: Name
+    rname: Name
+    timers: bytes
+    ttl: int
 
 
 class _Node(Struct, gc=False):
@@ -169,6 +177,7 @@ class Zone:
         self._strangers: dict[Name, int] = {}
         self._edited: tuple[Key, Collection[Name]] = _NOBODY  # see `replace`
         self._shared: dict[Name, dict[Key, tuple[RRset, ...]]] = {}
+        self._authorities: dict[Name, Authority] = {}
         self._ages: dict[Key, str] = {}  # of owners that have one
         # Name -> who has it, then those who say something else and are not heard.
         self.disputes: dict[Name, tuple[Key, ...]] = {}
@@ -612,21 +621,24 @@ class Zone:
 
     def soa(self, apex: Name) -> RRset:
         """The SOA of a zone (RFC 1035 3.3.13); a reverse zone's names the primary's server."""
-        outside = self._outside.get(apex)
-        if outside is not None:
-            return self._outside_soa(outside)
-        forward = apex if apex in self.config.zones else self.config.zones[0]
-        numbers = _SOA_NUMBERS.pack(
-            self.serial, SOA_REFRESH, SOA_RETRY, SOA_EXPIRE, self.config.ttl
-        )
-        rdata = server_name(forward) + name_of("hostmaster", below=forward) + numbers
-        return RRset(apex, _SOA, self.config.ttl, (rdata,))
+        one = self.authority(apex)
+        rdata = one.mname + one.rname + _SERIAL.pack(self.serial) + one.timers
+        return RRset(apex, _SOA, one.ttl, (rdata,))
 
-    def _outside_soa(self, zone: OutsideZone) -> RRset:
-        numbers = _SOA_NUMBERS.pack(self.serial, SOA_REFRESH, SOA_RETRY, SOA_EXPIRE, zone.ttl)
-        server = servers_of(zone, self.config)[0][0]
-        rdata = server + name_of("hostmaster", below=zone.name) + numbers
-        return RRset(zone.name, _SOA, zone.ttl, (rdata,))
+    def authority(self, apex: Name) -> Authority:
+        """What of a zone's SOA does not change with the serial."""
+        known = self._authorities.get(apex)
+        if known is None:
+            outside = self._outside.get(apex)
+            if outside is not None:
+                below, ttl, mname = apex, outside.ttl, servers_of(outside, self.config)[0][0]
+            else:
+                below = apex if apex in self.config.zones else self.config.zones[0]
+                ttl, mname = self.config.ttl, server_name(below)
+            timers = _TIMERS.pack(SOA_REFRESH, SOA_RETRY, SOA_EXPIRE, ttl)
+            known = Authority(mname, name_of("hostmaster", below=below), timers, ttl)
+            self._authorities[apex] = known
+        return known
 
     def rrsets(self) -> Iterator[RRset]:
         """Every RRset served, the SOAs first."""
