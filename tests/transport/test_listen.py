@@ -99,11 +99,18 @@ class TestBind:
             bind_group(Address("192.0.2.1", 0))
 
     def test_the_wildcard_of_ipv6_leaves_ipv4_alone(self) -> None:
-        pairs = bind_group(Address("::", 0))
-        port = pairs[0].address.port
-        pairs += bind_group(Address("0.0.0.0", port))
-        assert [pair.address.port for pair in pairs] == [port, port]
-        closed(pairs)
+        for attempt in range(10):
+            pairs = bind_group(Address("::", 0))
+            port = pairs[0].address.port
+            try:
+                pairs += bind_group(Address("0.0.0.0", port))
+                assert [pair.address.port for pair in pairs] == [port, port]
+                break
+            except CannotListen:  # somebody else's, if not each time
+                if attempt == 9:
+                    raise
+            finally:
+                closed(pairs)
 
     def test_sockets_do_not_block(self) -> None:
         (pair,) = bind_group(LOOPBACK)
