@@ -407,11 +407,10 @@ class Zone:
                     edit.born.append(name)
                     edit.added += sets
                     return
-            leaf = self._leaf(name)
-            if was and leaf == owner:  # the usual way to change
+            if was and self._leaf(name) == owner:  # the usual way to change
                 edit.served(was, sets)
                 return
-            node = (self._node(name) if leaf is not None else None) or self._grow(name, edit)
+            node = self._node(name) or self._grow(name, edit)
             if node is None:
                 if not was:
                     self._strangers[name] = self._strangers.get(name, 0) + 1
