@@ -1,8 +1,9 @@
 """The front door: the API's socket, its tokens, and the time at which it opens.
 
 The socket is bound with the others, so that a busy port is known at once and nobody is
-refused who knocks early; the rest (an HTTP server is a tenth of a second of imports) waits
-until the names are read, or for `PATIENCE`, because answering DNS comes first.
+refused who knocks early; the rest (an HTTP server is a tenth of a second of imports, which
+the tables would have to share the interpreter with) waits until the workers answer, or for
+`PATIENCE`, because answering DNS comes first.
 
 Pinned records are applied before, with or without an API: they are part of the zone.
 """
@@ -26,6 +27,7 @@ from dnsd.admin.auth import BadTokens, Tokens, own_token, private, token_path
 from dnsd.house import House
 from dnsd.settings import Settings, SettingsError
 from dnsd.transport.listen import Address
+from dnsd.worker.supervisor import WorkersFailed
 
 if TYPE_CHECKING:
     from dnsd.admin.delegated import ClusterTokens
@@ -35,7 +37,7 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger(__name__)
 
-PATIENCE = 3.0  # seconds that the API waits for the names
+PATIENCE = 3.0  # seconds that the API waits for the workers
 _AGAIN = 5.0  # seconds before a follower that failed is run again
 _BACKLOG = 128
 _RECORDS = "records.json"  # dnsd.admin.records.FILE, without importing what writes records
@@ -90,9 +92,11 @@ class Front:
         if self._socket is None:
             await asyncio.Event().wait()
             return
-        with contextlib.suppress(TimeoutError):
+        # Who does not come up is the server's to tell.
+        with contextlib.suppress(TimeoutError, WorkersFailed):
             async with asyncio.timeout(PATIENCE):
                 await house.synced.wait()
+                await house.supervisor.opened()
         try:
             await self._serve(house, reload, self._socket)
         except Exception:
