@@ -37,6 +37,7 @@ from dnsd.sights import Sights
 from dnsd.transport.listen import Address, Pair
 from dnsd.upstream.clients import compile_clients
 from dnsd.worker.feed import Setup
+from dnsd.worker.loop import uvloop_is_here
 from dnsd.worker.supervisor import Supervisor
 from dnsd.zone.compile import (
     FRESH,
@@ -308,6 +309,11 @@ def sight_config(settings: Settings) -> SightConfig:
     )
 
 
+def wants_uvloop(settings: Settings) -> bool:
+    """Whether the processes of dnsd run on uvloop."""
+    return settings.uvloop != "off" and uvloop_is_here()
+
+
 def worker_setup(settings: Settings) -> Setup:
     """What workers are told; `index` and `sockets` are the supervisor's to fill in.
 
@@ -332,16 +338,9 @@ def worker_setup(settings: Settings) -> Setup:
         tcp_max_connections=settings.tcp_max_connections,
         tcp_max_per_client=settings.tcp_max_per_client,
         tcp_idle_timeout=settings.tcp_idle_timeout,
-        uvloop=settings.uvloop != "off" and uvloop_is_here(),
+        uvloop=wants_uvloop(settings),
         log_level=settings.log_level,
     )
-
-
-def uvloop_is_here() -> bool:
-    """Whether uvloop is installed (it is not imported here)."""
-    from importlib.util import find_spec
-
-    return find_spec("uvloop") is not None
 
 
 def _nsid(text: str) -> bytes:

@@ -26,12 +26,13 @@ import structlog
 from dnsd import __version__
 from dnsd.admin.front import Front
 from dnsd.cluster.source import Source, SourceError
-from dnsd.house import House, uvloop_is_here
+from dnsd.house import House, wants_uvloop
 from dnsd.observe import logging
 from dnsd.serial import SerialFile
 from dnsd.settings import Settings, SettingsError, changed, keep
 from dnsd.transport.listen import CannotListen, Pair, bind_group
 from dnsd.worker.link import starter
+from dnsd.worker.loop import loop_factory, uvloop_is_here
 from dnsd.worker.memory import give_back, share_one_heap
 from dnsd.worker.priority import give_way
 from dnsd.worker.supervisor import WorkersFailed
@@ -59,7 +60,7 @@ def serve(settings: Settings, reread: Callable[[], Settings], say: Callable[[str
     logging.configure(settings.log_level, settings.log_format)
     share_one_heap()
     gc.disable()  # see _settle_memory
-    with asyncio.Runner() as runner:
+    with asyncio.Runner(loop_factory=loop_factory(wants_uvloop(settings))) as runner:
         runner.run(_Server(settings, reread, say).run())
 
 

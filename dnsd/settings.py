@@ -827,7 +827,7 @@ class Settings(Struct, frozen=True, kw_only=True):
         Setting(
             RUNNING,
             choice("auto", "on", "off"),
-            "Use uvloop in the processes that answer: if it is installed, always, never.",
+            "Run on uvloop: if it is installed, always, never.",
         ),
     ] = "auto"
     log_level: Annotated[

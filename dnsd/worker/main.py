@@ -29,7 +29,7 @@ import gc
 import os
 import signal
 import socket
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from dnsd.answer.engine import Engine, EngineConfig
@@ -67,6 +67,7 @@ from dnsd.worker.feed import (
     packed,
     read_down,
 )
+from dnsd.worker.loop import loop_factory
 from dnsd.worker.memory import give_back
 from dnsd.worker.priority import take_short_turns
 from dnsd.worker.tap import Tap
@@ -93,7 +94,7 @@ def main(arguments: Sequence[str]) -> int:
     assembler = Assembler(MAX_DOWN)
     setup, rest = _read_setup(feed, assembler)
     configure(setup.log_level, "json")
-    with asyncio.Runner(loop_factory=_loop_factory(setup)) as runner:
+    with asyncio.Runner(loop_factory=loop_factory(setup.uvloop)) as runner:
         return runner.run(_Worker(feed, assembler, setup).run(rest))
 
 
@@ -119,14 +120,6 @@ def _read_setup(feed: socket.socket, assembler: Assembler) -> tuple[Setup, list[
     if not isinstance(messages[0], Setup):
         raise BadFeed(f"the first message is {type(messages[0]).__name__}, not Setup")
     return messages[0], messages[1:]
-
-
-def _loop_factory(setup: Setup) -> Callable[[], asyncio.AbstractEventLoop] | None:
-    if not setup.uvloop:
-        return None
-    import uvloop
-
-    return uvloop.new_event_loop
 
 
 class _Worker:
