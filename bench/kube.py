@@ -157,8 +157,9 @@ def run(services: int, endpoints: int, watch_list: str, changes: int) -> Results
         api_server(services, endpoints, watch_list) as api,
     ):
         port = procs.free_port()
-        argv = [sys.executable, "-m", "dnsd", "serve", "--kubernetes", "--admin", "off"]
+        argv = [sys.executable, "-m", "dnsd", "serve", "--kubernetes"]
         argv += ["--kubeconfig", api.kubeconfig, "--listen", f"127.0.0.1:{port}"]
+        argv += ["--admin", f"127.0.0.1:{procs.free_port()}"]
         argv += ["--state-dir", str(Path(folder) / "state")]
         began = time.monotonic()
         with (
