@@ -15,6 +15,8 @@ Rules
   one is believed at once when somebody saw that it was written to its end.
 * What cannot be read goes on saying what it said. A directory that is not there says nothing
   new; only one that is there and lacks a file says that the file is gone.
+* A name is octets, and need not be UTF-8. Where it becomes text of an origin or a problem,
+  what is not is escaped (`shown`); files are known, and opened, by the names they have.
 """
 
 from __future__ import annotations
@@ -40,6 +42,11 @@ _ONE_STEP = 64 * 1024  # bytes; what editors and shells write with one call
 _BRIEF_FILES, _BRIEF_BYTES = 4, 8 * 1024
 
 
+def shown(name: str) -> str:
+    """A file's name as text that can be encoded: octets that are not UTF-8 as `\\xff`."""
+    return name if name.isascii() else os.fsencode(name).decode("utf-8", "backslashreplace")
+
+
 class Limits(Struct, frozen=True):
     """What a directory may hold. All are guesses far above what is sane; they bound memory."""
 
@@ -57,7 +64,7 @@ class Look(Struct, frozen=True):
 
     events: list[Packed | Key]
     problems: tuple[Problem, ...]
-    reread: frozenset[str]  # files whose content changed
+    reread: frozenset[str]  # files whose content changed, as `shown`
     unsettled: bool
     files: int
     objects: int
@@ -121,7 +128,7 @@ class Folder:
         events = self._catalogue.update(
             {name: file.entries if file else () for name, file in changed.items()}
         )
-        return self._report(events, frozenset(name for name, file in changed.items() if file))
+        return self._report(events, frozenset(file.path for file in changed.values() if file))
 
     def is_brief(self, names: Collection[str]) -> bool:
         """Whether a look at these files takes about as long as handing it to a thread would.
@@ -246,7 +253,7 @@ class Folder:
         """
         before = self._files.get(name)
         path = self._path(name)
-        shown = name or self._root.name
+        text = shown(name or self._root.name)
         signature = before.signature if before else ()
         try:
             signature, size = _signature(path)
@@ -263,19 +270,19 @@ class Folder:
         except OSError as error:
             reason = (error.strerror or str(error)).lower()
             # Without a signature: an error that stat does not show is tried again.
-            return self._fail(name, shown, (), Unreadable(f"cannot be read: {reason}"))
+            return self._fail(name, text, (), Unreadable(f"cannot be read: {reason}"))
         except Unreadable as error:
-            return self._fail(name, shown, signature, error)
+            return self._fail(name, text, signature, error)
         digest = blake2b(data, digest_size=16).digest()
         if before and before.digest == digest:
             before.signature = signature
             return None
-        content = manifestfile.parse(shown, data, before.content if before else None)
+        content = manifestfile.parse(text, data, before.content if before else None)
         self._keep(name, _File(signature, digest, len(data), content))
         return content
 
     def _fail(
-        self, name: str, shown: str, signature: Signature, error: Unreadable
+        self, name: str, text: str, signature: Signature, error: Unreadable
     ) -> ManifestFile | None:
         """Keep what the file said; None when this error is known already."""
         before = self._files.get(name)
@@ -283,7 +290,7 @@ class Folder:
         if before and before.digest == digest:
             before.signature = signature
             return None
-        content = manifestfile.failed(shown, before.content if before else None, error)
+        content = manifestfile.failed(text, before.content if before else None, error)
         self._keep(name, _File(signature, digest, 0, content))
         return content
 
@@ -332,7 +339,7 @@ class _Scan:
             text = f"has more than {self._limits.files} manifests; the others are not read"
             if self._entries > self._limits.entries:
                 text = f"has more than {self._limits.entries} entries; the others are not read"
-            self.problems.append(Problem(os.path.basename(self._root) or ".", text=text))
+            self.problems.append(Problem(shown(os.path.basename(self._root)) or ".", text=text))
 
     def _walk(self, prefix: str, real: str, *, linked: bool) -> None:
         if real in self._real_dirs:
@@ -350,7 +357,7 @@ class _Scan:
                 raise
             self.unlisted.append(prefix)
             text = f"cannot be listed: {(error.strerror or str(error)).lower()}"
-            self.problems.append(Problem(prefix, text=text))
+            self.problems.append(Problem(shown(prefix), text=text))
             return
         for entry in entries:
             self._entries += 1

@@ -35,7 +35,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from dnsd.cluster.catalogue import Catalogue, networks_of
-from dnsd.cluster.folder import Folder, Limits, Look
+from dnsd.cluster.folder import Folder, Limits, Look, shown
 from dnsd.cluster.manifestfile import Problem
 from dnsd.cluster.objects import Key, Object
 from dnsd.cluster.packing import Packed, unpack_events
@@ -103,6 +103,7 @@ class Manifests:
         watch: Opener = open_watch,
     ) -> None:
         self._root = Path(directory)
+        self._directory = shown(str(self._root))
         self._catalogue = Catalogue(networks_of(service_cidrs))
         self._limits = Limits(file_bytes=max_file_bytes)
         self._folder = Folder(self._root, self._catalogue, self._limits)
@@ -111,7 +112,7 @@ class Manifests:
         self._problems: tuple[Problem, ...] = ()
         self._gone = ""  # why the directory cannot be looked at
         self._look: Look | None = None
-        self._status = SourceStatus("manifests", "starting", f"reading {self._root}")
+        self._status = SourceStatus("manifests", "starting", f"reading {self._directory}")
 
     def status(self) -> list[SourceStatus]:
         """One status: the directory, what it holds, the first problem."""
@@ -143,7 +144,7 @@ class Manifests:
         except OSError as error:
             raise _no_directory(self._root, error) from error
         if look.files == 0:
-            log.warning("no manifests yet", directory=str(self._root), hint="*.yaml, *.yml, *.json")
+            log.warning("no manifests yet", directory=self._directory, hint="*.yaml, *.yml, *.json")
         await _publish_in_batches(look.events, publish, first=True)
         try:
             while True:
@@ -212,7 +213,7 @@ class Manifests:
         if look.events:
             self._status.last_event = now
         if self._gone:
-            log.info("the manifests are there again", directory=str(self._root))
+            log.info("the manifests are there again", directory=self._directory)
             self._gone = ""
         self._tell(look)
         self._look = replace(look, events=[])  # they are published, and not kept
@@ -235,13 +236,13 @@ class Manifests:
         if not self._gone:
             log.warning(
                 "the manifests cannot be read; what they said last stays in force",
-                directory=str(self._root),
+                directory=self._directory,
                 problem=reason,
             )
-        self._gone = f"{self._root}: {reason}; what it said last stays in force"
+        self._gone = f"{self._directory}: {reason}; what it said last stays in force"
 
     def _describe(self, look: Look) -> str:
-        text = f"{self._root}: {look.objects} objects in {look.files} files"
+        text = f"{self._directory}: {look.objects} objects in {look.files} files"
         if look.skipped:
             text += f", {sum(look.skipped.values())} of other kinds"
         if self._problems:
@@ -329,7 +330,7 @@ def _no_directory(root: Path, error: OSError) -> SourceError:
         NotADirectoryError: "is not a directory; give the one that holds the manifests",
         PermissionError: "may not be read; grant dnsd's user read and search permission",
     }.get(type(error), f"cannot be read: {(error.strerror or str(error)).lower()}")
-    return SourceError(f"manifests directory {str(root)!r} {reason}")
+    return SourceError(f"manifests directory {shown(str(root))!r} {reason}")
 
 
 def _fields(problem: Problem) -> dict[str, object]:

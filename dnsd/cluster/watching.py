@@ -366,7 +366,8 @@ class Polled:
         done, self._next = self._next, None
         try:
             found = done.result()
-        except (OSError, RuntimeError) as error:
+        except (OSError, RuntimeError, ExceptionGroup) as error:
+            # Limits of the system, or a name that is not UTF-8, which watchfiles cannot say.
             if not self._root.is_dir():
                 return None
             self._instead = Unwatched(self._root, error)

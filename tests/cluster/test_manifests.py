@@ -310,6 +310,42 @@ class TestFollowing:
             assert running.source.status()[0].reconciles >= 2
 
 
+class TestNames:
+    """A file's name is octets; those that are not UTF-8 are shown escaped."""
+
+    BAD = os.fsdecode(b"b\xff.yaml")
+
+    async def test_one_that_is_not_utf_8(self, tmp_path: Path, following: Following) -> None:
+        (tmp_path / "a.yaml").write_text(text("a", "10.96.0.1"))
+        (tmp_path / self.BAD).write_text(text("b", "10.96.0.2"))
+        async with following(tmp_path) as running:
+            assert running.services() == {"a": "10.96.0.1", "b": "10.96.0.2"}
+            assert running.objects[Key("Service", "default", "b")].origin == r"b\xff.yaml#1"
+            (tmp_path / self.BAD).write_text(text("b", "10.96.0.3"))
+            await running.shows(a="10.96.0.1", b="10.96.0.3")
+            (tmp_path / self.BAD).write_text("{[")
+            (problem,) = await eventually(running.source.problems)
+            assert problem.file == r"b\xff.yaml"
+            (tmp_path / self.BAD).unlink()
+            await running.shows(a="10.96.0.1")
+
+    async def test_one_that_comes_later(self, tmp_path: Path, following: Following) -> None:
+        async with following(tmp_path) as running:
+            (tmp_path / self.BAD).write_text(text("b", "10.96.0.2"))
+            await running.shows(b="10.96.0.2")
+            (tmp_path / "a.yaml").write_text(text("a", "10.96.0.1"))
+            await running.shows(a="10.96.0.1", b="10.96.0.2")
+
+    def test_of_directories(self, tmp_path: Path) -> None:
+        root = tmp_path / os.fsdecode(b"\xe9")
+        (root / os.fsdecode(b"\xfe")).mkdir(parents=True)
+        (root / os.fsdecode(b"\xfe") / "a.yaml").write_text(text("a", "10.96.0.1"))
+        (one,) = load(root).objects
+        assert one.origin == r"\xfe/a.yaml#1"
+        with pytest.raises(SourceError, match=r"\\xe9"):
+            load(root / "nowhere")
+
+
 class TestConfigMaps:
     """A ConfigMap volume: visible links through `..data`, which is swapped by rename."""
 
