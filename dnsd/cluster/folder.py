@@ -15,6 +15,9 @@ Rules
   one is believed at once when somebody saw that it was written to its end.
 * What cannot be read goes on saying what it said. A directory that is not there says nothing
   new; only one that is there and lacks a file says that the file is gone.
+* A file that makes reading fail in a way nobody thought of has a problem, and no other file
+  is the worse for it. What was read in a look that failed as a whole has not been said, so
+  the next look reads it again.
 * A name is octets, and need not be UTF-8. Where it becomes text of an origin or a problem,
   what is not is escaped (`shown`); files are known, and opened, by the names they have.
 """
@@ -23,10 +26,11 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable
 from hashlib import blake2b
 from pathlib import Path
 
+import structlog
 from msgspec import Struct
 
 from dnsd.cluster import manifestfile
@@ -40,6 +44,11 @@ Signature = tuple[int, ...]
 _ONE_STEP = 64 * 1024  # bytes; what editors and shells write with one call
 # What is read and parsed in a millisecond or two, YAML too.
 _BRIEF_FILES, _BRIEF_BYTES = 4, 8 * 1024
+
+# manifestfile.parse: path and bytes, and what the file said before.
+Parser = Callable[[str, bytes, ManifestFile | None], ManifestFile]
+
+log = structlog.get_logger(__name__)
 
 
 def shown(name: str) -> str:
@@ -84,13 +93,21 @@ class _File(Struct):
 class Folder:
     """The manifests below `root` (a directory, or one file), and what they say together."""
 
-    def __init__(self, root: Path, catalogue: Catalogue, limits: Limits | None = None) -> None:
+    def __init__(
+        self,
+        root: Path,
+        catalogue: Catalogue,
+        limits: Limits | None = None,
+        parse: Parser = manifestfile.parse,
+    ) -> None:
         self._root = root
+        self._parse = parse
         self._catalogue = catalogue
         self._limits = limits or Limits()
         self._files: dict[str, _File] = {}
         self._links: set[str] = set()  # names that are reached through a symbolic link
         self._pending: dict[str, Signature] = {}  # seen once like this, not believed yet
+        self._unsaid: dict[str, _File | None] = {}  # what this look replaced
         self._scan_problems: list[Problem] = []
         # Sums over self._files, kept up so that a look costs what it finds.
         self._bytes = 0
@@ -113,6 +130,21 @@ class Folder:
         `force`: read files even if stat says they are as they were. Raises OSError when the
         root cannot be listed.
         """
+        try:
+            changed = self._changed(names, whole, patient=patient, force=force)
+            events = self._catalogue.update(
+                {name: file.entries if file else () for name, file in changed.items()}
+            )
+        except BaseException:
+            self._take_back()
+            raise
+        self._unsaid.clear()
+        return self._report(events, frozenset(file.path for file in changed.values() if file))
+
+    def _changed(
+        self, names: Iterable[str] | None, whole: Collection[str], *, patient: bool, force: bool
+    ) -> dict[str, ManifestFile | None]:
+        """What the files say that may differ from what they said; None: it is gone."""
         changed: dict[str, ManifestFile | None] = {}
         wanted = None if names is None else self._known(names, changed)
         if wanted is None:
@@ -125,10 +157,15 @@ class Folder:
             file = self._examine(name, doubt, force=force)
             if file is not None:
                 changed[name] = file
-        events = self._catalogue.update(
-            {name: file.entries if file else () for name, file in changed.items()}
-        )
-        return self._report(events, frozenset(file.path for file in changed.values() if file))
+        return changed
+
+    def _take_back(self) -> None:
+        """Know of each file what was known before this look, and look at it in the next."""
+        unsaid, self._unsaid = self._unsaid, {}
+        for name, before in unsaid.items():
+            self._keep(name, before)
+            self._pending[name] = ()
+        self._unsaid.clear()
 
     def is_brief(self, names: Collection[str]) -> bool:
         """Whether a look at these files takes about as long as handing it to a thread would.
@@ -187,7 +224,9 @@ class Folder:
 
     def _keep(self, name: str, file: _File | None) -> None:
         """Replace what is known of a file (None: nothing any more), and the sums."""
-        for one, sign in ((self._files.pop(name, None), -1), (file, 1)):
+        before = self._files.pop(name, None)
+        self._unsaid.setdefault(name, before)
+        for one, sign in ((before, -1), (file, 1)):
             if one is None:
                 continue
             self._bytes += sign * one.size
@@ -277,7 +316,13 @@ class Folder:
         if before and before.digest == digest:
             before.signature = signature
             return None
-        content = manifestfile.parse(text, data, before.content if before else None)
+        said = before.content if before else None
+        try:
+            content = self._parse(text, data, said)
+        except Exception as error:  # a fault of ours, which must not cost the other files
+            log.exception("a manifest made reading it fail", file=text)
+            problem = f"cannot be read, by a fault of dnsd: {type(error).__name__}: {error}"
+            content = manifestfile.failed(text, said, Unreadable(problem))
         self._keep(name, _File(signature, digest, len(data), content))
         return content
 

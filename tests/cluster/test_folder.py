@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pytest
+from structlog.testing import capture_logs
 
+from dnsd.cluster import manifestfile
 from dnsd.cluster.catalogue import Catalogue
 from dnsd.cluster.folder import Folder, Limits
+from dnsd.cluster.manifestfile import Entry, ManifestFile
 from dnsd.cluster.objects import Key
+from dnsd.cluster.packing import Packed, unpack
 
 SERVICE = "kind: Service\nmetadata: {{name: {}}}\n"
 
@@ -77,6 +82,65 @@ class TestLook:
         fill(tmp_path, "x.yaml/a")
         look = a_folder(tmp_path).look(patient=False)
         assert look.reread == {"x.yaml/a.yaml"}
+
+
+class _Hasty(Catalogue):
+    """A catalogue whose next `update` fails."""
+
+    failing = False
+
+    def update(self, files: Mapping[str, Sequence[Entry]]) -> list[Packed | Key]:
+        if self.failing:
+            self.failing = False
+            raise ArithmeticError
+        return super().update(files)
+
+
+class TestFaults:
+    """What nobody thought of costs one file, or one look."""
+
+    def test_a_file_that_makes_reading_fail(self, tmp_path: Path) -> None:
+        def parse(path: str, data: bytes, previous: ManifestFile | None) -> ManifestFile:
+            if b"evil" in data:
+                raise ArithmeticError("no idea")
+            return manifestfile.parse(path, data, previous)
+
+        fill(tmp_path, "a", "b")
+        folder = Folder(tmp_path, Catalogue(), parse=parse)
+        folder.look(patient=False)
+        (tmp_path / "a.yaml").write_text("evil")
+        (tmp_path / "b.yaml").write_text(SERVICE.format("c"))
+        with capture_logs() as logs:
+            look = folder.look()
+        assert {
+            event if isinstance(event, Key) else unpack(event).key for event in look.events
+        } == {
+            Key("Service", "default", "b"),
+            Key("Service", "default", "c"),
+        }  # and a goes on saying what it said
+        (problem,) = look.problems
+        assert (problem.file, "ArithmeticError: no idea" in problem.text) == ("a.yaml", True)
+        assert [one["file"] for one in logs] == ["a.yaml"]
+        assert folder.look().reread == frozenset()  # until it changes
+        fill(tmp_path, "a")
+        assert folder.look().problems == ()
+
+    @pytest.mark.parametrize("named", [True, False])
+    def test_what_a_failed_look_read_is_read_again(self, tmp_path: Path, named: bool) -> None:
+        fill(tmp_path, "a", "b", "c")
+        catalogue = _Hasty()
+        folder = Folder(tmp_path, catalogue)
+        folder.look(patient=False)
+        (tmp_path / "a.yaml").write_text(SERVICE.format("other"))
+        (tmp_path / "b.yaml").unlink()
+        fill(tmp_path, "new")
+        catalogue.failing = True
+        with pytest.raises(ArithmeticError):
+            folder.look(["a.yaml", "b.yaml", "new.yaml"] if named else None)
+        look = folder.look(["c.yaml"] if named else None)
+        said = {str(one if isinstance(one, Key) else unpack(one).key) for one in look.events}
+        assert said == {f"Service default/{name}" for name in ("a", "other", "b", "new")}
+        assert (look.files, look.objects, look.documents) == (3, 3, 3)
 
 
 class TestLimits:
