@@ -1,10 +1,14 @@
-"""Waiting without sleeping: conditions with a deadline."""
+"""Waiting without sleeping: conditions with a deadline. And directories that are very deep."""
 
 from __future__ import annotations
 
 import asyncio
+import os
+import subprocess
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import TypeVar
 
 T = TypeVar("T")
@@ -35,3 +39,21 @@ async def eventually(
             return value
         assert time.monotonic() < end, f"not within {deadline} s: {what or condition}"
         await asyncio.sleep(_STEP)
+
+
+@contextmanager
+def deep(root: Path, *names: str) -> Iterator[int]:
+    """Directories in directories, and the innermost's descriptor: a path may be too long."""
+    made = [os.open(root, os.O_RDONLY)]
+    for name in names:
+        os.mkdir(name, dir_fd=made[-1])
+        made.append(os.open(name, os.O_RDONLY, dir_fd=made[-1]))
+        if len(made) > 2:
+            os.close(made.pop(-2))
+    try:
+        yield made[-1]
+    finally:
+        for one in made:
+            os.close(one)
+        # shutil.rmtree recurses in Python 3.11, and the clean-up of tmp_path calls it.
+        subprocess.run(["rm", "-rf", str(root / names[0])], check=True)

@@ -26,7 +26,7 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Iterator
 from hashlib import blake2b
 from pathlib import Path
 
@@ -359,6 +359,10 @@ class Folder:
             raise Unreadable(f"would make more than {limit} bytes of manifests in all")
 
 
+# A directory entry: its name below the root, where it really is, whether a link leads there.
+_Place = tuple[str, str, bool, os.DirEntry[str]]
+
+
 class _Scan:
     """Walks a directory once, in the order of names."""
 
@@ -378,7 +382,7 @@ class _Scan:
             os.stat(self._root)
             self.found.append("")  # one file, given by its own name
             return
-        self._walk("", os.path.realpath(self._root), linked=False)
+        self._walk()
         if self._entries > self._limits.entries or len(self.found) > self._limits.files:
             del self.found[self._limits.files :]
             text = f"has more than {self._limits.files} manifests; the others are not read"
@@ -386,9 +390,23 @@ class _Scan:
                 text = f"has more than {self._limits.entries} entries; the others are not read"
             self.problems.append(Problem(shown(os.path.basename(self._root)) or ".", text=text))
 
-    def _walk(self, prefix: str, real: str, *, linked: bool) -> None:
-        if real in self._real_dirs:
-            return
+    def _walk(self) -> None:
+        """Depth first, with a stack of its own: directories may be nested as deep as they like."""
+        stack = [self._list("", os.path.realpath(self._root), False)]
+        while stack:
+            for name, real, linked, entry in stack[-1]:
+                self._entries += 1
+                if self._entries > self._limits.entries or len(self.found) > self._limits.files:
+                    return
+                below = self._visit(name, real, linked, entry)
+                if below is not None:
+                    stack.append(below)
+                    break
+            else:
+                stack.pop()
+
+    def _list(self, prefix: str, real: str, linked: bool) -> Iterator[_Place]:
+        """The entries of a directory, in the order of names."""
         self._real_dirs.add(real)
         try:
             with os.scandir(os.path.join(self._root, prefix)) as listing:
@@ -396,32 +414,33 @@ class _Scan:
         except FileNotFoundError:
             if not prefix:
                 raise
-            return  # it vanished while we walked
+            entries = []  # it vanished while we walked
         except OSError as error:
             if not prefix:
                 raise
+            entries = []
             self.unlisted.append(prefix)
             text = f"cannot be listed: {(error.strerror or str(error)).lower()}"
             self.problems.append(Problem(shown(prefix), text=text))
-            return
-        for entry in entries:
-            self._entries += 1
-            if self._entries > self._limits.entries or len(self.found) > self._limits.files:
-                return
-            if not entry.name.startswith("."):
-                self._visit(prefix + entry.name, os.path.join(real, entry.name), entry, linked)
+        return ((prefix + one.name, os.path.join(real, one.name), linked, one) for one in entries)
 
-    def _visit(self, name: str, real: str, entry: os.DirEntry[str], linked: bool) -> None:
+    def _visit(
+        self, name: str, real: str, linked: bool, entry: os.DirEntry[str]
+    ) -> Iterator[_Place] | None:
+        """Take in an entry; what is in it, if it is a directory that counts."""
+        if entry.name.startswith("."):
+            return None
         link = entry.is_symlink()
         if link:
             real = os.path.realpath(real)
         if entry.is_dir() if not link else os.path.isdir(real):
-            self._walk(name + "/", real, linked=linked or link)
-        elif name.endswith(SUFFIXES) and real not in self._real_files:
+            return None if real in self._real_dirs else self._list(name + "/", real, linked or link)
+        if name.endswith(SUFFIXES) and real not in self._real_files:
             self._real_files.add(real)
             self.found.append(name)
             if link or linked:
                 self.links.add(name)
+        return None
 
 
 def _signature(path: str) -> tuple[Signature, int]:

@@ -312,7 +312,7 @@ class Inotify:
                 self._inotify.rm_watch(watch)
 
 
-_NOT_THERE = (errno.ENOENT, errno.ENOTDIR, errno.EACCES, errno.ELOOP)
+_NOT_THERE = (errno.ENOENT, errno.ENOTDIR, errno.EACCES, errno.ELOOP, errno.ENAMETOOLONG)
 
 
 def _hidden(name: str) -> bool:

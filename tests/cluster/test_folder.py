@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -14,6 +16,7 @@ from dnsd.cluster.folder import Folder, Limits
 from dnsd.cluster.manifestfile import Entry, ManifestFile
 from dnsd.cluster.objects import Key
 from dnsd.cluster.packing import Packed, unpack
+from tests.helpers import deep
 
 SERVICE = "kind: Service\nmetadata: {{name: {}}}\n"
 
@@ -82,6 +85,43 @@ class TestLook:
         fill(tmp_path, "x.yaml/a")
         look = a_folder(tmp_path).look(patient=False)
         assert look.reread == {"x.yaml/a.yaml"}
+
+
+def put(directory: int, name: str, content: str) -> None:
+    with open(os.open(name, os.O_WRONLY | os.O_CREAT, dir_fd=directory), "w") as out:
+        out.write(content)
+
+
+class TestDepth:
+    def test_seven_hundred_directories(self, tmp_path: Path) -> None:
+        fill(tmp_path, "a", "d/b", "d/e/c", "z")
+        with deep(tmp_path, *["x"] * 700) as innermost:
+            put(innermost, "deep.yaml", SERVICE.format("deep"))
+            look = a_folder(tmp_path).look(patient=False)
+            assert look.problems == ()
+            assert look.reread == {
+                *("a.yaml", "d/b.yaml", "d/e/c.yaml", "z.yaml"),
+                "x/" * 700 + "deep.yaml",
+            }
+
+    def test_the_order_is_that_of_names_depth_first(self, tmp_path: Path) -> None:
+        fill(tmp_path, "a", "b/z", "b/c/x", "b", "b-", "c")
+        # The first of what leads to one file counts, and of too many files the first do.
+        kept = [
+            sorted(a_folder(tmp_path, files=count).look(patient=False).reread)
+            for count in range(1, 6)
+        ]
+        assert [(set(more) - set(less)).pop() for less, more in pairwise([[], *kept])] == [
+            *("a.yaml", "b/c/x.yaml", "b/z.yaml", "b-.yaml", "b.yaml")
+        ]
+
+    def test_a_path_that_is_too_long(self, tmp_path: Path) -> None:
+        fill(tmp_path, "a")
+        with deep(tmp_path, *["x" * 250] * 20):
+            look = a_folder(tmp_path).look(patient=False)
+        assert look.reread == {"a.yaml"}
+        (problem,) = look.problems
+        assert problem.text == "cannot be listed: file name too long"
 
 
 class _Hasty(Catalogue):

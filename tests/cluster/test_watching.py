@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from dnsd.cluster.watching import EVERYTHING, Inotify, Polled, Seen, Unwatched, Watch, touched
-from tests.helpers import DEADLINE
+from tests.helpers import DEADLINE, deep
 
 QUEUE = Path("/proc/sys/fs/inotify/max_queued_events")
 LINUX = pytest.mark.skipif(sys.platform != "linux", reason="inotify")
@@ -74,6 +74,18 @@ class TestInotify:
             out.write("a: 2")
             out.flush()
             assert await said(watch) == Seen(frozenset(["a.yaml"]))
+
+    async def test_a_directory_whose_path_is_too_long_is_left_out(
+        self, tmp_path: Path, watch: Inotify
+    ) -> None:
+        names = ["x" * 99] * ((4080 - len(str(tmp_path / "root"))) // 100)
+        with deep(tmp_path / "root", *names) as innermost:
+            os.close(os.open("b.yaml", os.O_WRONLY | os.O_CREAT, dir_fd=innermost))
+            await told(watch, "/".join([*names, "b.yaml"]))
+            for name in ("y" * 250, "z" * 250):  # their paths have more than 4,095 octets
+                os.mkdir(name, dir_fd=innermost)
+            (tmp_path / "root" / "a.yaml").write_text("a: 1")
+            await told(watch, "a.yaml")
 
     async def test_renamed_linked_removed(self, tmp_path: Path, watch: Inotify) -> None:
         root = tmp_path / "root"
