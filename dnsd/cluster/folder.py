@@ -250,14 +250,16 @@ class Folder:
             try:
                 mode = os.lstat(self._path(name)).st_mode
             except OSError:
-                if name in self._links:
-                    return None
+                if self._links and (name in self._links or name not in self._files):
+                    return None  # what was there may have been read by another name
                 self._forget(name, changed)
                 continue
             if not stat.S_ISREG(mode) or len(self._files) >= self._limits.files:
                 return None
-            if self._links and name not in self._files:
-                return None  # it may be what a link leads to that is read already
+            if self._links and (name in self._links or name not in self._files):
+                # It may be what a link leads to that is read already; or a link was replaced,
+                # and what it led to is to be read by its own name now.
+                return None
             wanted.add(name)
         return wanted
 

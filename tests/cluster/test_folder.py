@@ -92,6 +92,27 @@ def put(directory: int, name: str, content: str) -> None:
         out.write(content)
 
 
+class TestLinks:
+    """What two names lead to is read by the first; what happens to it is told by either."""
+
+    def test_deleted_by_its_other_name(self, tmp_path: Path) -> None:
+        fill(tmp_path, "z/a")
+        (tmp_path / "b").symlink_to("z")
+        folder = a_folder(tmp_path)
+        assert folder.look(patient=False).reread == {"b/a.yaml"}
+        (tmp_path / "z" / "a.yaml").unlink()
+        assert folder.look(["z/a.yaml"]).events == [Key("Service", "default", "a")]
+
+    def test_a_link_that_hid_another_name_is_replaced(self, tmp_path: Path) -> None:
+        fill(tmp_path, "z")
+        (tmp_path / "a.yaml").symlink_to("z.yaml")
+        folder = a_folder(tmp_path)
+        assert folder.look(patient=False).reread == {"a.yaml"}
+        (tmp_path / "a.yaml").unlink()
+        fill(tmp_path, "a")
+        assert folder.look(["a.yaml"]).reread == {"a.yaml", "z.yaml"}
+
+
 class TestDepth:
     def test_seven_hundred_directories(self, tmp_path: Path) -> None:
         fill(tmp_path, "a", "d/b", "d/e/c", "z")

@@ -381,6 +381,24 @@ class TestConfigMaps:
             said = [e for batch in running.batches[1:] for e in batch.events]
             assert "b" not in {e.name if isinstance(e, Key) else e.key.name for e in said}
 
+    async def test_links_inside_without_a_rescan(
+        self, tmp_path: Path, following: Following
+    ) -> None:
+        (tmp_path / "z").mkdir()
+        (tmp_path / "z" / "one.yaml").write_text(text("one", "10.96.0.1"))
+        (tmp_path / "b").symlink_to("z")
+        (tmp_path / "two.yaml").write_text(text("two", "10.96.0.2"))
+        (tmp_path / "c.yaml").symlink_to("two.yaml")
+        async with following(tmp_path, rescan=1e6) as running:
+            await running.shows(one="10.96.0.1", two="10.96.0.2")
+            # The first comparison, which there is even so, comes before any of this.
+            await eventually(lambda: running.source.status()[0].reconciles)
+            await running.looks_again()
+            (tmp_path / "z" / "one.yaml").unlink()
+            await running.shows(two="10.96.0.2")
+            write(tmp_path / "c.yaml", text("three", "10.96.0.3"))
+            await running.shows(two="10.96.0.2", three="10.96.0.3")
+
     def test_hidden_files_and_second_links_are_not_read(self, tmp_path: Path) -> None:
         (tmp_path / ".git").mkdir()
         (tmp_path / ".git" / "a.yaml").write_text("[")
