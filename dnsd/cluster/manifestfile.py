@@ -48,6 +48,7 @@ SUFFIXES = (".yaml", ".yml", ".json")
 _ONE_FAMILY = ((), ("IPv4",), ("IPv6",))  # spec.ipFamilies that ask for no more than one
 _LISTS = {f"{kind}List" for kind in KINDS} | {"List"}
 _MAX_NESTED_LISTS = 4  # lists within lists; kubectl writes none
+_MAX_DIGITS = 40  # of a whole number; as in YAML, far more than 64 bits
 _LOCATE_BYTES = 1 << 20  # a larger document's problems name its first line
 
 
@@ -289,12 +290,21 @@ def _parts(path: str, chunks: list[Chunk], previous: ManifestFile | None) -> lis
         digest = hash(chunk.text)
         part = known.get(digest)
         if part is None:
-            part = _Reader(path, chunk, number).part(digest)
+            part = _part(path, chunk, number, digest)
         else:
             part = _moved(part, number, chunk.line)
         parts.append(part)
         number += part.documents
     return parts
+
+
+def _part(path: str, chunk: Chunk, number: int, digest: int) -> _Part:
+    try:
+        return _Reader(path, chunk, number).part(digest)
+    except RecursionError as error:
+        # The decoders' own bound. It counts the caller's frames too: what `_json_chunks` could
+        # just read may be too deep here.
+        raise Unreadable("is nested too deeply", chunk.line, 1) from error
 
 
 def _moved(part: _Part, number: int, line: int) -> _Part:
@@ -364,7 +374,10 @@ class _Reader:
             try:
                 yield self._chunk.line, msgspec.json.decode(self._chunk.text, type=msgspec.Raw)
                 return
-            except (msgspec.DecodeError, RecursionError) as error:
+            except RecursionError:
+                if self._path.endswith(".json"):
+                    raise
+            except msgspec.DecodeError as error:
                 if self._path.endswith(".json"):
                     raise Unreadable(f"is no JSON: {error}", self._chunk.line, 1) from error
         yield from yamlread.read(self._chunk)
@@ -470,4 +483,11 @@ def _from_raw(kind: str, value: msgspec.Raw, where: str) -> list[Object]:
     try:
         return from_json(kind, value, where)
     except msgspec.ValidationError:
-        return from_plain({**msgspec.json.decode(value), "kind": kind}, where)
+        # json, because msgspec refuses a number of 5,000 digits, wherever it is.
+        plain = json.loads(bytes(value), parse_int=_number)
+        return from_plain({**plain, "kind": kind}, where)
+
+
+def _number(digits: str) -> int | float:
+    """A whole number; Python makes none of more than 4,300 digits."""
+    return int(digits) if len(digits) <= _MAX_DIGITS else float(digits)

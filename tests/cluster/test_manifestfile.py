@@ -140,6 +140,31 @@ class TestJSON:
         assert not file.good
         assert parse('{"kind":' + "[" * 200_000, "x.yaml").problems
 
+    @pytest.mark.parametrize("path", ["x.json", "x.yaml"])
+    @pytest.mark.parametrize(
+        "around",
+        [
+            '{"kind": "Service", "metadata": {"name": "a"}, "x": %s}',
+            '{"kind": "Service", "metadata": {"name": "a"}, "spec": {"ports": 5}, "x": %s}',
+            '{"kind": "Service", "metadata": {"name": "a"}, "spec": {"ports": %s}}',
+            '{"kind": "List", "items": [{"kind": "Service", "metadata": {"name": "a"}, "x": %s}]}',
+            '{"kind": "List", "items": %s}',
+            '{"kind": %s}',
+        ],
+    )
+    def test_json_that_is_almost_too_deep(self, path: str, around: str) -> None:
+        # Where the decoders stop depends on who called them: around Python's bound of 1,000.
+        for depth in range(900, 1010):
+            file = parse(around % ("[" * depth + "]" * depth), path)
+            assert file.good or "nested" in file.problems[0].text
+        assert not file.good
+
+    @pytest.mark.parametrize("path", ["x.json", "x.yaml"])
+    def test_a_number_of_5000_digits(self, path: str) -> None:
+        bad = '{"kind": "Service", "metadata": {"name": "a"}, "spec": {"ports": [{"port": %s}]}}'
+        (problem,) = parse(bad % ("9" * 5000), path).problems
+        assert problem.field == "spec.ports[0].port"
+
     def test_a_wrong_type_names_the_object(self) -> None:
         bad = service("a") | {"spec": {"ports": [{"port": "80"}]}}
         (problem,) = parse(json.dumps(bad, indent=1), "x.json").problems
