@@ -33,7 +33,7 @@ class Offline(Struct, frozen=True):
         refused = [str(problem) for problem in self.loaded.problems]
         origins = {thing.key: thing.origin for thing in self.loaded.objects}
         unserved = [
-            f"{origins[owner]}: {owner}: {text}"
+            f"{origins[owner]}: {owner}: {text.removeprefix(f'{owner}: ')}"
             for owner, texts in sorted(self.pipeline.problems.items())
             for text in texts
         ]

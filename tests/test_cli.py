@@ -138,6 +138,7 @@ class TestCheck:
         assert found[2].startswith("c.yaml:2")
         assert found[3].startswith("d.yaml")
         assert "192.0.2.1" in found[3]
+        assert found[3].count("Service default/out") == 1
         assert len(found) == 4
 
 

@@ -174,11 +174,16 @@ class Check:
         except ValueError:
             raise self.refuse(field, f"{value!r} is not an IP address") from None
 
-    def addresses(self, field: str, values: list[str] | None) -> tuple[bytes, ...]:
+    def addresses(
+        self, field: str, values: list[str] | None, item: str = "[{}]"
+    ) -> tuple[bytes, ...]:
+        """`item`: what the path of one of them adds to `field`."""
         packed = pack_addresses(values)
         if packed is not None:
             return packed
-        return tuple(self.address(f"{field}[{i}]", value) for i, value in enumerate(values or ()))
+        return tuple(
+            self.address(field + item.format(i), value) for i, value in enumerate(values or ())
+        )
 
     def protocol(self, field: str, value: str | None) -> str:
         value = value or "TCP"

@@ -20,6 +20,7 @@ names the object, the field and the problem.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from sys import intern
 from typing import Any, ClassVar
@@ -422,16 +423,16 @@ def _strip_service(raw: _RawService, origin: str) -> Service:
                 "spec.externalName",
                 f"{external_name!r} is not a host name" if external_name else "is missing",
             )
-    ips_field, ips = "spec.clusterIPs", spec.cluster_ips
+    ips_field, item, ips = "spec.clusterIPs", "[{}]", spec.cluster_ips
     if not ips:
-        ips_field, ips = "spec.clusterIP", [spec.cluster_ip] if spec.cluster_ip else []
+        ips_field, item, ips = "spec.clusterIP", "", [spec.cluster_ip] if spec.cluster_ip else []
     headless = not external and ips[:1] == ["None"]
     if headless and kind != "ClusterIP":
         raise check.refuse(ips_field, f"'None' (headless) does not go with type {kind}")
     if external or headless:
         cluster_ips: tuple[bytes, ...] = ()
     else:
-        cluster_ips = check.addresses(ips_field, ips)
+        cluster_ips = check.addresses(ips_field, ips, item)
         if len(cluster_ips) > 2 or len({len(ip) for ip in cluster_ips}) < len(cluster_ips):
             raise check.refuse(ips_field, "holds at most one IPv4 and one IPv6 address")
     return Service(
@@ -614,13 +615,13 @@ def _strip_pod(raw: _RawPod, origin: str) -> Pod:
     if not meta.name:
         raise check.refuse("metadata.name", "is missing")
     check.label("metadata.namespace", check.namespace, LABEL_1123, "DNS label (RFC 1123)")
-    field, texts = "status.podIPs", [one.ip for one in status.pod_ips or ()]
+    field, item, texts = "status.podIPs", "[{}].ip", [one.ip for one in status.pod_ips or ()]
     if not texts and status.pod_ip:
-        field, texts = "status.podIP", [status.pod_ip]
+        field, item, texts = "status.podIP", "", [status.pod_ip]
     return Pod(
         namespace=check.namespace,
         name=meta.name,
-        ips=check.addresses(field, texts),
+        ips=check.addresses(field, texts, item),
         phase=status.phase or "",
         host_network=bool(spec.host_network),
         dns_policy=spec.dns_policy or "ClusterFirst",
@@ -688,16 +689,38 @@ def from_plain(plain: dict[str, Any], origin: str = "") -> list[Object]:
     try:
         raw = msgspec.convert(plain, RAW_TYPES[kind])
     except msgspec.ValidationError as error:
-        problem, _, path = str(error).partition(" - at `")
         known = meta if isinstance(meta, dict) else {}
-        raise BadObject(
-            kind,
-            str(known.get("namespace") or ""),
-            str(known.get("name") or ""),
-            path.rstrip("`").removeprefix("$").removeprefix("."),
-            problem,
-        ) from error
+        space, name = str(known.get("namespace") or ""), str(known.get("name") or "")
+        raise BadObject(kind, space, name, *_misfit(plain, str(error))) from error
     return strip(kind, raw, origin)
+
+
+_STEP = re.compile(r"\.([^.\[\]]+)|\[(\d+)\]")
+
+
+def _misfit(plain: dict[str, Any], error: str) -> tuple[str, str]:
+    """Field and problem of a wrong type, from what msgspec says of it.
+
+    That ends in "at `$.spec`", in "at `$.metadata.labels[...]`" for a value under some key,
+    and in "at `key` in `$.spec`" for a key; which key it was is found here.
+    """
+    problem, _, path = error.rstrip("`").partition(" - at `")
+    of_key, path = path.startswith("key`"), path.removeprefix("key` in `")
+    inside: Any = plain
+    for name, index in _STEP.findall(path):
+        inside = inside[int(index)] if index else inside.get(name)
+    if of_key:
+        key = next((key for key in inside if not isinstance(key, str)), None)
+        problem = f"the key {_json_text(key)} is not text; put it in quotes"
+    elif path.endswith("[...]"):
+        key = next((key for key, value in inside.items() if not isinstance(value, str)), "...")
+        path = f"{path[:-5]}[{key}]"
+    return path.removeprefix("$").removeprefix("."), problem
+
+
+def _json_text(value: Any) -> str:
+    """A scalar as YAML and JSON write it: `true`, `null`, `8080`."""
+    return msgspec.json.encode(value).decode()
 
 
 def from_json(kind: str, data: bytes | msgspec.Raw, origin: str = "") -> list[Object]:

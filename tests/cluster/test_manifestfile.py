@@ -227,6 +227,31 @@ class TestProblems:
             (problem,) = parse(text, "x.json").problems
             assert word in problem.text
 
+    @pytest.mark.parametrize(
+        ("yaml", "field", "text"),
+        [
+            ("1: x", "", "the key 1 is not text; put it in quotes"),
+            ("spec: {ports: [{on: 80}]}", "spec.ports[0]", "the key true is not text; put it in"),
+            ("spec: {null: 80}", "spec", "the key null is not text; put it in quotes"),
+        ],
+    )
+    def test_a_key_that_is_not_text(self, yaml: str, field: str, text: str) -> None:
+        (problem,) = parse(f"{A}{yaml}\n").problems
+        assert (problem.object, problem.field) == ("Service default/a", field)
+        assert problem.text.startswith(text)
+
+    @pytest.mark.parametrize(
+        ("labels", "field", "text"),
+        [
+            ("{8080: x}", "metadata.labels", "the key 8080 is not text"),
+            ("{a: x, b: yes}", "metadata.labels[b]", "Expected `str`, got `bool`"),
+        ],
+    )
+    def test_labels_that_are_not_text(self, labels: str, field: str, text: str) -> None:
+        (problem,) = parse(f"{A}  labels: {labels}\n").problems
+        assert (problem.line, problem.field) == (5, field)
+        assert problem.text.startswith(text)
+
     def test_a_name_of_64_characters(self) -> None:
         (problem,) = parse(A.replace(": a", ": " + "a" * 64)).problems
         assert "64" in problem.text

@@ -461,7 +461,7 @@ class TestBadInput:
             write(file, text("a", "10.96.0.300") + "---\n" + text("b", "10.96.0.3"))
             await running.shows(a="10.96.0.1", b="10.96.0.3")
             (problem,) = running.source.problems()
-            assert (problem.line, problem.field) == (6, "spec.clusterIP[0]")
+            assert (problem.line, problem.field) == (6, "spec.clusterIP")
 
     async def test_two_files_name_one_service(self, tmp_path: Path, following: Following) -> None:
         (tmp_path / "a.yaml").write_text(text("web", "10.96.0.1"))

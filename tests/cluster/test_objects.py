@@ -175,11 +175,11 @@ class TestService:
             ({"type": "ExternalName"}, "spec.externalName"),
             ({"type": "ExternalName", "externalName": "a b"}, "spec.externalName"),
             ({"type": "NodePort", "clusterIP": "None"}, "spec.clusterIP"),
-            ({"clusterIP": "10.0.0.256"}, "spec.clusterIP[0]"),
+            ({"clusterIP": "10.0.0.256"}, "spec.clusterIP"),
             ({"clusterIPs": ["10.0.0.1", "ten"]}, "spec.clusterIPs[1]"),
             ({"clusterIPs": ["10.0.0.1", "10.0.0.2"]}, "spec.clusterIPs"),
             ({"clusterIPs": ["10.0.0.1", "fd00::1", "fd00::2"]}, "spec.clusterIPs"),
-            ({"clusterIP": "fe80::1%eth0"}, "spec.clusterIP[0]"),
+            ({"clusterIP": "fe80::1%eth0"}, "spec.clusterIP"),
             ({"ports": [{}]}, "spec.ports[0].port"),
             ({"ports": [{"port": 0}]}, "spec.ports[0].port"),
             ({"ports": [{"port": 65536}]}, "spec.ports[0].port"),
@@ -297,7 +297,7 @@ class TestEndpointSlice:
             ({"ports": [{"protocol": "X", "port": 1}]}, "ports[0].protocol"),
             ({"metadata": {}}, "metadata.name"),
             ({"metadata": {"name": "a", "namespace": "A"}}, "metadata.namespace"),
-            ({"metadata": {"name": "a", "labels": {"x": 1}}}, "metadata.labels[...]"),
+            ({"metadata": {"name": "a", "labels": {"x": 1}}}, "metadata.labels[x]"),
         ],
     )
     def test_what_is_refused(self, more: dict[str, Any], field: str) -> None:
@@ -381,7 +381,9 @@ class TestOthers:
 
     def test_bad_pods(self) -> None:
         bad = {"kind": "Pod", "metadata": {"name": "p"}, "status": {"podIP": "x"}}
-        assert refused(bad).field == "status.podIP[0]"
+        assert refused(bad).field == "status.podIP"
+        bad = {"kind": "Pod", "metadata": {"name": "p"}, "status": {"podIPs": [{"ip": "x"}]}}
+        assert refused(bad).field == "status.podIPs[0].ip"
         assert refused({"kind": "Pod", "metadata": {}}).field == "metadata.name"
 
     def test_node(self) -> None:
