@@ -13,6 +13,7 @@ Rules
 * A Service that needs a cluster IP and states none gets one: see cluster/allocate.py. An
   address that is stated always beats one that was given.
 * So do node ports, from the range of an API server: see cluster/nodeports.py.
+* Who could get none, address or node port, is in force without it, and reported.
 * `ipFamilyPolicy` and `ipFamilies` choose the families as the API server would: SingleStack
   (the default) the first of `ipFamilies`, else of the family of the first network; the
   dual-stack policies both, where RequireDualStack insists. A family that no network is
@@ -37,7 +38,7 @@ from msgspec.structs import replace
 from dnsd.cluster.allocate import Asker, Network, address_allocator
 from dnsd.cluster.keytable import KeyTable
 from dnsd.cluster.manifestfile import Entry, Problem
-from dnsd.cluster.nodeports import NodePorts
+from dnsd.cluster.nodeports import NONE_LEFT, NodePorts
 from dnsd.cluster.objects import Key, Object, Service, address_text
 from dnsd.cluster.packing import Packed, pack, unpack
 from dnsd.cluster.source import SourceError
@@ -100,7 +101,7 @@ class Catalogue:
         self._waiting: dict[bytes, set[Key]] = {}  # address -> the refused who wait for it
         self._waits: dict[Key, Sequence[bytes]] = {}  # and the other way round
         self._ports = NodePorts()
-        self._dry: dict[Key, Entry] = {}  # wanted an address, and none was left
+        self._dry: dict[Key, list[Problem]] = {}  # what they wanted, and none was left
 
     def update(self, files: Mapping[str, Sequence[Entry]]) -> list[Packed | Key]:
         """Take in what these files say now (nothing: the file is gone); what changes by it."""
@@ -143,10 +144,7 @@ class Catalogue:
                 for entry in stated
                 if entry is not self._candidate(case)
             ]
-        for entry in self._dry.values():
-            text = f"no address is left in {self._networks}; configure a larger network"
-            place = entry.file, entry.line, 0, entry.document
-            found.append(Problem(*place, str(entry.key), "spec.clusterIP", text))
+        found += [problem for problems in self._dry.values() for problem in problems]
         return sorted(found)
 
     def objects(self) -> Iterator[Object]:
@@ -389,11 +387,18 @@ class Catalogue:
         asker: Asker = key.namespace, key.name
         given = [self._allocators[width].given(asker) for width in self._families(thing)]
         if None in given:
-            self._dry[key] = entry
+            text = f"no address is left in {self._networks}; configure a larger network"
+            self._lacks(entry, "spec.clusterIP", text)
+        if (port := self._ports.lacking(thing)) is not None:
+            self._lacks(entry, f"spec.ports[{port}].nodePort", NONE_LEFT)
         ips = [ip for ip in given if ip]
         if ips:
             thing = replace(thing, cluster_ips=(*thing.cluster_ips, *ips), allocated=True)
         return pack(thing)
+
+    def _lacks(self, entry: Entry, field: str, text: str) -> None:
+        place = entry.file, entry.line, 0, entry.document
+        self._dry.setdefault(entry.key, []).append(Problem(*place, str(entry.key), field, text))
 
 
 def _service(entry: Entry) -> Service:

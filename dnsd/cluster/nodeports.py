@@ -9,10 +9,14 @@ from __future__ import annotations
 
 from msgspec.structs import replace
 
-from dnsd.cluster.allocate import Asker, port_allocator
+from dnsd.cluster.allocate import NODE_PORTS, Asker, port_allocator
 from dnsd.cluster.objects import Key, Service, ServicePort
 
 _TYPES = ("NodePort", "LoadBalancer")
+NONE_LEFT = (
+    f"no node port is left in {NODE_PORTS[0]} to {sum(NODE_PORTS) - 1};"
+    " have fewer Services of type NodePort and LoadBalancer"
+)
 
 
 class NodePorts:
@@ -52,6 +56,12 @@ class NodePorts:
             return service
         ports = tuple([self._with_port(service.key, port) for port in service.ports])
         return replace(service, ports=ports, ports_allocated=ports != service.ports)
+
+    def lacking(self, service: Service) -> int | None:
+        """Which port of a Service, as `given` returned it, could get none; None: all have one."""
+        if service.key not in self._asked:
+            return None
+        return next((i for i, port in enumerate(service.ports) if not port.node_port), None)
 
     def _with_port(self, key: Key, port: ServicePort) -> ServicePort:
         number = None if port.node_port else self._allocator.given(_asker(key, port))

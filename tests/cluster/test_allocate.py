@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import tracemalloc
+from hashlib import blake2b
 from ipaddress import ip_address, ip_network
 from typing import Any
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dnsd.cluster.allocate import Allocator, Asker, address_allocator
+from dnsd.cluster.allocate import Allocator, Asker, address_allocator, port_allocator
 
 SMALL = "10.0.0.0/29"  # six addresses to give
 
@@ -98,6 +100,67 @@ class TestAllocator:
         assert allocator.moved() == set()
 
 
+class TestCost:
+    """Where there are more askers than addresses: memory and work grow with neither's product."""
+
+    ASKERS = tuple(("d", f"s{i}") for i in range(4500))
+
+    def test_memory(self) -> None:
+        tracemalloc.start()
+        try:
+            allocator = port_allocator()
+            for asker in self.ASKERS:
+                allocator.ask(asker)
+            assert sum(allocator.given(asker) is not None for asker in self.ASKERS) == 2768
+            assert tracemalloc.get_traced_memory()[1] < 4500 * 1000
+        finally:
+            tracemalloc.stop()
+
+    def test_all_at_once(self) -> None:
+        allocator = port_allocator()
+        for asker in self.ASKERS:
+            allocator.ask(asker)
+        allocator.moved()
+        assert allocator.steps < 20 * 4500
+        for asker in self.ASKERS:
+            allocator.leave(asker)
+        assert allocator.moved() == set(self.ASKERS)
+        assert allocator.steps < 40 * 4500
+
+    def test_one_after_the_other(self) -> None:
+        allocator = port_allocator()
+        for asker in self.ASKERS:
+            allocator.ask(asker)
+        allocator.moved()
+        for change in (allocator.leave, allocator.ask):
+            for asker in self.ASKERS[::100]:
+                before = allocator.steps
+                change(asker)
+                allocator.moved()
+                assert allocator.steps - before < 20 * 4500
+
+    def test_beside_a_long_run_of_claims(self) -> None:
+        allocator = an_allocator("10.96.0.0/16")
+        for number in range(20_000):
+            allocator.claim(bytes((10, 96, *divmod(1000 + number, 256))))
+        for asker in self.ASKERS[:500]:
+            allocator.ask(asker)
+        allocator.moved()
+        assert allocator.steps < 10 * 20_500
+
+    def test_with_room_a_change_costs_next_to_nothing(self) -> None:
+        allocator = an_allocator("10.96.0.0/12")
+        for asker in self.ASKERS:
+            allocator.ask(asker)
+        allocator.moved()
+        assert allocator.steps < 2 * 4500
+        before = allocator.steps
+        for asker in self.ASKERS[::100]:
+            allocator.leave(asker)
+            allocator.ask(asker)
+        assert allocator.steps - before < 45 * 10
+
+
 def _from_scratch(askers: set[Asker], claims: list[bytes]) -> dict[Asker, bytes | None]:
     allocator = an_allocator(SMALL, "10.0.1.0/30")
     for address in claims:
@@ -105,6 +168,22 @@ def _from_scratch(askers: set[Asker], claims: list[bytes]) -> dict[Asker, bytes 
     for asker in sorted(askers):
         allocator.ask(asker)
     return {asker: allocator.given(asker) for asker in askers}
+
+
+def _by_definition(askers: set[Asker], claims: list[bytes]) -> dict[Asker, bytes | None]:
+    """By name, to each the first of its sequence that nobody claims or has."""
+    given: dict[Asker, bytes | None] = {}
+    for asker in sorted(askers):
+        digest = blake2b("/".join(asker).encode(), digest_size=16).digest()
+        begin = int.from_bytes(digest, "big")
+        sequence = [
+            bytes((10, 0, third, 1 + (begin + i) % size))
+            for third, size in ((0, 6), (1, 2))
+            for i in range(size)
+        ]
+        taken = {*claims, *given.values()}
+        given[asker] = next((one for one in sequence if one not in taken), None)
+    return given
 
 
 _askers = st.tuples(st.just("d"), st.sampled_from([f"s{i}" for i in range(12)]))
@@ -119,13 +198,16 @@ _moves = st.one_of(
 
 
 @settings(max_examples=300, deadline=None)
-@given(st.lists(_moves, max_size=40))
-def test_any_order_gives_what_a_new_start_gives(moves: list[tuple[str, Any]]) -> None:
-    allocator = an_allocator(SMALL, "10.0.1.0/30")
+@given(st.lists(_moves, max_size=40), st.sampled_from([-1000, -20, 0, 10, 1000]))
+def test_any_order_gives_what_a_new_start_gives(
+    moves: list[tuple[str, Any]], patience: int
+) -> None:
+    # The less patient, the more is begun anew; what comes of it is the same.
+    allocator = Allocator([(0x0A000001, 6), (0x0A000101, 2)], 4, patience)
     askers: set[Asker] = set()
     claims: list[bytes] = []
     for what, whom in moves:
-        before = {asker: allocator.given(asker) for asker in askers}
+        before: dict[Asker, bytes | None] = {asker: allocator.given(asker) for asker in askers}
         getattr(allocator, what)(whom)
         if what == "ask":
             askers.add(whom)
@@ -138,6 +220,7 @@ def test_any_order_gives_what_a_new_start_gives(moves: list[tuple[str, Any]]) ->
         changed = {one for one in askers if before.get(one, b"") != allocator.given(one)}
         assert changed <= allocator.moved()
     given = {asker: allocator.given(asker) for asker in askers}
+    assert given == _by_definition(askers, claims)
     assert given == _from_scratch(askers, claims)
     held = [address for address in given.values() if address]
     assert len(set(held)) == len(held)

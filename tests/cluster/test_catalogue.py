@@ -10,10 +10,12 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
+from dnsd.cluster.allocate import NODE_PORTS
 from dnsd.cluster.catalogue import Catalogue, networks_of
 from dnsd.cluster.manifestfile import Entry, stated
-from dnsd.cluster.objects import Key, Object, Service, address_text, pack_address
+from dnsd.cluster.objects import Key, Object, Service, ServicePort, address_text, pack_address
 from dnsd.cluster.packing import unpack_events
 from dnsd.cluster.source import SourceError
 
@@ -257,6 +259,23 @@ class TestGivenAddresses:
         assert "10.0.0.0/30" in problem
         assert sum(bool(ips) for ips in files.ips().values()) == 2
         files.put(a=[svc("x"), svc("y")])
+        assert files.problems() == []
+
+    def test_no_node_port_is_left(self) -> None:
+        files = Files()
+        all_ports = svc("all", type="NodePort")
+        stated_ports = tuple(
+            ServicePort(f"p{i}", "TCP", i + 1, NODE_PORTS[0] + i) for i in range(NODE_PORTS[1])
+        )
+        files.put(a=[replace(all_ports, ports=stated_ports)])
+        late = replace(svc("late", type="LoadBalancer"), ports=(ServicePort("", "TCP", 80),))
+        files.put(b=[late])
+        (problem,) = files.problems()
+        assert problem.startswith(
+            "b.yaml:10: Service default/late: spec.ports[0].nodePort: no node"
+        )
+        assert "30000 to 32767" in problem
+        files.put(a=[replace(all_ports, ports=stated_ports[1:])])
         assert files.problems() == []
 
     def test_without_networks_none_is_given(self) -> None:
