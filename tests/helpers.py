@@ -1,14 +1,17 @@
-"""Waiting without sleeping: conditions with a deadline. And directories that are very deep."""
+"""Conditions with a deadline, for no test sleeps. Counted calls, and very deep directories."""
 
 from __future__ import annotations
 
 import asyncio
 import os
 import subprocess
+import sys
 import time
+from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import FrameType
 from typing import TypeVar
 
 T = TypeVar("T")
@@ -57,3 +60,19 @@ def deep(root: Path, *names: str) -> Iterator[int]:
             os.close(one)
         # shutil.rmtree recurses in Python 3.11, and the clean-up of tmp_path calls it.
         subprocess.run(["rm", "-rf", str(root / names[0])], check=True)
+
+
+@contextmanager
+def counted() -> Iterator[Counter[str]]:
+    """Counts the calls of this thread while it lasts, by the function's qualified name."""
+    calls: Counter[str] = Counter()
+
+    def note(frame: FrameType, event: str, arg: object) -> None:
+        if event == "call":
+            calls[frame.f_code.co_qualname] += 1
+
+    sys.setprofile(note)
+    try:
+        yield calls
+    finally:
+        sys.setprofile(None)

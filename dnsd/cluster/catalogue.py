@@ -26,17 +26,18 @@ key that changes touch, while they are taken in.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from heapq import merge
 from ipaddress import ip_network
 from operator import attrgetter
-from typing import cast
+from typing import Any, cast
 
 from msgspec import Struct
 from msgspec.structs import replace
 
 from dnsd.cluster.allocate import Asker, Network, address_allocator
 from dnsd.cluster.keytable import KeyTable
+from dnsd.cluster.ledger import Changes, note
 from dnsd.cluster.manifestfile import Entry, Problem
 from dnsd.cluster.nodeports import NONE_LEFT, NodePorts
 from dnsd.cluster.objects import Key, Object, Service, address_text
@@ -102,6 +103,8 @@ class Catalogue:
         self._waits: dict[Key, Sequence[bytes]] = {}  # and the other way round
         self._ports = NodePorts()
         self._dry: dict[Key, list[Problem]] = {}  # what they wanted, and none was left
+        self._wrong: dict[Key, tuple[Problem, ...]] = {}  # all of these, as last reported
+        self._changes: Changes = {}
 
     def update(self, files: Mapping[str, Sequence[Entry]]) -> list[Packed | Key]:
         """Take in what these files say now (nothing: the file is gone); what changes by it."""
@@ -120,32 +123,56 @@ class Catalogue:
         for key in moved - touched.keys():
             touched[key] = self._case(key)
         events = [event for key in sorted(touched) for event in self._publish(touched[key])]
+        self._check(touched.keys())
         if len(touched) > len(self._cases):
             # A dictionary does not shrink by itself, and this one held all that were touched.
             self._cases = dict(self._cases)
         return events
 
     def problems(self) -> list[Problem]:
-        """The contradictions there are now, and who could get no address."""
-        found = list(self._refused.values())
-        for key, stated in self._contested.items():
-            case = self._cases[key]
-            holder = case.force or stated[0]
-            found += [
-                Problem(
-                    entry.file,
-                    entry.line,
-                    0,
-                    entry.document,
-                    str(key),
-                    "metadata.name",
-                    f"is in {holder.origin} already, which keeps it; rename or remove one",
-                )
-                for entry in stated
-                if entry is not self._candidate(case)
-            ]
-        found += [problem for problems in self._dry.values() for problem in problems]
-        return sorted(found)
+        """The contradictions there are now, and who could get no address or node port."""
+        return sorted(problem for found in self._wrong.values() for problem in found)
+
+    def changes(self) -> Changes:
+        """Which of them came and which went since the last call."""
+        changes, self._changes = self._changes, {}
+        return changes
+
+    def _check(self, touched: Collection[Key]) -> None:
+        """Find out what is wrong with these keys now; nothing else can have changed."""
+        parts: list[dict[Key, Any]] = [self._wrong, self._refused, self._contested, self._dry]
+        keys: Collection[Key] = touched
+        if sum(map(len, parts)) < len(touched):  # as at the start, of 60,000 objects
+            keys = {key for part in parts for key in part if key in touched}
+        for key in keys:
+            note(self._changes, self._wrong.pop(key, ()), -1)
+            found = [*self._disputes(key), *self._dry.get(key, ())]
+            if key in self._refused:
+                found.append(self._refused[key])
+            if found:
+                self._wrong[key] = tuple(found)
+                note(self._changes, found, 1)
+
+    def _disputes(self, key: Key) -> list[Problem]:
+        """Where a key is stated although another entry holds it."""
+        stated = self._contested.get(key)
+        if stated is None:
+            return []
+        case = self._cases[key]
+        holder, candidate = case.force or stated[0], self._candidate(case)
+        return [
+            Problem(
+                entry.file,
+                entry.line,
+                0,
+                entry.document,
+                str(key),
+                "metadata.name",
+                f"is in {holder.origin} already, which keeps it; rename or remove one",
+            )
+            for entry in stated
+            if entry is not candidate
+        ]
 
     def objects(self) -> Iterator[Object]:
         """All objects in force, by kind, namespace and name."""

@@ -35,6 +35,7 @@ from msgspec import Struct
 
 from dnsd.cluster import manifestfile
 from dnsd.cluster.catalogue import Catalogue
+from dnsd.cluster.ledger import Changes, note
 from dnsd.cluster.manifestfile import SUFFIXES, ManifestFile, Problem
 from dnsd.cluster.objects import Key
 from dnsd.cluster.packing import Packed
@@ -72,7 +73,7 @@ class Look(Struct, frozen=True):
     """
 
     events: list[Packed | Key]
-    problems: tuple[Problem, ...]
+    problems: Changes  # which came and which went
     reread: frozenset[str]  # files whose content changed, as `shown`
     unsettled: bool
     files: int
@@ -113,7 +114,7 @@ class Folder:
         self._bytes = 0
         self._documents = 0
         self._skipped: dict[str, int] = {}
-        self._faulty: dict[str, tuple[Problem, ...]] = {}
+        self._changes: Changes = {}  # problems that came or went, not reported yet
         self.stopping = False  # set from another thread: end the look as soon as may be
 
     def look(
@@ -210,10 +211,12 @@ class Folder:
         return any(name.startswith(prefix) for name in tuple(self._files))
 
     def _report(self, events: list[Packed | Key], reread: frozenset[str]) -> Look:
-        problems = [problem for found in self._faulty.values() for problem in found]
+        changes, self._changes = self._changes, {}
+        for problem, times in self._catalogue.changes().items():
+            note(changes, (problem,), times)
         return Look(
             events,
-            tuple(sorted([*self._scan_problems, *problems, *self._catalogue.problems()])),
+            changes,
             reread,
             bool(self._pending),
             len(self._files),
@@ -233,11 +236,9 @@ class Folder:
             self._documents += sign * one.content.documents
             for kind, count in one.content.skipped.items():
                 self._skipped[kind] = self._skipped.get(kind, 0) + sign * count
-        self._faulty.pop(name, None)
+            note(self._changes, one.content.problems, sign)
         if file:
             self._files[name] = file
-            if file.content.problems:
-                self._faulty[name] = file.content.problems
 
     # -- which files ---------------------------------------------------------------------
 
@@ -273,6 +274,8 @@ class Folder:
         """The names of all files that count; those known before and gone go into `changed`."""
         scan = _Scan(self._root, self._limits)
         scan.run()
+        note(self._changes, self._scan_problems, -1)
+        note(self._changes, scan.problems, 1)
         self._scan_problems = scan.problems
         self._links = scan.links
         found = set(scan.found)

@@ -8,6 +8,7 @@ kind dnsd reads there is an `Entry`; the other kinds are counted; whatever is wr
 Rules
 * Text that cannot be read as a whole (broken YAML, over a bound) says nothing: the file goes
   on saying what it said when it was last good.
+* The first hundred problems of a file are told, the others counted.
 * One bad object does not lose the others; its own last good version stays, if it had one.
 * An object's origin is `relative/path.yaml#2`, the second document that holds anything, or
   `relative/path.yaml#2[7]` for `items[7]` of a list. Not the line: an edit above would change
@@ -22,6 +23,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from itertools import islice
 from sys import intern
 from typing import Any
 
@@ -49,6 +51,7 @@ _ONE_FAMILY = ((), ("IPv4",), ("IPv6",))  # spec.ipFamilies that ask for no more
 _LISTS = {f"{kind}List" for kind in KINDS} | {"List"}
 _MAX_NESTED_LISTS = 4  # lists within lists; kubectl writes none
 _MAX_DIGITS = 40  # of a whole number; as in YAML, far more than 64 bits
+_PROBLEMS = 100  # of a file that are told one by one; the rest is counted
 _LOCATE_BYTES = 1 << 20  # a larger document's problems name its first line
 
 
@@ -142,7 +145,8 @@ class _Part(Struct, frozen=True):
     line: int
     documents: int
     entries: tuple[Entry, ...] = ()
-    problems: tuple[Problem, ...] = ()
+    problems: tuple[Problem, ...] = ()  # the first _PROBLEMS, and one more
+    faults: int = 0  # all problems
     bad: tuple[Key, ...] = ()  # keys of refused objects
     skipped: dict[str, int] = {}
 
@@ -198,12 +202,23 @@ def parse(path: str, data: bytes, previous: ManifestFile | None = None) -> Manif
     return ManifestFile(
         path,
         entries,
-        tuple(problem for part in parts for problem in part.problems),
+        _told(parts),
         skipped,
         sum(part.documents for part in parts),
         True,
         tuple(parts),
     )
+
+
+def _told(parts: list[_Part]) -> tuple[Problem, ...]:
+    """The first problems of a file, and one that counts the others."""
+    problems = list(islice((one for part in parts for one in part.problems), _PROBLEMS + 1))
+    if len(problems) > _PROBLEMS:
+        count = sum(part.faults for part in parts) - _PROBLEMS
+        first = problems.pop()
+        text = f"{count} more problem{'s' if count != 1 else ''} from here on"
+        problems.append(replace(first, object="", field="", text=text))
+    return tuple(problems)
 
 
 def _joined(parts: list[_Part]) -> tuple[Entry, ...]:
@@ -347,6 +362,8 @@ class _Reader:
         self._path, self._chunk, self._first = path, chunk, number
         self._entries: list[Entry] = []
         self._problems: list[Problem] = []
+        self._faults = 0
+        self._locator: yamlread.Locator | None = None
         self._bad: list[Key] = []
         self._skipped: dict[str, int] = {}
         self._documents = 0
@@ -365,6 +382,7 @@ class _Reader:
             self._documents,
             tuple(self._entries),
             tuple(self._problems),
+            self._faults,
             tuple(self._bad),
             self._skipped,
         )
@@ -431,9 +449,13 @@ class _Reader:
             self._entries.append(stated(one, self._path, self._document, item, self._line))
 
     def _report(self, who: str, field: str, text: str) -> None:
+        self._faults += 1
+        if len(self._problems) > _PROBLEMS:
+            return
         line, column = self._line, 1
-        if len(self._chunk.text) <= _LOCATE_BYTES and len(self._problems) < 10:
-            found = yamlread.locate(self._chunk, field)
+        if len(self._chunk.text) <= _LOCATE_BYTES:
+            self._locator = self._locator or yamlread.Locator(self._chunk)
+            found = self._locator.find(field)
             line, column = found if found[0] else (line, column)
         self._problems.append(Problem(self._path, line, column, self._document, who, field, text))
 

@@ -28,6 +28,7 @@ import os
 import stat
 import time
 from collections.abc import Callable, Iterable, Sequence
+from itertools import islice
 from pathlib import Path
 
 import structlog
@@ -36,6 +37,7 @@ from msgspec.structs import replace
 
 from dnsd.cluster.catalogue import Catalogue, networks_of
 from dnsd.cluster.folder import Folder, Limits, Look, shown
+from dnsd.cluster.ledger import Ledger
 from dnsd.cluster.manifestfile import Problem
 from dnsd.cluster.objects import Key, Object
 from dnsd.cluster.packing import Packed, unpack_events
@@ -81,8 +83,10 @@ def load(
         look = folder.look(patient=False)
     except OSError as error:
         raise _no_directory(root, error) from error
+    ledger = Ledger()
+    ledger.apply(look.problems)
     objects = tuple(catalogue.objects())
-    return Loaded(objects, look.problems, look.files, look.documents, look.skipped)
+    return Loaded(objects, tuple(ledger), look.files, look.documents, look.skipped)
 
 
 class Manifests:
@@ -109,7 +113,7 @@ class Manifests:
         self._folder = Folder(self._root, self._catalogue, self._limits)
         self._rescan, self._open_watch = rescan, watch
         self._reload = False
-        self._problems: tuple[Problem, ...] = ()
+        self._problems = Ledger()
         self._gone = ""  # why the directory cannot be looked at
         self._look: Look | None = None
         self._status = SourceStatus("manifests", "starting", f"reading {self._directory}")
@@ -126,7 +130,7 @@ class Manifests:
 
     def problems(self) -> tuple[Problem, ...]:
         """What is wrong now, sorted by file and line."""
-        return self._problems
+        return tuple(self._problems)
 
     def reload(self) -> None:
         """Read every file again soon, whatever stat says."""
@@ -216,21 +220,28 @@ class Manifests:
             log.info("the manifests are there again", directory=self._directory)
             self._gone = ""
         self._tell(look)
-        self._look = replace(look, events=[])  # they are published, and not kept
+        self._look = replace(look, events=[], problems={})  # they are published, and not kept
         return look
 
     def _tell(self, look: Look) -> None:
         """Log the problems that are new, and those of files that changed and still have them."""
-        known = set(self._problems)
-        fresh = [one for one in look.problems if one not in known or one.file in look.reread]
+        touched = {problem.file for problem in look.problems}
+        faulty = {file for file in touched if self._problems.of(file)}
+        come = {
+            problem
+            for problem, times in look.problems.items()
+            if times > 0 and problem not in self._problems
+        }
+        self._problems.apply(look.problems)
+        again = (problem for file in look.reread for problem in self._problems.of(file))
+        fresh = sorted({*come, *again})
         for problem in fresh[:_LOGGED]:
             log.warning("manifest refused", **_fields(problem))
         if len(fresh) > _LOGGED:
             log.warning("more manifests refused", count=len(fresh) - _LOGGED)
-        faulty = {problem.file for problem in look.problems}
-        for file in sorted({problem.file for problem in self._problems} - faulty)[:_LOGGED]:
+        mended = (file for file in sorted(faulty) if not self._problems.of(file))
+        for file in islice(mended, _LOGGED):
             log.info("manifest is good again, or gone", file=file)
-        self._problems = look.problems
 
     def _lose(self, reason: str) -> None:
         if not self._gone:
@@ -246,7 +257,7 @@ class Manifests:
         if look.skipped:
             text += f", {sum(look.skipped.values())} of other kinds"
         if self._problems:
-            text += f"; {len(self._problems)} problems, the first: {self._problems[0]}"
+            text += f"; {len(self._problems)} problems, the first: {self._problems.first()}"
         return text
 
 

@@ -17,6 +17,7 @@ Documents written in the simple style of tools are read by cluster/yamlblock.py,
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
@@ -270,25 +271,34 @@ _TAGS: dict[type, str] = {
 }
 
 
-def locate(chunk: Chunk, path: str) -> tuple[int, int]:
-    """Line and column of the value at `path` (`spec.ports[0].port`) of a chunk's one document.
+class Locator:
+    """Finds fields of a chunk's one document in its text, for error messages.
 
-    The nearest ancestor's when the path does not exist (a missing field); (0, 0) when the
-    text cannot be composed. For error messages: it parses the text once more.
+    Making one parses the text once more, all of it: one for a chunk is enough.
     """
-    try:
-        node = yaml.compose(chunk.text.decode(), Loader=yaml.CSafeLoader)
-    except (yaml.YAMLError, UnicodeDecodeError):
-        return 0, 0
-    if node is None:
-        return 0, 0
-    mark: Any = node.start_mark
-    for step in re.findall(r"[^.\[\]]+", path):
-        key, below = _child(node, step)
-        if below is None:
-            break
-        node, mark = below, (key or below).start_mark
-    return chunk.line + mark.line, mark.column + 1
+
+    def __init__(self, chunk: Chunk) -> None:
+        self._first = chunk.line
+        self._root: yaml.Node | None = None
+        with contextlib.suppress(yaml.YAMLError, UnicodeDecodeError, RecursionError):
+            self._root = yaml.compose(chunk.text.decode(), Loader=yaml.CSafeLoader)
+
+    def find(self, path: str) -> tuple[int, int]:
+        """Line and column of the value at `path` (`spec.ports[0].port`).
+
+        The nearest ancestor's when the path does not exist (a missing field); (0, 0) when the
+        text could not be composed.
+        """
+        node = self._root
+        if node is None:
+            return 0, 0
+        mark: Any = node.start_mark
+        for step in re.findall(r"[^.\[\]]+", path):
+            key, below = _child(node, step)
+            if below is None:
+                break
+            node, mark = below, (key or below).start_mark
+        return self._first + mark.line, mark.column + 1
 
 
 def _child(node: yaml.Node, step: str) -> tuple[yaml.Node | None, yaml.Node | None]:

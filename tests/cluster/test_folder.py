@@ -16,7 +16,7 @@ from dnsd.cluster.folder import Folder, Limits
 from dnsd.cluster.manifestfile import Entry, ManifestFile
 from dnsd.cluster.objects import Key
 from dnsd.cluster.packing import Packed, unpack
-from tests.helpers import deep
+from tests.helpers import counted, deep
 
 SERVICE = "kind: Service\nmetadata: {{name: {}}}\n"
 
@@ -92,6 +92,42 @@ def put(directory: int, name: str, content: str) -> None:
         out.write(content)
 
 
+class TestProblems:
+    def test_a_look_tells_those_that_came_and_went(self, tmp_path: Path) -> None:
+        fill(tmp_path, "a", "b")
+        folder = a_folder(tmp_path)
+        assert folder.look(patient=False).problems == {}
+        (tmp_path / "a.yaml").write_text(SERVICE.format("b"))
+        look = folder.look()
+        ((problem, times),) = look.problems.items()
+        assert (problem.file, problem.object, times) == ("a.yaml", "Service default/b", 1)
+        assert folder.look().problems == {}
+        (tmp_path / "b.yaml").unlink()
+        assert folder.look().problems == {problem: -1}
+
+    @pytest.mark.parametrize("what", ["bad", "twice"])
+    def test_a_look_costs_the_same_however_many_there_are(self, tmp_path: Path, what: str) -> None:
+        item = "- {kind: Service, metadata: {name: %s}}\n"
+        names = [f"B_{i}" if what == "bad" else f"b{i}" for i in range(90)]
+        text = "kind: List\nitems:\n" + "".join(item % name for name in names)
+        costs = []
+        for count in (0, 50):
+            root = tmp_path / str(count)
+            fill(root, "a")
+            for i in range(count):
+                (root / f"f{i}.yaml").write_text(text)
+            folder = a_folder(root)
+            first = folder.look(patient=False)
+            if count:
+                assert len(first.problems) >= 49 * 90
+            (root / "a.yaml").write_text(SERVICE.format("other"))
+            with counted() as calls:
+                look = folder.look(["a.yaml"])
+            assert (look.reread, look.problems) == ({"a.yaml"}, {})
+            costs.append(calls.total())
+        assert costs[1] < costs[0] + 40  # and not 4,500 more
+
+
 class TestLinks:
     """What two names lead to is read by the first; what happens to it is told by either."""
 
@@ -119,7 +155,7 @@ class TestDepth:
         with deep(tmp_path, *["x"] * 700) as innermost:
             put(innermost, "deep.yaml", SERVICE.format("deep"))
             look = a_folder(tmp_path).look(patient=False)
-            assert look.problems == ()
+            assert look.problems == {}
             assert look.reread == {
                 *("a.yaml", "d/b.yaml", "d/e/c.yaml", "z.yaml"),
                 "x/" * 700 + "deep.yaml",
@@ -184,7 +220,7 @@ class TestFaults:
         assert [one["file"] for one in logs] == ["a.yaml"]
         assert folder.look().reread == frozenset()  # until it changes
         fill(tmp_path, "a")
-        assert folder.look().problems == ()
+        assert folder.look().problems == {problem: -1}
 
     @pytest.mark.parametrize("named", [True, False])
     def test_what_a_failed_look_read_is_read_again(self, tmp_path: Path, named: bool) -> None:
@@ -209,18 +245,18 @@ class TestLimits:
         fill(tmp_path, "a", "b", "c")
         look = a_folder(tmp_path, files=2).look(patient=False)
         assert look.reread == {"a.yaml", "b.yaml"}
-        assert "more than 2 manifests" in look.problems[0].text
+        assert "more than 2 manifests" in next(iter(look.problems)).text
 
     def test_entries(self, tmp_path: Path) -> None:
         fill(tmp_path, "a", "b", "c")
         look = a_folder(tmp_path, entries=2).look(patient=False)
         assert look.reread == {"a.yaml", "b.yaml"}
-        assert "more than 2 entries" in look.problems[0].text
+        assert "more than 2 entries" in next(iter(look.problems)).text
 
     def test_bytes_of_a_file(self, tmp_path: Path) -> None:
         fill(tmp_path, "a")
         look = a_folder(tmp_path, file_bytes=10).look(patient=False)
-        assert "over the limit of 10" in look.problems[0].text
+        assert "over the limit of 10" in next(iter(look.problems)).text
 
     def test_bytes_in_all(self, tmp_path: Path) -> None:
         fill(tmp_path, "a", "b")
@@ -228,7 +264,7 @@ class TestLimits:
         folder = a_folder(tmp_path, total_bytes=2 * size - 1)
         look = folder.look(patient=False)
         assert look.objects == 1
-        assert "in all" in look.problems[0].text
+        assert "in all" in next(iter(look.problems)).text
         (tmp_path / "a.yaml").unlink()
         folder.look()
         assert folder.look(force=True).objects == 1
@@ -236,7 +272,7 @@ class TestLimits:
     def test_a_file_whose_size_stat_does_not_tell(self, tmp_path: Path) -> None:
         (tmp_path / "a.yaml").symlink_to("/proc/self/maps")
         look = a_folder(tmp_path, file_bytes=100).look(patient=False)
-        assert "more than 100 bytes" in look.problems[0].text
+        assert "more than 100 bytes" in next(iter(look.problems)).text
 
 
 class TestBriefLooks:

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from dnsd.cluster import manifestfile
 from dnsd.cluster.manifestfile import ManifestFile
 from dnsd.cluster.objects import EndpointSlice, Key, Service, pack_address
+from tests.helpers import counted
 
 
 def service(name: str, ip: str = "", **meta: str) -> dict[str, object]:
@@ -256,6 +257,41 @@ class TestProblems:
         (problem,) = parse(A.replace(": a", ": " + "a" * 64)).problems
         assert "64" in problem.text
         assert "63" in problem.text
+
+
+class TestManyProblems:
+    BAD_ITEM = "- kind: Service\n  metadata: {name: B_}\n"
+
+    def test_a_hundred_are_told_and_the_others_counted(self) -> None:
+        file = parse("kind: List\nitems:\n" + self.BAD_ITEM * 250)
+        assert len(file.problems) == 101
+        assert file.problems[99].field == "items[99].metadata.name"
+        assert file.problems[99].line == 2 + 2 * 100
+        assert str(file.problems[100]) == "x.yaml:204:14: 150 more problems from here on"
+        assert sorted(file.problems) == list(file.problems)
+
+    def test_over_several_documents(self) -> None:
+        documents = [BAD] * 60 + ["kind: List\nitems:\n" + self.BAD_ITEM * 150] + [BAD] * 10
+        file = parse("---\n".join(documents))
+        assert len(file.problems) == 101
+        assert file.problems[100].text == "120 more problems from here on"
+        again = parse("---\n".join([A, *documents]), previous=file)
+        assert again.problems == parse("---\n".join([A, *documents])).problems
+        assert parse("---\n".join(documents[:61])).problems[100].text.startswith("110 more")
+
+    @pytest.mark.parametrize("count", [100, 101])
+    def test_just_enough(self, count: int) -> None:
+        file = parse("---\n".join([BAD] * count))
+        assert len(file.problems) == count
+        assert file.problems[-1].text.startswith("1 more problem " if count > 100 else "99999")
+
+    @pytest.mark.parametrize("count", [0, 1, 10, 250])
+    def test_they_are_located_in_one_go(self, count: int) -> None:
+        good = self.BAD_ITEM.replace("B_", "b")
+        with counted() as calls:
+            file = parse("kind: List\nitems:\n" + self.BAD_ITEM * count + good * 3)
+        assert len(file.problems) == min(count, 101)
+        assert calls["compose"] == (count > 0)
 
 
 class TestReuse:

@@ -463,6 +463,24 @@ class TestBadInput:
             (problem,) = running.source.problems()
             assert (problem.line, problem.field) == (6, "spec.clusterIP")
 
+    async def test_those_of_a_file_that_changed_are_told_again_and_no_others(
+        self, tmp_path: Path, following: Following
+    ) -> None:
+        double = text("web", "10.96.0.1")
+        with capture_logs() as logs:
+            for name in "abc":
+                (tmp_path / f"{name}.yaml").write_text(double)
+            async with following(tmp_path) as running:
+                assert len(running.source.problems()) == 2
+                del logs[:]
+                write(tmp_path / "c.yaml", double + "---\n" + text("c", "10.96.0.2"))
+                await running.shows(web="10.96.0.1", c="10.96.0.2")
+                assert [one["file"] for one in logs if "refused" in one["event"]] == ["c.yaml"]
+                write(tmp_path / "c.yaml", text("c", "10.96.0.3"))
+                await running.shows(web="10.96.0.1", c="10.96.0.3")
+                assert [one["file"] for one in logs if "good" in one["event"]] == ["c.yaml"]
+                assert [one.file for one in running.source.problems()] == ["b.yaml"]
+
     async def test_two_files_name_one_service(self, tmp_path: Path, following: Following) -> None:
         (tmp_path / "a.yaml").write_text(text("web", "10.96.0.1"))
         (tmp_path / "b.yaml").write_text(text("web", "10.96.0.2"))

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dnsd.cluster import yamlread
-from dnsd.cluster.yamlread import Chunk, Unreadable
+from dnsd.cluster.yamlread import Chunk, Locator, Unreadable
 from dnsd.cluster.yamlscalar import resolve
 
 
@@ -225,8 +225,8 @@ class TestLocate:
         ],
     )
     def test_a_field_or_the_nearest_above(self, path: str, where: tuple[int, int]) -> None:
-        assert yamlread.locate(self.CHUNK, path) == where
+        assert Locator(self.CHUNK).find(path) == where
 
     @pytest.mark.parametrize("text", [b"{", b"", b"\xff", b"a: 1\n---\nb: 1\n"])
     def test_nowhere(self, text: bytes) -> None:
-        assert yamlread.locate(Chunk(1, text), "a.b") in ((0, 0), (1, 1))
+        assert Locator(Chunk(1, text)).find("a.b") in ((0, 0), (1, 1))
