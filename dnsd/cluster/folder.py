@@ -35,6 +35,7 @@ from msgspec import Struct
 
 from dnsd.cluster import manifestfile
 from dnsd.cluster.catalogue import Catalogue
+from dnsd.cluster.filename import shown
 from dnsd.cluster.ledger import Changes, note
 from dnsd.cluster.manifestfile import SUFFIXES, ManifestFile, Problem
 from dnsd.cluster.objects import Key
@@ -50,11 +51,6 @@ _BRIEF_FILES, _BRIEF_BYTES = 4, 8 * 1024
 Parser = Callable[[str, bytes, ManifestFile | None], ManifestFile]
 
 log = structlog.get_logger(__name__)
-
-
-def shown(name: str) -> str:
-    """A file's name as text that can be encoded: octets that are not UTF-8 as `\\xff`."""
-    return name if name.isascii() else os.fsencode(name).decode("utf-8", "backslashreplace")
 
 
 class Limits(Struct, frozen=True):

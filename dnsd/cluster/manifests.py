@@ -36,7 +36,8 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from dnsd.cluster.catalogue import Catalogue, networks_of
-from dnsd.cluster.folder import Folder, Limits, Look, shown
+from dnsd.cluster.filename import shown
+from dnsd.cluster.folder import Folder, Limits, Look
 from dnsd.cluster.ledger import Ledger
 from dnsd.cluster.manifestfile import Problem
 from dnsd.cluster.objects import Key, Object

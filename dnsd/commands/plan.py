@@ -12,6 +12,7 @@ import click
 import msgspec
 from msgspec import Struct
 
+from dnsd.cluster.filename import shown
 from dnsd.commands.client import JSON, YAML
 from dnsd.commands.options import settings_command, settings_from
 from dnsd.commands.printing import plain, print_json, say
@@ -119,7 +120,7 @@ def _read(name: str, left: int) -> Text:
             text = Text("stdin", sys.stdin.buffer.read(left + 1))
         else:
             with open(name, "rb") as file:
-                text = Text(name, file.read(left + 1))
+                text = Text(shown(name), file.read(left + 1))
     except OSError as error:
         raise SettingsError(f"-f: {name}: {error.strerror}") from error
     if len(text.data) > left:

@@ -49,6 +49,14 @@ class TestExitCodes:
         found = run(capsys, "plan", "-f", file, *against)
         assert (found.code, found.out) == (0, "No name would change.\n")
 
+    def test_a_file_whose_name_is_not_utf_8(
+        self, against: tuple[str, ...], tmp_path: Path, capsys: Capture
+    ) -> None:
+        file = path_of(tmp_path, os.fsdecode(b"new\xff.yaml"), NEW + "---\nkind: 5\n")
+        found = run(capsys, "plan", "-f", file, *against)
+        assert found.out.splitlines()[0] == "2 names would appear."
+        assert r"new\xff.yaml:" in found.out
+
     def test_3_when_an_address_changes_and_its_reverse_name_goes(
         self, against: tuple[str, ...], tmp_path: Path, capsys: Capture
     ) -> None:
