@@ -14,6 +14,7 @@ from msgspec.structs import replace
 
 from dnsd.cluster.allocate import NODE_PORTS
 from dnsd.cluster.catalogue import Catalogue, networks_of
+from dnsd.cluster.ledger import Ledger
 from dnsd.cluster.manifestfile import Entry, stated
 from dnsd.cluster.objects import Key, Object, Service, ServicePort, address_text, pack_address
 from dnsd.cluster.packing import unpack_events
@@ -353,7 +354,7 @@ _files = st.dictionaries(
 @settings(max_examples=300, deadline=None)
 @given(st.lists(_files, max_size=6))
 def test_any_history_is_consistent(steps: list[dict[str, list[Service]]]) -> None:
-    files = Files("10.0.0.0/29")
+    files, ledger = Files("10.0.0.0/29"), Ledger()
     now: dict[Key, Object] = {}
     stated: dict[str, list[Service]] = {}
     for step in steps:
@@ -365,6 +366,8 @@ def test_any_history_is_consistent(steps: list[dict[str, list[Service]]]) -> Non
                 now[event.key] = event
         stated |= step
         assert now == {one.key: one for one in files.catalogue.objects()}
+        ledger.apply(files.catalogue.changes())
+        assert list(ledger) == files.catalogue.problems()
         held = [ip for ips in files.ips().values() for ip in ips]
         assert len(held) == len(set(held))
         _nobody_waits_in_vain(files, stated)
