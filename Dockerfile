@@ -1,8 +1,14 @@
 # dnsd as an image: the locked requirements, the package, nothing that builds. What runs
-# needs no privilege (port 1053 inside), and writes to /var/lib/dnsd alone.
+# needs no privilege (port 1053 inside), and writes to /var/lib/dnsd, and to /tmp the
+# credentials that a kubeconfig has within itself.
 #
 #   docker build -t dnsd .
-#   docker run --read-only -v dnsd:/var/lib/dnsd -p 127.0.0.1:53:1053/udp dnsd serve …
+#   docker run --read-only --tmpfs /tmp -v dnsd:/var/lib/dnsd -p 127.0.0.1:53:1053/udp \
+#     dnsd serve …
+#
+# What fits a container (ports, the state directory) is a file, /etc/dnsd/dnsd.yaml: variables
+# and flags win over it, another file takes its place, as the chart's does. The health check
+# sees variables and the file, and no flags.
 
 FROM python:3.13-slim-trixie AS build
 WORKDIR /src
@@ -25,18 +31,19 @@ LABEL org.opencontainers.image.title="dnsd" \
       org.opencontainers.image.description="The DNS server of Kubernetes Services" \
       org.opencontainers.image.licenses="Apache-2.0"
 COPY --from=build /opt/dnsd /opt/dnsd
-RUN install -d -o 10053 -g 10053 -m 0750 /var/lib/dnsd
+RUN install -d -o 10053 -g 10053 -m 0750 /var/lib/dnsd \
+    && install -d -m 0755 /etc/dnsd \
+    && printf '%s\n' 'listen: "0.0.0.0:1053"' 'admin: "0.0.0.0:8053"' \
+       'state_dir: /var/lib/dnsd' > /etc/dnsd/dnsd.yaml
 ENV PATH=/opt/dnsd/bin:$PATH \
     PYTHONUNBUFFERED=1 \
     PYTHONDONTWRITEBYTECODE=1 \
-    DNSD_STATE_DIR=/var/lib/dnsd \
-    DNSD_LISTEN=0.0.0.0:1053 \
-    DNSD_ADMIN=0.0.0.0:8053
+    DNSD_CONFIG=/etc/dnsd/dnsd.yaml
 # Numeric, so that Kubernetes can see that it is not root (runAsNonRoot).
 USER 10053:10053
 VOLUME /var/lib/dnsd
 EXPOSE 1053/udp 1053/tcp 8053/tcp
 HEALTHCHECK --interval=10s --timeout=5s --start-period=60s --retries=3 \
-    CMD ["python", "-c", "import urllib.request as u; u.urlopen('http://127.0.0.1:8053/healthz', timeout=4)"]
+    CMD ["python", "-m", "dnsd.health"]
 ENTRYPOINT ["dnsd"]
 CMD ["serve", "--kubernetes"]

@@ -14,9 +14,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import msgspec
 import pytest
 
-from tests.serving import ROOT, SEED
+from dnsd.configuration import load
+from dnsd.settings import Settings
+from tests.serving import ENVIRONMENT, ROOT, SEED
 
 TEXT = (ROOT / "Dockerfile").read_text(encoding="utf-8")
 
@@ -39,6 +42,11 @@ def stages() -> list[list[tuple[str, str]]]:
 
 def final(instruction: str) -> list[str]:
     return [rest for name, rest in stages()[-1] if name == instruction]
+
+
+def image_environment() -> dict[str, str]:
+    """The variables of every container of the image."""
+    return dict(word.split("=", 1) for rest in final("ENV") for word in rest.split())
 
 
 def test_hadolint_finds_nothing():
@@ -73,7 +81,17 @@ class TestPromises:
         ports = [int(port) for port in re.findall(r"(\d+)/", " ".join(final("EXPOSE")))]
         assert min(ports) >= 1024
         (check,) = final("HEALTHCHECK")
-        assert "/healthz" in check
+        words = msgspec.json.decode(check.partition("CMD ")[2])
+        assert words == ["python", "-m", "dnsd.health"]
+        done = subprocess.run(
+            [sys.executable, *words[1:]],
+            cwd=ROOT,
+            env={**ENVIRONMENT, "DNSD_ADMIN": "127.0.0.1:1"},
+            capture_output=True,
+            text=True,
+        )
+        assert (done.returncode, done.stderr) == (1, "")
+        assert "127.0.0.1:1: " in done.stdout
 
     def test_the_context_is_what_is_copied(self):
         rules = (ROOT / ".dockerignore").read_text(encoding="utf-8").split()
@@ -82,6 +100,44 @@ class TestPromises:
         assert "*" in rules
         assert sorted(allowed) == sorted(copied)
         assert any(fnmatch.fnmatch("dnsd/__pycache__", rule) for rule in rules if rule[0] != "!")
+
+
+class TestSettings:
+    """What fits a container stands in a file, over which everybody else wins."""
+
+    @pytest.fixture
+    def config(self, tmp_path) -> Path:
+        """The file that the image has, its steps carried out below a temporary folder."""
+        (script,) = final("RUN")
+        for path in ("/etc/dnsd", "/var/lib/dnsd"):
+            script = script.replace(path, f"{tmp_path}{path}")
+        script = script.replace("-o 10053 -g 10053", "")
+        subprocess.run(["bash", "-euc", script], check=True)
+        return tmp_path / image_environment()["DNSD_CONFIG"].lstrip("/")
+
+    def test_no_variable_wins_over_another_file(self):
+        assert [name for name in image_environment() if name.startswith("DNSD_")] == ["DNSD_CONFIG"]
+
+    def test_it_can_be_reached_and_keeps_its_state_in_the_volume(self, config, tmp_path):
+        settings = load({}, {"DNSD_CONFIG": str(config)})
+        assert [str(one) for one in (*settings.listen, settings.admin)] == [
+            "0.0.0.0:1053",
+            "0.0.0.0:8053",
+        ]
+        assert [settings.state_dir] == [f"{tmp_path}{volume}" for volume in final("VOLUME")]
+        exposed = set(" ".join(final("EXPOSE")).split())
+        assert exposed == {"1053/udp", "1053/tcp", "8053/tcp"}
+
+    def test_everybody_wins_over_it(self, config, tmp_path):
+        environ = {"DNSD_CONFIG": str(config), "DNSD_LISTEN": "127.0.0.1:53"}
+        settings = load({"admin": "off"}, environ)
+        assert [str(one) for one in settings.listen] == ["127.0.0.1:53"]
+        assert settings.admin is None
+        other = tmp_path / "other.yaml"
+        other.write_text("ttl: 7\n")
+        assert load({"config": str(other)}, {"DNSD_CONFIG": str(config)}) == Settings(
+            ttl=7, origins={"ttl": f"{other}:1: ttl", "config": "--config"}, config=str(other)
+        )
 
 
 @pytest.fixture

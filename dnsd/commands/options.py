@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import inspect
 import os
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 import click
@@ -83,7 +83,7 @@ def _shown(setting: Setting, groups: Collection[str]) -> bool:
     return setting.group in groups or not setting.in_file  # --config goes with every group
 
 
-def settings_from(params: dict[str, Any]) -> Settings:
+def settings_from(params: Mapping[str, Any], environ: Mapping[str, str] = os.environ) -> Settings:
     """The settings of this command line, its environment and its file.
 
     `params`: what click parsed; what belongs to no setting is passed over.
@@ -94,7 +94,7 @@ def settings_from(params: dict[str, Any]) -> Settings:
         for name, value in params.items()
         if name in declared() and value is not None and value != ()
     }
-    return load(flags, os.environ)
+    return load(flags, environ)
 
 
 def settings_command(
