@@ -35,3 +35,10 @@ def one(objects: Objects, kind: str, name: str = "") -> dict[str, Any]:
     """The one object of this kind (and name)."""
     (found,) = [o for o in objects if o["kind"] == kind and name in ("", o["metadata"]["name"])]
     return found
+
+
+def pod_of(objects: Objects) -> dict[str, Any]:
+    """The spec of the Pods that the chart starts."""
+    (workload,) = [o for o in objects if "template" in o.get("spec", {})]
+    spec: dict[str, Any] = workload["spec"]["template"]["spec"]
+    return spec

@@ -2,19 +2,28 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
 import kubernetes_validate
 import pytest
 import yaml
+from aiohttp.test_utils import make_mocked_request
 
-from dnsd.cluster.kubernetes import ALWAYS
+from dnsd.admin.app import Gate
+from dnsd.admin.auth import Tokens
+from dnsd.admin.web import Access, Problem
+from dnsd.cluster.kubernetes import ALWAYS, MAX_NAMESPACE_SCOPES, scopes
+from dnsd.cluster.objects import CLUSTER_SCOPED
 from dnsd.cluster.scope import RESOURCES
-from dnsd.configuration import load
-from dnsd.kubelink import kinds_of
+from dnsd.commands.options import settings_from
+from dnsd.commands.serve import command as serve
+from dnsd.kubelink import kinds_of, kubernetes_config
 from dnsd.settings import Settings, declared
-from tests.helm.charting import CHART, NEWEST, Objects, one, run
+from dnsd.values import BadValue
+from tests.helm.charting import CHART, NEWEST, Objects, one, pod_of, run
+from tests.test_dockerfile import image_environment
 
 GOLDEN = Path(__file__).parent / "clusterrole.yaml"
 GOLDEN_REVIEWS = Path(__file__).parent / "clusterrole-reviews.yaml"
@@ -36,6 +45,29 @@ VARIANTS = {
     "defaults": {},
     "everything": EVERYTHING,
     "namespaces": {"config": {"namespaces": ["team-a", "team-b"]}},
+    "dual stack": {
+        "service": {"ipFamilyPolicy": "RequireDualStack"},
+        "config": {"listen": ["0.0.0.0:1053", "[::]:1053"], "admin": "[::]:8053"},
+    },
+    "tls": {
+        "adminService": {"tlsSecret": "dnsd-tls"},
+        "serviceMonitor": {"enabled": True, "tlsConfig": {"serverName": "dnsd.example"}},
+        "networkPolicy": {"enabled": True},
+    },
+    "kept state": {
+        "replicas": 1,
+        "state": {"persistentVolumeClaim": {"claimName": "dnsd"}},
+        "config": {"state_dir": "/data"},
+    },
+    "values as text": {
+        "config": {
+            "zone": "Cluster.local, cluster.example",
+            "listen": "127.0.0.1:1053,0.0.0.0:5353",
+            "namespaces": "team-a, team-b, team-a",
+            "admin_hosts": "dnsd.example.com",
+            "search_completion": "off",
+        },
+    },
     "manifests": {
         "config": {"manifests": "/manifests"},
         "extraVolumes": [{"name": "manifests", "configMap": {"name": "manifests"}}],
@@ -49,6 +81,33 @@ VARIANTS = {
         "config": {},
     },
 }
+
+
+def in_effect(objects: Objects, folder: Path) -> Settings:
+    """The settings of the dnsd in the Pod: the image's variables, the Pod's, its arguments and
+    the ConfigMap together, read as `dnsd serve` reads them. Paths are moved below `folder`.
+    """
+    (container,) = pod_of(objects)["containers"]
+    environ = {**image_environment(), **{e["name"]: e["value"] for e in container.get("env", ())}}
+    (mounted,) = [m["mountPath"] for m in container["volumeMounts"] if m["name"] == "config"]
+    others = [m for m in container["volumeMounts"] if m["name"] not in ("config", "tmp")]
+    moved = {}
+    for mount in others:
+        here = moved[mount["mountPath"]] = folder / mount["mountPath"].lstrip("/")
+        here.mkdir(parents=True, exist_ok=True)
+        for file in ("tls.crt", "tls.key") if mount["name"] == "admin-tls" else ():
+            (here / file).touch()
+    for name, text in one(objects, "ConfigMap", "demo-dnsd")["data"].items():
+        for at, here in moved.items():
+            text = re.sub(f" {at}(?=[/\n])", f" {here}", text)
+        path = f"{mounted}/{name}"
+        moved[path] = folder / path.lstrip("/")
+        moved[path].parent.mkdir(parents=True, exist_ok=True)
+        moved[path].write_text(text)
+    assert container["args"][0] == "serve"
+    arguments = [str(moved.get(word, word)) for word in container["args"][1:]]
+    context = serve.make_context("dnsd serve", arguments)
+    return settings_from(context.params, environ)
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
@@ -78,16 +137,35 @@ class TestEveryVariant:
             "capabilities": {"drop": ["ALL"]},
         }
         assert all(port["containerPort"] >= 1024 for port in container["ports"])
-        assert {next(iter(set(v) - {"name"})) for v in pod["volumes"]} <= {"configMap", "emptyDir"}
+        # https://kubernetes.io/docs/concepts/security/pod-security-standards/#restricted
+        allowed = {"configMap", "emptyDir", "secret", "persistentVolumeClaim"}
+        assert {next(iter(set(v) - {"name"})) for v in pod["volumes"]} <= allowed
 
     def test_dnsd_takes_its_settings(self, variant, render, tmp_path):
-        data = one(render(VARIANTS[variant]), "ConfigMap")["data"]["dnsd.yaml"]
-        path = tmp_path / "dnsd.yaml"
-        data = data.replace("/var/lib/dnsd", str(tmp_path / "state"))
-        path.write_text(data.replace("/manifests", str(tmp_path)))
-        settings = load({"config": str(path)}, {})
+        settings = in_effect(render(VARIANTS[variant]), tmp_path)
         assert settings.kubernetes is (variant != "manifests")
-        assert [str(address) for address in settings.listen] == ["0.0.0.0:1053"]
+
+    def test_the_pod_fits_its_settings(self, variant, render, tmp_path):
+        """Ports, probes and mounts are where the settings in effect put them."""
+        objects = render(VARIANTS[variant])
+        settings = in_effect(objects, tmp_path)
+        pod = pod_of(objects)
+        (container,) = pod["containers"]
+        ports = {port["name"]: port["containerPort"] for port in container["ports"]}
+        assert ports["dns"] == ports["dns-tcp"]
+        reachable = [at.port for at in settings.listen if not at.host.startswith("127.")]
+        assert ports["dns"] in reachable
+        assert settings.admin is not None
+        assert ports["admin"] == settings.admin.port
+        scheme = "HTTPS" if settings.admin_tls_cert else "HTTP"
+        for probe in ("startupProbe", "livenessProbe", "readinessProbe"):
+            assert container[probe]["httpGet"]["scheme"] == scheme
+        mounts = {mount["mountPath"]: mount for mount in container["volumeMounts"]}
+        assert len(mounts) == len(container["volumeMounts"])
+        written = settings.state_dir.removeprefix(str(tmp_path))
+        assert not mounts[written].get("readOnly")
+        named = [mount["name"] for mount in mounts.values()]
+        assert sorted(named) == sorted(volume["name"] for volume in pod["volumes"])
 
     def test_selectors_find_the_pods(self, variant, render):
         objects = render(VARIANTS[variant])
@@ -111,6 +189,42 @@ class TestWorkload:
         objects = render(EVERYTHING)
         assert one(objects, "DaemonSet")
         assert not [o for o in objects if o["kind"] in ("Deployment", "PodDisruptionBudget")]
+
+    def test_the_new_pod_answers_before_the_old_one_goes(self, render):
+        for kind, field in (("Deployment", "strategy"), ("DaemonSet", "updateStrategy")):
+            workload = one(render({"kind": kind.lower()}), kind)
+            assert workload["spec"][field] == {
+                "type": "RollingUpdate",
+                "rollingUpdate": {"maxUnavailable": 0, "maxSurge": 1},
+            }
+
+    @pytest.mark.parametrize(
+        ("values", "kept"),
+        [
+            ({}, False),
+            ({"state": {"emptyDir": {"medium": "Memory"}}}, False),
+            ({"state": {"ephemeral": {"volumeClaimTemplate": {"spec": {}}}}}, False),
+            ({"state": {"persistentVolumeClaim": {"claimName": "x"}}, "replicas": 1}, True),
+            ({"state": {"hostPath": {"path": "/x"}}, "kind": "daemonset"}, True),
+        ],
+        ids=str,
+    )
+    def test_state_is_the_volume_as_it_is_written(self, values, kept, render):
+        """And never two Pods on one of them."""
+        objects = render(values)
+        (volume,) = [v for v in pod_of(objects)["volumes"] if v["name"] == "state"]
+        asked = values.get("state", {"emptyDir": {"sizeLimit": "1Gi"}})
+        assert volume == {"name": "state", **asked}
+        (workload,) = [o for o in objects if "template" in o.get("spec", {})]
+        strategy = workload["spec"].get("strategy") or workload["spec"]["updateStrategy"]
+        surge = (
+            {"maxUnavailable": 1, "maxSurge": 0} if kept else {"maxUnavailable": 0, "maxSurge": 1}
+        )
+        assert strategy["rollingUpdate"] == surge
+
+    def test_a_budget_of_one_pod_lets_a_node_be_drained(self, render):
+        objects = render({"replicas": 1})
+        assert one(objects, "PodDisruptionBudget")["spec"]["maxUnavailable"] == 1
 
     def test_dns_on_53_outside_and_1053_inside(self, render):
         objects = render()
@@ -162,8 +276,48 @@ class TestWorkload:
         assert monitor["metadata"]["labels"]["release"] == "prometheus"
         admin = one(objects, "Service", "demo-dnsd-admin")["metadata"]["labels"].items()
         assert monitor["spec"]["selector"]["matchLabels"].items() <= admin
+        assert "scheme" not in monitor["spec"]["endpoints"][0]
         ingress = one(objects, "NetworkPolicy")["spec"]["ingress"]
         assert ingress[0]["from"] == [{"namespaceSelector": {}}]
+
+    def test_a_network_policy_leaves_open_what_is_needed(self, render):
+        """Kubelet's probes come from the Pod's node, which no policy keeps out."""
+        spec = one(render({"networkPolicy": {"enabled": True}}), "NetworkPolicy")["spec"]
+        dns, admin = spec["ingress"]
+        assert [(p["port"], p["protocol"]) for p in dns["ports"]] == [
+            ("dns", "UDP"),
+            ("dns-tcp", "TCP"),
+        ]
+        assert "from" not in dns
+        assert admin == {
+            "ports": [{"port": "admin", "protocol": "TCP"}],
+            "from": [{"namespaceSelector": {}}],
+        }
+        assert spec["egress"] == [{}]  # the API server and upstream servers, wherever they are
+
+    @pytest.mark.parametrize(
+        ("checked", "tls"),
+        [
+            ({}, {"insecureSkipVerify": True}),
+            ({"serverName": "dnsd.example"}, {"serverName": "dnsd.example"}),
+        ],
+    )
+    def test_prometheus_speaks_as_the_admin_port_does(self, checked, tls, render):
+        by_secret = {"adminService": {"tlsSecret": "dnsd-tls"}}
+        by_hand = {"config": {"admin_tls_cert": "/tls/both.pem"}}
+        for values in (by_secret, by_hand):
+            monitor = {"serviceMonitor": {"enabled": True, "tlsConfig": checked}}
+            (endpoint,) = one(render(values | monitor), "ServiceMonitor")["spec"]["endpoints"]
+            assert endpoint["scheme"] == "https"
+            assert endpoint["tlsConfig"] == tls
+
+    def test_a_certificate_out_of_a_secret(self, render, tmp_path):
+        objects = render(VARIANTS["tls"])
+        settings = in_effect(objects, tmp_path)
+        assert Path(settings.admin_tls_cert).name == "tls.crt"
+        assert Path(settings.admin_tls_key).name == "tls.key"
+        (volume,) = [v for v in pod_of(objects)["volumes"] if v["name"] == "admin-tls"]
+        assert volume["secret"]["secretName"] == "dnsd-tls"
 
 
 _ZONES = [{"name": "k8s.example.com", "ns": {"ns1.k8s.example.com": ["192.0.2.53"]}}]
@@ -181,6 +335,28 @@ FEATURES: list[dict[str, Any]] = [
 ]
 
 
+def names_of(count: int) -> list[str]:
+    return [f"team-{number}" for number in range(count)]
+
+
+FEATURES += [
+    {"namespaces": names_of(count), "pods": "verified"}
+    for count in (1, MAX_NAMESPACE_SCOPES, MAX_NAMESPACE_SCOPES + 1)
+]
+FEATURES += [
+    {"namespaces": ",".join(names_of(MAX_NAMESPACE_SCOPES + 1))},
+    {"namespaces": [*names_of(MAX_NAMESPACE_SCOPES), "team-0"]},  # one of them twice
+    {"namespaces": names_of(2), "outside_zones": _ZONES, "outside_names": "nodes, ingresses"},
+    {"pods": "insecure", "search_completion": "no", "admin_cluster_tokens": "off"},
+]
+
+
+def brief(config: dict[str, Any]) -> str:
+    """The name of a test with this configuration."""
+    named = config.get("namespaces", ())
+    return str(config if len(named) < 9 else {**config, "namespaces": len(named)})
+
+
 def allowed(objects: Objects, kind: str) -> dict[str, list[str]]:
     """Resource (with its group, where there is one) -> verbs, of all roles of a kind."""
     return {
@@ -191,6 +367,29 @@ def allowed(objects: Objects, kind: str) -> dict[str, list[str]]:
         for group in rule["apiGroups"]
         for resource in rule["resources"]
     }
+
+
+def bound(objects: Objects) -> dict[tuple[str, str], set[str]]:
+    """(namespace, "" for all; resource.group) -> verbs, that the Pod's account has by bindings."""
+    account = {
+        "kind": "ServiceAccount",
+        "name": pod_of(objects)["serviceAccountName"],
+        "namespace": "dns",
+    }
+    out: dict[tuple[str, str], set[str]] = {}
+    for binding in (o for o in objects if o["kind"].endswith("RoleBinding")):
+        assert binding["subjects"] == [account]
+        where = binding["metadata"].get("namespace", "")
+        ref = binding["roleRef"]
+        (role,) = [
+            o
+            for o in objects
+            if (o["kind"], o["metadata"]["name"]) == (ref["kind"], ref["name"])
+            and o["metadata"].get("namespace", "") == where
+        ]
+        for resource, verbs in allowed([role], role["kind"]).items():
+            out.setdefault((where, resource), set()).update(verbs)
+    return out
 
 
 class TestRules:
@@ -208,6 +407,10 @@ class TestRules:
         assert added == yaml.safe_load(GOLDEN_REVIEWS.read_text())
         assert len(after) == len(before) + len(added)
 
+    def test_the_kinds_without_a_namespace(self):
+        """What a Role in a namespace cannot give."""
+        assert {"Namespace", "Node"} == {kind for kind in RESOURCES if kind in CLUSTER_SCOPED}
+
     @pytest.mark.parametrize("variant", VARIANTS)
     def test_reading_only(self, variant, render):
         objects = render(VARIANTS[variant])
@@ -215,21 +418,42 @@ class TestRules:
             for verbs in allowed(objects, kind).values():
                 assert set(verbs) <= {"get", "list", "watch"}
 
-    @pytest.mark.parametrize("config", FEATURES, ids=str)
+    @pytest.mark.parametrize("config", FEATURES, ids=brief)
     def test_what_dnsd_watches_is_allowed_and_no_more(self, config, render, tmp_path):
-        """dnsd itself is asked what it watches with the settings that the chart gives it."""
+        """dnsd itself is asked what it watches, and where, with the settings in effect."""
         objects = render({"config": config})
-        path = tmp_path / "dnsd.yaml"
-        data = one(objects, "ConfigMap")["data"]["dnsd.yaml"]
-        path.write_text(data.replace("/var/lib/dnsd", str(tmp_path / "state")))
         wanted = set()
-        for kind in kinds_of(load({"config": str(path)}, {})):
-            resource = RESOURCES[kind]
+        for scope in scopes(kubernetes_config(in_effect(objects, tmp_path))):
+            resource = scope.resource
             full = f"{resource.plural}.{resource.group}" if resource.group else resource.plural
-            wanted.add(full)
-        rules = allowed(objects, "ClusterRole")
+            wanted.add((scope.namespace, full))
+        rules = bound(objects)
         assert set(rules) == wanted
-        assert all({"list", "watch"} <= set(verbs) for verbs in rules.values())
+        assert all({"list", "watch"} <= verbs for verbs in rules.values())
+        named = {where for where, _ in wanted} - {""}
+        assert len(named) <= MAX_NAMESPACE_SCOPES
+        if not named:
+            assert not [o for o in objects if o["kind"] in ("Role", "RoleBinding")]
+
+    def test_releases_of_one_name_do_not_meet(self, helm, tmp_path):
+        """What lies outside of the release's namespace has that namespace's name in its own."""
+        values = {
+            "config": {"namespaces": ["team-a"]},
+            "grafana": {"dashboard": {"enabled": True, "namespace": "monitoring"}},
+        }
+
+        def elsewhere(namespace: str) -> set[tuple[str, str, str]]:
+            done = run(helm, tmp_path, values, "template", "demo", "--namespace", namespace)
+            assert done.returncode == 0, done.stderr
+            every = [o for o in yaml.safe_load_all(done.stdout) if o]
+            return {
+                (o["kind"], where, o["metadata"]["name"])
+                for o in every
+                if (where := o["metadata"].get("namespace", "")) != namespace
+            }
+
+        assert len(elsewhere("one")) == 5
+        assert not elsewhere("one") & elsewhere("two")
 
     def test_with_namespaces_a_role_in_each(self, render):
         objects = render(VARIANTS["namespaces"])
@@ -250,15 +474,125 @@ class TestRules:
         assert set(kinds_of(Settings())) == set(ALWAYS)
 
 
+def another(name: str, than: object, folder: Path) -> Any:
+    """A value of this setting that does not read as `than`."""
+    setting = declared()[name]
+    (folder / "there").touch()
+    (folder / "directory").mkdir(exist_ok=True)
+    candidates = [
+        *([] if "file" in setting.kind.name or not setting.example else [setting.example]),
+        *setting.kind.metavar.split("|"),
+        *("true", "false", "10.0.0.0/16", "3", "600", "2h", "3m", "3MiB", "200MB"),
+        *(f'"{folder}/there"', f'"{folder}/directory"'),
+    ]
+    chart_needs = {"listen": '["0.0.0.0:1053", "[::]:1053"]', "admin": '"[::]:9053"'}
+    for text in (chart_needs[name],) if name in chart_needs else candidates:
+        value = yaml.safe_load(text)
+        try:
+            if setting.kind.parse(value) != than:
+                return value
+        except BadValue:
+            continue
+    raise AssertionError(f"no example of {name}")
+
+
 class TestSettings:
     @pytest.mark.parametrize("name", [n for n, s in declared().items() if s.in_file])
     def test_every_setting_can_be_set_through_values(self, name, render, tmp_path):
-        """`config.NAME` arrives in the file that dnsd reads, as dnsd itself writes it."""
-        kind, default = declared()[name].kind, getattr(Settings(), name)
-        example = declared()[name].example or kind.show(default)
-        value = yaml.safe_load(example)
-        data = one(render({"config": {name: value}}), "ConfigMap")["data"]["dnsd.yaml"]
-        assert yaml.safe_load(data)[name] == value
+        """`config.NAME` is in effect: not only in the file, but with nothing that wins over it."""
+        chart = in_effect(render(), tmp_path)
+        value = another(name, getattr(chart, name), tmp_path)
+        if name == "state_dir":
+            value = "/elsewhere"
+        settings = in_effect(render({"config": {name: value}}), tmp_path)
+        found = getattr(settings, name)
+        if name == "state_dir":
+            assert found == str(tmp_path / "elsewhere")
+        elif name == "admin_hosts":
+            assert found[0] == value[0]
+            assert set(found) == {*value, *chart.admin_hosts}
+        else:
+            wanted = declared()[name].kind.parse(value)
+            # Maps have no order.
+            assert found == wanted or (isinstance(value, dict) and set(found) == set(wanted))
+            assert found != getattr(chart, name)
+
+    def test_what_the_chart_reads_cannot_be_a_variable(self, helm, tmp_path):
+        """Rules, ports and volumes would not follow it."""
+        templates = "".join(path.read_text() for path in (CHART / "templates").iterdir())
+        read = {name for name in declared() if f"onfig.{name}" in templates}
+        read |= {name for name in declared() if f'"{name}"' in templates}
+        read.discard("log_format")  # only written
+        for name in sorted(read):
+            variable = f"DNSD_{name.upper()}"
+            done = run(helm, tmp_path, {"env": [{"name": variable, "value": "x"}]})
+            assert done.returncode != 0, name
+            assert f"env: the chart follows {name}, and would not see {variable}" in done.stderr
+
+    @pytest.mark.parametrize(
+        ("values", "word"),
+        [
+            ({"config": {"admin": False}}, "config.admin: off leaves"),
+            ({"config": {"admin": "off"}}, "config.admin: off leaves"),
+            ({"config": {"admin": "127.0.0.1:8053"}}, "config.admin: 127.0.0.1:8053 cannot"),
+            ({"config": {"listen": "127.0.0.1:1053"}}, "config.listen: 127.0.0.1:1053 cannot"),
+            ({"config": {"listen": ["[::1]:1053"]}}, "config.listen: [[::1]:1053] cannot"),
+            ({"config": {"listen": ["0.0.0.0:53"]}}, "config.listen: a Pod without privilege"),
+            ({"config": {"listen": ["0.0.0.0:0"]}}, "config.listen: a Pod without privilege"),
+            ({"config": {"state_dir": "state"}}, "config.state_dir: state must be an absolute"),
+            ({"state": {"persistentVolumeClaim": {"claimName": "x"}}}, "set replicas to 1"),
+            (
+                {"state": {"nfs": {"server": "x", "path": "/"}}, "kind": "daemonset"},
+                "nfs would be one directory for all Pods",
+            ),
+        ],
+    )
+    def test_settings_that_no_pod_could_have(self, values, word, helm, tmp_path):
+        done = run(helm, tmp_path, values)
+        assert done.returncode != 0
+        assert word in done.stderr
+
+    def test_no_state_directory_no_volume(self, render, tmp_path):
+        objects = render({"config": {"state_dir": ""}})
+        assert in_effect(objects, tmp_path).state_dir == ""
+        assert "state" not in [volume["name"] for volume in pod_of(objects)["volumes"]]
+
+    @pytest.mark.parametrize("inside", ["", "/dnsd"])
+    def test_a_volume_of_ones_own_for_the_state(self, inside, render):
+        values = {
+            "config": {"state_dir": "/data" + inside},
+            "extraVolumes": [{"name": "data", "emptyDir": {}}],
+            "extraVolumeMounts": [{"name": "data", "mountPath": "/data/"}],
+        }
+        pod = pod_of(render(values))
+        assert "state" not in [volume["name"] for volume in pod["volumes"]]
+        mounts = [mount["mountPath"] for mount in pod["containers"][0]["volumeMounts"]]
+        assert mounts == ["/etc/dnsd", "/tmp", "/data/"]
+
+    async def test_the_admin_service_may_be_called_by_its_names(self, render, tmp_path):
+        objects = render({"config": {"zone": "a.example,b.example", "admin_hosts": "c.example"}})
+        name = one(objects, "Service", "demo-dnsd-admin")["metadata"]["name"]
+        gate = Gate(Tokens(), in_effect(objects, tmp_path).admin_hosts, False)
+        inside = [f"{name}.dns.svc.{zone}" for zone in ("a.example", "b.example")]
+        for host in ("c.example", name, f"{name}.dns", f"{name}.dns.svc", *inside):
+            asked = make_mocked_request("GET", "/metrics", {"Host": f"{host}:8053"})
+            assert await gate.admit(asked, Access.OPEN) == ""
+        elsewhere = make_mocked_request("GET", "/metrics", {"Host": f"{name}.dns.svc.c.example"})
+        with pytest.raises(Problem):
+            await gate.admit(elsewhere, Access.OPEN)
+
+    def test_the_services_address_is_that_of_ns(self, render, tmp_path):
+        def addresses(**values: Any) -> tuple[str, ...]:
+            return in_effect(render(values), tmp_path).ns_addresses
+
+        assert addresses() == ()
+        assert addresses(service={"clusterIP": "10.96.0.11"}) == ("10.96.0.11",)
+        assert addresses(service={"clusterIP": "None"}) == ()
+        other = {"ns_addresses": ["10.96.0.11", "fd00::11"]}
+        assert addresses(service={"clusterIP": "10.96.0.11"}, config=other) == (
+            "10.96.0.11",
+            "fd00::11",
+        )
 
     @pytest.mark.parametrize(
         ("values", "word"),
@@ -280,6 +614,14 @@ def test_notes_tell_how_to_point_coredns_here(helm, tmp_path):
     done = run(helm, tmp_path, {}, "install", "demo", "--dry-run=client", "--namespace", "dns")
     assert "forward . ADDRESS" in done.stdout, done.stderr
     assert "cluster.local:53 {" in done.stdout
+
+
+@pytest.mark.parametrize("zone", ["a.example, b.example", ["a.example", "b.example"]])
+def test_notes_name_the_zones(zone, helm, tmp_path):
+    values = {"config": {"zone": zone}}
+    done = run(helm, tmp_path, values, "install", "demo", "--dry-run=client", "--namespace", "dns")
+    assert "dnsd serves a.example, b.example from" in done.stdout, done.stderr
+    assert "\n  a.example:53 {" in done.stdout
 
 
 def test_the_charts_version_of_dnsd_is_this_one():

@@ -302,7 +302,8 @@ class TestDashboard:
             "namespace": "monitoring",
             "annotations": {"grafana_folder": "DNS"},
         }
-        found = one(render({"grafana": {"dashboard": chosen}}), "ConfigMap", "demo-dnsd-dashboard")
+        objects = render({"grafana": {"dashboard": chosen}})
+        found = one(objects, "ConfigMap", "demo-dnsd-dns-dashboard")
         assert json.loads(found["data"]["dnsd.json"]) == DASHBOARD
         assert found["metadata"]["namespace"] == "monitoring"
         assert found["metadata"]["labels"]["grafana_dashboard"] == "1"
