@@ -27,7 +27,7 @@ from datetime import UTC, datetime
 import structlog
 
 from dnsd.answer.outcome import EngineConfig
-from dnsd.cluster.objects import Key, Pod, pack_address
+from dnsd.cluster.objects import Key, Pod, Service, pack_address
 from dnsd.cluster.source import Batch, Source
 from dnsd.outward import upstream_config
 from dnsd.pipeline import Pipeline
@@ -50,7 +50,7 @@ from dnsd.zone.compile import (
 )
 from dnsd.zone.compose import OutsideConfig, OutsideZone
 from dnsd.zone.journal import Journal
-from dnsd.zone.merge import GIVES_WAY, HOSTS, OVERRIDES
+from dnsd.zone.merge import APEX, GIVES_WAY, HOSTS, OVERRIDES
 from dnsd.zone.rrset import RRset, Type, name_from_text, rrset
 from dnsd.zone.schema import SchemaConfig
 from dnsd.zone.sight import Policy, SightConfig, View
@@ -79,6 +79,7 @@ class House:
         self.addresses = [pair.address for pair in seats[0]]
         self.state = NOT_READY  # of dnsd.zone.compile: what the workers are told to claim
         self.synced = asyncio.Event()  # there is something to answer with
+        self._here = _own(self.addresses)
         self.journal = Journal(settings.journal_changes, settings.journal_size)
         self.pipeline = Pipeline(
             schema_config(settings, self.addresses), serials.first(self.started_at)
@@ -103,7 +104,9 @@ class House:
         self.supervisor.settle()
         self._begin()
         try:
-            self.pipeline.feed(batch, time.time())
+            now = time.time()
+            self.pipeline.feed(batch, now)
+            self._follow_own_service(now)
             self._follow_pods(batch)
         except Exception:
             # What the frames lack, a whole table has: no worker may stay behind the zone.
@@ -147,6 +150,22 @@ class House:
         """The serial that the next run must come after."""
         serial = self.pipeline.zone.serial
         return serial if self.sights is None else self.sights.last_serial(serial)
+
+    def _follow_own_service(self, at: float) -> None:
+        """ns.dns.ZONE has the addresses of `ns_service`, whatever they are now."""
+        if self.settings.ns_service and not self.settings.ns_addresses:
+            service = self._own_service(self.settings)
+            if service is None:
+                self.pipeline.reached_at(self._here, Cause(APEX, at=at))
+            else:
+                cause = Cause(service.key, service.version, service.origin, at)
+                self.pipeline.reached_at(service.cluster_ips, cause)
+
+    def _own_service(self, settings: Settings) -> Service | None:
+        """The Service that `ns_service` names, if it is known and has addresses."""
+        namespace, _, name = settings.ns_service.partition("/")
+        found = self.pipeline.state.get(Key("Service", namespace, name)) if name else None
+        return found if isinstance(found, Service) and found.cluster_ips else None
 
     def _follow_pods(self, batch: Batch) -> None:
         if self.sights is not None:
@@ -219,7 +238,8 @@ class House:
         """
         self.settings = settings
         self.supervisor.settle()
-        if self.pipeline.reconfigure(schema_config(settings, self.addresses)):
+        service = self._own_service(settings)
+        if self.pipeline.reconfigure(schema_config(settings, self.addresses, service)):
             self.supervisor.reload(time.monotonic())
         self._begin()
         self._pin(settings)
@@ -260,8 +280,11 @@ def pinned_names(settings: Settings, zone: Zone) -> Iterator[tuple[Key, tuple[RR
         yield Key(HOSTS, how, text), tuple(one for one in sets if one.rdatas)
 
 
-def schema_config(settings: Settings, addresses: Sequence[Address]) -> SchemaConfig:
-    """What the schema is told. `addresses`: where dnsd listens, for ns.dns.ZONE.
+def schema_config(
+    settings: Settings, addresses: Sequence[Address], service: Service | None = None
+) -> SchemaConfig:
+    """What the schema is told. For ns.dns.ZONE: `addresses`, where dnsd listens, and `service`,
+    through which it is reached.
 
     Raises SettingsError for an outside zone that is one already.
     """
@@ -272,7 +295,9 @@ def schema_config(settings: Settings, addresses: Sequence[Address]) -> SchemaCon
         endpoint_names=settings.endpoint_names,
         endpoint_records=settings.endpoint_records,
         empty_services=settings.empty_services,
-        ns_addresses=tuple(map(pack_address, settings.ns_addresses)) or _own(addresses),
+        ns_addresses=tuple(map(pack_address, settings.ns_addresses))
+        or (service.cluster_ips if service else ())
+        or _own(addresses),
         reverse_zones=settings.reverse_zones,
         outside=_outside(settings),
     )

@@ -19,6 +19,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 
+import msgspec
 import structlog
 
 from dnsd.cluster.objects import OWNER_KINDS, Event, Key
@@ -26,8 +27,8 @@ from dnsd.cluster.source import Batch
 from dnsd.cluster.state import State
 from dnsd.zone.journal import Journal
 from dnsd.zone.rrset import Name, RRset, text_of
-from dnsd.zone.schema import SchemaConfig, age_of, examine
-from dnsd.zone.zone import Cause, Change, Zone
+from dnsd.zone.schema import SchemaConfig, age_of, apex, examine
+from dnsd.zone.zone import APEX, Cause, Change, Zone
 
 log = structlog.get_logger(__name__)
 
@@ -100,6 +101,17 @@ class Pipeline:
         else:
             self._placed.pop(owner, None)
         change = self._replace(self.zone, owner, rrsets, cause, age)
+        if change is not None:
+            self._tell(change)
+        return change
+
+    def reached_at(self, addresses: tuple[bytes, ...], cause: Cause) -> Change | None:
+        """From now on ns.dns.ZONE has these addresses (packed); nothing else is computed anew."""
+        config = msgspec.structs.replace(self.zone.config, ns_addresses=addresses)
+        if config == self.zone.config:
+            return None
+        self.zone.config = config
+        change = self._replace(self.zone, APEX, apex(config), cause, "")
         if change is not None:
             self._tell(change)
         return change

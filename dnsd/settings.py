@@ -41,6 +41,7 @@ from dnsd.values import (
     DOMAIN,
     FILE,
     IP,
+    NAMESPACED,
     OWN_DIRECTORY,
     TEXT,
     Kind,
@@ -304,12 +305,24 @@ class Settings(Struct, frozen=True, kw_only=True):
         Setting(
             NAMES,
             several(IP),
-            "Addresses of ns.dns.ZONE, the server the zone's NS record names. Default: the"
-            " addresses dnsd listens on; for a wildcard, the address this machine sends from.",
+            "Addresses of ns.dns.ZONE, the server the zone's NS record names. Default: those of"
+            " ns_service, else those dnsd listens on; for a wildcard, the address this machine"
+            " sends from.",
             '["10.96.0.10"]',
             reload=True,
         ),
     ] = ()
+    ns_service: Annotated[
+        str,
+        Setting(
+            NAMES,
+            NAMESPACED,
+            "The Service through which dnsd is reached: its ClusterIPs are the addresses of"
+            " ns.dns.ZONE, if it is among those that dnsd follows and ns_addresses are not given.",
+            "kube-system/dnsd",
+            reload=True,
+        ),
+    ] = ""
     reverse_zones: Annotated[
         tuple[str, ...],
         Setting(

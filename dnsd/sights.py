@@ -102,6 +102,7 @@ class Sights:
         for sight, table in self._tables.items():
             if not sight.sees(owner):
                 continue
+            table.zone.config = self._pipeline.zone.config
             visible = seen(sight, owner, rrsets, table.zone.config)
             change = table.zone.replace(owner, visible, cause, age)
             if change is not None and self.tell:

@@ -254,6 +254,13 @@ def _no_ip(value: object) -> str:
     raise BadValue(value, "is no IP address")
 
 
+def _namespaced(value: object) -> str:
+    text = _text(value)
+    if text and not re.fullmatch(r"[a-z0-9.-]{1,63}/[a-z0-9.-]{1,253}", text):
+        raise BadValue(value, "is no namespace and name, like dns/dnsd")
+    return text
+
+
 def _cidr(value: object) -> str:
     if isinstance(value, str):
         try:
@@ -286,6 +293,7 @@ ADDRESS_OR_OFF = Kind(
     _address_or_off,
     lambda value: '"off"' if value is None else f'"{value}"',
 )
+NAMESPACED = Kind("namespace and name", "NAMESPACE/NAME", _namespaced, _show_text)
 IP = Kind("IP address", "ADDRESS", _ip, lambda value: f'"{value}"')
 CIDR = Kind("network", "CIDR", _cidr, lambda value: f'"{value}"')
 DOMAIN = Kind("domain name", "DOMAIN", _domain, _show_text)

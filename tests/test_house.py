@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
 
@@ -17,6 +18,7 @@ from dnsd.serial import SerialFile
 from dnsd.settings import Settings
 from dnsd.transport.listen import Address, bind_group
 from dnsd.zone.compile import FRESH, STALE
+from dnsd.zone.merge import APEX
 from tests.helpers import eventually
 
 HOST = "127.0.0.1"
@@ -40,9 +42,9 @@ def web(address: str) -> Service:
 
 
 @asynccontextmanager
-async def house() -> AsyncIterator[House]:
+async def house(settings: Settings | None = None) -> AsyncIterator[House]:
     seats = [[pair] for pair in bind_group(Address(HOST, 0))]
-    built = House(Settings(), seats, [Silent()], SerialFile(""))
+    built = House(settings or Settings(), seats, [Silent()], SerialFile(""))
     built.supervisor.start()
     try:
         built.supervisor.release()
@@ -139,6 +141,56 @@ class TestChanges:
             assert len(it.journal) == 0
             publish(it, web("10.96.0.2"), synced=True)
             assert len(it.journal) == 1
+
+
+class TestOwnService:
+    """`ns_service`: ns.dns.ZONE is where the Service is, as long as it is known."""
+
+    async def test_its_addresses_are_those_of_the_name_server(self) -> None:
+        async with house(Settings(ns_service="default/web")) as it:
+
+            async def is_at(address: str) -> None:
+                async def answered() -> bool:
+                    return said(await ask(it, "ns.dns.cluster.local"))[1] == [address]
+
+                await eventually(answered, f"ns.dns is at {address}")
+
+            publish(it, synced=True)
+            await is_at(HOST)
+            publish(it, web("10.96.0.1"), synced=True)
+            await is_at("10.96.0.1")
+            publish(it, web("10.96.0.2"), synced=True)
+            await is_at("10.96.0.2")
+            change = next(it.journal.latest())
+            assert change.owner == APEX
+            assert change.cause.key == Key("Service", "default", "web")
+            assert abs(change.cause.at - time.time()) < 60
+            await it.reconfigure(Settings(ns_service="default/web", ttl=7))
+            await is_at("10.96.0.2")
+            await it.reconfigure(Settings(ns_service="default/web", ns_addresses=("10.0.0.1",)))
+            await is_at("10.0.0.1")
+            publish(it, web("10.96.0.3"), synced=True)
+            await is_at("10.0.0.1")
+            await it.reconfigure(Settings(ns_service="default/web"))
+            await is_at("10.96.0.3")
+            publish(it, Service("default", "web", headless=True), synced=True)
+            await is_at(HOST)
+            publish(it, web("10.96.0.3"), synced=True)
+            await is_at("10.96.0.3")
+            publish(it, Key("Service", "default", "web"), synced=True)
+            await is_at(HOST)
+
+    async def test_another_service_does_not_matter(self) -> None:
+        async with house(Settings(ns_service="kube-system/web")) as it:
+            publish(it, web("10.96.0.1"), synced=True)
+            serial = it.pipeline.zone.serial
+            publish(it, web("10.96.0.1"), synced=True)
+            assert it.pipeline.zone.serial == serial
+
+            async def is_here() -> bool:
+                return said(await ask(it, "ns.dns.cluster.local"))[1] == [HOST]
+
+            await eventually(is_here)
 
 
 class TestSettings:

@@ -236,6 +236,31 @@ class TestReconfigure:
         assert line.zone is zone
 
 
+class TestReachedAt:
+    """Only ns.dns.Z is another; what comes out is what the configuration would have made."""
+
+    def test_ends_where_the_configuration_would_have_begun(self) -> None:
+        config = msgspec.structs.replace(CONFIG, ns_addresses=packed("10.96.0.10", "fd00::a"))
+        for before, after in ((CONFIG, config), (config, CONFIG)):
+            line, other = pipeline(before), pipeline(after)
+            for one in (line, other):
+                feed(one, service("web", "10.96.0.7"), Namespace("team"))
+            change = line.reached_at(after.ns_addresses, Cause(WEB_KEY, "7"))
+            assert change is not None
+            assert change.serial == 103
+            assert change.cause == Cause(WEB_KEY, "7")
+            assert {one.name for one in (*change.removed, *change.added)} == {name("ns.dns")}
+            assert line.journal is not None
+            assert list(line.journal.since(102) or ()) == [change]
+            assert line.zone.config == after
+            assert served(line) == served(other)
+
+    def test_the_same_addresses_change_nothing(self) -> None:
+        line = pipeline()
+        assert line.reached_at(CONFIG.ns_addresses, Cause(WEB_KEY)) is None
+        assert line.zone.serial == 100
+
+
 class TestPut:
     OWNER = Key("Record", "cluster.local.", "api.cluster.local./A")
 

@@ -161,6 +161,7 @@ class TestRefusals:
             ),
             ({"allow_query": ["everyone"]}, "--allow-query: everyone is no network"),
             ({"ns_addresses": ["ns1"]}, "--ns-addresses: ns1 is no IP address"),
+            ({"ns_service": "dnsd"}, "--ns-service: dnsd is no namespace and name"),
             ({"pods": "some"}, "--pods: some is none of disabled, verified, insecure"),
             ({"tcp_idle_timeout": "soon"}, "--tcp-idle-timeout: soon is no duration"),
             ({"tcp_idle_timeout": "2h"}, "--tcp-idle-timeout: 2h is not in 100ms to 1h"),

@@ -42,6 +42,7 @@ SCHEMA = SchemaConfig(
         (OutsideZone(OUT),), ("nodes", "ingresses", "dnsendpoints"), node_pointers=True
     ),
 )
+ZONES = (*SCHEMA.zones, OUT)
 TYPES = ("A", "AAAA", "SRV", "PTR", "CNAME", "TXT", "SOA", "NS", "ANY", "MX")
 
 
@@ -147,6 +148,16 @@ class Served:
         self.frames.clear()
         self.sights.take()
         self.pipeline.feed(Batch(tuple(events), synced=True), 0.0)
+        self._pass_on(events)
+
+    def reached_at(self, address: str) -> None:
+        """The server moves, as the house takes it."""
+        self.frames.clear()
+        self.sights.take()
+        self.pipeline.reached_at((pack_address(address),), Cause(Key("Service", "dns", "dnsd")))
+        self._pass_on(())
+
+    def _pass_on(self, events: Sequence[Event]) -> None:
         pods = (event for event in events if event.kind == "Pod")
         self.sights.pods({pod if isinstance(pod, Key) else pod.key: None for pod in pods})
         for frame in self.frames:
@@ -232,6 +243,23 @@ def test_what_is_hidden_is_as_if_it_never_was(served: Served, client: str, over:
         if said(served.engine, name, type_, client, over) != said(other, name, type_, client, over)
     ]
     assert differing == []
+
+
+def test_every_sight_follows_the_server_that_moves() -> None:
+    """And keeps the zones themselves, those outside too."""
+    served = Served(CONFIG, cluster())
+    at = [(client, f"ns.dns.{zone}", zone) for client in SIGHTS for zone in map(text_of, ZONES)]
+    before = {client: said(served.engine, zone, "NS", client) for client, _, zone in at}
+    served.reached_at("10.96.0.53")
+    fresh = served.fresh()
+    for client, server, zone in at:
+        for type_ in ("A", "AAAA"):
+            lines = said(served.engine, server, type_, client)
+            assert lines == said(fresh, server, type_, client)
+            assert (f"{server} 5 IN A 10.96.0.53" in lines) is (type_ == "A")
+        assert said(served.engine, zone, "SOA", client) == said(fresh, zone, "SOA", client)
+    after = {client: said(served.engine, zone, "NS", client) for client, _, zone in at}
+    assert after == before
 
 
 NX, NODATA, REFUSED = "NXDOMAIN", "NODATA", "REFUSED"

@@ -33,6 +33,7 @@ from msgspec import Struct
 
 from dnsd.cluster.objects import CLUSTER_SCOPED, OWNER_KINDS, Key
 from dnsd.zone.compose import SchemaConfig
+from dnsd.zone.merge import APEX
 from dnsd.zone.rrset import Name, RRset, Type, is_below
 
 INSIDE, OUTSIDE, BOTH = "inside", "outside", "both"
@@ -102,7 +103,7 @@ def seen(
     """Which of the RRsets of an owner a sight sees."""
     if not sight.sees(owner):
         return ()
-    if sight.inside and sight.outside:
+    if (sight.inside and sight.outside) or owner == APEX:  # the zones themselves
         return tuple(rrsets)
     zones = tuple(zone.name for zone in config.outside.zones)
     return tuple(

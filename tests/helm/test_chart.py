@@ -586,7 +586,10 @@ class TestSettings:
             return in_effect(render(values), tmp_path).ns_addresses
 
         assert addresses() == ()
+        assert in_effect(render(), tmp_path).ns_service == "dns/demo-dnsd"
         assert addresses(service={"clusterIP": "10.96.0.11"}) == ("10.96.0.11",)
+        dual = {"clusterIP": "10.96.0.11", "ipFamilyPolicy": "RequireDualStack"}
+        assert addresses(service=dual) == ()  # it has another one, which ns_service finds
         assert addresses(service={"clusterIP": "None"}) == ()
         other = {"ns_addresses": ["10.96.0.11", "fd00::11"]}
         assert addresses(service={"clusterIP": "10.96.0.11"}, config=other) == (

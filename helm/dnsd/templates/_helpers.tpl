@@ -88,8 +88,11 @@ The settings file: what the chart needs, replaced by .Values.config key by key; 
       "log_format" "json" -}}
 {{- if not $config.manifests -}}
 {{- $_ := set $all "kubernetes" true -}}
+{{- $_ := set $all "ns_service" (printf "%s/%s" .Release.Namespace (include "dnsd.fullname" .)) -}}
 {{- end -}}
-{{- if and .Values.service.clusterIP (ne .Values.service.clusterIP "None") -}}
+{{- /* The only address of the Service, known beforehand; ns_service finds what it is given. */ -}}
+{{- $fixed := and .Values.service.clusterIP (ne .Values.service.clusterIP "None") -}}
+{{- if and $fixed (eq .Values.service.ipFamilyPolicy "SingleStack") -}}
 {{- $_ := set $all "ns_addresses" (list .Values.service.clusterIP) -}}
 {{- end -}}
 {{- if .Values.adminService.tlsSecret -}}
@@ -192,7 +195,7 @@ variables they would beat the file and be overlooked here. A test finds them in 
 */}}
 {{- define "dnsd.checkEnv" -}}
 {{- $read := list "admin" "admin_cluster_tokens" "admin_hosts" "admin_tls_cert" "admin_tls_key"
-      "kubernetes" "listen" "manifests" "namespaces" "ns_addresses" "outside_names"
+      "kubernetes" "listen" "manifests" "namespaces" "ns_addresses" "ns_service" "outside_names"
       "outside_zones" "pods" "policies" "search_completion" "state_dir" "zone" -}}
 {{- range .Values.env -}}
 {{- $name := trimPrefix "DNSD_" .name -}}
