@@ -137,7 +137,8 @@ class Settings(Struct, frozen=True, kw_only=True):
         Setting(
             SOURCES,
             several(TEXT),
-            "Watch these namespaces only; a Role in each is then enough. Default: all.",
+            "Follow these namespaces only. Up to 16, a Role in each is enough; with more, the whole"
+            " cluster is watched. Default: all.",
             "[team-a, team-b]",
         ),
     ] = ()

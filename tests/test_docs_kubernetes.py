@@ -59,12 +59,22 @@ class TestStubDomain:
             assert code.count("{") == code.count("}")
 
     def test_one_address_everywhere(self):
-        text = PAGE + "".join(path.read_text() for path in STUB.iterdir())
+        behind = PAGE.partition("## In place of CoreDNS")[0]
+        text = behind + "".join(path.read_text() for path in STUB.iterdir())
         assert set(re.findall(r"forward \. ([0-9.]+)", text)) == {"10.96.0.11"}
         assert set(re.findall(r"--set service\.clusterIP=([0-9.]+)", text)) == {"10.96.0.11"}
 
 
 class TestLaptop:
+    def test_the_commands_write_the_files_that_the_kubeconfig_names(self):
+        text = (LAPTOP / "README.md").read_text()
+        config = yaml.safe_load((LAPTOP / "reader.yaml").read_text())
+        (user,), (cluster,) = config["users"], config["clusters"]
+        written = set(re.findall(r"> (\S+)$", text, re.M))
+        assert written == {user["user"]["tokenFile"], cluster["cluster"]["certificate-authority"]}
+        (account,) = set(re.findall(r"create token (\S+)", text))
+        assert account == user["name"]
+
     def test_the_account_may_do_what_the_chart_allows_and_no_more(self):
         objects = yaml.safe_load_all((LAPTOP / "rbac.yaml").read_text())
         (role,) = [one for one in objects if one["kind"] == "ClusterRole"]
