@@ -8,9 +8,9 @@ next, and none is lost.
   before it can answer, after longer and longer pauses (with jitter, up to `MAX_PAUSE`), so
   that a bug at start does not become a fork bomb.
 * A worker that takes no changes, says nonsense or nothing is ended, and so replaced.
-* New settings for workers (`renew`) mean new workers: a successor is started on the same
-  sockets, and when it answers the old one finishes and goes. If it cannot start, the old
-  one stays.
+* New settings for workers (`renew`) mean new workers: successors are started on the same
+  sockets, and when all of them answer the old ones finish and go. If one cannot start, all
+  the old ones stay: no worker answers by other settings than the rest.
 * `broadcast` takes the frames of one batch. When every worker has applied them, the
   followers hear how long that took: the change is answered everywhere.
 
@@ -351,21 +351,49 @@ class Supervisor:
     async def renew(self, setup: Setup) -> None:
         """Replace each worker by one with this setup, without a gap.
 
-        Raises WorkersFailed when one of the new ones does not come up; the old one stays.
+        All or none: the old ones finish once every new one answers. Raises WorkersFailed when
+        one of the new ones does not come up; then they go, and the old ones stay.
         """
-        for seat in self.seats:
-            successor = self._spawn(seat, setup)
-            if successor is None:
-                raise WorkersFailed(seat.last_end)
-            while successor.state is not State.OPEN:
-                if successor.state is State.GONE:
-                    raise WorkersFailed(await successor.ended)
-                self._changed.clear()
-                await self._changed.wait()
+        successors: list[Link] = []
+        try:
+            for seat in self.seats:
+                successors.append(self._successor(seat, setup))
+                await self._all_open(successors)
+        except BaseException:
+            self._dismiss(successors)
+            raise
+        order = Drain(0.0, self.setup.tcp_idle_timeout, handover=True)
+        self.setup = setup
+        for seat, successor in zip(self.seats, successors, strict=True):
             former, seat.current = seat.current, successor
             if former is not None and former is not successor:
-                former.drain(Drain(0.0, self.setup.tcp_idle_timeout, handover=True))
-        self.setup = setup
+                former.drain(order)
+
+    def _successor(self, seat: _Seat, setup: Setup) -> Link:
+        link = self._spawn(seat, setup)
+        if link is None:
+            raise WorkersFailed(seat.last_end)
+        return link
+
+    async def _all_open(self, links: Sequence[Link]) -> None:
+        """Wait until these answer. Raises WorkersFailed when one of them has ended."""
+        while not all(link.state is State.OPEN for link in links):
+            for link in links:
+                if link.state is State.GONE:
+                    raise WorkersFailed(await link.ended)
+            self._changed.clear()
+            await self._changed.wait()
+
+    def _dismiss(self, successors: Sequence[Link]) -> None:
+        """These succeed nobody after all; what they were asked they still answer."""
+        sitting = [seat.current for seat in self.seats]
+        order = Drain(0.0, self.setup.tcp_idle_timeout, handover=True)
+        for link in successors:
+            # One that sits where nobody sat is replaced, and who waits there waits for that.
+            if link.state is State.OPEN and link not in sitting:
+                link.drain(order)
+            else:
+                link.kill("another one did not start")
 
     # -- stopping --------------------------------------------------------------------------
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+from collections.abc import Iterator
 from functools import partial
 
 import pytest
@@ -163,6 +164,34 @@ class TestRenew:
             os.kill(before[0], signal.SIGKILL)  # and their replacements are of the old kind
             assert await plane.version() == "first"
             assert await plane.ask() == ["10.0.0.5"]
+
+    async def test_all_are_renewed_or_none(self) -> None:
+        plane = _SecondDies(2)
+        plane.supervisor.start()
+        try:
+            plane.supervisor.release()
+            await plane.supervisor.opened()
+            before = plane.pids()
+            second = replace(SETUP, engine=EngineConfig(version_text="second"))
+            with pytest.raises(WorkersFailed, match="SIGKILL"):
+                await plane.supervisor.renew(second)
+            assert plane.pids() == before
+            await eventually(lambda: [len(seat.links) for seat in plane.supervisor.seats] == [1, 1])
+            for _ in range(10):  # from ten ports: both workers are asked
+                assert await plane.version() == "first"
+            assert [status.restarts for status in plane.supervisor.status()] == [0, 0]
+        finally:
+            await plane.supervisor.stop()
+
+
+class _SecondDies(Plane):
+    """Who is to succeed at the second seat is killed before it has a table."""
+
+    def table(self) -> Iterator[bytes]:
+        links = self.supervisor.seats[1].links
+        if len(links) > 1:
+            os.kill(links[-1].process.pid, signal.SIGKILL)
+        return super().table()
 
 
 class TestDrain:
