@@ -234,19 +234,26 @@ class House:
     async def reconfigure(self, settings: Settings) -> None:
         """Go on with other settings (only those that a reload can change may differ).
 
-        Raises WorkersFailed when workers do not start with them.
+        All of it or nothing: what can fail comes first. Raises SettingsError for what cannot
+        be used and WorkersFailed when workers do not start with it; all goes on as it was.
         """
-        self.settings = settings
-        self.supervisor.settle()
-        service = self._own_service(settings)
-        if self.pipeline.reconfigure(schema_config(settings, self.addresses, service)):
-            self.supervisor.reload(time.monotonic())
-        self._begin()
-        self._pin(settings)
-        self._finish(time.monotonic())
         setup = worker_setup(settings)
+        Zone(schema_config(settings, self.addresses), 0)  # before anything is half done
         if setup != self.supervisor.setup:
             await self.supervisor.renew(setup)
+        # From here to the end nobody else has a turn.
+        completion = settings.search_completion != self.settings.search_completion
+        self.settings = settings
+        now = time.monotonic()
+        self.supervisor.settle()
+        self._begin()
+        own = self._own_service(settings)
+        rebuilt = self.pipeline.reconfigure(schema_config(settings, self.addresses, own))
+        self._pin(settings)
+        if rebuilt or completion:  # a whole table has all that the frames say, and the clients
+            self._begin()
+            self.supervisor.reload(now)
+        self._finish(now)
 
     def close(self) -> None:
         """Save what outlives the run."""

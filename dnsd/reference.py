@@ -58,8 +58,9 @@ def markdown() -> str:
         "`DNSD_SERVICE_HOST` and `DNSD_PORT_53_UDP`; those are passed over.",
         "",
         "On SIGHUP dnsd reads its file again. Settings marked *live* change at once; for the",
-        "others dnsd says that they wait for a restart. A file that cannot be used is reported",
-        "and changes nothing.",
+        "others dnsd says that they wait for a restart. A file that cannot be used, or with which",
+        "workers do not start, is reported and changes nothing: not even what of it could be",
+        "used.",
     ]
     for group in GROUPS:
         out += ["", f"## {group}"]

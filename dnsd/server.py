@@ -172,7 +172,12 @@ class _Server:
             for problem in error.problems:
                 log.error("the new configuration is not used", problem=problem)  # noqa: TRY400
         except WorkersFailed as error:
-            log.error("workers do not start with it", problem=str(error))  # noqa: TRY400
+            log.error(  # noqa: TRY400
+                "the new configuration is not used",
+                problem=f"the processes that answer do not start with it: {error}",
+            )
+        except Exception:
+            log.exception("the reload failed, which is a bug; names are answered on")
 
     async def _reload_now(self, house: House) -> None:
         """Raises SettingsError or WorkersFailed; then all goes on as it was."""
@@ -181,15 +186,18 @@ class _Server:
 
 
 async def reload(house: House, settings: Settings) -> None:
-    """Take in what of `settings` can change in a running house, and read the sources again."""
+    """Take in what of `settings` can change in a running house, and read the sources again.
+
+    Raises SettingsError or WorkersFailed; then nothing has changed, nor is it read again.
+    """
     now, later = changed(house.settings, settings)
-    if later:
-        log.warning("these settings wait for a restart", settings=later)
     settings = keep(house.settings, settings, later)
+    await house.reconfigure(settings)
     logging.configure(settings.log_level, settings.log_format)
     for source in house.sources:
         source.reload()
-    await house.reconfigure(settings)
+    if later:
+        log.warning("these settings wait for a restart", settings=later)
     log.info("reloaded", changed=now)
 
 

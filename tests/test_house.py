@@ -5,18 +5,22 @@ from __future__ import annotations
 import time
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 import dns.asyncquery
 import dns.edns
 import dns.message
 import dns.rcode
+import pytest
+from msgspec.structs import replace
 
-from dnsd.cluster.objects import Event, Key, Service, pack_address
+from dnsd.cluster.objects import Event, Key, Pod, Service, pack_address
 from dnsd.cluster.source import Batch, SourceStatus
 from dnsd.house import House, schema_config, worker_setup
 from dnsd.serial import SerialFile
-from dnsd.settings import Settings
+from dnsd.settings import Settings, SettingsError
 from dnsd.transport.listen import Address, bind_group
+from dnsd.worker.supervisor import WorkersFailed
 from dnsd.zone.compile import FRESH, STALE
 from dnsd.zone.merge import APEX
 from tests.helpers import eventually
@@ -42,9 +46,9 @@ def web(address: str) -> Service:
 
 
 @asynccontextmanager
-async def house(settings: Settings | None = None) -> AsyncIterator[House]:
+async def house(settings: Settings = Settings()) -> AsyncIterator[House]:  # noqa: B008
     seats = [[pair] for pair in bind_group(Address(HOST, 0))]
-    built = House(settings or Settings(), seats, [Silent()], SerialFile(""))
+    built = House(settings, seats, [Silent()], SerialFile(""))
     built.supervisor.start()
     try:
         built.supervisor.release()
@@ -191,6 +195,56 @@ class TestOwnService:
                 return said(await ask(it, "ns.dns.cluster.local"))[1] == [HOST]
 
             await eventually(is_here)
+
+
+class TestReconfigure:
+    async def test_what_no_worker_starts_with_changes_nothing(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        async with house() as it:
+            publish(it, web("10.96.0.1"), synced=True)
+            await it.supervisor.caught_up()
+            before, zone, workers = it.settings, it.pipeline.zone, it.supervisor.status()
+            pinned = "pinned.default.svc.cluster.local"
+            new = Settings(ttl=77, version_text="new", hosts=((pinned, ("10.1.1.1",)),))
+            with monkeypatch.context() as patch:
+                patch.setenv("PYTHONHOME", "/nonexistent")  # no interpreter starts with that
+                with pytest.raises(WorkersFailed):
+                    await it.reconfigure(new)
+            assert it.settings is before
+            assert it.pipeline.zone is zone
+            assert [one.pid for one in it.supervisor.status()] == [one.pid for one in workers]
+            assert (await ask(it)).answer[0].ttl == 5
+            assert said(await ask(it, pinned))[0] == "NXDOMAIN"
+            await it.reconfigure(new)
+            await it.supervisor.caught_up()
+            assert (await ask(it)).answer[0].ttl == 77
+            assert said(await ask(it, pinned)) == ("NOERROR", ["10.1.1.1"], [])
+
+    async def test_what_cannot_be_used_changes_nothing(self, tmp_path: Path) -> None:
+        junk = tmp_path / "ca.pem"
+        junk.write_text("junk")
+        async with house() as it:
+            publish(it, web("10.96.0.1"), synced=True)
+            before, zone = it.settings, it.pipeline.zone
+            with pytest.raises(SettingsError):
+                await it.reconfigure(
+                    Settings(ttl=77, upstream=("tls://192.0.2.1",), upstream_tls_ca=str(junk))
+                )
+            assert it.settings is before
+            assert it.pipeline.zone is zone
+
+    async def test_who_asks_is_known_to_workers_that_complete(self) -> None:
+        settings = Settings(pods="verified", upstream=("udp://127.0.0.1:1",))
+        async with house(settings) as it:
+            publish(it, Pod("default", "here", (pack_address(HOST),), "Running"), web("10.96.0.1"))
+            publish(it, synced=True)
+            await it.supervisor.caught_up()
+            asked = "web.default.default.svc.cluster.local"  # the first of its search list
+            assert said(await ask(it, asked))[0] == "NXDOMAIN"
+            await it.reconfigure(replace(settings, search_completion=True))
+            await it.supervisor.caught_up()
+            assert "10.96.0.1" in said(await ask(it, asked))[1]
 
 
 class TestSettings:

@@ -13,7 +13,11 @@ import dns.flags
 import dns.message
 import dns.rcode
 import pytest
+from structlog.testing import capture_logs
 
+from dnsd.server import _Server, build
+from dnsd.settings import Settings
+from dnsd.transport.listen import Address
 from dnsd.worker.priority import NICE
 from tests.helpers import until
 from tests.serving import SEED, alive, dnsd, service, serving, started
@@ -266,6 +270,44 @@ class TestReload:
             (line,) = server.logged("the new configuration is not used")
             assert line["problem"] == f"{config}:2: ttl: 30000 is not in 0 to 3600"
             assert server.ask(WEB).answer[0].ttl == 30
+
+    def test_a_refused_configuration_changes_nothing_at_all(
+        self, manifests: Path, tmp_path: Path
+    ) -> None:
+        """Not even what of it could be used: what is refused late is refused whole."""
+        junk = tmp_path / "ca.pem"
+        junk.write_text("junk")
+        usual = f"manifests: {manifests}\nttl: 30\n"
+        other = usual.replace("30", "77") + "log_level: error\nworkers: 2\n"
+        other += f'upstream: ["tls://192.0.2.1"]\nupstream_tls_ca: {junk}\n'
+        config = tmp_path / "dnsd.yaml"
+        config.write_text(usual)
+        with serving("--config", str(config)) as server:
+            config.write_text(other)
+            server.signal(signal.SIGHUP)
+            until(lambda: server.logged("the new configuration is not used"))
+            assert server.ask(WEB).answer[0].ttl == 30
+            assert not server.logged("these settings wait for a restart")
+            config.write_text(usual)
+            server.signal(signal.SIGHUP)
+            until(lambda: server.logged("reloaded"))
+            (line,) = server.logged("reloaded")
+            assert line["changed"] == []
+
+    async def test_a_bug_in_it_is_logged_as_one(self, manifests: Path) -> None:
+        def reread() -> Settings:
+            raise RuntimeError("nobody foresaw this")
+
+        listen = (Address("127.0.0.1", 0),)
+        house = await build(Settings(manifests=str(manifests), listen=listen))
+        try:
+            with capture_logs() as logs:
+                await _Server(house.settings, reread, print)._reload(house)
+            (line,) = logs
+            assert "a bug" in line["event"]
+            assert line["exc_info"]
+        finally:
+            await house.supervisor.stop()
 
 
 class TestState:
