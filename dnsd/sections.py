@@ -20,7 +20,18 @@ from typing import Any
 from msgspec import Struct
 
 from dnsd.mappings import HOSTS, Pairs
-from dnsd.values import CIDR, DOMAIN, MAX_ITEMS, TEXT, BadValue, Kind, choice, integer, several
+from dnsd.values import (
+    CIDR,
+    DOMAIN,
+    MAX_ITEMS,
+    TEXT,
+    ZONE_NAME,
+    BadValue,
+    Kind,
+    choice,
+    integer,
+    several,
+)
 
 _MAX_TEXT = 1 << 16  # characters of sections written as text
 _LABEL = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
@@ -107,7 +118,7 @@ def _show(fields: _Fields, defaults: Struct) -> Callable[[Struct], str]:
     return show
 
 
-_ZONE: _Fields = {"name": DOMAIN, "ns": _SERVERS, "ttl": integer(0, 3600)}
+_ZONE: _Fields = {"name": ZONE_NAME, "ns": _SERVERS, "ttl": integer(0, 3600)}
 _VIEW: _Fields = {"networks": several(CIDR), "see": choice("inside", "outside", "both")}
 _POLICY: _Fields = {
     "namespaces": several(NAMESPACE),

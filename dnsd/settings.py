@@ -44,6 +44,7 @@ from dnsd.values import (
     NAMESPACED,
     OWN_DIRECTORY,
     TEXT,
+    ZONE_NAME,
     Kind,
     choice,
     duration,
@@ -245,7 +246,7 @@ class Settings(Struct, frozen=True, kw_only=True):
         tuple[str, ...],
         Setting(
             NAMES,
-            several(DOMAIN, at_least=1),
+            several(ZONE_NAME, at_least=1),
             "The cluster domain. With several, all carry the same names, and PTR records point"
             " into the first.",
             "[cluster.local, cluster.example]",

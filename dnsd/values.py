@@ -20,7 +20,7 @@ from typing import Any
 from msgspec import Struct
 
 from dnsd.transport.listen import Address
-from dnsd.zone.rrset import ROOT, BadName, name_from_text, text_of
+from dnsd.zone.rrset import MAX_NAME, ROOT, BadName, name_from_text, text_of
 
 # Values come from files that may be damaged: an error quotes at most this much of one.
 _quote = reprlib.Repr()
@@ -286,6 +286,22 @@ def _domain(value: object) -> str:
     return text_of(name).removesuffix(".")
 
 
+# Below every zone there are names of dnsd's own; this is the longest (dnsd.zone.schema.apex).
+_MAX_ZONE = MAX_NAME - len(b"\x0bdns-version")
+
+
+def _zone_name(value: object) -> str:
+    text = _domain(value)
+    octets = len(name_from_text(text))
+    if octets > _MAX_ZONE:
+        raise BadValue(
+            value,
+            f"has {octets} octets in a packet, which leaves no room for the names below it;"
+            f" give a zone of {_MAX_ZONE} octets at most",
+        )
+    return text
+
+
 ADDRESS = Kind("address and port", "ADDRESS:PORT", _address, lambda value: f'"{value}"')
 ADDRESS_OR_OFF = Kind(
     'address and port, or "off"',
@@ -297,6 +313,7 @@ NAMESPACED = Kind("namespace and name", "NAMESPACE/NAME", _namespaced, _show_tex
 IP = Kind("IP address", "ADDRESS", _ip, lambda value: f'"{value}"')
 CIDR = Kind("network", "CIDR", _cidr, lambda value: f'"{value}"')
 DOMAIN = Kind("domain name", "DOMAIN", _domain, _show_text)
+ZONE_NAME = Kind("domain name", "DOMAIN", _zone_name, _show_text)
 
 
 # ---------------------------------------------------------------------------------------

@@ -13,6 +13,7 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from dnsd.configuration import MAX_FILE, load
+from dnsd.house import schema_config
 from dnsd.settings import (
     Settings,
     SettingsError,
@@ -31,6 +32,7 @@ from dnsd.values import (
     show_size,
     size,
 )
+from dnsd.zone.zone import Zone
 
 NAMES = list(declared())
 
@@ -180,6 +182,18 @@ class TestRefusals:
     def test_a_bad_flag(self, flags: dict[str, object], sentence: str) -> None:
         (problem,) = problems(flags)
         assert problem.startswith(sentence)
+
+    def test_a_zone_leaves_room_for_the_names_below_it(self) -> None:
+        """The longest that is read can be served, inside and outside; the next one is told."""
+        longest = [f"{letter}{'.'.join(['x' * 60] * 4)[3:]}" for letter in "ab"]
+        found = load({"zone": longest[:1], "outside_zones": longest[1:]}, {})
+        zone = Zone(schema_config(found, ()), 1)
+        for apex in zone.apexes():
+            assert zone.soa(apex)
+        for name in ("zone", "outside_zones"):
+            (problem,) = problems({name: ["x" + longest[0]]})
+            assert problem.startswith(f"{flag_of(name)}: ")
+            assert "leaves no room for the names below it; give a zone of 243 octets" in problem
 
     def test_a_bad_variable(self) -> None:
         assert problems({}, {"DNSD_TTL": "x"}) == ("DNSD_TTL: x is not a whole number",)
