@@ -38,6 +38,10 @@ def _config(settings: Settings) -> UpstreamConfig | None:
     if settings.search_completion and settings.pods != "verified":
         who = settings.named("search_completion")
         raise SettingsError(f"{who}: needs pods: verified, or nobody knows who asks")
+    least, most = settings.cache_min_ttl, settings.cache_max_ttl
+    if least > most:
+        who = settings.named("cache_min_ttl")
+        raise SettingsError(f"{who}: {least} is more than cache_max_ttl, which is {most}")
     servers = _servers(settings)
     forward = {
         suffix: _resolved(texts, f"{settings.named('forward')}: {suffix}") or ("none",)
@@ -68,7 +72,7 @@ def _config(settings: Settings) -> UpstreamConfig | None:
         search_zones=settings.zone,
         search_domains=_domains(settings),
     )
-    _try(config)
+    _try(config, settings)
     return config
 
 
@@ -102,7 +106,7 @@ def _resolved(texts: tuple[str, ...], where: str) -> tuple[str, ...]:
     return tuple(str(spec) for spec in parse_servers(texts, where, RESOLV_CONF))
 
 
-def _try(config: UpstreamConfig) -> None:
+def _try(config: UpstreamConfig, settings: Settings) -> None:
     """Finds out what a worker would trip over."""
     from dnsd.upstream.hosts import load, read_file  # only for who has upstreams or hosts
     from dnsd.upstream.stream import tls_context
@@ -113,4 +117,7 @@ def _try(config: UpstreamConfig) -> None:
         for problem in read_file(path)[1]:
             log.warning("a line of pinned names is left out", problem=problem)
     if config.tls_ca:
-        tls_context(config.tls_ca)
+        try:
+            tls_context(config.tls_ca)
+        except BadUpstream as error:
+            raise SettingsError(f"{settings.named('upstream_tls_ca')}: {error}") from error

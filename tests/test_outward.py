@@ -269,6 +269,16 @@ class TestSettings:
         config.write_text("upstream: [192.0.2.1]\nforward: {corp.example: [192.0.2.2]}\n")
         assert dnsd("check", "--config", str(config)).returncode == 0
 
+    def test_the_setting_is_called_by_its_name(self, tmp_path: Path) -> None:
+        junk = tmp_path / "ca.pem"
+        junk.write_text("junk")
+        flags = {"upstream": "tls://192.0.2.1", "upstream_tls_ca": str(junk)}
+        with pytest.raises(SettingsError, match=rf"^--upstream-tls-ca: {junk} has no certificates"):
+            self.config(**flags)
+        ttls = {"upstream": "192.0.2.1", "cache_min_ttl": "60", "cache_max_ttl": "59"}
+        with pytest.raises(SettingsError, match=r"^--cache-min-ttl: 60 is more than cache_max_ttl"):
+            self.config(**ttls)
+
     def test_serve_says_it_in_one_line(self, manifests: Path) -> None:
         run = dnsd("serve", "--manifests", str(manifests), "--upstream", "tls://dns.example")
         assert run.returncode == 2

@@ -28,11 +28,16 @@ Build = Callable[[bytes], bytes]  # the query for an ID
 
 
 def tls_context(ca_file: str) -> ssl.SSLContext:
-    """A client context that verifies; raises `BadUpstream` when the file cannot be used."""
+    """A client context that verifies; raises `BadUpstream` when the file cannot be used.
+
+    The text begins with the file: what the setting is called is the caller's to say.
+    """
     try:
         context = ssl.create_default_context(cafile=ca_file or None)
-    except (OSError, ssl.SSLError) as error:
-        raise BadUpstream(f"tls_ca: {ca_file}: {error}") from error
+    except ssl.SSLError as error:
+        raise BadUpstream(f"{ca_file} has no certificates in PEM form: {error}") from error
+    except OSError as error:
+        raise BadUpstream(f"{ca_file} cannot be read: {error.strerror}") from error
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.set_alpn_protocols(["dot"])
     return context
