@@ -33,7 +33,6 @@ from dnsd.sections import (
 )
 from dnsd.transport.listen import Address
 from dnsd.values import (
-    ADDRESS,
     ADDRESS_OR_OFF,
     BOOLEAN,
     CIDR,
@@ -43,6 +42,7 @@ from dnsd.values import (
     IP,
     NAMESPACED,
     OWN_DIRECTORY,
+    PLACES,
     TEXT,
     ZONE_NAME,
     Kind,
@@ -226,7 +226,7 @@ class Settings(Struct, frozen=True, kw_only=True):
         tuple[Address, ...],
         Setting(
             LISTENING,
-            several(ADDRESS, at_least=1),
+            PLACES,
             "Where to answer DNS, on UDP and TCP. IPv6 addresses go in brackets; port 0 lets"
             " the system choose.",
             '["0.0.0.0:53", "[::]:53"]',

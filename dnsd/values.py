@@ -15,9 +15,11 @@ import re
 import reprlib
 from collections.abc import Callable
 from ipaddress import ip_address, ip_network
+from itertools import combinations
 from typing import Any
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from dnsd.transport.listen import Address
 from dnsd.zone.rrset import MAX_NAME, ROOT, BadName, name_from_text, text_of
@@ -389,3 +391,21 @@ def several(kind: Kind, *, at_least: int = 0) -> Kind:
         return "[" + ", ".join(kind.show(value) for value in values) + "]"
 
     return Kind(f"list of {kind.name}", kind.metavar, parse, show, many=True)
+
+
+_ADDRESSES = several(ADDRESS, at_least=1)
+
+
+def _places(value: object) -> tuple[Address, ...]:
+    found: tuple[Address, ...] = _ADDRESSES.parse(value)
+    for one, other in combinations(found, 2):
+        if one.overlaps(other):
+            raise BadValue(
+                str(other),
+                f"overlaps with {one}, which is there too; 0.0.0.0 and [::] are every address of"
+                " this host, so leave out the one or the other",
+            )
+    return found
+
+
+PLACES = replace(_ADDRESSES, parse=_places)

@@ -155,6 +155,10 @@ class TestRefusals:
                 "--listen: [127.0.0.1]:53 needs brackets around an IPv6 address, and only there",
             ),
             ({"listen": [",,"]}, "--listen: ,, is no address and port"),
+            (
+                {"listen": ["0.0.0.0:53", "[::]:53", "127.0.0.1:53"]},
+                "--listen: 127.0.0.1:53 overlaps with 0.0.0.0:53, which is there too",
+            ),
             ({"zone": ["a..b"]}, "--zone: a..b is no domain name: 'a..b' has an empty label"),
             ({"zone": ["."]}, "--zone: . is no domain name below the root"),
             (

@@ -26,7 +26,7 @@ import structlog
 from dnsd.admin.auth import BadTokens, Tokens, own_token, private, token_path
 from dnsd.house import House
 from dnsd.settings import Settings, SettingsError
-from dnsd.transport.listen import Address
+from dnsd.transport.listen import Address, reason_of
 from dnsd.worker.supervisor import WorkersFailed
 
 if TYPE_CHECKING:
@@ -191,7 +191,10 @@ def _bind(settings: Settings, address: Address) -> socket.socket:
         if error.errno == errno.EADDRINUSE and "admin" not in settings.origins:
             log.warning("the port of the admin API is taken; using a free one", taken=str(address))
             return _listen(Address(address.host, 0))
-        raise SettingsError(f"{who}: cannot listen on {address}: {error.strerror}") from error
+        why = reason_of(error)
+        if any(address.overlaps(one) for one in settings.listen):
+            why = "that is where DNS is answered; give another port, or off"
+        raise SettingsError(f"{who}: cannot listen on {address}: {why}") from error
 
 
 def _listen(address: Address) -> socket.socket:

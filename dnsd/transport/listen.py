@@ -54,6 +54,15 @@ class Address(Struct, frozen=True):
     def __str__(self) -> str:
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
+    def overlaps(self, other: Address) -> bool:
+        """Whether only one of the two can be bound: one port, and one host or a wildcard.
+
+        That of IPv6 takes no IPv4 (see `_bind`); port 0 is never the same.
+        """
+        hosts = {self.host, other.host}
+        alike = self.port == other.port != 0 and (":" in self.host) == (":" in other.host)
+        return alike and (len(hosts) == 1 or not hosts.isdisjoint(("0.0.0.0", "::")))
+
 
 class Pair(Struct, frozen=True):
     """The two sockets of one worker on one address, bound; `tcp` listens."""
@@ -63,14 +72,22 @@ class Pair(Struct, frozen=True):
 
     @property
     def address(self) -> Address:
-        """The address with the port that was really bound."""
-        host, port = self.udp.getsockname()[:2]
-        return Address(host, port)
+        """The address with the port that was really bound, a link-local one with its interface."""
+        host, port, *more = self.udp.getsockname()
+        return Address(f"{host}%{_interface(more[1])}" if more and more[1] else host, port)
 
     def close(self) -> None:
         """Close both in this process."""
         self.udp.close()
         self.tcp.close()
+
+
+def _interface(number: int) -> str:
+    """The name of an interface (RFC 4007 11); its number, which says the same, if it is gone."""
+    try:
+        return socket.if_indextoname(number)
+    except OSError:
+        return str(number)
 
 
 def parse(text: str) -> Address:
@@ -209,11 +226,18 @@ def _closed_on_error(sock: socket.socket, address: Address, protocol: str) -> It
         raise _cannot(error, address, protocol) from error
 
 
-def _cannot(error: OSError, address: Address, protocol: str) -> CannotListen:
-    why = {
+def reason_of(error: OSError) -> str:
+    """Why an address could not be bound, and what to do where that is not plain."""
+    return {
         errno.EADDRINUSE: "another program has this port, or another server runs already",
         errno.EADDRNOTAVAIL: "this host does not have that address",
         errno.EACCES: "not permitted; ports under 1024 need CAP_NET_BIND_SERVICE",
         errno.EAFNOSUPPORT: "this host has no IPv6",
+        errno.EINVAL: "a link-local address needs its interface, as in [fe80::1%eth0]:53",
+        socket.EAI_NONAME: "this host has no such interface",
     }.get(error.errno or 0, error.strerror or str(error))
+
+
+def _cannot(error: OSError, address: Address, protocol: str) -> CannotListen:
+    why = reason_of(error)
     return CannotListen(error.errno, f"cannot listen on {address} ({protocol}): {why}")

@@ -276,7 +276,18 @@ class TestStartsAndEnds:
         assert found.returncode == 2
         who = "--admin" if flag else "DNSD_ADMIN"
         assert found.stderr.splitlines()[-1] == (
-            f"dnsd: {who}: cannot listen on {address}: Address already in use"
+            f"dnsd: {who}: cannot listen on {address}: another program has this port, or"
+            " another server runs already"
+        )
+
+    def test_a_port_where_dns_is_answered(self) -> None:
+        with socket.create_server(("127.0.0.1", 0)) as other:
+            place = f"127.0.0.1:{other.getsockname()[1]}"  # free again in a moment
+        found = dnsd("serve", "--manifests", str(SEED), "--listen", place, "--admin", place)
+        assert found.returncode == 2
+        assert found.stderr.splitlines()[-1] == (
+            f"dnsd: --admin: cannot listen on {place}: that is where DNS is answered; give"
+            " another port, or off"
         )
 
     @pytest.mark.parametrize(

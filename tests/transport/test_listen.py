@@ -71,6 +71,34 @@ class TestParse:
         assert repr(text) in str(caught.value)
 
 
+class TestOverlap:
+    @pytest.mark.parametrize(
+        ("one", "other", "overlap"),
+        [
+            ("0.0.0.0:53", "127.0.0.1:53", True),
+            ("[::]:53", "[::1]:53", True),
+            ("127.0.0.1:53", "127.0.0.1:53", True),
+            ("127.0.0.1:53", "127.0.0.2:53", False),
+            ("0.0.0.0:53", "127.0.0.1:54", False),
+            ("0.0.0.0:53", "[::]:53", False),
+            ("0.0.0.0:53", "[::1]:53", False),
+            ("0.0.0.0:0", "127.0.0.1:0", False),
+            ("[fe80::1%eth0]:53", "[fe80::1%eth1]:53", False),
+        ],
+    )
+    def test_of_two_addresses(self, one: str, other: str, overlap: bool) -> None:
+        assert parse(one).overlaps(parse(other)) is overlap
+        assert parse(other).overlaps(parse(one)) is overlap
+
+    @pytest.mark.parametrize("workers", [1, 2])
+    def test_the_kernel_sees_it_so_too(self, workers: int) -> None:
+        """However many share the port: the first of a group asks for it alone."""
+        pairs = bind_group(Address("0.0.0.0", 0), workers)
+        with pytest.raises(CannotListen):
+            bind_group(Address("127.0.0.1", pairs[0].address.port), workers)
+        closed(pairs)
+
+
 class TestBind:
     def test_port_0_is_one_port_for_both(self) -> None:
         (pair,) = bind_group(LOOPBACK)
@@ -97,6 +125,20 @@ class TestBind:
     def test_an_address_that_is_not_ours(self) -> None:
         with pytest.raises(CannotListen, match=r"192\.0\.2\.1:0 .*does not have that address"):
             bind_group(Address("192.0.2.1", 0))
+
+    def test_an_interface_is_named(self) -> None:
+        """With a multicast address, for which no host needs a link-local one."""
+        with bind_udp(Address("ff02::1%lo", 0)) as udp:
+            address = Pair(udp, udp).address
+            assert str(address) == f"[ff02::1%lo]:{udp.getsockname()[1]}"
+
+    @pytest.mark.parametrize(
+        ("host", "why"),
+        [("fe80::1", "needs its interface"), ("fe80::1%nosuch0", "has no such interface")],
+    )
+    def test_an_interface_that_is_missing_is_said(self, host: str, why: str) -> None:
+        with pytest.raises(CannotListen, match=why):
+            bind_group(Address(host, 0))
 
     def test_the_wildcard_of_ipv6_leaves_ipv4_alone(self) -> None:
         for attempt in range(10):
