@@ -20,7 +20,7 @@ WHAT = ("cpu", "latency", "start")
 
 @dataclass(frozen=True, slots=True)
 class Effort:
-    """How long everything takes: rounds, seconds a measurement, changes, sizes of zones."""
+    """How long everything takes: rounds, seconds a measurement, changes, kills, sizes of zones."""
 
     rounds: int
     seconds: int
@@ -28,11 +28,12 @@ class Effort:
     latency_seconds: int
     starts: int
     changes: int
+    kills: int
     sizes: tuple[int, ...]
 
 
-FULL = Effort(7, 3, 3, 10, 5, 300, (1_000, 10_000, 100_000))
-QUICK = Effort(1, 1, 1, 2, 1, 20, (1_000, 10_000))
+FULL = Effort(7, 3, 3, 10, 5, 300, 10, (1_000, 10_000, 100_000))
+QUICK = Effort(1, 1, 1, 2, 1, 20, 2, (1_000, 10_000))
 
 
 def _arguments(argv: Sequence[str]) -> argparse.Namespace:
@@ -78,7 +79,8 @@ def _measurements(
 
     def measure_start() -> str:
         times = rounds or effort.starts
-        return start.report(start.run(site, servers, times, effort.changes, effort.sizes, _say))
+        found = start.run(site, servers, times, effort.changes, effort.kills, effort.sizes, _say)
+        return start.report(found)
 
     return {"cpu": measure_cpu, "latency": measure_latency, "start": measure_start}
 

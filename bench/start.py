@@ -13,8 +13,10 @@ a change costs must not depend on how many Services do not change.
 
 from __future__ import annotations
 
+import os
 import random
 import shutil
+import signal
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -23,12 +25,13 @@ from statistics import median
 
 from bench import names, native, procs, wire
 from bench.names import Population
-from bench.peers import TITLES, Server, Site, prepare, serving
+from bench.peers import TITLES, Server, Site, last_question, prepare, serving
 from bench.procs import BenchError
 from bench.table import Goal, goals, number, percentile, table
 
 PATIENCE = 10.0  # seconds until a change counts as not followed
 GAP = 0.0002  # seconds between two questions for a change; what the figures are exact to
+AGAIN = 0.05  # seconds until a question that nobody has answered yet is asked once more
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,11 +128,44 @@ def changes(site: Site, count: int, say: Callable[[str], None]) -> Changes:
     return Changes(population.services, found)
 
 
+def one_succession(server: Server, client: wire.Client, asked: names.Question) -> float:
+    """Seconds from the SIGKILL of dnsd's only worker to the first answer of its successor.
+
+    Raises `BenchError` when none comes.
+    """
+    query = wire.packed(asked.name, asked.type)
+    _, worker = server.pids()
+    start = time.monotonic()
+    os.kill(worker, signal.SIGKILL)
+    while procs.tree(worker):  # until it is gone it may answer
+        pass
+    while (now := time.monotonic()) < start + PATIENCE:
+        if wire.is_right(client.ask(query, AGAIN), asked):
+            return time.monotonic() - start
+    raise BenchError(f"{asked.name}: nobody answers {now - start:.0f} s after a worker's end")
+
+
+def successions(site: Site, count: int, say: Callable[[str], None]) -> tuple[float, ...]:
+    """Kills dnsd's worker `count` times, once the one before has come to rest; sorted seconds.
+
+    dnsd replaces a worker 20 times in a row without a pause: `count` is less.
+    """
+    seconds = []
+    with serving("dnsd", site) as server, wire.Client(server.port) as client:
+        for _ in range(count):
+            settle(server)
+            seconds.append(one_succession(server, client, last_question(site)))
+    found = tuple(sorted(seconds))
+    say(f"succession {count} times p50 {median(found):.2f} s worst {found[-1]:.2f} s")
+    return found
+
+
 @dataclass(frozen=True, slots=True)
 class Results:
     population: Population
     starts: tuple[Start, ...]
     changes: tuple[Changes, ...]
+    successions: tuple[float, ...] = ()  # sorted seconds
 
 
 def run(
@@ -137,10 +173,11 @@ def run(
     servers: Sequence[str],
     rounds: int,
     count: int,
+    kills: int,
     sizes: Sequence[int],
     say: Callable[[str], None],
 ) -> Results:
-    """Starts of all servers at the site's size, and changes at all `sizes`."""
+    """Starts of all servers and successions at the site's size, and changes at all `sizes`."""
     population = site.population
     started: list[Start] = []
     changed: list[Changes] = []
@@ -157,7 +194,8 @@ def run(
         sized = Population(size, population.endpoints, population.changing)
         changed.append(changes(prepare(sized, work, zones=False), count, say))
         shutil.rmtree(work)
-    return Results(population, tuple(started), tuple(changed))
+    succeeded = successions(site, kills, say) if "dnsd" in servers else ()
+    return Results(population, tuple(started), tuple(changed), succeeded)
 
 
 def _by_title(found: Sequence[Start]) -> dict[str, list[Start]]:
@@ -186,11 +224,13 @@ def promises(results: Results) -> list[Goal]:
     growth = None
     if len(at) > 1:
         growth = percentile(at[max(at)], 0.5) / percentile(at[min(at)], 0.5)
+    gap = results.successions[-1] if results.successions else None
     return [
         Goal(f"start to first answer, {size:,} Services", 2.0, ready, "s"),
         Goal("proportional set size, all processes", 120.0, memory, "MB"),
         Goal(f"change to answer, p99, {size:,} Services", 5.0, p99, "ms"),
         Goal("change, p50: most Services by fewest", 1.5, growth),
+        Goal("a worker is killed: until its successor answers, worst", 1.0, gap, "s"),
     ]
 
 
@@ -213,5 +253,13 @@ def report(results: Results) -> str:
             for one in results.changes
         ]
         paragraphs.append(table(("Services", "p50, ms", "p99, ms", "worst, ms", "changes"), lines))
+    if results.successions:
+        found = results.successions
+        line = (
+            "a worker is killed: until its successor answers",
+            *(number(one) for one in (median(found), found[-1])),
+            str(len(found)),
+        )
+        paragraphs.append(table(("succession", "p50, s", "worst, s", "times"), [line]))
     paragraphs.append(goals(promises(results)))
     return "\n\n".join(paragraphs)

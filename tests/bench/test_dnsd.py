@@ -24,3 +24,13 @@ def test_dnsd_answers_every_case_and_follows_changes(form: str, tmp_path: Path) 
             asked = names.questions(POPULATION, latency.MIX, 30)
             wire.check(server.title, server.port, asked)
         assert writer.failed is None
+
+
+def test_a_worker_that_is_killed_has_a_successor_and_the_gap_is_timed(tmp_path: Path) -> None:
+    site = peers.prepare(POPULATION, tmp_path, zones=False)
+    with peers.serving("dnsd", site) as server, wire.Client(server.port) as client:
+        control, worker = server.pids()
+        taken = start.one_succession(server, client, peers.last_question(site))
+        assert 0 < taken < start.PATIENCE
+        assert server.pids()[0] == control
+        assert worker not in server.pids()

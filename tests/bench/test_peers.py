@@ -46,6 +46,7 @@ class TestStartReport:
             start.Changes(1000, tuple(n / 1000 for n in range(1, 11))),
             start.Changes(9000, tuple(n / 500 for n in range(1, 11))),
         ),
+        (0.4, 0.5, 1.25),
     )
 
     def test_goals(self) -> None:
@@ -57,9 +58,16 @@ class TestStartReport:
             "proportional set size, all processes": (90.0, "met"),
             "change to answer, p99, 1,000 Services": (10.0, "missed by 100 %"),
             "change, p50: most Services by fewest": (2.0, "missed by 33 %"),
+            "a worker is killed: until its successor answers, worst": (1.25, "missed by 25 %"),
         }
 
     def test_tables(self) -> None:
         text = " ".join(start.report(self.RESULTS).split())
         assert "| dnsd, JSON | 1.50 | 90 | 60 + 30 |" in text
         assert "| 9,000 | 10.00 | 20.00 | 20.00 | 10 |" in text
+        assert "| a worker is killed: until its successor answers | 0.50 | 1.25 | 3 |" in text
+
+    def test_what_was_not_measured_has_no_row_and_no_verdict(self) -> None:
+        results = start.Results(self.RESULTS.population, (), ())
+        assert {goal.verdict() for goal in start.promises(results)} == {"not measured"}
+        assert "| succession |" not in start.report(results)
