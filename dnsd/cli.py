@@ -63,6 +63,7 @@ class _Commands(click.Group):
     ) -> None:
         with formatter.section("Commands"):
             formatter.write_dl([(name, line) for name, (_, line) in COMMANDS.items()])
+        formatter.write_paragraph()
         formatter.write_text("dnsd COMMAND --help tells more about one.")
 
     def resolve_command(
@@ -113,7 +114,20 @@ def _usage(error: click.UsageError) -> str:
     if isinstance(error, click.NoSuchOption):
         near = f"; did you mean {error.possibilities[0]}?" if error.possibilities else ""
         return f"{error.option_name}: no such option{near}"
-    return " ".join(error.format_message().split())
+    if isinstance(error, click.MissingParameter) and error.param is not None:
+        path = error.ctx.command_path if error.ctx else "dnsd"
+        return f"{_spelled(error.param)}: is missing; {path} --help shows how"
+    said = " ".join(error.format_message().split())
+    if isinstance(error, click.BadParameter) and error.param is not None:
+        return f"{_spelled(error.param)}: {error.message}"
+    return said
+
+
+def _spelled(param: click.Parameter) -> str:
+    """As the command line has it: --over, NAME."""
+    if isinstance(param, click.Option):
+        return max(param.opts, key=len)
+    return param.human_readable_name
 
 
 def _complain(code: int, *sentences: str) -> int:

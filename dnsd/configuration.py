@@ -109,7 +109,9 @@ def _content(path: str) -> bytes:
 
 def _pairs(path: str, root: Any) -> list[tuple[Any, Any]]:
     if root.id != "mapping":
-        raise SettingsError(f"{path}:{root.start_mark.line + 1}: is no mapping of settings")
+        raise SettingsError(
+            f"{path}:{root.start_mark.line + 1}: is no mapping of settings, like ttl: 5"
+        )
     for key, _ in root.value:
         if key.id != "scalar":
             raise SettingsError(f"{path}:{key.start_mark.line + 1}: a key must be a word")
@@ -143,4 +145,4 @@ def _from_entries(
 
 def _nearest(word: str, known: Iterable[str]) -> str:
     near = difflib.get_close_matches(word.replace("-", "_"), list(known), n=1, cutoff=0.6)
-    return f"; did you mean {near[0]}?" if near else ""
+    return f"; did you mean {near[0]}?" if near else "; dnsd serve --help shows all"

@@ -231,7 +231,7 @@ def _address(value: object) -> Address:
     try:
         address = ip_address(host)
     except ValueError:
-        raise BadValue(value, f"has {host!r} where an IP address belongs") from None
+        raise BadValue(value, f"has {host!r} where an IP address belongs, like 127.0.0.1") from None
     if (address.version == 6) != bool(found[1]):
         raise BadValue(value, "needs brackets around an IPv6 address, and only there")
     if int(found[3]) > 65535:
@@ -330,7 +330,7 @@ def _directory(value: object) -> str:
     if not os.path.exists(path):
         raise BadValue(value, "does not exist")
     if not os.path.isdir(path):
-        raise BadValue(value, "is not a directory")
+        raise BadValue(value, "is not a directory; give the one that it is in")
     if not os.access(path, os.R_OK | os.X_OK):
         raise BadValue(value, "cannot be read (permission denied)")
     return path

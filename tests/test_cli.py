@@ -82,11 +82,12 @@ class TestRefusals:
             (["serve", "--ttl", "x"], "--ttl: x is not a whole number"),
             (["serve", "x"], "x: not expected here; settings are given as --flag VALUE"),
             (["check", str(SEED)], f"{SEED}: a directory of manifests is given as --manifests "),
-            (["check", __file__], f"{__file__}: give it as --config {__file__}, or as --manif"),
+            (["check", __file__], f"{__file__}: give it as --config {__file__}, or its direct"),
             (["serve"], "no source of Services; give --manifests DIR"),
             (["zone", "--server", "ftp://x"], "--server: 'ftp://x' is no URL; write it like http"),
+            (["explain"], "NAME: is missing; dnsd explain --help shows how"),
             (["check"], "nothing to check; give --config FILE or --manifests DIR"),
-            (["zone", "--format", "xml"], "Invalid value for '--format': 'xml' is not one of"),
+            (["zone", "--format", "xml"], "--format: 'xml' is not one of"),
             (["zone", "--manifests", str(SEED), "x.y"], "ZONE: x.y: no such zone; there are clus"),
             (["zone", "--manifests", str(SEED), ".."], "ZONE: '..' has an empty label"),
         ],
@@ -119,6 +120,14 @@ class TestCheck:
         first, second = capsys.readouterr().out.splitlines()
         assert first == f"{config}: 2 settings, all good"
         assert second.startswith(f"{SEED}: 9 files")
+
+    def test_a_zone_that_is_there_twice(self, capsys: Capture, tmp_path: Path) -> None:
+        """What `serve` refuses later than the values themselves."""
+        config = tmp_path / "dnsd.yaml"
+        config.write_text("outside_zones: [cluster.local]\n")
+        assert "cluster.local is a zone already" in refused(
+            capsys, "check", "--config", str(config)
+        )
 
     def test_bad_manifests(self, capsys: Capture, tmp_path: Path) -> None:
         (tmp_path / "a.yaml").write_text(service("web", "10.96.0.1") + service("x" * 64, ""))

@@ -209,13 +209,15 @@ class TestRefusals:
 
     def test_a_file_where_a_directory_belongs(self, tmp_path: Path) -> None:
         path = write(tmp_path / "x", "")
-        assert problems({"manifests": path}) == (f"--manifests: {path} is not a directory",)
+        assert problems({"manifests": path}) == (
+            f"--manifests: {path} is not a directory; give the one that it is in",
+        )
 
     @pytest.mark.parametrize(
         ("text", "rest"),
         [
             ("ttl: 1\nmanifets: x\n", ":2: manifets: no such setting; did you mean manifests?"),
-            ("zzz: 1\n", ":1: zzz: no such setting"),
+            ("zzz: 1\n", ":1: zzz: no such setting; dnsd serve --help shows all"),
             ("config: x\n", ":1: config: no such setting"),
             ("\n\nttl: [1, 2]\n", ":3: ttl: [1, 2] is not a whole number"),
             ("ttl: 1\nttl: 2\n", ":2: ttl: is given twice, first as {path}:1: ttl"),
@@ -224,7 +226,7 @@ class TestRefusals:
             ("listen: [{a: 1}]\n", ":1: listen: {'a': 1} is no address and port"),
             ("listen: []\n", ":1: listen: [] has 0 values, at least 1 must be there"),
             ("version_text: 1\n", ":1: version_text: 1 is not text; put it in quotes"),
-            ("- ttl\n", ":1: is no mapping of settings"),
+            ("- ttl\n", ":1: is no mapping of settings, like ttl: 5"),
             ("[a]: 1\n", ":1: a key must be a word"),
             ("ttl: 1\n  zone: [\n", ":2:7: is not valid YAML: mapping values are not allowed"),
             ("zone: [a,\n", ":2:1: is not valid YAML: "),

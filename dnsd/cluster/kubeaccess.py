@@ -143,8 +143,9 @@ async def _load_kubeconfig(access: Access, configuration: Any, timing: Timing) -
                 client_configuration=configuration,
                 persist_config=False,
             )
-    except yaml.YAMLError as error:
-        raise BadCredentials(f"kubeconfig {access.files}: {error}") from error
+    except yaml.YAMLError as error:  # it says it in several lines
+        why = " ".join(str(error).split())
+        raise BadCredentials(f"kubeconfig {access.files}: is not valid YAML: {why}") from error
     user = loader.current_context["context"].get("user", "")
     if has_exec(loader) and "token" not in vars(loader) and not configuration.cert_file:
         # The package logs why and goes on without credentials; the server would only say 401.

@@ -22,12 +22,15 @@ def command(**params: Any) -> None:
     Each problem is a line on stderr, with file and line; then the exit code is 2. If nothing is
     wrong, it says what there is, and the exit code is 0. Nothing is served, no port is taken.
     """
+    from dnsd.house import schema_config
     from dnsd.outward import upstream_config
 
     settings = settings_from(params)
     if not (settings.config or settings.manifests):
         raise SettingsError("nothing to check; give --config FILE or --manifests DIR")
-    upstream_config(settings)  # raises what is wrong with upstreams, rules and pinned names
+    # They raise what is wrong with zones, and with upstreams, rules and pinned names.
+    schema_config(settings, settings.listen)
+    upstream_config(settings)
     if settings.config:
         count = sum(who.startswith(f"{settings.config}:") for who in settings.origins.values())
         click.echo(f"{settings.config}: {count} settings, all good")

@@ -75,7 +75,8 @@ def _unexpected(word: str) -> str:
     if os.path.isdir(word):
         return f"{word}: a directory of manifests is given as --manifests {word}"
     if os.path.isfile(word):
-        return f"{word}: give it as --config {word}, or as --manifests {word} if it is a manifest"
+        place = os.path.dirname(word) or "."
+        return f"{word}: give it as --config {word}, or its directory as --manifests {place}"
     return f"{word}: not expected here; settings are given as --flag VALUE (--help lists them)"
 
 

@@ -13,17 +13,19 @@ from dnsd.commands.options import settings_command, settings_from
 _EXAMPLES = """\
 dnsd serve --manifests config/examples/seed
 dnsd serve --manifests my/manifests --listen 127.0.0.1:1053 --listen '[::1]:1053'
+dnsd serve --kubernetes --context staging
 dnsd serve --config config/dnsd.yaml --workers 2
 DNSD_MANIFESTS=my/manifests dnsd serve"""
 
 
 @settings_command("serve", _EXAMPLES)
 def command(**params: Any) -> None:
-    """Answer DNS for the Services of a directory of manifests, as they change.
+    """Answer DNS for the Services of a directory of manifests or of a cluster, as they change.
 
-    It prints one line when it answers, and a command to try. SIGTERM and Ctrl-C let it finish
-    what it is doing, a second one does not; SIGHUP makes it read its configuration again.
-    Every flag is also a variable (DNSD_LISTEN) and a key of the --config file (listen:).
+    When it answers it prints where, a command to try, and the address of its page. SIGTERM and
+    Ctrl-C let it finish what it is doing, a second one does not; SIGHUP makes it read its
+    configuration again. Every flag is also a variable (DNSD_LISTEN) and a key of the --config
+    file (listen:).
     Exit codes: 0 stopped as asked, 2 wrong usage or configuration, 1 anything else.
     """
     settings = settings_from(params)

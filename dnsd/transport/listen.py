@@ -229,8 +229,8 @@ def _closed_on_error(sock: socket.socket, address: Address, protocol: str) -> It
 def reason_of(error: OSError) -> str:
     """Why an address could not be bound, and what to do where that is not plain."""
     return {
-        errno.EADDRINUSE: "another program has this port, or another server runs already",
-        errno.EADDRNOTAVAIL: "this host does not have that address",
+        errno.EADDRINUSE: "another program has this port, or dnsd runs already; give another",
+        errno.EADDRNOTAVAIL: "this host does not have that address; 0.0.0.0 or [::] is every one",
         errno.EACCES: "not permitted; ports under 1024 need CAP_NET_BIND_SERVICE",
         errno.EAFNOSUPPORT: "this host has no IPv6",
         errno.EINVAL: "a link-local address needs its interface, as in [fe80::1%eth0]:53",

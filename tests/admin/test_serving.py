@@ -277,7 +277,7 @@ class TestStartsAndEnds:
         who = "--admin" if flag else "DNSD_ADMIN"
         assert found.stderr.splitlines()[-1] == (
             f"dnsd: {who}: cannot listen on {address}: another program has this port, or"
-            " another server runs already"
+            " dnsd runs already; give another"
         )
 
     def test_a_port_where_dns_is_answered(self) -> None:

@@ -120,7 +120,7 @@ class TestKubeconfig:
         [
             (None, "no such file"),
             ("", "not a complete kubeconfig"),
-            ("[1, 2", "expected"),
+            ("[1, 2", "is not valid YAML: .*expected"),
             ("apiVersion: v1\nkind: Config\n", "current-context"),
             ("current-context: x\ncontexts: []\nclusters: []\nusers: []\n", "name x"),
         ],
@@ -132,6 +132,7 @@ class TestKubeconfig:
         with pytest.raises(BadCredentials, match=problem) as caught:
             await connect(Access(str(path)), QUICK)
         assert str(path) in str(caught.value)
+        assert "\n" not in str(caught.value)
 
     async def test_an_unknown_context_is_named(self, kube, authority, tmp_path):
         access = write(kube, authority, tmp_path / "config", {"token": "right"})

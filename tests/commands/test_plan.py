@@ -150,7 +150,7 @@ class TestManifests:
     @pytest.mark.parametrize(
         ("arguments", "line"),
         [
-            ([], "Missing option '-f'."),
+            ([], "-f: is missing; dnsd plan --help shows how"),
             (["-f", "missing.yaml"], "-f: missing.yaml: No such file or directory"),
         ],
     )
