@@ -4,7 +4,10 @@ The order at the start is the order of what can go wrong and whose fault it is: 
 first (a busy port must not cost the time of reading 10,000 manifests), then the worker
 processes, which start while the sources are read, then the sources. When all that exists
 has been said (`synced`), or after `PATIENCE`, the workers get their tables and answer; what
-is not synced by then is answered with SERVFAIL, never NXDOMAIN.
+is not synced by then is answered with SERVFAIL, never NXDOMAIN. The admin API, whose socket is
+bound before the sources are read, opens once the workers answer, and so do readiness and
+metrics: at the latest after a patience of its own (`dnsd.admin.front`), for who is not synced
+for long must be able to say so.
 
 At the end: SIGTERM or SIGINT lets the workers finish (`drain_quiet`, `drain_limit`), a
 second one does not wait for that. SIGHUP reads the configuration and the sources again;

@@ -13,6 +13,7 @@ from aiohttp.test_utils import make_mocked_request
 
 from dnsd.admin.app import Gate
 from dnsd.admin.auth import Tokens
+from dnsd.admin.front import PATIENCE
 from dnsd.admin.web import Access, Problem
 from dnsd.cluster.kubernetes import ALWAYS, MAX_NAMESPACE_SCOPES, scopes
 from dnsd.cluster.objects import CLUSTER_SCOPED
@@ -250,6 +251,10 @@ class TestWorkload:
             "livenessProbe": "/healthz",
             "readinessProbe": "/readyz",
         }
+
+    def test_the_first_probe_waits_for_the_admin_api(self, render):
+        (container,) = one(render(), "Deployment")["spec"]["template"]["spec"]["containers"]
+        assert container["startupProbe"]["timeoutSeconds"] > PATIENCE
 
     def test_another_configuration_is_another_pod(self, render):
         def checksum(values: dict[str, Any]) -> str:
