@@ -243,12 +243,12 @@ class House:
             await self.supervisor.renew(setup)
         # From here to the end nobody else has a turn.
         completion = settings.search_completion != self.settings.search_completion
-        self.settings = settings
         now = time.monotonic()
         self.supervisor.settle()
         self._begin()
         own = self._own_service(settings)
         rebuilt = self.pipeline.reconfigure(schema_config(settings, self.addresses, own))
+        self.settings = settings
         self._pin(settings)
         if rebuilt or completion:  # a whole table has all that the frames say, and the clients
             self._begin()

@@ -233,7 +233,7 @@ def reason_of(error: OSError) -> str:
         errno.EADDRNOTAVAIL: "this host does not have that address; 0.0.0.0 or [::] is every one",
         errno.EACCES: "not permitted; ports under 1024 need CAP_NET_BIND_SERVICE",
         errno.EAFNOSUPPORT: "this host has no IPv6",
-        errno.EINVAL: "a link-local address needs its interface, as in [fe80::1%eth0]:53",
+        errno.EINVAL: "no address of IPv6, or its interface is missing, as in [fe80::1%eth0]:53",
         socket.EAI_NONAME: "this host has no such interface",
     }.get(error.errno or 0, error.strerror or str(error))
 

@@ -134,7 +134,7 @@ class TestBind:
 
     @pytest.mark.parametrize(
         ("host", "why"),
-        [("fe80::1", "needs its interface"), ("fe80::1%nosuch0", "has no such interface")],
+        [("fe80::1", "its interface is missing"), ("fe80::1%nosuch0", "has no such interface")],
     )
     def test_an_interface_that_is_missing_is_said(self, host: str, why: str) -> None:
         with pytest.raises(CannotListen, match=why):
