@@ -106,7 +106,8 @@ class House:
         try:
             now = time.time()
             self.pipeline.feed(batch, now)
-            self._follow_own_service(now)
+            if self.settings.ns_service and not self.settings.ns_addresses:
+                self._follow_own_service(batch, now)
             self._follow_pods(batch)
         except Exception:
             # What the frames lack, a whole table has: no worker may stay behind the zone.
@@ -151,20 +152,25 @@ class House:
         serial = self.pipeline.zone.serial
         return serial if self.sights is None else self.sights.last_serial(serial)
 
-    def _follow_own_service(self, at: float) -> None:
+    def _follow_own_service(self, batch: Batch, at: float) -> None:
         """ns.dns.ZONE has the addresses of `ns_service`, whatever they are now."""
-        if self.settings.ns_service and not self.settings.ns_addresses:
-            service = self._own_service(self.settings)
-            if service is None:
-                self.pipeline.reached_at(self._here, Cause(APEX, at=at))
-            else:
-                cause = Cause(service.key, service.version, service.origin, at)
-                self.pipeline.reached_at(service.cluster_ips, cause)
+        key = _service_key(self.settings.ns_service)
+        if not any(
+            (event if isinstance(event, Key) else event.key) == key for event in batch.events
+        ):
+            return
+        service = self._own_service(self.settings)
+        if service is None:
+            self.pipeline.reached_at(self._here, Cause(APEX, at=at))
+        else:
+            cause = Cause(key, service.version, service.origin, at)
+            self.pipeline.reached_at(service.cluster_ips, cause)
 
     def _own_service(self, settings: Settings) -> Service | None:
         """The Service that `ns_service` names, if it is known and has addresses."""
-        namespace, _, name = settings.ns_service.partition("/")
-        found = self.pipeline.state.get(Key("Service", namespace, name)) if name else None
+        if not settings.ns_service:
+            return None
+        found = self.pipeline.state.get(_service_key(settings.ns_service))
         return found if isinstance(found, Service) and found.cluster_ips else None
 
     def _follow_pods(self, batch: Batch) -> None:
@@ -258,6 +264,12 @@ class House:
     def close(self) -> None:
         """Save what outlives the run."""
         self._serials.close(self._serial())
+
+
+def _service_key(text: str) -> Key:
+    """The key of the Service that is written as NAMESPACE/NAME."""
+    namespace, _, name = text.partition("/")
+    return Key("Service", namespace, name)
 
 
 def _age(at: float) -> str:
