@@ -93,7 +93,7 @@ def scopes(config: KubernetesConfig) -> list[Scope]:
         labels = {"Namespace": config.namespace_selector, "Service": config.service_selector}
         selector = labels.get(kind, "")
         if kind == "Namespace" and named:
-            out += [Scope(resource, "", selector, f"metadata.name={one}") for one in named]
+            out += [Scope(resource, "", selector, one) for one in named]
         elif kind in CLUSTER_SCOPED:
             out.append(Scope(resource, "", selector))
         else:
@@ -409,12 +409,13 @@ class KubernetesSource:
         if self.snapshot_refused:
             log.warning("the snapshot is not served", reason=self.snapshot_refused)
             return
-        by_kind = {follower.kind: follower for follower in self._followers}
-        places = {(f.kind, f.reach.scope.namespace): f for f in self._followers}
+        places = {follower.reach.scope.place: follower for follower in self._followers}
         for start in range(0, len(snapshot.objects), RUN):
             for one in map(unpack, snapshot.objects[start : start + RUN]):
-                place = places.get((one.kind, one.namespace)) or by_kind[one.kind]
-                place.put(one)
+                inside = one.name if one.kind == "Namespace" else one.namespace
+                place = places.get((one.kind, inside)) or places.get((one.kind, ""))
+                if place is not None:
+                    place.put(one)
             await asyncio.sleep(0)
         for follower in self._followers:
             version = header.versions.get(follower.reach.scope.id, "")

@@ -50,7 +50,16 @@ class Scope(Struct, frozen=True):
     resource: Resource
     namespace: str = ""
     labels: str = ""  # labelSelector
-    fields: str = ""  # fieldSelector
+    name: str = ""  # of the one object that is followed, by a fieldSelector
+
+    @property
+    def fields(self) -> str:
+        return f"metadata.name={self.name}" if self.name else ""
+
+    @property
+    def place(self) -> tuple[str, str]:
+        """Tells the scopes of one configuration apart: a kind, and in which namespace."""
+        return self.resource.kind, self.name or self.namespace
 
     @property
     def id(self) -> str:

@@ -575,6 +575,25 @@ class TestSnapshot:
             assert Key("Service", "team-a", "s0") not in one.objects
             assert one.status("services").relists == 1
 
+    async def test_of_several_namespaces_each_is_where_its_watch_is(self, kube, client):
+        """Else the watch of the last one drops the others with its next listing."""
+        several = config(namespaces=("team-a", "team-b"), namespace_selector="team")
+        async with following(client, several) as one:
+            await eventually(lambda: one.source.synced)
+            everything = dict(one.objects)
+            taken = await saved(one)
+        kube.store.put("services", plain.service("elsewhere", "10.96.3.3"))
+        kube.store.compact()
+        async with following(client, several, taken) as one:
+            await eventually(lambda: one.source.synced)
+            assert one.status("namespaces?team&metadata.name=team-a").relists == 1
+            assert one.objects == everything
+            for scope in one.source.status():
+                assert scope.objects == (1 if "namespaces" in scope.name else 4)
+            kube.store.delete("namespaces", "team-a")
+            await eventually(lambda: one.names("Namespace") == {"team-b"})
+            assert {key.namespace for key in one.objects} == {"", "team-b"}
+
     async def test_another_clusters_is_never_served(self, kube, client, snapshot):
         async with FakeKube(uid="cluster-two") as other:
             await kube.stop()

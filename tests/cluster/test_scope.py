@@ -19,7 +19,7 @@ from dnsd.cluster.scope import RESOURCES, Scope
             {"labelSelector": "tier=web"},
         ),
         (
-            Scope(RESOURCES["Namespace"], "", "a=b", "metadata.name=x"),
+            Scope(RESOURCES["Namespace"], "", "a=b", "x"),
             "namespaces?a=b&metadata.name=x",
             "/api/v1/namespaces",
             {"labelSelector": "a=b", "fieldSelector": "metadata.name=x"},
