@@ -14,13 +14,13 @@ reflector, and gives back the differences. Three moments need care:
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from contextlib import aclosing
 
 import structlog
 
 from dnsd.cluster.kubeaccess import KubeError
-from dnsd.cluster.kubeclient import ApiError
+from dnsd.cluster.kubeclient import ApiError, Unreachable
 from dnsd.cluster.objects import Event, Key, Object
 from dnsd.cluster.reflector import Reach, Refusal, Said, whole
 from dnsd.cluster.scope import Scope
@@ -126,13 +126,17 @@ class Follower:
 
 
 Place = tuple[str, str]  # namespace, name
+Confirm = Callable[[], Awaitable[bool]]
 
 
-async def reconcile(follower: Follower) -> list[Event]:
+async def reconcile(follower: Follower, confirm: Confirm) -> list[Event]:
     """List beside the watch; the events that make good what was lost. Usually none.
 
-    Raises what `whole` raises. Nothing is compared while a listing is due or under way,
-    because that does the same.
+    The list comes over a connection of its own, so `confirm` is asked whether it is of the
+    same cluster before anything is corrected.
+
+    Raises what `whole` and `confirm` raise, and Unreachable when the latter says no. Nothing
+    is compared while a listing is due or under way, because that does the same.
     """
     if not follower.synced or follower.seen is not None:
         return []
@@ -140,6 +144,8 @@ async def reconcile(follower: Follower) -> list[Event]:
     follower.touched = set()
     try:
         differing, missing = await _compare(follower)
+        if not await confirm():
+            raise Unreachable("whose list it is could not be asked")
         if differing or missing:
             await asyncio.sleep(follower.reach.client.timing.settle)
         follower.status.reconciles += 1

@@ -50,7 +50,9 @@ class Timing(Struct, frozen=True):
     brief: float = 1.0  # a stream shorter than this is not reconnected without a pause
     empty_ends: int = 5  # streams in a row that end without a word count as 410 Gone
     settle: float = 5.0  # a reconcile waits this long for events under way
-    identity: float = 1.0  # a snapshot waits this long for the cluster to say who it is
+    # A snapshot and a stream wait this long for the cluster to say who it is. Longer keeps
+    # names unanswered where that request hangs, shorter believes streams more often unasked.
+    identity: float = 1.0
 
 
 class KubeError(Exception):

@@ -22,9 +22,9 @@ Rules:
 * A reconcile lists a scope beside its watch and compares. Differences that an event touched
   meanwhile are none; the rest was lost, and is corrected, counted and logged.
 * Addresses of one cluster are never served for another. The uid of kube-system is asked
-  before a snapshot is served, and again whenever a stream was opened. When the server
-  cannot be asked in time, a snapshot must be of the same URL and CA. A uid that changes
-  takes everything back at once.
+  before a snapshot is served, again whenever a stream was opened, and before a reconcile
+  corrects anything. When the server cannot be asked in time, a snapshot must be of the same
+  URL and CA. A uid that changes takes everything back at once.
 * `namespaces` and `service_selector` are filters of the server's. A `namespace_selector`
   is too, for Namespaces; objects of namespaces that it hides are kept, and not published,
   so that a label that changes needs no list.
@@ -150,6 +150,7 @@ class KubernetesSource:
                         group.create_task(self._follow(follower))
                         group.create_task(self._reconcile_at_times(follower))
                     group.create_task(self._watch_age())
+                    group.create_task(self._ask_again())
             except* OtherCluster as errors:
                 why = str(errors.exceptions[0])
                 log.warning("another cluster answers: all names are taken back", why=why)
@@ -164,6 +165,8 @@ class KubernetesSource:
             if status.state == "synced" and self._silent(status.last_contact, now):
                 status.state = "stale"
                 status.detail = f"no sign of life for {now - status.last_contact:.0f} s"
+            if follower.kind == "Namespace" and not status.detail:
+                status.detail = self._identity.problem
             out.append(status)
         return out
 
@@ -385,7 +388,8 @@ class KubernetesSource:
                     await follower.due.wait()
             follower.due.clear()
             try:
-                self._say(self._visible(follower, await reconcile(follower)))
+                lost = await reconcile(follower, self._identity.confirm)
+                self._say(self._visible(follower, lost))
                 pause = every
             except (ApiError, Unreachable) as error:
                 log.warning("reconcile failed", scope=follower.reach.scope.id, problem=str(error))
@@ -393,6 +397,13 @@ class KubernetesSource:
                 pause = min(every, self.client.timing.backoff_max)
 
     # -- identity and snapshot ----------------------------------------------------------
+
+    async def _ask_again(self) -> None:
+        """Streams that were believed without an answer are not believed for long."""
+        while True:
+            await asyncio.sleep(self.client.timing.backoff_max)
+            if self._identity.owed:
+                await self._identity.confirm()
 
     def _take_all_back(self) -> None:
         gone = [key for follower in self._followers for key in self._shown_keys(follower)]
@@ -463,10 +474,9 @@ class KubernetesSource:
         if set(header.versions) != followed:
             return "made with other kinds or filters than those now configured"
         try:
-            async with asyncio.timeout(self.client.timing.identity):
-                self._identity.uid = await self._identity.ask()
-        except (TimeoutError, KubeError) as error:
-            log.info("the cluster cannot be asked who it is", problem=str(error) or "no answer")
+            self._identity.uid = await self._identity.ask()
+        except KubeError as error:
+            log.info("the cluster cannot be asked who it is", problem=str(error))
         known = self._identity.uid
         if known and header.cluster:
             same = known == header.cluster

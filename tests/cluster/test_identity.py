@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 
 import pytest
+from structlog.testing import capture_logs
 
 from dnsd.cluster.identity import Identity, OtherCluster
 from dnsd.cluster.kubeclient import ApiError, Unreachable
@@ -76,3 +77,49 @@ async def test_what_is_no_namespace_is_unreachable(kube, identity):
     kube.store.objects["namespaces"]["", "kube-system"].raw = b"<html>"
     with pytest.raises(Unreachable, match="no Namespace"):
         await identity.ask()
+
+
+class TestWhoMayNotGet:
+    async def test_the_namespace_is_listed(self, kube, identity):
+        kube.forbidden = {("get", "namespaces")}
+        with capture_logs() as logs:
+            await identity.confirm()
+            assert (identity.uid, identity.problem) == ("one", "")
+            become(kube, "two")
+            with pytest.raises(OtherCluster):
+                await identity.confirm()
+        assert not [log for log in logs if log["log_level"] == "warning"]
+        (asked, *_) = [seen for seen in kube.seen if seen.verb == "list"]
+        assert asked.params == {"fieldSelector": "metadata.name=kube-system"}
+        assert kube.count("get") == 1
+
+    async def test_who_may_do_neither_is_told_the_rule_once(self, kube, identity):
+        kube.forbidden = {("get", "namespaces"), ("list", "namespaces")}
+        with capture_logs() as logs:
+            assert await identity.confirm()
+            assert await identity.confirm()
+        assert 'resources: ["namespaces"], verbs: ["get"]' in identity.problem
+        (said,) = [log for log in logs if log["log_level"] == "warning"]
+        assert said["problem"] == identity.problem
+        kube.forbidden = set()
+        await identity.confirm()
+        assert (identity.uid, identity.problem) == ("one", "")
+
+
+class TestNoAnswer:
+    async def test_one_that_hangs_keeps_all_waiting_once(self, kube, tmp_path):
+        """Each question that nobody answers serves all streams that were opened before it."""
+        kube.faults.append(faults.silence(verb="get", times=-1))
+        async with client_of(kube, tmp_path, identity=0.05) as client:
+            identity = Identity(client)
+            said = await asyncio.gather(*(identity.confirm() for _ in range(10)))
+        assert not any(said)
+        assert identity.owed
+        assert kube.count("get") <= 2
+
+    async def test_it_is_owed_until_there_is_one(self, kube, identity):
+        kube.faults.append(faults.status(503, verb="get"))
+        assert not await identity.confirm()
+        assert identity.owed
+        assert await identity.confirm()
+        assert not identity.owed

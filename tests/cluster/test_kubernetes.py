@@ -452,6 +452,37 @@ class TestReconcile:
             assert one.status("services").errors == 2
             assert one.status("services").state == "synced"
 
+    async def test_a_list_of_another_cluster_corrects_nothing(self, kube, client):
+        """The watches stay where they are; new connections lead elsewhere."""
+        async with following(client, CONFIG) as one:
+            await agree(one, kube)
+            kube.store.lose("namespaces")
+            become(kube, "cluster-two")
+            kube.store.lose("services")
+            kube.store.put("services", plain.service("s0", "10.200.9.9", namespace="team-a"))
+            one.source.reload()
+            await eventually(lambda: one.source.cluster == "cluster-two")
+            await agree(one, kube)
+            theirs = Key("Service", "team-a", "s0")
+            first = next(at for at, b in enumerate(one.batches) if theirs in b.events)
+            assert not one.batches[first].synced  # taken back with all the rest
+            assert not [log for log in one.source.status() if log.corrections]
+
+    async def test_nothing_is_corrected_before_it_is_known_whose_list_it_is(self, kube, client):
+        async with following(client, CONFIG) as one:
+            await agree(one, kube)
+            kube.store.lose("services")
+            kube.store.delete("services", "s0", "team-a")
+            away = faults.status(503, verb="get", times=-1)
+            kube.faults.append(away)
+            one.source.reload()
+            await eventually(lambda: one.status("services").errors == 1)
+            assert one.status("services").corrections == 0
+            kube.faults.remove(away)
+            one.source.reload()
+            await agree(one, kube)
+            assert one.status("services").corrections == 1
+
 
 class TestStaleness:
     async def test_ready_turns_false_when_no_watch_lives_and_true_again(self, kube, client):
@@ -509,6 +540,13 @@ def client_without_pages(kube, client):
     """A follower whose stale_after is short enough for a test."""
     kube.watch_list = "invalid"
     return following(client, config(stale_after=0.2))
+
+
+def become(kube: FakeKube, uid: str) -> None:
+    """The address leads to another cluster from now on."""
+    other = plain.namespace("kube-system")
+    other["metadata"]["uid"] = uid
+    kube.store.put("namespaces", other)
 
 
 async def saved(one) -> Snapshot:
@@ -645,6 +683,31 @@ class TestSnapshot:
                 await agree(one, other)
                 taken_back = [b for b in one.batches if not b.synced and len(b.events) > 10]
                 assert all(isinstance(event, Key) for event in taken_back[-1].events)
+
+    async def test_who_did_not_say_is_asked_again_beside_the_streams(self, kube, client):
+        hanging = faults.status(503, verb="get", times=-1)
+        kube.faults.append(hanging)
+        async with following(client, CONFIG) as one:
+            await agree(one, kube)
+            assert one.source.cluster == ""
+            opened = kube.count("watch")
+            kube.faults.remove(hanging)
+            await eventually(lambda: one.source.cluster == "cluster-one")
+            assert kube.count("watch") == opened
+            kube.faults.append(faults.status(503, verb="get", times=5))
+            become(kube, "cluster-two")
+            kube.hang_up()
+            await eventually(lambda: one.source.cluster == "cluster-two")
+            await agree(one, kube)
+
+    async def test_that_clusters_cannot_be_told_apart_is_in_the_status(self, kube, client):
+        name = "metadata.name=team-a"
+        kube.forbidden = {("get", "namespaces"), ("list", "namespaces")}
+        async with following(client, config(namespaces=("team-a",))) as one:
+            await eventually(lambda: one.source.synced)
+            status = one.status(f"namespaces?{name}")
+        assert status.state == "synced"
+        assert 'lacks the rule {apiGroups: [""]' in status.detail
 
     async def test_one_of_other_filters_is_refused(self, kube, client, snapshot):
         async with following(client, config(service_selector="tier=web"), snapshot) as one:

@@ -59,9 +59,9 @@ def cut(after: int, *, plural: str = "", verb: str = "", times: int = 1) -> Faul
     return Fault("cut", plural, verb, times, after=after)
 
 
-def silence(*, plural: str = "", times: int = 1) -> Fault:
-    """A watch that says 200 and then nothing, for ever."""
-    return Fault("silence", plural, "watch", times)
+def silence(*, plural: str = "", verb: str = "watch", times: int = 1) -> Fault:
+    """A watch that says 200 and then nothing, for ever; a `get` that says nothing at all."""
+    return Fault("silence", plural, verb, times)
 
 
 def split(size: int, *, plural: str = "", times: int = -1) -> Fault:

@@ -168,9 +168,11 @@ class FakeKube:
         info = request.match_info
         name, plural = info["name"], info["plural"]
         try:
-            self._admit(request, "get", plural)
+            fault = self._admit(request, "get", plural)
         except Refused as refused:
             return self._json(refused.status, refused.code, refused.headers)
+        if fault is not None and fault.what == "silence":
+            await asyncio.sleep(60)
         found = self.store.objects.get(plural, {}).get((info.get("namespace", ""), name))
         if found is None:
             message = f'{plural} "{name}" not found'
