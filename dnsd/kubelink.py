@@ -171,14 +171,19 @@ def kinds_of(settings: Settings) -> tuple[str, ...]:
 
 
 def kubernetes_config(settings: Settings) -> KubernetesConfig:
-    """What the source is told; `kinds_of` says what is watched."""
-    kinds = kinds_of(settings)
+    """What the source is told; `kinds_of` says what is watched.
+
+    Policies that tell clients by their pods would let everybody see everything as long as
+    Pods are not known: then Pods are needed.
+    """
+    by_pod = any(policy.namespaces for policy in settings.policies)
+    ours = {"kinds": kinds_of(settings), "needed": ("Pod",) if by_pod else ()}
     same = {
         name: getattr(settings, name)
         for name in KubernetesConfig.__struct_fields__
-        if name != "kinds"
+        if name not in ours
     }
-    return msgspec.convert({"kinds": kinds} | same, KubernetesConfig)
+    return msgspec.convert(ours | same, KubernetesConfig)
 
 
 def _read(path: Path | None, max_age: float) -> snapshot.Snapshot | None:

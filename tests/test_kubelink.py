@@ -18,6 +18,7 @@ from dnsd.cluster.packing import unpack
 from dnsd.cluster.snapshot import FILE, read
 from dnsd.cluster.source import Batch
 from dnsd.kubelink import KubernetesLink, kubernetes_config, open_link
+from dnsd.sections import PolicySection
 from dnsd.settings import Settings, SettingsError
 from tests.fakekube import plain
 from tests.fakekube.connect import QUICK
@@ -145,10 +146,20 @@ async def test_credentials_that_cannot_be_used_name_the_setting(tmp_path):
 
 
 class TestConfig:
-    def test_every_field_of_the_config_but_kinds_is_a_setting(self):
+    def test_every_field_of_the_config_but_what_follows_from_others_is_a_setting(self):
         settings = Settings()
         for name in KubernetesConfig.__struct_fields__:
-            assert name == "kinds" or hasattr(settings, name)
+            assert name in ("kinds", "needed") or hasattr(settings, name)
+
+    @pytest.mark.parametrize(
+        ("policy", "needed"),
+        [
+            (PolicySection(("*",), (), ("own",)), ("Pod",)),
+            (PolicySection((), ("10.0.0.0/8",), ()), ()),
+        ],
+    )
+    def test_pods_are_needed_where_policies_tell_clients_by_them(self, policy, needed):
+        assert kubernetes_config(Settings(policies=(policy,))).needed == needed
 
     def test_settings_arrive(self):
         config = kubernetes_config(

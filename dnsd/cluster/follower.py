@@ -42,13 +42,20 @@ class Follower:
         self.status = SourceStatus(f"kubernetes/{reach.scope.id}", "starting")
         self.version = ""
         self.synced = False
-        self.excused = False  # an optional kind that the server lacks or forbids
+        self.excused = False  # it is not waited for; see KubernetesSource
+        self.forbidden = False  # by the last failure
         self.seen: set[tuple[str, str]] | None = None  # by a listing under way
         self.touched: set[tuple[str, str]] | None = None  # by events during a reconcile
         self.absences = 0  # times in a row that the server did not know the resource
+        self.failures = 0  # times that it failed otherwise before it was synced
         self.listings = 0
         self.due = asyncio.Event()  # a reconcile, now
         self.refused: dict[Key, str] = {}
+
+    @property
+    def settled(self) -> bool:
+        """Whether nobody has to wait for it."""
+        return self.synced or self.excused
 
     def put(self, one: Object) -> bool:
         """Keep an object; False when it is known just so, in this version.
@@ -121,8 +128,9 @@ class Follower:
         self.known = Shelf()
         self.seen = self.touched = None
         self.version = self.status.resource_version = ""
-        self.synced = self.excused = False
-        self.status.objects = 0
+        self.synced = self.excused = self.forbidden = False
+        self.failures = 0
+        self.status.state, self.status.detail, self.status.objects = "starting", "", 0
 
 
 Place = tuple[str, str]  # namespace, name

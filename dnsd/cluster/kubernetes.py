@@ -8,8 +8,10 @@ meanwhile: of an object that is listed again in the same version the old copy st
 Rules:
 
 * Each scope (a kind, or a kind in one namespace) is followed by a task of its own, and
-  fails alone. Services, EndpointSlices and Namespaces must have been listed before the
-  source is `synced`; any other resource that is forbidden or unknown holds nobody up.
+  fails alone. Services, EndpointSlices, Namespaces and what else is `needed` must have been
+  listed before the source is `synced`. Any other resource holds nobody up that is unknown,
+  forbidden, or fails again and again while the needed ones do not; nor does one namespace
+  that is forbidden while others are not.
 * That a CRD is not installed (404) is a fact, not a failure: its scope is `absent`, is asked
   for again at every try, in each of its versions, and followed once it is there. What was
   known of it is taken back when the server goes on saying so.
@@ -62,6 +64,10 @@ MAX_NAMESPACE_SCOPES = 16
 # A resource counts as gone when it was not there so often in a row: a server that is starting
 # denies a CRD for a moment.
 ABSENCES = 3
+# So often in a row an optional resource may fail before it is no longer waited for, once
+# everything that is needed has been listed. More keeps all names unanswered for longer when
+# one resource is broken, fewer denies its names because of one bad moment.
+FAILURES = 3
 # Objects that the names of others depend on: these are published first.
 FIRST = ("EndpointSlice", "Node", "Gateway")
 NOT_THERE = "-"  # stands for the version of an absent resource in a snapshot
@@ -71,10 +77,12 @@ class KubernetesConfig(Struct, frozen=True):
     """What to follow, and how patiently. Durations in seconds.
 
     `kinds`: Namespace, Service and EndpointSlice always, Pod and Node when their names are
-    served. `reconcile_every` 0: never; jittered by a tenth.
+    served. `needed`: those of them without which nothing must be answered, beside the first
+    three. `reconcile_every` 0: never; jittered by a tenth.
     """
 
     kinds: tuple[str, ...] = ALWAYS
+    needed: tuple[str, ...] = ()
     namespaces: tuple[str, ...] = ()
     namespace_selector: str = ""
     service_selector: str = ""
@@ -134,6 +142,7 @@ class KubernetesSource:
         self._stale = False  # as last published
         self.snapshot_refused = ""  # why the snapshot was not served
         self._only = frozenset(self.config.namespaces)
+        self._needed = frozenset((*ALWAYS, *self.config.needed))
 
     # -- the Source protocol ------------------------------------------------------------
 
@@ -184,7 +193,7 @@ class KubernetesSource:
 
     @property
     def _complete(self) -> bool:
-        return all(follower.synced or follower.excused for follower in self._followers)
+        return all(follower.settled for follower in self._followers)
 
     @property
     def state(self) -> str:
@@ -263,8 +272,9 @@ class KubernetesSource:
         caught_up = bool(follower.version) and not said.listing and (said.quiet or bookmark)
         if said.complete or caught_up:
             before = self.synced
-            follower.synced, follower.excused = True, False
+            follower.synced, follower.excused, follower.failures = True, False, 0
             follower.status.state, follower.status.detail = "synced", ""
+            self._excuse(follower)
             self._sync_changed(before)
 
     async def _tell_all(self) -> None:
@@ -294,35 +304,65 @@ class KubernetesSource:
     def _trouble(self, follower: Follower, trouble: Trouble) -> None:
         error, status, before = trouble.error, follower.status, self.synced
         follower.seen = None
-        if isinstance(error, ApiError) and error.status == 404 and follower.kind not in ALWAYS:
+        if (
+            isinstance(error, ApiError)
+            and error.status == 404
+            and follower.kind not in self._needed
+        ):
             self._absent(follower)
             return
         status.errors += 1
         if isinstance(error, ApiError) and error.expired:
             return
+        follower.failures += 1
+        follower.forbidden = isinstance(error, ApiError) and error.status == 403
         detail = explain(error, follower.reach.scope)
+        if follower.kind in self.config.needed and not follower.synced:
+            detail += "; nothing is answered before they are known, because policies need them"
         if detail != status.detail:
             log.warning("cannot be followed", scope=follower.reach.scope.id, problem=detail)
         status.state, status.detail = "failing", detail
-        forbidden = isinstance(error, ApiError) and error.status == 403
-        if forbidden and follower.kind not in ALWAYS and not follower.synced:
-            follower.excused = True
+        if self._excuse(follower):
             self._sync_changed(before)
 
     def _absent(self, follower: Follower) -> None:
         """The server does not have this resource."""
         before, status = self.synced, follower.status
-        follower.absences += 1
         if status.state != "absent":
             log.info("not installed", scope=follower.reach.scope.id)
-        status.state, status.detail = "absent", "the API server has no such resource (yet)"
-        if follower.absences >= ABSENCES:
+        follower.absences += 1
+        if follower.absences == ABSENCES:
             gone = self._shown_keys(follower)
             follower.forget()
+            follower.excused = True  # before anything is said: it is no reason to be unsynced
             self._say([*gone])
-        if not follower.synced:
-            follower.excused = True
+        status.state, status.detail = "absent", "the API server has no such resource (yet)"
+        if self._excuse(follower):
             self._sync_changed(before)
+
+    def _excuse(self, tried: Follower) -> bool:
+        """Find out who is not waited for any more, now that one was tried; whether anybody."""
+        found = [
+            one for one in self._followers if not one.settled and self._may_lack(one, one is tried)
+        ]
+        for one in found:
+            one.excused = True
+        return bool(found)
+
+    def _may_lack(self, follower: Follower, tried: bool) -> bool:
+        """Whether the others go on without this one; see the module's rules.
+
+        Failures of long ago, when perhaps nothing was in reach, count with the next one.
+        """
+        if follower.kind not in self._needed:
+            needed = (one for one in self._followers if one.kind in self._needed)
+            return (
+                follower.status.state == "absent"
+                or follower.forbidden
+                or (tried and follower.failures >= FAILURES and all(one.settled for one in needed))
+            )
+        alike = (one for one in self._followers if one.kind == follower.kind)
+        return follower.forbidden and any(one.synced for one in alike)
 
     def _visible(self, follower: Follower, events: list[Event]) -> list[Event]:
         """The events that the filters let through, and what a Namespace among them uncovers."""

@@ -331,13 +331,67 @@ class TestFailingApart:
         kube.lacking = set()
         kube.store.put("httproutes", ROUTE)
         async with following(client, config(kinds=(*ALWAYS, "HTTPRoute"))) as one:
-            await eventually(lambda: one.names("HTTPRoute") == {"site"})
+            await eventually(lambda: one.source.synced)
+            assert one.names("HTTPRoute") == {"site"}
+            begin = len(one.batches)
             kube.lacking = {"httproutes"}
             kube.hang_up()
             await eventually(lambda: not one.names("HTTPRoute"))
-            assert one.source.synced
+            assert one.status("httproutes").state == "absent"
             kube.lacking = set()
             await eventually(lambda: one.names("HTTPRoute") == {"site"})
+            await eventually(lambda: one.status("httproutes").state == "synced")
+            # An unsynced batch would be SERVFAIL for every name.
+            assert all(batch.synced for batch in one.batches[begin:])
+
+    async def test_an_optional_kind_that_only_fails_is_waited_for_a_few_times(self, kube, client):
+        kube.faults.append(faults.status(500, plural="nodes", times=-1))
+        async with following(client, config(kinds=KINDS)) as one:
+            await eventually(lambda: one.source.synced)
+            assert one.status("nodes").state == "failing"
+            assert one.status("nodes").errors >= 3
+            kube.faults.clear()
+            await eventually(lambda: one.names("Node") == {"node-1"})
+
+    async def test_nobody_is_excused_by_a_server_that_is_away(self, kube, client):
+        """Else what it would have said first of all is denied."""
+        await kube.stop()
+        async with following(client, config(kinds=KINDS)) as one:
+            await eventually(lambda: min(each.errors for each in one.source.status()) > 5)
+            kube.faults.append(faults.drip(100, 0.02, plural="nodes"))  # the last to say all
+            await kube.start()
+            await agree(one, kube)
+            at = next(at for at, batch in enumerate(one.batches) if batch.synced)
+            kinds = {event.kind for batch in one.batches[: at + 1] for event in batch.events}
+            assert kinds == set(KINDS)
+
+    async def test_a_kind_that_policies_need_is_waited_for(self, kube, client):
+        kube.forbidden = {("list", "pods"), ("watch", "pods")}
+        async with following(client, config(kinds=KINDS, needed=("Pod",))) as one:
+            await eventually(lambda: one.status("pods").errors >= 5)
+            assert "policies need them" in one.status("pods").detail
+            assert not one.source.ready
+            assert not any(batch.synced for batch in one.batches)
+            kube.forbidden = set()
+            await agree(one, kube)
+
+    async def test_a_namespace_that_is_forbidden_keeps_no_other_waiting(self, kube, client):
+        kube.closed = {"team-b"}
+        both = config(namespaces=("team-a", "team-b"))
+        async with following(client, both) as one:
+            await eventually(lambda: one.source.synced)
+            assert {key.namespace for key in one.objects if key.kind == "Service"} == {"team-a"}
+            assert "the Role in namespace team-b" in one.status("services@team-b").detail
+            kube.closed = set()
+            await eventually(lambda: {key.namespace for key in one.objects} >= {"team-b"})
+            await eventually(lambda: one.status("services@team-b").state == "synced")
+            assert one.source.synced
+
+    async def test_when_all_are_it_is_not_synced(self, kube, client):
+        kube.closed = {"team-a", "team-b"}
+        async with following(client, config(namespaces=("team-a", "team-b"))) as one:
+            await eventually(lambda: one.status("services@team-b").errors >= 5)
+            assert not one.source.synced
 
     async def test_a_snapshot_remembers_that_a_resource_was_absent(self, kube, client):
         kube.lacking = {"httproutes"}

@@ -55,7 +55,8 @@ class FakeKube:
 
     `watch_list`: "on"; "error" (in-stream ERROR 500), "invalid" (422), "bad" (400), or
     "ignored" (an older server that takes no notice). `tokens`: who is let in; empty is
-    everybody. `forbidden`: pairs (verb, plural).
+    everybody. `forbidden`: pairs (verb, plural). `closed`: namespaces in which nothing may be
+    read, as where there is no Role.
     """
 
     def __init__(
@@ -71,6 +72,7 @@ class FakeKube:
         self.seen: list[Seen] = []
         self.tokens: set[str] = set()
         self.forbidden: set[tuple[str, str]] = set()
+        self.closed: set[str] = set()
         self.lacking = set(CRDS)  # plurals that do not exist here
         self.reviews = Reviews()  # whose tokens there are, and what they allow
         self.watch_list = watch_list
@@ -221,7 +223,8 @@ class FakeKube:
         peer = request.transport.get_extra_info("peercert") if request.transport else None
         if self.tokens and not peer and (scheme.lower() != "bearer" or token not in self.tokens):
             raise Refused(401, failure(401, "Unauthorized", "Unauthorized"))
-        if (verb, plural) in self.forbidden:
+        closed = request.match_info.get("namespace", "") in self.closed
+        if closed or (verb, plural) in self.forbidden:
             raise Refused(403, forbidden(verb, plural, group))
         fault = faults.take(self.faults, plural, verb)
         if fault is not None and fault.what == "status":
