@@ -48,6 +48,7 @@ class Follower:
         self.touched: set[tuple[str, str]] | None = None  # by events during a reconcile
         self.absences = 0  # times in a row that the server did not know the resource
         self.failures = 0  # times that it failed otherwise before it was synced
+        self.contact = 0.0  # the last one, monotonic
         self.listings = 0
         self.due = asyncio.Event()  # a reconcile, now
         self.refused: dict[Key, str] = {}

@@ -20,7 +20,8 @@ Rules:
   again with its slices. When one scope fails, the others are published all the same, so that
   the admin API can show them.
 * `synced` stays true from then on. What changes is the age of what is known: when no scope
-  has had a sign of life for `stale_after`, the source is `stale`, until one has.
+  has had a sign of life for `stale_after`, the source is `stale`, until one has. Silence is
+  measured by a clock that nobody sets, and a snapshot's from the start.
 * A reconcile lists a scope beside its watch and compares. Differences that an event touched
   meanwhile are none; the rest was lost, and is corrected, counted and logged.
 * Addresses of one cluster are never served for another. The uid of kube-system is asked
@@ -114,7 +115,10 @@ def _nobody(batch: Batch) -> None:
 
 
 class KubernetesSource:
-    """A `Source` that follows an API server. `snapshot`: what to begin with, when it fits."""
+    """A `Source` that follows an API server. `snapshot`: what to begin with, when it fits.
+
+    `now` is the time of day, for statuses; `clock` tells how long something takes.
+    """
 
     def __init__(
         self,
@@ -123,12 +127,14 @@ class KubernetesSource:
         *,
         snapshot: Snapshot | None = None,
         now: Callable[[], float] = time.time,
+        clock: Callable[[], float] = time.monotonic,
         rng: random.Random | None = None,
     ) -> None:
         self.client = client
         self.config = config or KubernetesConfig()
         self._snapshot = snapshot
-        self._now = now
+        self._now, self._clock = now, clock
+        self._contact_at = clock()  # with any scope, by that clock; or the start
         self._rng = rng or random.Random()  # noqa: S311 - jitter
         self._followers = [
             Follower(Reach(client, scope, self.config.page_size, rng=self._rng))
@@ -167,13 +173,13 @@ class KubernetesSource:
 
     def status(self) -> list[SourceStatus]:
         """One status a scope."""
-        now = self._now()
+        now = self._clock()
         out = []
         for follower in self._followers:
             status = msgspec.structs.replace(follower.status)
-            if status.state == "synced" and self._silent(status.last_contact, now):
+            if status.state == "synced" and now - follower.contact > self.config.stale_after:
                 status.state = "stale"
-                status.detail = f"no sign of life for {now - status.last_contact:.0f} s"
+                status.detail = f"no sign of life for {now - follower.contact:.0f} s"
             if follower.kind == "Namespace" and not status.detail:
                 status.detail = self._identity.problem
             out.append(status)
@@ -204,16 +210,19 @@ class KubernetesSource:
         """
         if not self.synced:
             return "snapshot" if self._from_snapshot else "starting"
-        contact = max(follower.status.last_contact for follower in self._followers)
-        return "stale" if self._silent(contact, self._now()) else "synced"
+        return "stale" if self._silent else "synced"
+
+    @property
+    def _silent(self) -> bool:
+        """Whether nobody has shown a sign of life for too long."""
+        return self._clock() - self._contact_at > self.config.stale_after
 
     @property
     def ready(self) -> bool:
         """Whether queries should be sent here (readiness)."""
-        state = self.state
-        return state in ("synced", "snapshot") or (
-            state == "stale" and self.config.ready_when_stale
-        )
+        if self.state == "starting":
+            return False
+        return self.config.ready_when_stale or not self._silent
 
     @property
     def cluster(self) -> str:
@@ -256,6 +265,7 @@ class KubernetesSource:
     def _contact(self, follower: Follower, said: Said) -> None:
         status = follower.status
         status.last_contact = self._now()
+        self._contact_at = follower.contact = self._clock()
         if said.events:
             status.last_event = status.last_contact
         follower.absences = 0
@@ -404,9 +414,6 @@ class KubernetesSource:
         if events or always:
             self._stale = self.state in ("snapshot", "stale")
             self._publish(Batch(tuple(events), self.synced, self._stale))
-
-    def _silent(self, contact: float, now: float) -> bool:
-        return now - contact > self.config.stale_after
 
     def _count(self) -> int:
         return sum(follower.status.objects for follower in self._followers)

@@ -581,6 +581,41 @@ class TestStaleness:
             assert one.source.state == "synced"
             assert "no sign of life" in one.status("endpointslices").detail
 
+    async def test_a_clock_that_is_set_is_no_silence(self, kube, client):
+        now, clock = [1000.0], [50.0]
+        clocks = {"now": lambda: now[0], "clock": lambda: clock[0]}
+        async with following(client, config(), **clocks) as one:
+            await agree(one, kube)
+            now[0] += 3600.0
+            assert one.source.state == "synced"
+            assert one.status("services").state == "synced"
+            now[0] -= 7200.0
+            await kube.stop()
+            await eventually(lambda: one.status("services").state == "failing")
+            clock[0] += 301.0
+            assert one.source.state == "stale"
+
+    @pytest.mark.parametrize("all_the_same", [False, True])
+    async def test_a_snapshot_is_ready_until_the_silence_has_lasted(
+        self, all_the_same, kube, client
+    ):
+        async with following(client, CONFIG) as one:
+            await agree(one, kube)
+            taken = await saved(one)
+        await kube.stop()
+        clock = [50.0]
+        patient = config(ready_when_stale=all_the_same)
+        async with following(client, patient, taken, clock=lambda: clock[0]) as one:
+            await eventually(lambda: one.source.state == "snapshot")
+            clock[0] += 299.0
+            assert one.source.ready
+            clock[0] += 2.0
+            assert one.source.ready == all_the_same
+            assert one.source.state == "snapshot"  # and served on
+            await kube.start()
+            await agree(one, kube)
+            assert one.source.ready
+
     async def test_ready_when_stale(self, kube, client):
         async with following(client, config(stale_after=0.1, ready_when_stale=True)) as one:
             await agree(one, kube)

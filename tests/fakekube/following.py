@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import random
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 from dnsd.cluster.kubeclient import Client
@@ -59,10 +59,13 @@ def contents(kube: FakeKube) -> dict[Key, Object]:
 
 @asynccontextmanager
 async def following(
-    client: Client, config: KubernetesConfig | None = None, snapshot: Snapshot | None = None
+    client: Client,
+    config: KubernetesConfig | None = None,
+    snapshot: Snapshot | None = None,
+    **clocks: Callable[[], float],
 ) -> AsyncIterator[Following]:
-    """The source, running; cancelled at the end."""
-    source = KubernetesSource(client, config, snapshot=snapshot, rng=random.Random(1))
+    """The source, running; cancelled at the end. `clocks`: its `now` and `clock`."""
+    source = KubernetesSource(client, config, snapshot=snapshot, rng=random.Random(1), **clocks)
     one = Following(source)
     task = asyncio.create_task(source.run(one.publish))
     try:
