@@ -21,7 +21,7 @@ import structlog
 from msgspec import Struct
 
 from dnsd.cluster.kubeaccess import KubeError
-from dnsd.cluster.kubeclient import ApiError, Client, Unreachable
+from dnsd.cluster.kubeclient import NOT_JSON, ApiError, Client, Unreachable
 
 log = structlog.get_logger("dnsd.kubernetes")
 
@@ -78,7 +78,7 @@ class Identity:
             if error.status != 403:
                 raise
             self._lists = True
-        except msgspec.DecodeError as error:
+        except NOT_JSON as error:
             raise Unreachable(f"{self.client.host}: {NAME} is no Namespace: {error}") from error
         return await self._listed()
 
@@ -89,7 +89,7 @@ class Identity:
         except ApiError:
             self._lists = False
             raise
-        except msgspec.DecodeError as error:
+        except NOT_JSON as error:
             raise Unreachable(f"{self.client.host}{SPACES}: no list: {error}") from error
         return found[0].metadata.uid if found else ""
 

@@ -44,6 +44,8 @@ MAX_LINE = 16 * 2**20
 MAX_CREATED = 2**20  # bytes of an object as the server took it; reviews are a few kilobytes
 MAX_ERROR = 64 * 2**10
 MAX_RETRY_AFTER = 300.0  # seconds; longer than this no server can mean it
+# What msgspec raises for bytes that are no JSON; the second for text in it that is no UTF-8.
+NOT_JSON = (msgspec.DecodeError, UnicodeDecodeError)
 READ_BUFFER = 64 * 2**10  # the package's 2 MB a stream would be most of a quiet dnsd's memory
 
 
@@ -102,7 +104,7 @@ def api_error(body: bytes | msgspec.Raw, *, http: int = 0, retry_after: float = 
     """
     try:
         status = _STATUS.decode(body)
-    except msgspec.DecodeError:
+    except NOT_JSON:
         status = _Status(message=bytes(body)[:200].decode("utf-8", "replace").strip())
     hint = status.details.retry_after_seconds if status.details else None
     return ApiError(

@@ -15,9 +15,11 @@ exists. Whoever consumes compares with what it has (`kubernetes.py`), so a listi
 broken off and begun again, and an object may be said twice.
 
 When is a version no longer good? When the server says 410, as HTTP status or as an ERROR
-event in a stream of status 200; and when several streams in a row ended without a word,
-because a server that was restored from a backup answers a version from its future with 200
-and silence. Every other end of a stream resumes where it left off.
+event in a stream of status 200; and when several streams in a row ended at once and without
+a word, because a server that was restored from a backup answers a version from its future
+with 200 and silence. So a version of an earlier run is compared with the server's before it
+is resumed from: a list of one object has it. Every other end of a stream resumes where it
+left off.
 
 An object that DNS cannot use is a `Refusal`: reported, and never the end of a stream.
 """
@@ -35,7 +37,15 @@ import msgspec
 from msgspec import Struct
 
 from dnsd.cluster.kubeaccess import KubeError
-from dnsd.cluster.kubeclient import MAX_PAGE, ApiError, Client, Silent, Unreachable, api_error
+from dnsd.cluster.kubeclient import (
+    MAX_PAGE,
+    NOT_JSON,
+    ApiError,
+    Client,
+    Silent,
+    Unreachable,
+    api_error,
+)
 from dnsd.cluster.objects import BadObject, Event, Key, Object, from_json
 from dnsd.cluster.scope import Scope, next_version
 
@@ -131,11 +141,11 @@ def _object(kind: str, data: msgspec.Raw) -> Object | Refusal:
     """The stripped object; a Refusal with as much of its name as can be read."""
     try:
         return from_json(kind, data)[0]
-    except (BadObject, msgspec.ValidationError) as error:
+    except (BadObject, *NOT_JSON) as error:
         problem = str(error)
     try:
         meta = _META.decode(data).metadata
-    except msgspec.ValidationError:
+    except NOT_JSON:
         meta = _Meta()
     key = Key(kind, meta.namespace or "", meta.name)
     return Refusal(key, meta.resource_version or "", problem)
@@ -220,7 +230,7 @@ class _Stream:
             try:
                 event = _EVENT.decode(line)
                 self._event(event, out)
-            except msgspec.DecodeError as error:
+            except NOT_JSON as error:
                 self.error = Unreachable(f"the stream of {self.kind} is not JSON: {error}")
             if self.error:
                 break
@@ -252,6 +262,15 @@ class NoEndMark(Unreachable):
     """The server does not know WatchList, and ignored the wish instead of refusing it."""
 
 
+async def _page(reach: Reach, params: dict[str, str], limit: int = MAX_PAGE) -> _List:
+    """One page of a list; its items keep the body alive as long as they need it."""
+    body = await reach.client.page(reach.scope.path, params, limit)
+    try:
+        return _LIST.decode(body)
+    except NOT_JSON as error:
+        raise Unreachable(f"{reach.client.host}{reach.scope.path}: no list: {error}") from error
+
+
 async def pages(reach: Reach) -> AsyncGenerator[Said, None]:
     """Everything there is, page by page; consistent, of the version of the last Said.
 
@@ -264,13 +283,7 @@ async def pages(reach: Reach) -> AsyncGenerator[Said, None]:
             params["limit"] = str(reach.page_size)
         if token:
             params["continue"] = token
-        limit = MAX_PAGE if reach.page_size else MAX_WHOLE
-        body = await reach.client.page(reach.scope.path, params, limit)
-        try:
-            page = _LIST.decode(body)
-        except msgspec.DecodeError as error:
-            raise Unreachable(f"{reach.client.host}{reach.scope.path}: no list: {error}") from error
-        del body  # `items` keep it alive as long as they need it
+        page = await _page(reach, params, MAX_PAGE if reach.page_size else MAX_WHOLE)
         token = page.metadata.continue_ or ""
         version = page.metadata.resource_version or version
         items = page.items or []
@@ -335,6 +348,21 @@ def _refuses_watch_list(error: KubeError) -> bool:
     return True
 
 
+async def resuming(reach: Reach, version: str) -> AsyncGenerator[Said, None]:
+    """`watch` from the version of an earlier run, if the server has ever been there.
+
+    Raises ApiError 410 when it has not. The list is not of version 0, which would be cheaper
+    for etcd and come whole: a server's cache does not heed `limit`.
+    """
+    page = await _page(reach, reach.scope.params | {"limit": "1"})
+    reached = page.metadata.resource_version or ""
+    if version.isdigit() and reached.isdigit() and int(reached) < int(version):
+        raise ApiError(410, f"version {version} is of the future, the server is at {reached}")
+    async with aclosing(watch(reach, version)) as saids:
+        async for said in saids:
+            yield said
+
+
 async def reflect(reach: Reach, version: str = "") -> AsyncGenerator[Said | Trouble, None]:
     """For ever: from `version` on, or from a listing. Errors are said as Trouble, and mended.
 
@@ -343,17 +371,21 @@ async def reflect(reach: Reach, version: str = "") -> AsyncGenerator[Said | Trou
     Raises nothing but cancellation.
     """
     record = _Record()
+    foreign = bool(version)  # not heard from this server yet
     untried = -1  # versions left of a round through all, when the resource was not there
     while True:
         resumed = bool(version)
         live = time.monotonic() if resumed else math.inf  # since when this is a watch
         error: KubeError | None = None
         connected = word = complete = False
-        rung = watch(reach, version) if resumed else listing(reach)
+        if resumed:
+            rung = resuming(reach, version) if foreign else watch(reach, version)
+        else:
+            rung = listing(reach)
         try:
             async with aclosing(rung) as saids:
                 async for said in saids:
-                    connected, word = True, word or said.word
+                    connected, word, foreign = True, word or said.word, False
                     if said.complete:
                         complete, live = True, time.monotonic()
                     if not said.listing or said.complete:
@@ -374,7 +406,7 @@ async def reflect(reach: Reach, version: str = "") -> AsyncGenerator[Said | Trou
         record.ended(error, word=word and (resumed or complete), brief=brief)
         expired = isinstance(error, ApiError) and error.expired
         if resumed and connected:
-            expired |= record.wordless(error, word, reach.client.timing.empty_ends)
+            expired |= record.wordless(error, word, brief, reach.client.timing.empty_ends)
         if expired:
             version, record.empty = "", 0
         delay = _delay(reach, record.failures, error)
@@ -398,12 +430,13 @@ class _Record:
         else:
             self.failures = 1 if word else self.failures + 1
 
-    def wordless(self, error: KubeError | None, word: bool, patience: int) -> bool:
+    def wordless(self, error: KubeError | None, word: bool, brief: bool, patience: int) -> bool:
         """Whether so many streams ended without a word that their version must be wrong.
 
-        A silence in which even bookmarks stayed away decides at once.
+        Only those that ended at once count: a proxy may end what is quiet for a while. A
+        silence in which even bookmarks stayed away decides at once.
         """
-        self.empty = 0 if word else self.empty + 1
+        self.empty = self.empty + 1 if brief and not word else 0
         return not word and (isinstance(error, Silent) or self.empty >= patience)
 
 

@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 import msgspec
 from msgspec import Struct
 
-from dnsd.cluster.kubeclient import Client, Unreachable
+from dnsd.cluster.kubeclient import NOT_JSON, Client, Unreachable
 
 TOKEN_REVIEWS = "/apis/authentication.k8s.io/v1/tokenreviews"  # noqa: S105 - a path
 ACCESS_REVIEWS = "/apis/authorization.k8s.io/v1/subjectaccessreviews"
@@ -83,5 +83,5 @@ async def _create(client: Client, path: str, plain: dict[str, Any], type_: type[
     body = await client.create(path, plain)
     try:
         return msgspec.json.decode(body, type=type_)
-    except msgspec.DecodeError as error:
+    except NOT_JSON as error:
         raise Unreachable(f"{client.host}{path}: the answer is no review: {error}") from error

@@ -676,9 +676,24 @@ class TestSnapshot:
             served = [event for batch in one.batches[:first] for event in batch.events]
             assert sorted(served, key=str) == sorted(map(unpack, snapshot.objects), key=str)
             assert one.source.state == "synced"
-        asked = [seen for seen in kube.seen if seen.verb in ("list", "watch")]
-        assert {seen.verb for seen in asked} == {"watch"}
-        assert all("resourceVersion" in seen.params for seen in asked)
+        lists = [seen for seen in kube.seen if seen.verb == "list"]
+        # Whether the server has ever been at these versions; see `resuming`.
+        assert [seen.params for seen in lists] == [{"limit": "1"}] * 3
+        watches = [seen for seen in kube.seen if seen.verb == "watch"]
+        assert all("resourceVersion" in seen.params for seen in watches)
+
+    async def test_of_a_cluster_that_was_set_back_it_is_not_called_synced(
+        self, kube, client, snapshot
+    ):
+        """Restored from a backup: the same uid, and versions that it has not reached yet."""
+        ahead = dict.fromkeys(snapshot.header.versions, "99999")
+        taken = Snapshot(msgspec.structs.replace(snapshot.header, versions=ahead), snapshot.objects)
+        kube.store.delete("services", "s0", "team-a")
+        async with following(client, CONFIG, taken) as one:
+            await agree(one, kube)
+            synced = next(at for at, batch in enumerate(one.batches) if batch.synced)
+            said = [event for batch in one.batches[: synced + 1] for event in batch.events]
+            assert Key("Service", "team-a", "s0") in said
 
     async def test_it_is_served_when_the_api_server_is_away(self, kube, client, snapshot):
         await kube.stop()

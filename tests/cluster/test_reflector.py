@@ -341,7 +341,8 @@ class TestReflect:
         heard = await self.follow(reach, lambda h: h.events, version)
         assert named(heard.events) == ["new"]
         assert not heard.listings
-        assert kube.count("list") == 0
+        # One object, for the version that the server is at.
+        assert [seen.params for seen in kube.seen if seen.verb == "list"] == [{"limit": "1"}]
 
     async def test_410_as_status_and_in_the_stream_lists_again(self, kube, reach):
         for fault in (faults.status(410, verb="watch"), faults.error(410)):
@@ -394,12 +395,57 @@ class TestReflect:
         assert len(heard.events) == 5
         assert kube.count("watch", "services") == 4
 
-    async def test_a_version_from_the_future_is_found_out_by_silence(self, kube, tmp_path):
+    async def test_quiet_streams_that_lived_for_a_while_do_not(self, kube, tmp_path):
+        """A proxy that ends what is idle."""
+        async with client_of(kube, tmp_path, brief=0.0) as client:
+            reach = Reach(client, SERVICES, 2)
+            kube.faults.append(faults.close(times=6))
+            version = str(kube.store.revision)
+            opened = [0]
+
+            def enough(heard: Heard) -> bool:
+                opened[0] = kube.count("watch")
+                return bool(heard.listings) or opened[0] > 6
+
+            heard = await self.follow(reach, enough, version)
+        assert not heard.listings
+
+    async def test_a_version_from_the_future_is_never_believed(self, kube, reach):
+        heard = await self.follow(reach, lambda h: h.listings, "99999")
+        assert heard.troubles[0].error.expired
+        assert "of the future" in str(heard.troubles[0].error)
+        assert not any(said.quiet for said in heard.saids if not said.listing)
+        assert len(heard.events) == 5
+
+    async def test_it_is_asked_for_until_there_is_an_answer_and_then_no_more(self, kube, reach):
+        kube.faults.append(faults.status(503, verb="list", times=2))
+
+        def enough(heard: Heard) -> bool:
+            if heard.saids and not enough.ended:
+                enough.ended = True
+                kube.hang_up()
+            return kube.count("watch") == 2
+
+        enough.ended = False
+        heard = await self.follow(reach, enough, str(kube.store.revision))
+        assert len(heard.troubles) == 2
+        assert kube.count("list") == 3
+
+    async def test_a_server_that_went_back_meanwhile_is_found_out_by_silence(self, kube, tmp_path):
+        """Restored from a backup while the watch was away: no list tells before the stream."""
         async with client_of(kube, tmp_path, idle=0.1) as client:
             reach = Reach(client, SERVICES, 2)
-            heard = await self.follow(reach, lambda h: h.listings, "99999")
-        assert isinstance(heard.troubles[0].error, Silent)
-        assert len(heard.events) == 5
+            heard, rung = Heard(), reflect(reach, str(kube.store.revision))
+
+            def enough(heard: Heard) -> bool:
+                if heard.saids and kube.store.revision > 5:
+                    kube.store.revision = 5
+                    kube.hang_up()
+                return bool(heard.listings)
+
+            await hear(rung, enough, heard)
+        assert any(isinstance(trouble.error, Silent) for trouble in heard.troubles)
+        assert named(heard.events) == ["web-0", "web-1"]
 
     async def test_a_drip_that_never_ends_a_line_is_silence(self, kube, tmp_path):
         kube.faults.append(faults.drip(1, 0.01))
@@ -456,6 +502,17 @@ class TestReflect:
             "Service default/wrong",
         ]
         assert "spec.clusterIPs[0]" in refused[0].problem
+        assert len(heard.events) == 5
+
+    @pytest.mark.parametrize("watch_list", [True, False])
+    async def test_text_that_is_no_unicode_is_passed_over_too(self, watch_list, kube, reach):
+        reach.watch_list = watch_list
+        kube.store.put("services", plain.service("odd", "10.96.9.9", labels={"x": "SPOILT"}))
+        odd = kube.store.objects["services"]["default", "odd"]
+        odd.raw, odd.item = (one.replace(b"SPOILT", b"\xff") for one in (odd.raw, odd.item))
+        heard = await self.follow(reach, lambda h: h.listings)
+        (refusal,) = [refusal for said in heard.saids for refusal in said.refused]
+        assert refusal.key == Key("Service", "default", "odd")
         assert len(heard.events) == 5
 
     async def test_a_stream_that_is_not_json_is_trouble(self, tmp_path):
