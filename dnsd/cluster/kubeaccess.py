@@ -20,6 +20,7 @@ from typing import Any
 
 from msgspec import Struct
 
+from dnsd.cluster.execplugin import ExecPlugin
 from dnsd.cluster.kubepackage import aio_only
 
 
@@ -129,8 +130,9 @@ def _load_service_account(access: Access, configuration: Any) -> None:
 
 async def _load_kubeconfig(access: Access, configuration: Any, timing: Timing) -> Any:
     import yaml
-    from kubernetes.aio.config.kube_config import load_kube_config
+    from kubernetes.aio.config import kube_config
 
+    kube_config.ExecProvider = ExecPlugin  # see there
     files = access.paths
     if not any(map(os.path.exists, files)):
         raise BadCredentials(
@@ -139,7 +141,7 @@ async def _load_kubeconfig(access: Access, configuration: Any, timing: Timing) -
         )
     try:
         async with asyncio.timeout(timing.exec):
-            loader = await load_kube_config(
+            loader = await kube_config.load_kube_config(
                 config_file=os.pathsep.join(files),
                 context=access.context or None,
                 client_configuration=configuration,

@@ -126,6 +126,7 @@ class Client:
         # Names the server and the CA it is held to. Read now: the files may go away later.
         self.endpoint, self._tls = endpoint_of(configuration), _tls(configuration)
         self._renewed = self._refreshed = time.monotonic()
+        self._plugin: asyncio.Task[str] | None = None  # the last run
         self._lock = asyncio.Lock()
 
     @property
@@ -134,6 +135,9 @@ class Client:
         return str(self._configuration.host)
 
     async def close(self) -> None:
+        if self._plugin is not None:
+            self._plugin.cancel()
+            await asyncio.wait({self._plugin})
         await self._rest.close()
 
     async def page(self, path: str, params: Mapping[str, str], limit: int = MAX_PAGE) -> bytes:
@@ -214,9 +218,9 @@ class Client:
         url = self.host + path
         if params:
             url += "?" + urlencode(params, quote_via=quote)
+        headers = await self._headers()
         try:
             async with asyncio.timeout(self.timing.reply):
-                headers = await self._headers()
                 result = await self._rest.request(
                     "GET" if plain is None else "POST",
                     url,
@@ -269,18 +273,37 @@ class Client:
         return headers
 
     async def _refresh(self) -> None:
-        """Run the exec plugin again when what it gave is about to expire."""
+        """Run the exec plugin again when what it gave is about to expire.
+
+        One request waits for it, for a while, and others go on with what there is. When that
+        one is given up the plugin is not: its credentials are for all.
+        """
         if self._loader is None or not hasattr(self._loader, "exec_plugin_expiry"):
             return
-        if time.monotonic() - self._refreshed < self.timing.refresh:
+        running = self._plugin is not None and not self._plugin.done()
+        if running or time.monotonic() - self._refreshed < self.timing.refresh:
             return
         self._refreshed = time.monotonic()
-        before = (vars(self._loader).get("cert_file"), vars(self._loader).get("key_file"))
-        await self._loader.load_from_exec_plugin()
-        self._loader._set_config(self._configuration)
-        after = (vars(self._loader).get("cert_file"), vars(self._loader).get("key_file"))
+        self._plugin = asyncio.create_task(self._run_plugin(self._loader))
+        done, _ = await asyncio.wait({self._plugin}, timeout=self.timing.connect)
+        if done and (problem := self._plugin.result()):
+            raise Unreachable(problem)
+
+    async def _run_plugin(self, loader: Any) -> str:
+        """Takes in what the exec plugin says now; why it did not, if so."""
+        before = (vars(loader).get("cert_file"), vars(loader).get("key_file"))
+        try:
+            async with asyncio.timeout(self.timing.exec):
+                await loader.load_from_exec_plugin()
+        except TimeoutError:
+            problem = f"the exec plugin did not end in {self.timing.exec} s"
+            log.warning("credentials cannot be renewed", problem=problem)
+            return problem
+        loader._set_config(self._configuration)
+        after = (vars(loader).get("cert_file"), vars(loader).get("key_file"))
         if before != after:
             await self._replace(self._configuration)
+        return ""
 
     async def _renew(self) -> None:
         """Load the credentials again after a 401: the file, or what a plugin gives, changed."""

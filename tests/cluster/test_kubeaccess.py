@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import json
+import os
 import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 import yaml
 
@@ -17,6 +20,7 @@ from dnsd.cluster.kubeclient import ApiError, Client, Unreachable, connect, endp
 from tests.fakekube.connect import QUICK
 from tests.fakekube.server import FakeKube
 from tests.fakekube.tls import Authority
+from tests.helpers import eventually
 
 NAMESPACES = "/api/v1/namespaces"
 
@@ -236,6 +240,74 @@ class TestExecPlugin:
             assert await names(client)
         finally:
             await client.close()
+
+
+def hanging(folder: Path, runs: int) -> dict[str, Any]:
+    """A user whose plugin hangs from the run after `runs` on, and writes its pid to `pid`."""
+    soon = (datetime.now(UTC) + timedelta(minutes=1)).strftime("%Y-%m-%dT%H:%M:%SZ")
+    user = plugin(folder, f"{{'token': 'right', 'expirationTimestamp': {soon!r}}}")
+    script = folder / "plugin.py"
+    script.write_text(
+        script.read_text().replace(
+            "print(",
+            f"if len(runs.read_text()) > {runs}:\n"
+            "    import os, time\n"
+            "    (folder / 'begun').write_text(str(os.getpid()))\n"
+            "    (folder / 'begun').rename(folder / 'pid')\n"
+            "    time.sleep(60)\n"
+            "print(",
+        )
+    )
+    return user
+
+
+def is_gone(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return True
+    return False
+
+
+class TestExecPluginThatHangs:
+    async def test_at_the_start_it_ends_with_our_patience(self, kube, authority, tmp_path):
+        access = write(kube, authority, tmp_path / "config", hanging(tmp_path, 0))
+        patient = msgspec.structs.replace(QUICK, exec=2.0)
+        with pytest.raises(BadCredentials, match="exec plugin did not end"):
+            await connect(access, patient)
+        pid = int((tmp_path / "pid").read_text())
+        await eventually(lambda: is_gone(pid))
+
+    async def test_at_renewal_it_is_to_blame_and_others_go_on(self, kube, authority, tmp_path):
+        access = write(kube, authority, tmp_path / "config", hanging(tmp_path, 1))
+        client = await connect(access, msgspec.structs.replace(QUICK, exec=2.0, reply=1.0))
+        try:
+            waiting = asyncio.create_task(names(client))
+            await eventually((tmp_path / "pid").exists)
+            assert await names(client)  # with the token that is there
+            with pytest.raises(Unreachable, match="the exec plugin did not end"):
+                await waiting
+            pid = int((tmp_path / "pid").read_text())
+            await eventually(lambda: is_gone(pid))
+        finally:
+            await client.close()
+
+    async def test_closing_ends_it_and_giving_up_a_request_does_not(
+        self, kube, authority, tmp_path
+    ):
+        access = write(kube, authority, tmp_path / "config", hanging(tmp_path, 1))
+        client = await connect(access, QUICK)
+        try:
+            waiting = asyncio.create_task(names(client))
+            await eventually((tmp_path / "pid").exists)
+            pid = int((tmp_path / "pid").read_text())
+            waiting.cancel()
+            await asyncio.wait({waiting})
+            assert await names(client)
+            assert not is_gone(pid)
+        finally:
+            await client.close()
+        await eventually(lambda: is_gone(pid))
 
 
 class TestServiceAccount:
