@@ -40,6 +40,7 @@ from dnsd.values import (
     DOMAIN,
     FILE,
     IP,
+    NAMESPACE,
     NAMESPACED,
     OWN_DIRECTORY,
     PLACES,
@@ -137,9 +138,9 @@ class Settings(Struct, frozen=True, kw_only=True):
         tuple[str, ...],
         Setting(
             SOURCES,
-            several(TEXT),
-            "Follow these namespaces only. Up to 16, a Role in each is enough; with more, the whole"
-            " cluster is watched. Default: all.",
+            several(NAMESPACE),
+            "Follow these namespaces only. Up to 16, a Role in each is enough, beside a ClusterRole for"
+            " Namespaces; with more, the whole cluster is watched. Default: all.",
             "[team-a, team-b]",
         ),
     ] = ()

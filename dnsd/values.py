@@ -278,6 +278,14 @@ def _cidr(value: object) -> str:
     raise BadValue(value, "is no network, like 10.96.0.0/12 or fd00::/108")
 
 
+def _namespace(value: object) -> str:
+    text = _text(value).strip()
+    if not re.fullmatch(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?", text):
+        several = "; several are a list, or the flag repeated" if "," in text else ""
+        raise BadValue(value, f"is no namespace (a DNS label, RFC 1123){several}")
+    return text
+
+
 def _domain(value: object) -> str:
     try:
         name = name_from_text(value.strip().lower()) if isinstance(value, str) else ROOT
@@ -311,6 +319,7 @@ ADDRESS_OR_OFF = Kind(
     _address_or_off,
     lambda value: '"off"' if value is None else f'"{value}"',
 )
+NAMESPACE = Kind("namespace", "NAMESPACE", _namespace, _show_text)
 NAMESPACED = Kind("namespace and name", "NAMESPACE/NAME", _namespaced, _show_text)
 IP = Kind("IP address", "ADDRESS", _ip, lambda value: f'"{value}"')
 CIDR = Kind("network", "CIDR", _cidr, lambda value: f'"{value}"')

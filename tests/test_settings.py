@@ -162,6 +162,12 @@ class TestRefusals:
             ({"zone": ["a..b"]}, "--zone: a..b is no domain name: 'a..b' has an empty label"),
             ({"zone": ["."]}, "--zone: . is no domain name below the root"),
             (
+                {"namespaces": ["team-a,team-b"]},
+                "--namespaces: team-a,team-b is no namespace (a DNS label, RFC 1123);"
+                " several are a list, or the flag repeated",
+            ),
+            ({"namespaces": ["Team"]}, "--namespaces: Team is no namespace"),
+            (
                 {"service_cidr": ["10.96.0.1/12"]},
                 "--service-cidr: 10.96.0.1/12 has host bits set; the network is 10.96.0.0/12",
             ),

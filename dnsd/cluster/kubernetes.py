@@ -59,8 +59,8 @@ from dnsd.cluster.source import Batch, SourceStatus
 log = structlog.get_logger("dnsd.kubernetes")
 
 ALWAYS = ("Namespace", "Service", "EndpointSlice")
-# One request a namespace and kind up to here (a Role in each is enough); beyond, one watch
-# of the cluster and a filter here costs the server less.
+# One request a namespace and kind up to here (a Role in each is enough for what is in it);
+# beyond, one watch of the cluster and a filter here costs the server less.
 MAX_NAMESPACE_SCOPES = 16
 # A resource counts as gone when it was not there so often in a row: a server that is starting
 # denies a CRD for a moment.

@@ -12,8 +12,9 @@ another format version. Objects stay packed, on both ways; those that are read a
 once, so that what cannot be unpacked is found before anything is served.
 
 Written to a temporary file beside it, fsynced, renamed, mode 0600 (it names every Service
-of a cluster). The checksum guards against torn and rotten files, not against somebody who
-can write the state directory: that directory has to belong to dnsd.
+of a cluster). One that a killed process left there goes with the next write. The checksum
+guards against torn and rotten files, not against somebody who can write the state directory:
+that directory has to belong to dnsd.
 """
 
 from __future__ import annotations
@@ -73,9 +74,13 @@ class Snapshot(Struct, frozen=True):
 def write(path: Path, header: Header, objects: Iterable[Packed]) -> int:
     """Replace the file at `path` in one step. Returns its bytes. Raises OSError.
 
-    `objects` is walked once, so that memory does not grow with the cluster.
+    `objects` is walked once, so that memory does not grow with the cluster. One process at a
+    time writes there.
     """
-    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")  # mode 0600
+    prefix = f".{path.name}."
+    for stray in path.parent.glob(f"{prefix}*"):
+        stray.unlink(missing_ok=True)
+    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=prefix)  # mode 0600
     try:
         with os.fdopen(descriptor, "wb") as file:
             size = _write(file, msgspec.structs.replace(header, layout=LAYOUT), objects)

@@ -150,6 +150,17 @@ def test_a_folder_that_is_not_there_is_an_error_that_names_it(tmp_path):
         write(tmp_path / "nowhere" / "file", HEADER, PACKED)
 
 
+def test_what_a_killed_process_left_goes_with_the_next_write(path):
+    """Each is as large as a snapshot, and a Pod that is killed again and again leaves many."""
+    stray = path.with_name(f".{path.name}.abc123")
+    stray.write_bytes(b"x")
+    other = path.with_name(".other")
+    other.write_bytes(b"x")
+    write(path, HEADER, [])
+    assert {one.name for one in path.parent.iterdir()} >= {path.name, ".other"}
+    assert not stray.exists()
+
+
 class TestRefused:
     def test_too_old_and_from_the_future(self, written):
         assert load(written, NOW + DAY)
