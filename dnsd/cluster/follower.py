@@ -16,6 +16,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable
 from contextlib import aclosing
+from sys import intern
 
 import structlog
 
@@ -32,6 +33,30 @@ log = structlog.get_logger("dnsd.kubernetes")
 MAX_REFUSED = 1000  # objects whose refusal is remembered, to log each once
 
 
+Place = tuple[str, str]  # namespace, name
+
+
+class Places:
+    """Namespaces and names, as many as there are objects, in little memory.
+
+    Names are interned, as those of the objects are, and in dicts, which are denser than sets.
+    """
+
+    __slots__ = ("_spaces",)
+
+    def __init__(self) -> None:
+        self._spaces: dict[str, dict[str, None]] = {}
+
+    def add(self, namespace: str, name: str) -> None:
+        self._spaces.setdefault(namespace, {})[intern(name)] = None
+
+    def discard(self, namespace: str, name: str) -> None:
+        self._spaces.get(namespace, {}).pop(name, None)
+
+    def __contains__(self, place: Place) -> bool:
+        return place[1] in self._spaces.get(place[0], ())
+
+
 class Follower:
     """What is known of one scope, and how its watch is doing."""
 
@@ -44,8 +69,8 @@ class Follower:
         self.synced = False
         self.excused = False  # it is not waited for; see KubernetesSource
         self.forbidden = False  # by the last failure
-        self.seen: set[tuple[str, str]] | None = None  # by a listing under way
-        self.touched: set[tuple[str, str]] | None = None  # by events during a reconcile
+        self.seen: Places | None = None  # by a listing under way
+        self.touched: Places | None = None  # by events during a reconcile
         self.absences = 0  # times in a row that the server did not know the resource
         self.failures = 0  # times that it failed otherwise before it was synced
         self.contact = 0.0  # the last one, monotonic
@@ -78,7 +103,7 @@ class Follower:
     def take(self, said: Said) -> list[Event]:
         """The differences that `said` makes; the end of a listing drops what it left out."""
         if said.begin:
-            self.seen = set()
+            self.seen = Places()
         out: list[Event] = []
         for event in said.events:
             if isinstance(event, Key):
@@ -99,13 +124,13 @@ class Follower:
     def _mark(self, namespace: str, name: str, *, listed: bool) -> bool:
         """Note that a name was mentioned. True, so that callers read as sentences."""
         if self.seen is not None:
-            (self.seen.add if listed else self.seen.discard)((namespace, name))
+            (self.seen.add if listed else self.seen.discard)(namespace, name)
         if self.touched is not None:
-            self.touched.add((namespace, name))
+            self.touched.add(namespace, name)
         return True
 
     def _sweep(self) -> list[Event]:
-        seen, self.seen = self.seen or set(), None
+        seen, self.seen = self.seen or Places(), None
         missing = [place for place in self.known.places() if place not in seen]
         gone = [key for place in missing if (key := self.drop(*place))]
         self.listings += 1
@@ -134,7 +159,6 @@ class Follower:
         self.status.state, self.status.detail, self.status.objects = "starting", "", 0
 
 
-Place = tuple[str, str]  # namespace, name
 Confirm = Callable[[], Awaitable[bool]]
 
 
@@ -150,7 +174,7 @@ async def reconcile(follower: Follower, confirm: Confirm) -> list[Event]:
     if not follower.synced or follower.seen is not None:
         return []
     listings = follower.listings
-    follower.touched = set()
+    follower.touched = Places()
     try:
         differing, missing = await _compare(follower)
         if not await confirm():
@@ -168,17 +192,18 @@ async def reconcile(follower: Follower, confirm: Confirm) -> list[Event]:
 async def _compare(follower: Follower) -> tuple[dict[Place, Object], list[Place]]:
     """The listed objects that are news, and the places of those that are not listed."""
     differing: dict[Place, Object] = {}
-    seen: set[Place] = set()
+    seen = Places()
     async with aclosing(whole(follower.reach)) as saids:
         async for said in saids:
             if said.begin:
                 differing.clear()
-                seen.clear()
-            seen.update((refusal.key.namespace, refusal.key.name) for refusal in said.refused)
+                seen = Places()
+            for refusal in said.refused:
+                seen.add(refusal.key.namespace, refusal.key.name)
             for one in said.events:
                 if isinstance(one, Key):
                     continue
-                seen.add((one.namespace, one.name))
+                seen.add(one.namespace, one.name)
                 if _differs(follower.known.get(one.namespace, one.name), one):
                     differing[one.namespace, one.name] = one
             await asyncio.sleep(0)
@@ -188,7 +213,7 @@ async def _compare(follower: Follower) -> tuple[dict[Place, Object], list[Place]
 def _correct(
     follower: Follower, differing: dict[Place, Object], missing: Iterable[Place]
 ) -> list[Event]:
-    touched = follower.touched or set()
+    touched = follower.touched or Places()
     events: list[Event] = [
         one for place, one in differing.items() if place not in touched and follower.put(one)
     ]

@@ -140,17 +140,19 @@ class Client:
             await asyncio.wait({self._plugin})
         await self._rest.close()
 
-    async def page(self, path: str, params: Mapping[str, str], limit: int = MAX_PAGE) -> bytes:
+    async def page(self, path: str, params: Mapping[str, str], limit: int = MAX_PAGE) -> bytearray:
         """The body of one GET. Raises ApiError, Unreachable (also when it exceeds `limit`)."""
         return await self._whole(path, params, limit, None)
 
-    async def create(self, path: str, plain: Mapping[str, Any], limit: int = MAX_CREATED) -> bytes:
+    async def create(
+        self, path: str, plain: Mapping[str, Any], limit: int = MAX_CREATED
+    ) -> bytearray:
         """The body of the answer to one POST of an object. Raises as `page` does."""
         return await self._whole(path, {}, limit, plain)
 
     async def _whole(
         self, path: str, params: Mapping[str, str], limit: int, plain: Mapping[str, Any] | None
-    ) -> bytes:
+    ) -> bytearray:
         try:
             async with asyncio.timeout(self.timing.page):
                 reply = await self._send(path, params, plain)
@@ -368,15 +370,14 @@ def _why(error: BaseException) -> str:
     return str(error) or type(error).__name__
 
 
-async def _body(reply: aiohttp.ClientResponse, limit: int, url: str) -> bytes:
-    parts = []
-    size = 0
+async def _body(reply: aiohttp.ClientResponse, limit: int, url: str) -> bytearray:
+    """The whole body; grown in place, so that it is there once and not in parts too."""
+    body = bytearray()
     async for part in reply.content.iter_any():
-        parts.append(part)
-        size += len(part)
-        if size > limit:
+        body += part
+        if len(body) > limit:
             raise Unreachable(f"{url}: more than {limit} bytes in one page; lower page_size")
-    return b"".join(parts)
+    return body
 
 
 def seconds_of(retry_after: str, now: float) -> float:

@@ -51,7 +51,7 @@ from dnsd.cluster.kubeaccess import KubeError
 from dnsd.cluster.kubeclient import ApiError, Client, Unreachable
 from dnsd.cluster.objects import CLUSTER_SCOPED, Event, Key
 from dnsd.cluster.packing import Packed, unpack, unpack_events
-from dnsd.cluster.reflector import RUN, Reach, Said, Trouble, reflect
+from dnsd.cluster.reflector import Reach, Said, Trouble, reflect
 from dnsd.cluster.scope import RESOURCES, Scope
 from dnsd.cluster.snapshot import Header, Snapshot
 from dnsd.cluster.source import Batch, SourceStatus
@@ -71,6 +71,7 @@ ABSENCES = 3
 FAILURES = 3
 # Objects that the names of others depend on: these are published first.
 FIRST = ("EndpointSlice", "Node", "Gateway")
+RUN = 200  # objects that are published at once: the control loop breathes after each batch
 NOT_THERE = "-"  # stands for the version of an absent resource in a snapshot
 
 

@@ -51,7 +51,9 @@ from dnsd.cluster.scope import Scope, next_version
 
 INITIAL_END = "k8s.io/initial-events-end"
 MAX_WHOLE = 8 * MAX_PAGE  # a list in one piece, the last resort of `whole`
-RUN = 200  # objects that are said at once: the control loop breathes after each
+# Objects that are said at once. The control loop breathes after each run, and of a listing no
+# more objects than these are unpacked at a time: 50 are about 150 KB.
+RUN = 50
 
 
 class Refusal(Struct, frozen=True):
