@@ -51,8 +51,8 @@ from dnsd.zone.compile import (
 from dnsd.zone.compose import OutsideConfig, OutsideZone
 from dnsd.zone.journal import Journal
 from dnsd.zone.merge import APEX, GIVES_WAY, HOSTS, OVERRIDES
-from dnsd.zone.rrset import RRset, Type, name_from_text, rrset
-from dnsd.zone.schema import SchemaConfig
+from dnsd.zone.rrset import Name, RRset, Type, name_from_text, rrset
+from dnsd.zone.schema import SchemaConfig, names_of
 from dnsd.zone.sight import Policy, SightConfig, View
 from dnsd.zone.zone import Cause, Change, Zone
 
@@ -78,6 +78,7 @@ class House:
         self.started_at = time.time()
         self.addresses = [pair.address for pair in seats[0]]
         self.state = NOT_READY  # of dnsd.zone.compile: what the workers are told to claim
+        self._lacking: tuple[Key, ...] = ()  # what no source knows about: see Batch.unknown
         self.synced = asyncio.Event()  # there is something to answer with
         self._here = _own(self.addresses)
         self.journal = Journal(settings.journal_changes, settings.journal_size)
@@ -120,7 +121,7 @@ class House:
             # From here on: how the zone came to be is of no use to anyone.
             self.pipeline.journal = self.journal
             self.synced.set()
-        self.claim(claim)
+        self.claim(claim, batch.unknown)
 
     def place(self, owner: Key, rrsets: Sequence[RRset], cause: Cause) -> Change | None:
         """What an owner that is no object of the cluster contributes: see Pipeline.put."""
@@ -178,16 +179,30 @@ class House:
             events = (event for event in batch.events if event.kind == "Pod")
             self.sights.pods({one if isinstance(one, Key) else one.key: None for one in events})
 
-    def claim(self, state: int) -> None:
-        """Tell the workers to answer as FRESH, STALE or NOT_READY (dnsd.zone.compile)."""
-        before, self.state = self.state, state
-        if state == before:
+    def claim(self, state: int, lacking: tuple[Key, ...] = ()) -> None:
+        """Tell the workers to answer as FRESH, STALE or NOT_READY (dnsd.zone.compile).
+
+        `lacking`: what nobody knows about, as of `Batch.unknown`.
+        """
+        before = self.state, self._lacking
+        self.state, self._lacking = state, lacking
+        if before == (state, lacking):
             return
-        if before == NOT_READY:
+        if before[0] == NOT_READY:
             self.supervisor.reload(time.monotonic())
         else:
-            frame = compile_state(state, self.pipeline.zone.serial)
-            self.supervisor.broadcast([frame], time.monotonic())
+            self.supervisor.broadcast([self._claimed()], time.monotonic())
+
+    def _claimed(self) -> bytes:
+        """The frame of what the workers may claim."""
+        zone = self.pipeline.zone
+        return compile_state(self.state, zone.serial, tuple(self.unknown))
+
+    @property
+    def unknown(self) -> list[Name]:
+        """Names below which nobody knows what exists."""
+        config = self.pipeline.zone.config
+        return [name for what in self._lacking for name in names_of(what, config)]
 
     def _compile(self, change: Change) -> None:
         if self.supervisor.wants_changes and self.state != NOT_READY:
@@ -222,7 +237,7 @@ class House:
                 yield compile_clients(pods, reset=True)
             yield from compile_all(zone)
             yield from sights
-            yield compile_state(self.state, zone.serial)
+            yield self._claimed()
 
         return frames()
 

@@ -191,6 +191,32 @@ def test_pods_are_watched_when_their_names_are_served(kube, tmp_path):
         assert server.values("10-1-2-3.default.pod.cluster.local") == ["10.1.2.3"]
 
 
+def test_what_must_not_be_read_is_not_denied(kube, tmp_path):
+    """No Role in one namespace, and no right to list Pods: of neither it is known what exists."""
+
+    def forbid(kube) -> None:
+        kube.store.put("namespaces", plain.namespace("team-b"))
+        kube.store.put("services", plain.service("web", "10.96.0.9", namespace="team-b"))
+        kube.store.put("pods", plain.pod("p", "10.1.2.3"))
+        kube.closed = {"team-b"}
+        kube.forbidden = {("list", "pods"), ("watch", "pods")}
+
+    kube.do(forbid)
+    more = ("--pods", "verified", "--namespaces", "default", "--namespaces", "team-b")
+    with serving(*flags(tmp_path, *more)) as server:
+        assert server.values(WEB) == ["10.96.0.1"]
+        for name in ("web.team-b.svc", "10-1-2-3.default.pod"):
+            reply = ask(server, f"{name}.cluster.local")
+            assert (reply.rcode(), errors(reply)) == (dns.rcode.SERVFAIL, {14})
+        for name in ("nope.default.svc", "web.team-c.svc"):
+            assert ask(server, f"{name}.cluster.local").rcode() == dns.rcode.NXDOMAIN
+        kube.do(lambda kube: (kube.closed.clear(), kube.forbidden.clear()))
+        until(lambda: server.values("web.team-b.svc.cluster.local") == ["10.96.0.9"])
+        until(lambda: server.values("10-1-2-3.default.pod.cluster.local") == ["10.1.2.3"])
+        nope = "nope.team-b.svc.cluster.local"
+        until(lambda: ask(server, nope).rcode() == dns.rcode.NXDOMAIN)
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [

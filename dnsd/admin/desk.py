@@ -35,7 +35,7 @@ from dnsd.upstream.told import Where
 from dnsd.worker import counters
 from dnsd.worker.supervisor import NoWorker, WorkerStatus
 from dnsd.zone.compile import NOT_READY, STALE
-from dnsd.zone.rrset import ROOT, Name, RRset, text_of
+from dnsd.zone.rrset import ROOT, Name, RRset, is_below, text_of
 from dnsd.zone.zone import Cause, Change, Zone
 
 log = structlog.get_logger(__name__)
@@ -230,6 +230,8 @@ class Desk:
         """What `explain` is told beside the zone, for a name that it is about."""
         settings, forwarding = self.house.settings, self.house.supervisor.setup.upstream
         data = {NOT_READY: "not ready", STALE: "stale"}.get(self.house.state, "fresh")
+        if data != "not ready" and any(is_below(name, one) for one in self.house.unknown):
+            data = "not known"
         upstream = cached = ""
         end = lookup(self.pipeline.zone, name, type_)
         if forwarding is not None and end.left:

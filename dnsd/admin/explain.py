@@ -56,7 +56,8 @@ class Question(Struct, frozen=True):
 
 
 class Circumstances(Struct, frozen=True):
-    """What a running dnsd knows beside the zone. `data`: "fresh", "stale" or "not ready".
+    """What a running dnsd knows beside the zone. `data`: "fresh", "stale", "not ready", or
+    "not known" where nobody knows whether there is more than what is served.
 
     `upstream`: a clause on where other names are asked, "" when they are refused;
     `cached`: a clause on what the cache holds, "" when there is nothing to say.
@@ -235,6 +236,9 @@ def _searched(reading: Reading) -> str:
 def _data(trail: Trail, around: Circumstances, pipeline: Pipeline) -> None:
     if around.data == "not ready":
         trail.step("data", False, "not everything is known yet: all our names get SERVFAIL")
+    elif around.data == "not known":
+        why = "what there is here is not known: what is not served gets SERVFAIL"
+        trail.step("data", None, f"{why}; the status of the sources says why")
     elif around.data == "stale":
         trail.step("data", None, "the source is out of reach: answers are from before, and say so")
     else:
@@ -288,6 +292,8 @@ def _outcome(found: Found, around: Circumstances, trail: Trail) -> tuple[str, st
     ours = found.kind != "not ours"
     if around.data == "not ready" and ours:
         return "SERVFAIL", "not ready"
+    if around.data == "not known" and found.rcode == "NXDOMAIN":
+        return "SERVFAIL", "not ready"
     if not ours and around.upstream:
         return "", "forwarded"
     return found.rcode, found.kind
@@ -300,7 +306,7 @@ def _verdict(
     reason = trail.reason
     if trail.refused:
         return f"{name} {kind} is refused: {trail.last('policy')}."
-    if rcode == "SERVFAIL" and around.data == "not ready":
+    if rcode == "SERVFAIL" and around.data in ("not ready", "not known"):
         return f"{name} {kind} gets SERVFAIL: {trail.last('data')}."
     match found.kind:
         case "answer":

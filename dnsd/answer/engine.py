@@ -239,7 +239,7 @@ class Engine:
                 self.tally.asked += 1
                 return reply
         home = self._encloser(name)
-        if home is None or home.kind == PODS:
+        if home is None or home.kind == PODS or table.unknown:
             return self._slow(packet, client, over)
         tally = self.tally
         tally.of.get(kind, tally.other)[shape.tally + NXDOMAIN] += 1

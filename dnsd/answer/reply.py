@@ -126,6 +126,8 @@ class Reply:
         if found is not None:
             return self.send(Rcode.NOERROR, True, *found[:2], b"", 0, *found[2:])
         rcode = Rcode.NOERROR if self._exists(name) else Rcode.NXDOMAIN
+        if rcode == Rcode.NXDOMAIN and self.table.may_exist(name):
+            return self.send(Rcode.SERVFAIL, extended=Ede.NOT_READY)
         return self.send(rcode, True, authority=home.negative(len(name)), authorities=1)
 
     def _chase(self) -> bytes | Ask:
@@ -158,6 +160,8 @@ class Reply:
             body, answers = _reowned(found[0], owner), found[1]
             return self.send(Rcode.NOERROR, True, answer + body, count + answers)
         rcode = Rcode.NOERROR if self._exists(name) else Rcode.NXDOMAIN
+        if rcode == Rcode.NXDOMAIN and table.may_exist(name):
+            return self.send(Rcode.SERVFAIL, extended=Ede.NOT_READY)
         if len(owner) == 2:  # the apex is the end of the target
             owner = pack("!H", int.from_bytes(owner, "big") + len(name) - len(home.name))
         else:

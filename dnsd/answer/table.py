@@ -51,7 +51,7 @@ from dnsd.zone.compile import (
     Many,
     Node,
 )
-from dnsd.zone.rrset import Name, Type
+from dnsd.zone.rrset import Name, Type, is_below
 
 _decode = msgspec.msgpack.Decoder(Frame).decode
 
@@ -240,6 +240,7 @@ class Table:
         "serial",
         "state",
         "types",
+        "unknown",
         "version",
     )
 
@@ -247,6 +248,7 @@ class Table:
         self._building: _Room | None = None
         self.serial = 0
         self.state = NOT_READY
+        self.unknown: tuple[Name, ...] = ()
         self.version = 0
         self._turn = 0
         self.depths: list[int] = []
@@ -258,7 +260,7 @@ class Table:
         """Takes one frame in. Raises msgspec.DecodeError for bytes that are no frame."""
         step = _decode(frame)
         if step.state != UNCHANGED:
-            self.state = step.state
+            self.state, self.unknown = step.state, step.unknown
         if step.reset:
             self._building = _Room(step.ttl)
         room = self._building or self._room
@@ -303,6 +305,10 @@ class Table:
     def exists(self, name: Name) -> bool:
         """Whether the name has records, or is above one that has."""
         return self._room.holds(name)
+
+    def may_exist(self, name: Name) -> bool:
+        """Whether a name that does not exist lies where nobody knows what does."""
+        return any(is_below(name, one) for one in self.unknown)
 
     def record(self, name: Name, kind: bytes) -> bytes | None:
         """The record of a name, if it has one small record of this type and class."""

@@ -11,7 +11,8 @@ Rules:
   fails alone. Services, EndpointSlices, Namespaces and what else is `needed` must have been
   listed before the source is `synced`. Any other resource holds nobody up that is unknown,
   forbidden, or fails again and again while the needed ones do not; nor does one namespace
-  that is forbidden while others are not.
+  that is forbidden while others are not. What is not known for that reason is said with each
+  batch, unless it is that there is no such resource.
 * That a CRD is not installed (404) is a fact, not a failure: its scope is `absent`, is asked
   for again at every try, in each of its versions, and followed once it is there. What was
   known of it is taken back when the server goes on saying so.
@@ -145,6 +146,7 @@ class KubernetesSource:
         self._identity = Identity(client)
         self._from_snapshot = False
         self._held = True  # nothing is published yet
+        self._unknown: tuple[Key, ...] = ()  # see Batch
         self._told = False  # all there was at the start has been published
         self._stale = False  # as last published
         self.snapshot_refused = ""  # why the snapshot was not served
@@ -352,13 +354,19 @@ class KubernetesSource:
             self._sync_changed(before)
 
     def _excuse(self, tried: Follower) -> bool:
-        """Find out who is not waited for any more, now that one was tried; whether anybody."""
+        """Find out who is not waited for any more, now that one was tried; whether that is news."""
         found = [
             one for one in self._followers if not one.settled and self._may_lack(one, one is tried)
         ]
         for one in found:
             one.excused = True
-        return bool(found)
+        return self._note_unknown() or bool(found)
+
+    def _note_unknown(self) -> bool:
+        before = self._unknown
+        lacking = (one for one in self._followers if one.excused and one.status.state != "absent")
+        self._unknown = tuple(Key(*one.reach.scope.place, "") for one in lacking)
+        return before != self._unknown
 
     def _may_lack(self, follower: Follower, tried: bool) -> bool:
         """Whether the others go on without this one; see the module's rules.
@@ -414,7 +422,7 @@ class KubernetesSource:
             events = []
         if events or always:
             self._stale = self.state in ("snapshot", "stale")
-            self._publish(Batch(tuple(events), self.synced, self._stale))
+            self._publish(Batch(tuple(events), self.synced, self._stale, self._unknown))
 
     def _count(self) -> int:
         return sum(follower.status.objects for follower in self._followers)
@@ -457,6 +465,7 @@ class KubernetesSource:
         gone = [key for follower in self._followers for key in self._shown_keys(follower)]
         for follower in self._followers:
             follower.forget()
+        self._note_unknown()
         self._from_snapshot = self._told = False
         self._held = True
         self._publish(Batch(tuple(gone), synced=False))

@@ -13,7 +13,7 @@ from typing import Protocol
 
 from msgspec import Struct
 
-from dnsd.cluster.objects import Event
+from dnsd.cluster.objects import Event, Key
 
 
 class SourceError(Exception):
@@ -32,11 +32,15 @@ class Batch(Struct, frozen=True):
     `stale`: what has been said until now can be answered with, but is of an earlier run, or
     of before the source fell silent; the next batch that is not stale takes that back. A
     batch without events may say no more than this.
+
+    `unknown`: kinds of objects (Keys without a name, and without a namespace where it is all)
+    that others do not wait for and of which nobody knows whether there are more.
     """
 
     events: tuple[Event, ...] = ()
     synced: bool = False
     stale: bool = False
+    unknown: tuple[Key, ...] = ()
 
 
 class SourceStatus(Struct):

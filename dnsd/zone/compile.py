@@ -110,6 +110,7 @@ class Frame(Struct, array_like=True, frozen=True):
     `reset`: begin new tables, beside those that answer; `complete`: answer from them now.
     `zones` are those that `nodes` refer to; `gone` are names that no longer exist, and
     `zones_gone` zones that are no longer served. `ttl`, with `reset`: what most records have.
+    `unknown`, with `state`: names below which nobody knows what exists.
     """
 
     serial: int
@@ -121,6 +122,7 @@ class Frame(Struct, array_like=True, frozen=True):
     gone: tuple[Name, ...] = ()
     zones_gone: tuple[Name, ...] = ()
     ttl: int = 0
+    unknown: tuple[Name, ...] = ()
 
 
 _encode = msgspec.msgpack.Encoder().encode
@@ -176,13 +178,14 @@ def compile_empty(zone: Zone) -> bytes:
     return _encode(Frame(zone.serial, reset=True, complete=True, zones=zones, ttl=zone.config.ttl))
 
 
-def compile_state(state: int, serial: int = 0) -> bytes:
+def compile_state(state: int, serial: int = 0, unknown: tuple[Name, ...] = ()) -> bytes:
     """The frame that says whether the tables can be trusted: NOT_READY, FRESH or STALE.
 
     NOT_READY: SERVFAIL with extended error 14 for every name in our zones. STALE: answers
-    carry extended error 3 (19 with NXDOMAIN), RFC 8914.
+    carry extended error 3 (19 with NXDOMAIN), RFC 8914. What does not exist, as far as is
+    known, but lies at or below a name of `unknown` is answered as with NOT_READY.
     """
-    return _encode(Frame(serial, state=state))
+    return _encode(Frame(serial, state=state, unknown=unknown))
 
 
 def records_that_fit(rrset: RRset) -> int:

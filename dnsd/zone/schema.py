@@ -37,6 +37,7 @@ from __future__ import annotations
 from dnsd.cluster.objects import (
     DNSEndpoint,
     Ingress,
+    Key,
     Namespace,
     Node,
     Pod,
@@ -74,6 +75,7 @@ __all__ = [
     "examine",
     "inside_rrsets",
     "marker",
+    "names_of",
     "outside_rrsets",
     "problems",
     "reverse_ns",
@@ -118,6 +120,21 @@ def server_name(zone: Name) -> Name:
 def reverse_ns(name: Name, config: SchemaConfig) -> RRset:
     """The NS RRset of the reverse zone `name`."""
     return rrset(name, Type.NS, config.ttl, [server_name(config.zones[0])])
+
+
+def names_of(what: Key, config: SchemaConfig) -> list[Name]:
+    """Below which names of the cluster's zones objects of a kind, in a namespace, have theirs.
+
+    `what` is a Key without a name, and without a namespace for all of them. Only of Pods, and
+    of what is in one namespace: whole zones are not ready, or ready.
+    """
+    plan = plan_of(config)
+    if what.kind == "Pod":
+        tails = plan.pod_tails if config.pods == "verified" else ()
+    else:
+        tails = plan.tails if what.kind in ("Service", "EndpointSlice") and what.namespace else ()
+    label = common_label(what.namespace) if what.namespace else b""
+    return [label + tail for tail in tails]
 
 
 def age_of(subject: Subject) -> str:

@@ -207,6 +207,13 @@ class TestCircumstances:
         assert (found.rcode, found.answer) == ("SERVFAIL", ())
         assert "not everything is known yet" in found.verdict
 
+    def test_what_nobody_knows_is_said_of_names_that_are_not_served_only(self) -> None:
+        around = Circumstances(data="not known")
+        assert why("web.prod.svc.cluster.local.", around=around).rcode == "NOERROR"
+        found = why("nope.prod.svc.cluster.local.", around=around)
+        assert (found.rcode, found.answer) == ("SERVFAIL", ())
+        assert "is not known" in found.verdict
+
     def test_stale(self) -> None:
         found = why("web.prod.svc.cluster.local.", around=Circumstances(data="stale"))
         assert found.rcode == "NOERROR"

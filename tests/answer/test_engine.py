@@ -115,6 +115,34 @@ class TestLeaves:
         assert (reply.rcode(), reply.answer) == (0, [])
 
 
+class TestUnknown:
+    """Below some names nobody knows what exists: what does is answered, the rest not denied."""
+
+    UNKNOWN = name_from_text("prod.svc.cluster.local.")
+
+    def reply(self, engine: Engine, name: str) -> tuple[int, list[int]]:
+        reply = ask(engine, name, use_edns=0)
+        return reply.rcode(), ede_of(reply)
+
+    def test_servfail_instead_of_nxdomain_and_nothing_else(self) -> None:
+        plains = [
+            service("web", "10.96.0.1"),
+            external("in", "x.prod.svc.cluster.local."),
+        ]
+        engine = engine_of(pipeline_of(plains))
+        engine.table.apply(compile_state(FRESH, 0, (self.UNKNOWN,)))
+        not_ready = (dns.rcode.SERVFAIL, [14])
+        for name in ("nope.prod.svc", "NOPE.prod.svc", "a.b.c.d.e.f.g.prod.svc", "x.web.prod.svc"):
+            assert self.reply(engine, f"{name}.cluster.local.") == not_ready
+        assert self.reply(engine, "in.prod.svc.cluster.local.") == not_ready  # by its target
+        assert self.reply(engine, "web.prod.svc.cluster.local.") == (0, [])
+        assert self.reply(engine, "prod.svc.cluster.local.") == (0, [])
+        for name in ("nope.other.svc", "nope.xprod.svc", "prod.pod"):
+            assert self.reply(engine, f"{name}.cluster.local.") == (dns.rcode.NXDOMAIN, [])
+        engine.table.apply(compile_state(FRESH))
+        assert self.reply(engine, "nope.prod.svc.cluster.local.") == (dns.rcode.NXDOMAIN, [])
+
+
 class TestRememberedReplies:
     """What is remembered is never older than the table, and never more than it may be."""
 

@@ -303,6 +303,8 @@ class TestFailingApart:
             await eventually(lambda: one.source.synced)
             assert one.names("Pod") == {"p"}
             assert one.status("nodes").state == {"forbidden": "failing", "lacking": "absent"}[how]
+            unknown = (Key("Node", "", ""),) if how == "forbidden" else ()
+            assert one.batches[-1].unknown == unknown
             kube.forbidden, kube.lacking = set(), set()
             await eventually(lambda: one.names("Node") == {"node-1"})
             assert one.status("nodes").state == "synced"
@@ -384,9 +386,13 @@ class TestFailingApart:
             await eventually(lambda: one.source.synced)
             assert {key.namespace for key in one.objects if key.kind == "Service"} == {"team-a"}
             assert "the Role in namespace team-b" in one.status("services@team-b").detail
+            kinds = ("Service", "EndpointSlice")
+            unknown = {Key(kind, "team-b", "") for kind in kinds}
+            await eventually(lambda: set(one.batches[-1].unknown) == unknown)
             kube.closed = set()
             await eventually(lambda: {key.namespace for key in one.objects} >= {"team-b"})
             await eventually(lambda: one.status("services@team-b").state == "synced")
+            await eventually(lambda: not one.batches[-1].unknown)
             assert one.source.synced
 
     async def test_when_all_are_it_is_not_synced(self, kube, client):
