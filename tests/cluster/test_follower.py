@@ -113,8 +113,10 @@ def test_refusals_that_are_remembered_are_bounded(follower):
 def test_forget_is_as_new(follower):
     follower.take(listed(service("a", "1")))
     follower.synced = True
+    follower.status.state = "synced"
     follower.forget()
     assert (names(follower), follower.version, follower.synced) == (set(), "", False)
+    assert (follower.status.state, follower.status.objects) == ("starting", 0)
     assert [one.name for one in follower.take(listed(service("a", "1")))] == ["a"]
 
 
