@@ -59,6 +59,7 @@ class Identity:
         self.owed = False
         self._lists = False  # it may not be got
         self._lock = asyncio.Lock()
+        self._found = ""  # that it is another cluster, by the last question
         self._asked = 0.0  # when the last question was asked, monotonic
 
     async def ask(self) -> str:
@@ -97,26 +98,32 @@ class Identity:
         """Before a stream that was just opened is believed: the same cluster still?
 
         One question serves all streams that were opened before it. False: the server did not
-        answer (one that will not say is believed). Raises OtherCluster, once; the other one
-        is the known one from then on.
+        answer (one that will not say is believed). Raises OtherCluster, to all of these; the
+        other one is the known one from then on.
         """
         opened = time.monotonic()
         async with self._lock:
             if self._asked > opened:
+                if self._found:
+                    raise OtherCluster(self._found)
                 return not self.owed
-            self._asked = time.monotonic()
+            self._asked, self._found = time.monotonic(), ""
             try:
                 uid = await self.ask()
             except (ApiError, Unreachable) as error:
                 return self._unknown(error)
+            self._learn(uid)
+        return True
+
+    def _learn(self, uid: str) -> None:
         self.owed = False
         self._complain("" if uid else f"the cluster has no Namespace {NAME}")
         if not uid:
-            return True
+            return
         known, self.uid = self.uid, uid
         if known and uid != known:
-            raise OtherCluster(f"uid of kube-system is {uid}, was {known}")
-        return True
+            self._found = f"uid of kube-system is {uid}, was {known}"
+            raise OtherCluster(self._found)
 
     def _unknown(self, error: KubeError) -> bool:
         """Notes that a question was not answered; whether it will not be, ever."""

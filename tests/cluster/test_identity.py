@@ -56,6 +56,21 @@ async def test_another_is_said_once_and_known_from_then_on(kube, identity):
     assert identity.uid == "two"
 
 
+async def test_all_who_opened_before_the_question_are_told(kube, tmp_path):
+    """Else one of them goes on for a moment with what is not of its cluster."""
+    async with client_of(kube, tmp_path, identity=1.0) as client:
+        identity = Identity(client)
+        await identity.confirm()
+        become(kube, "two")
+        kube.faults.append(faults.silence(verb="get"))  # the others come while the first waits
+        asking = (identity.confirm() for _ in range(3))
+        first, *others = await asyncio.gather(*asking, return_exceptions=True)
+        assert first is False
+        assert [type(one) for one in others] == [OtherCluster] * 2
+        assert kube.count("get") == 3
+        assert await identity.confirm()
+
+
 @pytest.mark.parametrize("code", [403, 404, 503])
 async def test_a_server_that_will_not_say_is_believed(code, kube, identity):
     await identity.confirm()
