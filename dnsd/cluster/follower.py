@@ -68,6 +68,7 @@ class Follower:
         self.version = ""
         self.synced = False
         self.excused = False  # it is not waited for; see KubernetesSource
+        self.blank = False  # the snapshot that is served has nothing of it
         self.forbidden = False  # by the last failure
         self.seen: Places | None = None  # by a listing under way
         self.touched: Places | None = None  # by events during a reconcile
@@ -154,7 +155,7 @@ class Follower:
         self.known = Shelf()
         self.seen = self.touched = None
         self.version = self.status.resource_version = ""
-        self.synced = self.excused = self.forbidden = False
+        self.synced = self.excused = self.blank = self.forbidden = False
         self.failures = 0
         self.status.state, self.status.detail, self.status.objects = "starting", "", 0
 

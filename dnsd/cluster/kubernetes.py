@@ -364,7 +364,11 @@ class KubernetesSource:
 
     def _note_unknown(self) -> bool:
         before = self._unknown
-        lacking = (one for one in self._followers if one.excused and one.status.state != "absent")
+        lacking = (
+            one
+            for one in self._followers
+            if (one.excused or one.blank) and not one.synced and one.status.state != "absent"
+        )
         self._unknown = tuple(Key(*one.reach.scope.place, "") for one in lacking)
         return before != self._unknown
 
@@ -487,7 +491,9 @@ class KubernetesSource:
             await asyncio.sleep(0)
         for follower in self._followers:
             version = header.versions.get(follower.reach.scope.id, "")
-            follower.version = "" if version == NOT_THERE else version
+            follower.blank = version == NOT_THERE
+            follower.version = "" if follower.blank else version
+        self._note_unknown()
         self._held = False
         await self._publish_all()
         # Not before: what is not published yet must not be denied.
@@ -530,6 +536,10 @@ class KubernetesSource:
         followed = {follower.reach.scope.id for follower in self._followers}
         if set(header.versions) != followed:
             return "made with other kinds or filters than those now configured"
+        for follower in self._followers:
+            scope, kind = follower.reach.scope.id, follower.kind
+            if kind in self.config.needed and header.versions[scope] == NOT_THERE:
+                return f"made without {scope}, without which nothing is answered now"
         try:
             self._identity.uid = await self._identity.ask()
         except KubeError as error:

@@ -827,6 +827,32 @@ class TestSnapshot:
             assert "other kinds or filters" in one.source.snapshot_refused
             assert one.names() == {"s1", "s3"}
 
+    async def test_what_it_lacks_is_not_known_until_it_is_listed(self, kube, client):
+        kube.closed = {"team-b"}
+        both = config(namespaces=("team-a", "team-b"))
+        async with following(client, both) as one:
+            await eventually(lambda: one.source.synced)
+            taken = await saved(one)
+        kube.closed = set()
+        async with following(client, both, taken) as one:
+            await eventually(lambda: one.source.state == "synced")
+            stale = next(batch for batch in one.batches if batch.stale)
+            assert Key("Service", "team-b", "") in stale.unknown
+            await eventually(lambda: not one.batches[-1].unknown)
+            assert Key("Service", "team-b", "s0") in one.objects
+
+    async def test_one_without_what_is_needed_now_is_refused(self, kube, client):
+        """Of a run without policies, which show everybody everything while Pods are unknown."""
+        kube.forbidden = {("list", "pods"), ("watch", "pods")}
+        async with following(client, config(kinds=KINDS)) as one:
+            await eventually(lambda: one.source.synced)
+            taken = await saved(one)
+        async with following(client, config(kinds=KINDS, needed=("Pod",)), taken) as one:
+            await eventually(lambda: one.source.snapshot_refused)
+            assert "made without pods" in one.source.snapshot_refused
+            await eventually(lambda: one.status("pods").errors > 2)
+            assert not any(batch.stale or batch.synced for batch in one.batches)
+
     async def test_nothing_is_saved_before_sync(self, kube, client):
         kube.faults.append(faults.status(503, plural="services", times=-1))
         async with following(client, CONFIG) as one:
