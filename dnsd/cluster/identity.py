@@ -8,7 +8,8 @@ Whoever may not `get` the Namespace, lists it: that right is there, where Namesp
 followed. When both are denied, clusters cannot be told apart, which `problem` says.
 
 A server that does not say in time (`Timing.identity`) is believed for now, so that a hanging
-request keeps no scope waiting for long, and asked again beside the streams (`owed`).
+request keeps no scope waiting for long, and asked again beside the streams (`owed`), with
+the patience for any other request. A reconcile has that patience too.
 """
 
 from __future__ import annotations
@@ -113,6 +114,15 @@ class Identity:
             except (ApiError, Unreachable) as error:
                 return self._unknown(error)
             self._learn(uid)
+        return True
+
+    async def insist(self) -> bool:
+        """As `confirm`, for who can wait as long as for any reply, and keeps no stream waiting."""
+        try:
+            uid = await self._ask()
+        except (ApiError, Unreachable) as error:
+            return self._unknown(error)
+        self._learn(uid)
         return True
 
     def _learn(self, uid: str) -> None:

@@ -448,7 +448,7 @@ class KubernetesSource:
                     await follower.due.wait()
             follower.due.clear()
             try:
-                lost = await reconcile(follower, self._identity.confirm)
+                lost = await reconcile(follower, self._identity.insist)
                 self._say(self._visible(follower, lost))
                 pause = every
             except (ApiError, Unreachable) as error:
@@ -463,7 +463,7 @@ class KubernetesSource:
         while True:
             await asyncio.sleep(self.client.timing.backoff_max)
             if self._identity.owed:
-                await self._identity.confirm()
+                await self._identity.insist()
 
     def _take_all_back(self) -> None:
         gone = [key for follower in self._followers for key in self._shown_keys(follower)]

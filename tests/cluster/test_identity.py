@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
+import msgspec
 import pytest
 from structlog.testing import capture_logs
 
@@ -131,6 +132,19 @@ class TestNoAnswer:
         assert not any(said)
         assert identity.owed
         assert kube.count("get") <= 2
+
+    async def test_a_slow_answer_is_one_for_who_can_wait(self, kube, tmp_path):
+        """A reconcile can, so that a slow server does not keep it from correcting anything."""
+        slow = msgspec.structs.replace(faults.silence(verb="get", times=2), pause=0.3)
+        kube.faults.append(slow)
+        async with client_of(kube, tmp_path, identity=0.05) as client:
+            identity = Identity(client)
+            assert not await identity.confirm()
+            assert await identity.insist()
+            assert (identity.uid, identity.owed) == ("one", False)
+            become(kube, "two")
+            with pytest.raises(OtherCluster):
+                await identity.insist()
 
     async def test_it_is_owed_until_there_is_one(self, kube, identity):
         kube.faults.append(faults.status(503, verb="get"))

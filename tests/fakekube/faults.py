@@ -25,7 +25,7 @@ class Fault(Struct):
     retry_after: str = ""
     after: int = 0  # cut, drip: this many bytes are sent as they should be
     size: int = 0  # split, drip: bytes a piece
-    pause: float = 0.0  # drip: seconds between pieces
+    pause: float = 0.0  # drip: seconds between pieces; silence of a get: how long, 0 for ever
 
 
 def status(

@@ -174,7 +174,7 @@ class FakeKube:
         except Refused as refused:
             return self._json(refused.status, refused.code, refused.headers)
         if fault is not None and fault.what == "silence":
-            await asyncio.sleep(60)
+            await asyncio.sleep(fault.pause or 60)
         found = self.store.objects.get(plural, {}).get((info.get("namespace", ""), name))
         if found is None:
             message = f'{plural} "{name}" not found'
