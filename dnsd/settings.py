@@ -139,8 +139,8 @@ class Settings(Struct, frozen=True, kw_only=True):
         Setting(
             SOURCES,
             several(NAMESPACE),
-            "Follow these namespaces only. Up to 16, a Role in each is enough, beside a ClusterRole for"
-            " Namespaces; with more, the whole cluster is watched. Default: all.",
+            "Follow these namespaces only. Up to 16, a Role in each is enough, beside a ClusterRole"
+            " for Namespaces; with more, the whole cluster is watched. Default: all.",
             "[team-a, team-b]",
         ),
     ] = ()
