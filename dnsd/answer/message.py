@@ -12,11 +12,15 @@ Rules:
   response code.
 * A query is QR 0, opcode QUERY, one question, no answer or authority records. A record
   other than OPT in the additional section (TSIG, say) is read over.
+* Work is bounded by what queries need, not by the octets that came, of which TCP carries
+  65,535: MAX_RECORDS additional records whose owners have MAX_OWNERS octets together, and
+  MAX_OPTIONS options. What has more is malformed. A single option may fill the message.
 """
 
 from __future__ import annotations
 
 from enum import IntEnum
+from struct import Struct
 from typing import NamedTuple
 
 HEADER = 12
@@ -30,6 +34,15 @@ RA, Z, AD, CD = 0x80, 0x40, 0x20, 0x10
 
 IN, CH, ANY_CLASS = 1, 3, 255
 OPT = 41
+
+# Guesses, far above what is in use: queries carry an OPT, and a TSIG or SIG(0) where they are
+# signed; fewer than 30 options have a code, and none is of use twice. More would be allowed
+# by the RFCs, and would make one message cost what a hundred do.
+MAX_RECORDS = 16  # in the additional section
+MAX_OWNERS = MAX_NAME + MAX_RECORDS  # octets: the longest name once, else roots
+MAX_OPTIONS = 32  # in the OPT record
+
+_OPTION = Struct("!HH").unpack_from  # code, length
 
 
 class Rcode(IntEnum):
@@ -100,20 +113,27 @@ class Query(NamedTuple):
 def parse(packet: bytes) -> Query:
     """The query in a packet of at least 12 octets whose header says QUERY.
 
-    Raises `Malformed` for everything else; takes time linear in len(packet).
+    Raises `Malformed` for everything else; takes bounded time, whatever len(packet).
     """
     counts = packet[4:12]
     if counts[:6] != b"\x00\x01\x00\x00\x00\x00":
         raise Malformed("a query has one question and no answer or authority records")
+    additional = counts[6] << 8 | counts[7]
+    if additional > MAX_RECORDS:
+        raise Malformed("more additional records than a query has")
     end = len(packet)
     position = question_end(packet)
     question = packet[HEADER:position]
-    additional = counts[6] << 8 | counts[7]
     if additional * 11 > end - position:  # the shortest record has 11 octets
         raise Malformed("more records announced than octets sent")
     edns = None
+    owners = 0
     for _ in range(additional):
-        position, found = _record(packet, position)
+        fixed = _owner_end(packet, position)
+        owners += fixed - position
+        if owners > MAX_OWNERS:
+            raise Malformed("longer owners of additional records than a query has")
+        position, found = _record(packet, position, fixed)
         if found is not None:
             if edns is not None:
                 raise Malformed("two OPT records (RFC 6891 6.1.1)")
@@ -139,40 +159,44 @@ def question_end(packet: bytes) -> int:
     Only plain labels are allowed: there is nothing before the question that a compression
     pointer could point to, and no other label type was ever deployed (RFC 6891 5).
     """
-    position = HEADER
     limit = min(len(packet), HEADER + MAX_NAME)
-    length = 1
-    while position < limit:
-        length = packet[position]
-        if not 0 < length < 64:
-            break
-        position += 1 + length
-    if length > 63:
-        raise Malformed("a label type other than plain in the question")
-    if length:
+    position = _labels_end(packet, HEADER, limit)
+    if position >= limit:
         raise Malformed("the question's name is cut short, or has over 255 octets")
+    if packet[position]:
+        raise Malformed("a label type other than plain in the question")
     if position + 5 > len(packet):
         raise Malformed("the question is cut short")
     return position + 5
 
 
-def _record(packet: bytes, position: int) -> tuple[int, Edns | None]:
-    """Reads over one additional record: the offset behind it, and its EDNS if it is OPT."""
-    start, end = position, len(packet)
-    while True:
-        if position >= end:
-            raise Malformed("a record's owner is cut short")
-        length = packet[position]
-        if length >= 0xC0:
-            position += 2
-            break
-        if length > 63:
-            raise Malformed("a label type other than plain in a record's owner")
-        position += 1 + length
-        if position - start > MAX_NAME:
-            raise Malformed("a record's owner has over 255 octets")
-        if not length:
-            break
+def _labels_end(packet: bytes, position: int, limit: int) -> int:
+    """The offset behind the plain labels that begin at `position`, `limit` or more if cut."""
+    while position < limit and 0 < packet[position] < 64:
+        position += 1 + packet[position]
+    return position
+
+
+def _owner_end(packet: bytes, start: int) -> int:
+    """The offset behind the owner of an additional record."""
+    limit = min(len(packet), start + MAX_NAME)
+    position = _labels_end(packet, start, limit)
+    if position >= limit:
+        raise Malformed("a record's owner is cut short, or has over 255 octets")
+    length = packet[position]
+    if length >= 0xC0:
+        return position + 2
+    if length:
+        raise Malformed("a label type other than plain in a record's owner")
+    return position + 1
+
+
+def _record(packet: bytes, start: int, position: int) -> tuple[int, Edns | None]:
+    """Reads over one additional record: the offset behind it, and its EDNS if it is OPT.
+
+    Its owner begins at `start`, its type at `position`.
+    """
+    end = len(packet)
     if position + 10 > end:
         raise Malformed("a record is cut short")
     type_ = packet[position] << 8 | packet[position + 1]
@@ -183,7 +207,7 @@ def _record(packet: bytes, position: int) -> tuple[int, Edns | None]:
         return behind, None
     if position - start != 1 or packet[start]:
         raise Malformed("OPT is owned by the root (RFC 6891 6.1.2)")
-    nsid, keepalive = _options(packet[position + 10 : behind])
+    nsid, keepalive = _options(packet, position + 10, behind)
     return behind, Edns(
         size=packet[position + 2] << 8 | packet[position + 3],
         version=packet[position + 5],
@@ -193,24 +217,27 @@ def _record(packet: bytes, position: int) -> tuple[int, Edns | None]:
     )
 
 
-def _options(rdata: bytes) -> tuple[bool, bool]:
+def _options(packet: bytes, position: int, end: int) -> tuple[bool, bool]:
     """Whether the options ask for NSID and for keepalive; others are ignored (RFC 6891 6.1.2)."""
     nsid = keepalive = False
-    position, end = 0, len(rdata)
-    while position < end:
-        if position + 4 > end:
+    for _ in range(MAX_OPTIONS):
+        if position == end:
+            return nsid, keepalive
+        data = position + 4
+        if data > end:
             raise Malformed("an EDNS option is cut short")
-        code = rdata[position] << 8 | rdata[position + 1]
-        behind = position + 4 + (rdata[position + 2] << 8 | rdata[position + 3])
-        if behind > end:
+        code, length = _OPTION(packet, position)
+        position = data + length
+        if position > end:
             raise Malformed("an EDNS option is longer than its record")
         if code == Option.NSID:
             nsid = True
         elif code == Option.TCP_KEEPALIVE:
             keepalive = True
         elif code == Option.CLIENT_SUBNET:
-            _check_client_subnet(rdata[position + 4 : behind])
-        position = behind
+            _check_client_subnet(packet[data:position])
+    if position != end:
+        raise Malformed("more EDNS options than a query has")
     return nsid, keepalive
 
 

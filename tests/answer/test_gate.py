@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from dnsd.answer.engine import Engine, Over
 from dnsd.answer.gate import Networks, Refusal, admit, is_dropped
 from dnsd.answer.message import Rcode
-from tests.cases.raw import QUESTION, RAW, Raw, check, message
+from tests.cases.raw import LARGEST, QUESTION, RAW, Raw, check, message
 from tests.test_cases import build
 
 
@@ -20,7 +20,7 @@ def engine() -> Engine:
     return build()
 
 
-@pytest.mark.parametrize("raw", RAW, ids=lambda raw: raw.title)
+@pytest.mark.parametrize("raw", [*RAW, *LARGEST], ids=lambda raw: raw.title)
 @pytest.mark.parametrize("over", list(Over), ids=lambda over: over.name)
 def test_raw(engine: Engine, raw: Raw, over: Over) -> None:
     reply = engine.answer(raw.packet, b"", over)
@@ -33,8 +33,9 @@ def test_in_a_batch(engine: Engine, raw: Raw) -> None:
     """A batch gives each packet what it would get alone, whoever its neighbours are."""
     usual = message(QUESTION)
     packets = [usual, raw.packet, usual]
-    blob = b"".join(packet.ljust(512, b"\0") for packet in packets)
-    replies = engine.answer_batch(blob, [len(packet) for packet in packets], 512, None)
+    stride = max(map(len, packets))
+    blob = b"".join(packet.ljust(stride, b"\0") for packet in packets)
+    replies = engine.answer_batch(blob, [len(packet) for packet in packets], stride, None)
     assert replies == [engine.answer(packet, b"", Over.UDP) for packet in packets]
 
 

@@ -50,6 +50,9 @@ NAME_256 = b"".join(b"\x3f" + b"a" * 63 for _ in range(4)) + b"\x00"
 assert len(NAME_256) == 257
 NAME_255 = b"".join(b"\x3f" + b"a" * 63 for _ in range(3)) + b"\x3d" + b"a" * 61 + b"\x00"
 assert len(NAME_255) == 255
+MOST_LABELS = b"\x01a" * 127 + b"\x00"
+assert len(MOST_LABELS) == 255
+TXT = b"\x00\x10\x00\x01" + bytes(4) + b"\x00\x00"  # a record of no data, behind its owner
 
 RAW: list[Raw] = [
     # header
@@ -141,8 +144,32 @@ RAW: list[Raw] = [
         message(QUESTION + b"\x00\x00\x10\x00\x01" + bytes(4) + b"\x00\x20\x01a", ar=1),
         FORMERR,
     ),
+    # what is more than queries have, and the most that they may
+    Raw("16 additional records", message(QUESTION + (b"\0" + TXT) * 16, ar=16), NOERROR, True),
+    Raw("17 additional records", message(QUESTION + (b"\0" + TXT) * 17, ar=17), FORMERR),
+    Raw("368 additional records", message(QUESTION + (b"\0" + TXT) * 368, ar=368), FORMERR),
+    Raw("the longest owner", message(QUESTION + MOST_LABELS + TXT + opt(), ar=2), NOERROR, True),
+    Raw("the longest owner twice", message(QUESTION + (MOST_LABELS + TXT) * 2, ar=2), FORMERR),
+    Raw("32 options", message(QUESTION + opt(option(65001) * 32), ar=1), NOERROR, True),
+    Raw("33 options", message(QUESTION + opt(option(65001) * 33), ar=1), FORMERR),
+    Raw("1,009 options", message(QUESTION + opt(option(65001) * 1009), ar=1), FORMERR),
+    Raw(
+        "one option of 4,000 octets",
+        message(QUESTION + opt(option(12, bytes(4000))), ar=1),
+        0,
+        True,
+    ),
     Raw("IXFR with its SOA", message(WEB + b"\x00\xfb\x00\x01" + WEB + bytes(10), ns=1), FORMERR),
     Raw("IXFR", message(WEB + b"\x00\xfb\x00\x01"), REFUSED),
+]
+
+# As large as messages over TCP can be.
+_ROOM = 65_535 - len(message(QUESTION + opt()))
+LARGEST: list[Raw] = [
+    Raw("one option", message(QUESTION + opt(option(12, bytes(_ROOM - 4))), ar=1), NOERROR, True),
+    Raw("all options", message(QUESTION + opt(option(65001) * (_ROOM // 4)), ar=1), FORMERR),
+    Raw("all records", message(QUESTION + (b"\0" + TXT) * (_ROOM // 11), ar=_ROOM // 11), FORMERR),
+    Raw("all owners", message(QUESTION + (MOST_LABELS + TXT) * 16, ar=16), FORMERR),
 ]
 
 
