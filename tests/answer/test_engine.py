@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -284,22 +285,56 @@ class TestEdnsOptions:
 
 
 class TestRotation:
-    """RFC 1794: the addresses of a set take turns at being first."""
+    """RFC 1794: the addresses of a set take turns at being first, however they are asked for."""
 
-    def test_turns(self) -> None:
-        engine = engine_of(PIPELINE)
-        firsts = []
-        for _ in range(6):
-            reply = ask(engine, "db.prod.svc.cluster.local.")
-            (rrset,) = reply.answer
-            assert len(rrset) == 2
-            wire = engine.answer(
-                dns.message.make_query("db.prod.svc.cluster.local.", "A").to_wire(), b"", 0
-            )
-            assert isinstance(wire, bytes)
-            firsts.append(wire[-4:])
-            ask(engine, "db.prod.svc.cluster.local.")
-        assert len(set(firsts)) == 2
+    ENGINE = engine_of(
+        pipeline_of(
+            [
+                *(service(name, "None", ports=[port(80)]) for name in ("two", "other", "three")),
+                *(
+                    endpoint_slice(name, *map(endpoint, addresses), ports=[port(80)], suffix=str(i))
+                    for i, (name, addresses) in enumerate(
+                        (
+                            ("two", ("10.1.0.1", "10.1.0.2")),
+                            ("two", ("fd00::1", "fd00::2")),
+                            ("other", ("10.2.0.1", "10.2.0.2")),
+                            ("three", ("10.3.0.1", "10.3.0.2", "10.3.0.3")),
+                        )
+                    )
+                ),
+            ]
+        )
+    )
+
+    @pytest.mark.parametrize(
+        "asked",
+        [
+            [("two", "A")],
+            [("three", "A")],
+            [("two", "A"), ("two", "AAAA")],  # as the C library does
+            [("two", "A"), ("other", "A")],
+            [("two", "A"), ("two", "AAAA"), ("other", "A")],
+            [("two", "A"), ("two", "AAAA"), ("three", "A"), ("other", "A")],
+            [("two", "A")] * 7 + [("three", "A")] * 14,
+        ],
+    )
+    def test_every_address_comes_first_equally_often(self, asked: list[tuple[str, str]]) -> None:
+        queries = [
+            dns.message.make_query(f"{name}.prod.svc.cluster.local.", type_).to_wire()
+            for name, type_ in asked
+        ]
+        rounds = 400
+        firsts = [Counter[bytes]() for _ in asked]
+        for _ in range(rounds):
+            for query, first in zip(queries, firsts, strict=True):
+                reply = self.ENGINE.answer(query, b"", Over.UDP)
+                assert isinstance(reply, bytes)
+                parsed = dns.message.from_wire(reply)
+                first[parsed.answer[0][0].to_wire()] += 1
+        for (name, _), first in zip(asked, firsts, strict=True):
+            fair = rounds / (3 if name == "three" else 2)
+            assert len(first) == (3 if name == "three" else 2)
+            assert all(0.75 * fair < count < 1.25 * fair for count in first.values()), first
 
 
 class TestClients:
