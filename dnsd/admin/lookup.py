@@ -42,7 +42,7 @@ def lookup(zone: Zone, name: Name, type_: int) -> Found:
     """The outcome for a name (lower case) and a type, of data that is ready."""
     if zone.zone_of(name) is None:
         return Found(REFUSED, (), name, left=True)
-    if type_ == Type.ANY and zone.exists(name):
+    if type_ == Type.ANY and _has_records(zone, name):
         return Found(NOERROR, _any(zone, name), name)
     chain: list[RRset] = []
     alias = zone.rrset(name, Type.CNAME) if type_ != Type.CNAME else None
@@ -79,6 +79,10 @@ def _pod(zone: Zone, name: Name, type_: int) -> RRset | None:
     if address is None or type_ != (Type.A if len(address) == 4 else Type.AAAA):
         return None
     return RRset(name, type_, zone.config.ttl, (address,))
+
+
+def _has_records(zone: Zone, name: Name) -> bool:
+    return bool(zone.types(name)) or pod_address(zone, name) is not None
 
 
 def _any(zone: Zone, name: Name) -> tuple[RRset, ...]:

@@ -78,7 +78,7 @@ class Reply:
             return self.send(Rcode.SERVFAIL, extended=Ede.NOT_READY)
         if home is None:
             return self._not_ours()
-        if query.type == Type.ANY and table.exists(query.name):
+        if query.type == Type.ANY and self._has_records(query.name, home):
             return self._any(home)
         if query.name in table.alias and query.type != Type.CNAME:
             return self._chase()
@@ -190,6 +190,14 @@ class Reply:
 
     def _exists(self, name: Name) -> bool:
         return self.table.exists(name) or self._pod_address(name) is not None
+
+    def _has_records(self, name: Name, home: Home) -> bool:
+        """Whether there is anything at a name, and not below it only."""
+        return (
+            name == home.name
+            or self.table.owns_records(name)
+            or self._pod_address(name) is not None
+        )
 
     def _pod_address(self, name: Name) -> bytes | None:
         """The address a name spells, if it lies right below a namespace of pods by form."""

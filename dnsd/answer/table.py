@@ -319,6 +319,11 @@ class Table:
         rdata = one.get(name)
         return own.get(name) if rdata is None else heads[len(rdata)][len(kind) :] + rdata
 
+    def owns_records(self, name: Name) -> bool:
+        """Whether the name has records of any type (an apex's SOA, which is not kept, aside)."""
+        sets = self.types.values()
+        return any(name in one or name in own or name in many for one, _, own, many in sets)
+
     def entry(self, name: Name, kind: bytes) -> Entry | None:
         """The records of a name, if it has others of this type and class."""
         sets = self.types.get(kind)
