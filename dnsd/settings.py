@@ -51,6 +51,7 @@ from dnsd.values import (
     duration,
     integer,
     several,
+    short_text,
     size,
 )
 
@@ -437,7 +438,7 @@ class Settings(Struct, frozen=True, kw_only=True):
         str,
         Setting(
             ANSWERS,
-            TEXT,
+            short_text(255),
             'Name of this server, for clients that ask for it (RFC 5001): "hostname", a text,'
             ' or "" for none.',
             reload=True,
@@ -447,7 +448,7 @@ class Settings(Struct, frozen=True, kw_only=True):
         str,
         Setting(
             ANSWERS,
-            TEXT,
+            short_text(255),
             'Reply to version.bind and version.server (class CH); "" refuses.',
             '"dnsd"',
             reload=True,
@@ -457,7 +458,7 @@ class Settings(Struct, frozen=True, kw_only=True):
         str,
         Setting(
             ANSWERS,
-            TEXT,
+            short_text(255),
             'Reply to id.server and hostname.bind (class CH); "" refuses.',
             '"node-7"',
             reload=True,
@@ -772,7 +773,8 @@ class Settings(Struct, frozen=True, kw_only=True):
         Setting(
             LIMITS,
             duration(0.1, 3600),
-            "A TCP connection that brings no whole message for so long is closed.",
+            "A TCP connection on which nothing is asked for so long is closed. A message has 5 s"
+            " from its first octet to its last, whatever this says.",
             reload=True,
         ),
     ] = 30.0

@@ -71,6 +71,19 @@ def _text(value: object) -> str:
     return value
 
 
+def short_text(most: int) -> Kind:
+    """Text of at most `most` octets of UTF-8, because that is all that a message has for it."""
+
+    def parse(value: object) -> str:
+        text = _text(value)
+        octets = len(text.encode())
+        if octets > most:
+            raise BadValue(value, f"has {octets} octets, the limit is {most}; shorten it")
+        return text
+
+    return Kind(f"text, up to {most} octets", "TEXT", parse, _show_text)
+
+
 def _show_text(value: str) -> str:
     plain = re.fullmatch(r"[A-Za-z0-9_./][A-Za-z0-9_./:-]*", value) and not _is_yaml_word(value)
     if plain and not value.endswith(":"):

@@ -24,6 +24,7 @@ from dnsd.settings import (
     keep,
     variable_of,
 )
+from dnsd.transport.connection import TcpLimits
 from dnsd.transport.listen import Address
 from dnsd.values import (
     BadValue,
@@ -180,6 +181,13 @@ class TestRefusals:
             ({"journal_size": "1XB"}, "--journal-size: 1XB is no size"),
             ({"journal_size": "1kB"}, "--journal-size: 1kB is not in 64KiB to 4GiB"),
             ({"version_text": "a\nb"}, "--version-text: 'a\\nb' has characters that cannot be"),
+            (
+                {"nsid": "ä" * 128},
+                "--nsid: '" + "ä" * 37 + "..." + "ä" * 38 + "' has 256 octets, the limit is 255;"
+                " shorten it",
+            ),
+            ({"version_text": "v" * 256}, "--version-text: 'vvv"),
+            ({"id_text": "i" * 256}, "--id-text: 'iii"),
             ({"manifests": "/nonexistent/x"}, "--manifests: /nonexistent/x does not exist"),
             ({"kubeconfig": "/"}, "--kubeconfig: / is a directory, not a file"),
             ({"config": "/nonexistent.yaml"}, "--config: /nonexistent.yaml does not exist"),
@@ -273,6 +281,14 @@ class TestRefusals:
         path = write(tmp_path / "dnsd.yaml", "ttl: x\nzonee: y\n")
         found = problems({"config": path, "workers": "x"}, {"DNSD_PODS": "x"})
         assert len(found) == 4
+
+
+class TestHelp:
+    """What a help says of other parts is what they do."""
+
+    def test_the_time_of_a_message_is_the_transports(self) -> None:
+        seconds = TcpLimits().message_timeout
+        assert f"A message has {seconds:g} s " in declared()["tcp_idle_timeout"].help
 
 
 class TestReload:

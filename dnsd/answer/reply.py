@@ -43,6 +43,7 @@ from dnsd.zone.rrset import Name, Type
 
 MAX_CHAIN = 10  # CNAMEs followed for one question
 _POINTER_LIMIT = 0x3FFF
+_OPT = len(opt_record(0, False))
 _QUESTION = b"\xc0\x0c"  # owner of an answer: the question's name
 _A, _AAAA, _CNAME = b"\x00\x01\x00\x01", b"\x00\x1c\x00\x01", b"\x00\x05\x00\x01"
 
@@ -97,7 +98,7 @@ class Reply:
         }.get(query.name, "")
         if not text or query.type not in (Type.TXT, Type.ANY):
             return self.send(Rcode.REFUSED)
-        data = text.encode()[:255]
+        data = text.encode()[:255]  # a string of a TXT record (RFC 1035 3.3), as in the settings
         body = _QUESTION + pack("!HHIH", Type.TXT, CH, 0, len(data) + 1)
         return self.send(
             Rcode.NOERROR, aa=True, answer=body + bytes((len(data),)) + data, answers=1
@@ -275,17 +276,23 @@ class Reply:
         return b"".join((query.id, head, query.question, answer, authority, additional, opt))
 
     def _options(self, extended: Ede | None) -> bytes:
-        """The options of the reply's OPT, by what the query's asked for."""
-        edns, config = self.query.edns, self.config
-        options = b""
+        """The options of the reply's OPT, by what the query's asked for.
+
+        The name of the server is left out where it would not even fit behind the question:
+        a longest name leaves 230 octets of 512 for options.
+        """
+        query, config = self.query, self.config
+        edns, options = query.edns, b""
         if edns is None:
             return options
-        if edns.nsid and config.nsid:
-            options += option(Option.NSID, config.nsid)
         if edns.keepalive and self.over == Over.TCP:
             options += option(Option.TCP_KEEPALIVE, pack("!H", config.tcp_keepalive))
         if extended is not None:
             options += ede(extended)
+        if edns.nsid and config.nsid:
+            room = config.limit(self.over, edns.size) - HEADER - len(query.question) - _OPT
+            if len(config.nsid) + 4 + len(options) <= room:
+                options = option(Option.NSID, config.nsid) + options
         return options
 
 

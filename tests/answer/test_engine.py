@@ -273,6 +273,34 @@ class TestEdnsOptions:
         assert self.options(Over.UDP, 3) == {3: b"pod-7"}
         assert self.options(Over.UDP) == {}
 
+    @pytest.mark.parametrize("octets", [200, 226, 227, 255, 480, 70_000])
+    @pytest.mark.parametrize("name", ["web.prod.svc.cluster.local.", f"{'a.' * 114}cluster.local."])
+    @pytest.mark.parametrize("over", list(Over))
+    @pytest.mark.parametrize("state", [FRESH, STALE])
+    def test_nsid_is_left_out_rather_than_too_much(
+        self, octets: int, name: str, over: Over, state: int
+    ) -> None:
+        """Whatever is configured, no reply is larger than its client can take."""
+        assert len(dns.name.from_text(name).to_wire() or b"") in (28, 243)
+        config = EngineConfig(nsid=b"n" * octets, version_text="v" * octets)
+        engine = engine_of(PIPELINE, config, state)
+        for asked, cls in ((name, "IN"), ("version.bind.", "CH")):
+            options = [dns.edns.GenericOption(3, b"")]
+            query = dns.message.make_query(
+                asked, "TXT", cls, use_edns=0, payload=512, options=options
+            )
+            wire = engine.answer(query.to_wire(), b"", over)
+            assert isinstance(wire, bytes)
+            assert len(wire) <= (512 if over == Over.UDP else 65535)
+            reply = dns.message.from_wire(wire)
+            assert reply.edns == 0
+            told = [one.to_wire() for one in reply.options if int(one.otype) == 3]
+            assert told in ([], [config.nsid])
+            fits = 12 + len(query.question[0].name.to_wire() or b"") + 4 + 11 + 4 + octets + 6
+            if fits <= (512 if over == Over.UDP else 65535):
+                assert told
+            assert bool(reply.flags & dns.flags.TC) == (not reply.answer and not reply.authority)
+
     def test_keepalive(self) -> None:
         assert self.options(Over.TCP, 11) == {11: b"\x00\x2a"}
         assert self.options(Over.UDP, 11) == {}
