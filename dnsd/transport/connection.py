@@ -13,7 +13,7 @@ Rules:
   is buffered on the way out may pass _HIGH_WATER by one reply, or by the replies from
   upstream; past _MOST_UNSENT the connection is cut.
 - Work is done in portions that the server hands out (`work`), so that a peer with 10,000
-  queries in its pipeline takes turns with everybody else.
+  queries in its pipeline, or with long ones, takes turns with everybody else.
 
 There are no timers here. Each connection writes down since when it waits for what, and the
 server's one sweep compares (`overdue`).
@@ -38,6 +38,10 @@ from dnsd.transport.answering import (
     ask_safely,
 )
 from dnsd.transport.counting import TcpCounters
+
+# So many octets of messages are as much work as a query. A guess: it leaves usual queries as
+# they are, and makes the largest message count as 129, a whole turn.
+OCTETS_A_QUERY = 512
 
 _HIGH_WATER = 32 * 1024  # bytes a peer may be behind before we stop answering it
 _MOST_UNSENT = 256 * 1024
@@ -100,6 +104,7 @@ class Connection(asyncio.BufferedProtocol):
         "_reading",
         "_stalled_since",
         "_transport",
+        "_unpaid",
         "_waiting",
         "_working",
         "client",
@@ -112,6 +117,7 @@ class Connection(asyncio.BufferedProtocol):
         self._keeper = keeper
         self._transport: asyncio.Transport | None = None
         self._buffer = bytearray()
+        self._unpaid = 0  # octets that were read since the last portion of work
         self._out: list[bytes] = []
         self._out_bytes = 0
         self._waiting = 0  # Asks without a reply so far
@@ -138,6 +144,7 @@ class Connection(asyncio.BufferedProtocol):
 
     def buffer_updated(self, nbytes: int) -> None:
         self._buffer += self._keeper.inbox[:nbytes]
+        self._unpaid += nbytes
         self._keeper.ready(self)
 
     def eof_received(self) -> bool:
@@ -160,22 +167,33 @@ class Connection(asyncio.BufferedProtocol):
     # What the server calls.
 
     def work(self, limit: int) -> int:
-        """Answer up to `limit` of the queries that have arrived; the number answered."""
-        answered = 0
+        """Answer what has arrived, for `limit` queries' worth of work; the worth of it.
+
+        Octets count by OCTETS_A_QUERY. It is more than `limit` by what the last query, or
+        what was read before, went beyond it.
+        """
+        spent = self._unpaid // OCTETS_A_QUERY
+        self._unpaid = 0
+        answered = False
         self._working = True
-        while answered < limit and self._may_answer():
+        while spent < limit and self._may_answer():
             query = self._next_query()
             if query is None:
                 break
-            answered += 1
+            answered = True
+            spent += 1 + len(query) // OCTETS_A_QUERY
             self._answer(query)
         self._working = False
         self._flush()
         if answered:
             self._active = self._keeper.now()
             self._keeper.touch(self)
-        self._settle(answered > 0)
-        return answered
+        self._settle(answered)
+        return spent
+
+    def hold(self) -> None:
+        """Read no more before the next portion of work."""
+        self._read(False)
 
     def idle(self) -> bool:
         """Whether nobody would lose a reply if this connection were closed now.

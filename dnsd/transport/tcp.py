@@ -4,6 +4,10 @@ Rules:
 - A turn of the event loop answers at most QUERIES_A_TURN queries over TCP, at most
   QUERIES_A_CONNECTION of one connection, and accepts at most ACCEPTS_A_TURN connections.
   What is left waits in a queue, round-robin, and UDP gets its turn in between.
+- Octets are work too: OCTETS_A_QUERY of them count as one query more, once when they are
+  read and once when they are answered. A turn goes beyond its bound by one message at most.
+- Who waits in the queue is not read from, so what all clients together can make us read in
+  a turn is what a turn has paid for, after the first inbox of each.
 - At the limit, in all or of one client address, the connection that has been idle longest
   makes room; one with the beginning of a message counts as idle only when no other does. When
   all are busy, the newcomer is refused: it has lost nothing yet.
@@ -236,6 +240,7 @@ class Tcp:
         if connection.queued:
             return
         if self._budget <= 0:
+            connection.hold()
             self.queue(connection)
             return
         self._budget -= connection.work(min(self._budget, QUERIES_A_CONNECTION))

@@ -37,17 +37,19 @@ class Ask:
 
 
 class Obedient:
-    """See above. Remembers whom it answered, how often, and over what."""
+    """See above. Remembers whom it answered, how often, how much, and over what."""
 
     def __init__(self, *, needs_client: bool = False) -> None:
         self.needs_client = needs_client
         self.clients: set[bytes] = set()
         self.overs: set[int] = set()
         self.batches: list[int] = []
+        self.octets = 0  # of all queries
 
     def answer(self, packet: bytes, client: bytes, over: int) -> object:
         self.clients.add(client)
         self.overs.add(over)
+        self.octets += len(packet)
         order = packet[12:]
         if len(packet) < 12 or packet[2] & 0x80 or order.startswith(b"drop"):
             return None

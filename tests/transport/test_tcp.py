@@ -7,7 +7,7 @@ import os
 import resource
 import socket
 
-from dnsd.transport.connection import TcpLimits
+from dnsd.transport.connection import OCTETS_A_QUERY, TcpLimits
 from dnsd.transport.listen import Address, bind_udp
 from dnsd.transport.tcp import QUERIES_A_CONNECTION, QUERIES_A_TURN
 from dnsd.transport.udp import Udp
@@ -143,6 +143,39 @@ class TestFairness:
         for client in clients:
             client.send(*(query() for _ in range(500)))
         assert await most_a_turn(served, 10_000) <= 2 * QUERIES_A_TURN
+
+    async def test_octets_count_as_well(self, serve: type[Served]) -> None:
+        """A turn answers as many octets as its queries are worth, and one message more."""
+        served = serve()
+        clients = [await served.client() for _ in range(20)]
+        for client in clients:
+            client.send(*(query(b"drop", size=60_000) for _ in range(10)))
+        most = seen = 0
+        while served.tcp.counters().received < 200:
+            await asyncio.sleep(0)
+            most = max(most, served.engine.octets - seen)
+            seen = served.engine.octets
+            # Only who has its turn is read from: the rest waits in the kernel.
+            assert not any(one.queued and one._reading for one in served.tcp.connections())
+        # Twice, as above.
+        assert most <= 2 * (QUERIES_A_TURN * OCTETS_A_QUERY + 60_000)
+        assert len(served.tcp) == 20
+
+    async def test_a_turn_reads_no_more_than_it_pays_for(self, serve: type[Served]) -> None:
+        """After the first inbox of each, what 20 clients send is read as one would send it."""
+        served = serve()
+        clients = [await served.client() for _ in range(20)]
+        for client in clients:
+            client.send(*(query(b"drop", size=60_000) for _ in range(10)))
+        reads: list[int] = []
+        before = 0
+        while served.tcp.counters().received < 200:
+            await asyncio.sleep(0)
+            now = served.engine.octets + sum(len(one._buffer) for one in served.tcp.connections())
+            reads.append(now - before)
+            before = now
+        # All at once would be 20 inboxes of 64 KiB in many a turn.
+        assert sum(one > 5 * 65_536 for one in reads) <= 2
 
     async def test_10_000_pipelined_queries_leave_udp_its_turns(self, serve: type[Served]) -> None:
         served = serve()
