@@ -130,6 +130,7 @@ class _Worker:
         self.engine, self.views = _engine_of(setup.engine)
         self.outward = _outward(setup, self.engine)
         self.asks = self.outward.asks if self.outward is not None else None
+        self.zoned = 0  # of the table when `asks` was last told which zones are ours
         self.front = self.outward.front if self.outward is not None else self.engine
         self.udp: list[Udp] = []
         self.tcp: list[Tcp] = []
@@ -206,7 +207,8 @@ class _Worker:
                 self.views.apply(frame)
             else:
                 self.engine.table.apply(frame)
-        if self.asks is not None:
+        if self.asks is not None and self.zoned != self.engine.table.zoned:
+            self.zoned = self.engine.table.zoned
             self.asks.zones_are(self.engine.table.homes.keys())
 
     def _open(self) -> None:

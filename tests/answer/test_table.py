@@ -1,0 +1,180 @@
+"""The table by itself: zones that come and go, and what a frame costs."""
+
+from __future__ import annotations
+
+import sys
+
+import msgspec
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from dnsd.answer.table import Table
+from dnsd.zone.compile import Apex, Frame, Node
+from dnsd.zone.rrset import Name, name_from_text
+
+# Some lie below others, one ends with the octets of another and not with its labels.
+ZONES = [
+    name_from_text(text)
+    for text in (
+        *("test.", "a.test.", "b.a.test.", "other.", "10.in-addr.arpa.", "in-addr.arpa."),
+        *(r"\004test.", r"x\004test.", r"y.x\004test."),
+    )
+]
+
+
+def apex(name: Name, ttl: int = 5) -> Apex:
+    return Apex(name, b"\x02ns" + name, b"\x04root" + name, bytes(12) + ttl.to_bytes(4, "big"), ttl)
+
+
+def node(name: Name, zone: int = 0) -> Node:
+    record = b"\xc0\x0c\x00\x01\x00\x01\x00\x00\x00\x05\x00\x04\x0a\x00\x00\x01"
+    return Node(name, zone, ones=((1, record),))
+
+
+def frame(serial: int, **parts: object) -> bytes:
+    return msgspec.msgpack.encode(Frame(serial, **parts))  # type: ignore[arg-type]
+
+
+def table_of(zones: list[Name]) -> Table:
+    """A table of these zones, each with a name `web` that has an address."""
+    table = Table()
+    apexes = tuple(map(apex, zones))
+    nodes = tuple(node(b"\x03web" + zone, i) for i, zone in enumerate(zones))
+    table.apply(frame(1, reset=True, zones=apexes, ttl=5))
+    table.apply(frame(1, zones=apexes, nodes=nodes))
+    table.apply(frame(1, complete=True))
+    return table
+
+
+class TestZones:
+    @settings(max_examples=200, deadline=None)
+    @given(
+        st.lists(
+            st.tuples(
+                st.sampled_from(["come", "go", "again", "again and go"]),
+                st.sampled_from(ZONES),
+                st.integers(1, 3),
+            ),
+            max_size=15,
+        )
+    )
+    def test_come_and_go(self, steps: list[tuple[str, Name, int]]) -> None:
+        """Whatever came before, it is as if only those that are there had ever come.
+
+        Denials are asked for all along, so that those of an older serial would be seen.
+        """
+        table = table_of([])
+        there: dict[Name, int] = {}
+        for i, (what, zone, ttl) in enumerate(steps):
+            serial = 2 + i
+            if what == "come":
+                there[zone] = ttl
+                found = node(b"\x03web" + zone)
+                table.apply(frame(serial, zones=(apex(zone, ttl),), nodes=(found,)))
+            elif what == "go":
+                there.pop(zone, None)
+                table.apply(frame(serial, zones_gone=(zone,), gone=(b"\x03web" + zone,)))
+            else:  # a table from scratch, filled beside the one that answers
+                if what == "again and go":
+                    there.pop(zone, None)
+                apexes = tuple(apex(name, ttl) for name, ttl in there.items())
+                nodes = tuple(node(b"\x03web" + name, i) for i, name in enumerate(there))
+                table.apply(frame(serial, reset=True, zones=apexes, ttl=5))
+                self.check_denials(table, serial, dict(table.homes))
+                table.apply(frame(serial, zones=apexes, nodes=nodes))
+                table.apply(frame(serial, complete=True))
+            self.check(table, serial, there)
+
+    def check(self, table: Table, serial: int, there: dict[Name, int]) -> None:
+        assert table.serial == serial
+        assert {name: home.apex.ttl for name, home in table.homes.items()} == there
+        assert table.depths == sorted({labels(name) for name in there}, reverse=True)
+        apart = not any(a != b and a.endswith(b) for a in there for b in there)
+        assert dict(table.apart) == (table.homes if apart else {})
+        self.check_denials(table, serial, dict(table.homes))
+        for name in there:
+            assert table.home_above(b"\x03web" + name) is table.homes[name]
+
+    @staticmethod
+    def check_denials(table: Table, serial: int, homes: dict[Name, object]) -> None:
+        for name in homes:
+            home = table.homes[name]
+            for sibling in home.siblings.values():
+                denial = sibling.negative(4 + len(name))
+                assert denial[-20:-16] == serial.to_bytes(4, "big")
+                assert denial[6:10] == home.apex.ttl.to_bytes(4, "big")
+
+    def test_zoned_grows_with_them_only(self) -> None:
+        table = table_of(ZONES[:2])
+        before = table.zoned
+        table.apply(frame(2, zones=(apex(ZONES[0]),), nodes=(node(b"\x03new" + ZONES[0]),)))
+        table.apply(frame(3, zones_gone=(ZONES[5],)))
+        assert table.zoned == before
+        table.apply(frame(4, zones_gone=(ZONES[1],)))
+        assert table.zoned == before + 1
+
+    def test_of_many_a_names_is_found_by_its_labels(self) -> None:
+        """To compare with each apex would take longer than to look up each label."""
+        zones = [name_from_text(f"z{i}.test.") for i in range(200)]
+        table = table_of(zones)
+        assert table.apart == ()
+        for zone in zones:
+            assert table.home_above(b"\x03web" + zone) is table.homes[zone]
+
+
+def labels(name: Name) -> int:
+    count = position = 0
+    while name[position]:
+        count, position = count + 1, position + 1 + name[position]
+    return count
+
+
+class TestCost:
+    """What a frame costs depends on what it touches, not on how many zones there are."""
+
+    @pytest.mark.parametrize("what", ["a name", "a name that goes", "a zone", "a zone that goes"])
+    def test_does_not_grow_with_the_zones(self, what: str) -> None:
+        costs = []
+        for count in (40, 1_000):
+            zones = [name_from_text(f"z{i}.test.") for i in range(count)]
+            table = table_of(zones)
+            first = zones[0]
+            table.homes[first].negative(20)
+            new = name_from_text("new.test.")
+            step = {
+                "a name": frame(2, zones=(apex(first),), nodes=(node(b"\x03new" + first),)),
+                "a name that goes": frame(2, gone=(b"\x03web" + first,)),
+                "a zone": frame(2, zones=(apex(new),), nodes=(node(b"\x03web" + new),)),
+                "a zone that goes": frame(2, zones_gone=(first,), gone=(b"\x03web" + first,)),
+            }[what]
+            costs.append(lines_of(table, step))
+        assert costs[0] == costs[1]
+
+    def test_denials_are_forgotten_once(self) -> None:
+        """The first frame after each zone was asked for drops as many denials, the next none."""
+        zones = [name_from_text(f"z{i}.test.") for i in range(1_000)]
+        table = table_of(zones)
+        for home in table.homes.values():
+            home.negative(20)
+        first, second = (
+            lines_of(table, frame(serial, gone=(b"\x03web" + zones[0],))) for serial in (2, 3)
+        )
+        assert first > 1_000 > 10 * second
+
+
+def lines_of(table: Table, step: bytes) -> int:
+    """How many lines of Python one frame executes."""
+    count = 0
+
+    def trace(_frame: object, event: str, _argument: object) -> object:
+        nonlocal count
+        count += event == "line"
+        return trace
+
+    sys.settrace(trace)  # type: ignore[arg-type]
+    try:
+        table.apply(step)
+    finally:
+        sys.settrace(None)
+    return count
