@@ -13,17 +13,21 @@ import random
 import socket
 import sys
 import time
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
 import dns.message
+import dns.rcode
 import msgspec
 import pytest
 
 from dnsd.answer.engine import Engine
 from tests.cases.cluster import objects
 from tests.cases.raw import LARGEST, MOST_LABELS, QUESTION, RAW, TXT, message, opt, option
-from tests.serving import Serving, serving
+from tests.commands.running import Running, running
+from tests.helpers import until
+from tests.serving import Serving, service, serving
 from tests.test_cases import build
 
 OVER_UDP, OVER_TCP = 900_000, 100_000
@@ -68,11 +72,13 @@ def mutated(count: int, seed: int) -> Iterator[bytes]:
 
 def rss(server: Serving) -> int:
     """Octets of resident memory of all its processes."""
-    total = 0
-    for pid in (server.process.pid, *server.workers()):
-        status = Path(f"/proc/{pid}/status").read_text()
-        total += int(status.partition("VmRSS:")[2].split()[0]) << 10
-    return total
+    return sum(map(rss_of, (server.process.pid, *server.workers())))
+
+
+def rss_of(pid: int) -> int:
+    """Octets of resident memory of one process."""
+    status = Path(f"/proc/{pid}/status").read_text()
+    return int(status.partition("VmRSS:")[2].split()[0]) << 10
 
 
 def send_udp(port: int, count: int, seed: int) -> int:
@@ -214,3 +220,55 @@ def test_names_that_do_not_exist_leave_nothing_behind() -> None:
     flood(100_000)
     gc.collect()
     assert len(gc.get_objects()) - before < 50
+
+
+FLOOD, WARM_UP = 100_000, 20_000
+FLOOD_GROWTH = 3 << 20  # octets a process; a name that left 100 behind would take 10 MB
+_UNANSWERED = 100  # queries under way: what a socket's buffer holds in any case
+
+
+def flood(port: int, names: range) -> int:
+    """Asks for as many different names that do not exist, as fast as replies come back."""
+    template = dns.message.make_query("x" * 8 + ".prod.svc.cluster.local.", "A").to_wire()
+    before, after = template.split(b"x" * 8)
+    replies = 0
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        sock.connect(("127.0.0.1", port))
+        sock.settimeout(0.2)
+        for first in names[::_UNANSWERED]:
+            for i in range(first, min(first + _UNANSWERED, names.stop)):
+                sock.send(before + b"%08d" % i + after)
+            try:
+                for _ in range(_UNANSWERED):
+                    assert sock.recv(512)[3] & 15 == dns.rcode.NXDOMAIN
+                    replies += 1
+            except TimeoutError:  # some were lost
+                pass
+    return replies
+
+
+def test_a_flood_of_names_that_do_not_exist(tmp_path: Path) -> None:
+    """100,000 of them, as fast as one client can: neither process grows, sampled as they are.
+
+    With the API on, each worker hands samples to the top names of the control process.
+    """
+    manifests = {"web": service("web", "10.96.0.10", "prod")}
+    with running(tmp_path, "--query-samples", "1000", **manifests) as dnsd:
+        server = dnsd.server
+        pids = (server.process.pid, *server.workers())
+        assert len(pids) == 2
+        until(lambda: flood(server.port, range(WARM_UP)) and sampled(dnsd), "queries are sampled")
+        before = {pid: rss_of(pid) for pid in pids}
+        assert flood(server.port, range(WARM_UP, WARM_UP + FLOOD)) > FLOOD // 2
+        assert sampled(dnsd)
+        grown = {pid: rss_of(pid) - before[pid] for pid in pids}
+        assert all(grow < FLOOD_GROWTH for grow in grown.values()), grown
+        assert (server.process.pid, *server.workers()) == pids
+
+
+def sampled(dnsd: Running) -> object:
+    """The top names that do not exist, as the API has them."""
+    token = {"Authorization": f"Bearer {dnsd.token}"}
+    request = urllib.request.Request(f"{dnsd.url}/api/v1/queries/top", headers=token)
+    with urllib.request.urlopen(request, timeout=20) as reply:
+        return msgspec.json.decode(reply.read())["nxdomains"]
