@@ -13,9 +13,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench import cpu, latency, names, peers, procs, start, table
+from bench import cpu, latency, names, peers, procs, slow, start, table
 
-WHAT = ("cpu", "latency", "start")
+WHAT = ("cpu", "latency", "slow", "start")
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,12 +77,22 @@ def _measurements(
         runs = latency.run(site, servers, times, effort.latency_seconds, _say)
         return latency.report(runs, population)
 
+    def measure_slow() -> str:
+        times = rounds or effort.latency_rounds
+        runs = slow.run(site, servers, times, effort.latency_seconds, _say)
+        return slow.report(runs, population)
+
     def measure_start() -> str:
         times = rounds or effort.starts
         found = start.run(site, servers, times, effort.changes, effort.kills, effort.sizes, _say)
         return start.report(found)
 
-    return {"cpu": measure_cpu, "latency": measure_latency, "start": measure_start}
+    return {
+        "cpu": measure_cpu,
+        "latency": measure_latency,
+        "slow": measure_slow,
+        "start": measure_start,
+    }
 
 
 def _bench(chosen: argparse.Namespace, command: str) -> None:

@@ -78,7 +78,8 @@ class Run:
     others: float  # cores that other processes used
 
 
-def _summary(setting: Setting, samples: native.Samples, bill: procs.Bill) -> Run:
+def summary(setting: Setting, samples: native.Samples, bill: procs.Bill) -> Run:
+    """What one run comes to. Raises `BenchError` when nothing was answered."""
     found = samples.latencies
     if not found:
         raise BenchError(f"{setting.title}: no replies")
@@ -131,7 +132,7 @@ def _measure(
         samples, bill = procs.billed(
             server.pids(), lambda: native.probe(site.work, server.port, QPS, seconds, queries)
         )
-    return writer.generation if writer else generation, _summary(setting, samples, bill)
+    return writer.generation if writer else generation, summary(setting, samples, bill)
 
 
 def report(runs: Sequence[Run], population: names.Population) -> str:

@@ -192,8 +192,10 @@ def last_question(site: Site) -> names.Question:
 
 
 @contextmanager
-def serving(name: str, site: Site, on: Iterable[int] | None = None) -> Iterator[Server]:
-    """One server that answers, bound to the cores `on`.
+def serving(
+    name: str, site: Site, on: Iterable[int] | None = None, more: Sequence[str] = ()
+) -> Iterator[Server]:
+    """One server that answers, bound to the cores `on`; `more`: arguments besides the usual.
 
     Raises `BenchError` with the end of its log when it does not come up.
     """
@@ -201,7 +203,7 @@ def serving(name: str, site: Site, on: Iterable[int] | None = None) -> Iterator[
     home.mkdir()
     log = home / "log"
     port = procs.free_port()
-    argv = _COMMANDS[name](site, port, home)
+    argv = [*_COMMANDS[name](site, port, home), *more]
     start = time.monotonic()
     with procs.running(argv, log, on) as process:
         asked = _EMPTY if name == "floor" else last_question(site)

@@ -10,7 +10,7 @@ from bench.__main__ import main
 @pytest.mark.parametrize(
     ("argv", "said"),
     [
-        (["speed"], "speed: none of cpu, latency, start"),
+        (["speed"], "speed: none of cpu, latency, slow, start"),
         (["--servers", "nsd,named"], "--servers named: none of floor, nsd, knot, dnsd"),
         (["--rounds", "0"], "--rounds 0: not in 1 to 100"),
     ],
