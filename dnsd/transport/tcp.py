@@ -13,7 +13,9 @@ Rules:
   all are busy, the newcomer is refused: it has lost nothing yet.
 - When the process runs out of file descriptors, one idle connection is closed, accepting
   rests for a moment, and goes on; the connections wait in the kernel meanwhile.
-- One timer for all: a sweep that asks each connection whether it is overdue.
+- One timer for all: a sweep that asks each connection whether it is overdue, SWEPT_A_TURN of
+  them a turn, of which it closes at most CLOSED_A_TURN: those that came together are overdue
+  together, and to close 2,000 in one turn takes as long as 5,000 queries over UDP.
 - The order of activity is the order of a dict: a connection that does something is taken
   out and put in again at the end, so the longest idle comes first.
 """
@@ -24,7 +26,9 @@ import asyncio
 import errno
 import socket
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from itertools import islice
+from operator import length_hint
 
 import structlog
 
@@ -36,7 +40,9 @@ log = structlog.get_logger(__name__)
 
 QUERIES_A_TURN = 128  # about a millisecond
 QUERIES_A_CONNECTION = 32
-ACCEPTS_A_TURN = 16
+ACCEPTS_A_TURN = 2  # 15 us each, with what it takes to set one up
+SWEPT_A_TURN = 64  # half a microsecond each
+CLOSED_A_TURN = 2  # 18 us each
 
 _INBOX = 64 * 1024
 _FIRST_REST = 0.05  # seconds without accepting after an error, doubled up to:
@@ -76,7 +82,8 @@ class Tcp:
         self._loop: asyncio.AbstractEventLoop
         self._accepting = False
         self._rest = _FIRST_REST
-        self._timers: dict[str, asyncio.TimerHandle] = {}
+        self._timers: dict[str, asyncio.Handle] = {}
+        self._next_sweep = 0.0  # when it begins
         self._adopting: set[asyncio.Task[None]] = set()
         self._connections: dict[Connection, None] = {}
         self._clients: dict[bytes, dict[Connection, None]] = {}
@@ -291,19 +298,30 @@ class Tcp:
         self._see_to_next_turn()
 
     def _sweep(self) -> None:
-        now = self.now()
-        for connection in self.connections():
+        limits = self.limits
+        shortest = min(
+            limits.idle_timeout, limits.message_timeout, limits.write_timeout, limits.ask_timeout
+        )
+        self._next_sweep = self._loop.time() + min(max(shortest / 4, 0.01), 1.0)
+        self._sweep_on(iter(self.connections()))
+
+    def _sweep_on(self, left: Iterator[Connection]) -> None:
+        """Sees to some of the connections that are left, and to the rest in later turns."""
+        now, closed = self.now(), 0
+        for connection in islice(left, SWEPT_A_TURN):
             overdue = connection.overdue(now)
             if overdue is Overdue.NO:
                 continue
+            closed += 1
             self.tally.timeouts += not connection.closing()
             if overdue is Overdue.CLOSE:
                 connection.close()
             else:
                 connection.abort()
-        limits = self.limits
-        shortest = min(
-            limits.idle_timeout, limits.message_timeout, limits.write_timeout, limits.ask_timeout
-        )
-        interval = min(max(shortest / 4, 0.01), 1.0)
-        self._timers["sweep"] = self._loop.call_later(interval, self._sweep)
+            if closed == CLOSED_A_TURN:
+                break
+        else:
+            if length_hint(left) == 0:
+                self._timers["sweep"] = self._loop.call_at(self._next_sweep, self._sweep)
+                return
+        self._timers["sweep"] = self._loop.call_soon(self._sweep_on, left)

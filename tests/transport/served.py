@@ -30,3 +30,12 @@ class Served:
             client.close()
         self.tcp.close()
         await eventually(lambda: len(self.tcp) == 0)
+
+
+class ByHand(Tcp):
+    """A transport whose time passes by hand."""
+
+    hand = 1000.0
+
+    def now(self) -> float:
+        return self.hand

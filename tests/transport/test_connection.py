@@ -14,7 +14,7 @@ from dnsd.transport.listen import Address, bind_tcp
 from dnsd.transport.tcp import Tcp
 from tests.helpers import eventually
 from tests.transport.engines import Obedient, TcpClient, framed, query, reply_to
-from tests.transport.served import Served
+from tests.transport.served import ByHand, Served
 
 
 class TestRfc1035Section422Framing:
@@ -317,15 +317,6 @@ class TestRfc9210Section44Timeouts:
         assert await other.receive() == b""  # idle since later, and gone
         served.upstream.answer_all()
         assert await client.receive() == reply_to(slow)
-
-
-class ByHand(Tcp):
-    """A transport whose time passes by hand."""
-
-    hand = 1000.0
-
-    def now(self) -> float:
-        return self.hand
 
 
 async def still(condition: object, turns: int = 20) -> bool:

@@ -8,12 +8,24 @@ import resource
 import socket
 
 from dnsd.transport.connection import OCTETS_A_QUERY, TcpLimits
-from dnsd.transport.listen import Address, bind_udp
-from dnsd.transport.tcp import QUERIES_A_CONNECTION, QUERIES_A_TURN
+from dnsd.transport.listen import Address, bind_tcp, bind_udp
+from dnsd.transport.tcp import (
+    ACCEPTS_A_TURN,
+    CLOSED_A_TURN,
+    QUERIES_A_CONNECTION,
+    QUERIES_A_TURN,
+)
 from dnsd.transport.udp import Udp
 from tests.helpers import eventually
-from tests.transport.engines import Obedient, query, receive, reply_to, udp_client
-from tests.transport.served import Served
+from tests.transport.engines import (
+    Obedient,
+    TcpClient,
+    query,
+    receive,
+    reply_to,
+    udp_client,
+)
+from tests.transport.served import ByHand, Served
 
 
 class TestRfc9210Section43ConnectionLimits:
@@ -176,6 +188,51 @@ class TestFairness:
             before = now
         # All at once would be 20 inboxes of 64 KiB in many a turn.
         assert sum(one > 5 * 65_536 for one in reads) <= 2
+
+    async def test_those_overdue_together_are_closed_a_few_a_turn(self) -> None:
+        tcp = ByHand(
+            sock := bind_tcp(Address("127.0.0.1", 0)),
+            Obedient(),
+            limits=TcpLimits(per_client=300, message_timeout=0.04),
+        )
+        tcp.start()
+        port = sock.getsockname()[1]
+        clients = [await TcpClient.connect(port) for _ in range(200)]
+        for client in clients:
+            client.writer.write(b"\0")
+        await eventually(lambda: sum(one.partial() for one in tcp.connections()) == 200)
+        tcp.hand += 10.0
+        most, closed = 0, 0
+        while closed < 200:
+            await asyncio.sleep(0)
+            now = tcp.counters().timeouts
+            most, closed = max(most, now - closed), now
+        assert 0 < most <= 2 * CLOSED_A_TURN
+        await eventually(lambda: len(tcp) == 0)
+        # And there is a next time.
+        late = await TcpClient.connect(port)
+        late.writer.write(b"\0")
+        await eventually(lambda: any(one.partial() for one in tcp.connections()))
+        tcp.hand += 10.0
+        assert await late.receive() == b""
+        for client in (*clients, late):
+            client.close()
+        tcp.close()
+
+    async def test_a_few_are_accepted_a_turn(self, serve: type[Served]) -> None:
+        served = serve()
+        clients = [socket.socket() for _ in range(60)]
+        for client in clients:
+            client.setblocking(False)
+            client.connect_ex(("127.0.0.1", served.port))
+        most = seen = 0
+        while seen < len(clients):
+            await asyncio.sleep(0)
+            now = served.tcp.counters().accepted
+            most, seen = max(most, now - seen), now
+        assert most <= 2 * ACCEPTS_A_TURN
+        for client in clients:
+            client.close()
 
     async def test_10_000_pipelined_queries_leave_udp_its_turns(self, serve: type[Served]) -> None:
         served = serve()
