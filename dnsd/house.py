@@ -12,8 +12,9 @@ it.
 While the state is NOT_READY every answer is SERVFAIL, so no name is compiled; with the first
 other claim (FRESH when the sources are synced) the workers get the whole table.
 
-Whoever follows the zone (admin, history, metrics) adds itself to `pipeline.followers`, and
-to `supervisor.followers` for the time until a change is answered everywhere.
+Whoever only looks on (admin, history, metrics) adds itself to `onlookers`, who are told of a
+Change once its frames are out: a client waits for those, and for nobody else. How long it took
+until a change is answered everywhere is told to `supervisor.followers`.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
 
 import structlog
@@ -85,7 +86,9 @@ class House:
         self.pipeline = Pipeline(
             schema_config(settings, self.addresses), serials.first(self.started_at)
         )
-        self.pipeline.followers.append(self._compile)
+        self.onlookers: list[Callable[[Change], None]] = []
+        self._untold: list[Change] = []  # to the onlookers
+        self.pipeline.followers.append(self._follow)
         sight = sight_config(settings)
         self.sights = Sights(sight, self.pipeline) if sight.on else None
         self.supervisor = Supervisor(seats, worker_setup(settings), self._table)
@@ -147,6 +150,18 @@ class House:
             self.supervisor.broadcast(self._frames, handed_in)
         self._serials.reach(self._serial())
         self.pipeline.zone.rest()
+        untold, self._untold = self._untold, []
+        for change in untold:
+            self._tell_onlookers(change)
+
+    def _tell_onlookers(self, change: Change) -> None:
+        for onlooker in self.onlookers:
+            try:
+                onlooker(change)
+            except Exception:  # it is answered already, which matters more
+                log.exception(
+                    "a change was answered, and not followed by all", serial=change.serial
+                )
 
     def _serial(self) -> int:
         """The serial that the next run must come after."""
@@ -204,7 +219,9 @@ class House:
         config = self.pipeline.zone.config
         return [name for what in self._lacking for name in names_of(what, config)]
 
-    def _compile(self, change: Change) -> None:
+    def _follow(self, change: Change) -> None:
+        if self.onlookers:
+            self._untold.append(change)
         if self.supervisor.wants_changes and self.state != NOT_READY:
             self._frames.append(compile_change(change, self.pipeline.zone))
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import dns.asyncquery
 import dns.edns
 import dns.message
+import dns.query
 import dns.rcode
 import pytest
 from msgspec.structs import replace
@@ -25,7 +26,7 @@ from dnsd.zone.compile import FRESH, STALE
 from dnsd.zone.merge import APEX
 from tests.helpers import eventually
 
-HOST = "127.0.0.1"
+HOST, NAME = "127.0.0.1", "web.default.svc.cluster.local"
 
 
 class Silent:
@@ -58,7 +59,7 @@ async def house(settings: Settings = Settings()) -> AsyncIterator[House]:  # noq
         await built.supervisor.stop()
 
 
-async def ask(house: House, name: str = "web.default.svc.cluster.local") -> dns.message.Message:
+async def ask(house: House, name: str = NAME) -> dns.message.Message:
     query = dns.message.make_query(name, "A", use_edns=0)
     port = house.addresses[0].port
     return await dns.asyncquery.udp(query, HOST, port=port, timeout=20)
@@ -137,6 +138,28 @@ class TestChanges:
                 return said(await ask(it))[1] == ["10.96.0.2"]
 
             await eventually(is_answered)
+
+    async def test_who_only_looks_on_is_told_when_the_frames_are_out(self) -> None:
+        """So while it is being told, and nothing else of this process runs, it is answered."""
+        async with house() as it:
+            publish(it, web("10.96.0.1"), synced=True)
+            await it.supervisor.caught_up()
+            heard: list[list[str]] = []
+
+            def fail(_: object) -> None:
+                raise RuntimeError("a bug in something that only looks on")
+
+            def wait(_: object) -> None:
+                query, end = dns.message.make_query(NAME, "A"), time.monotonic() + 10
+                answer: list[str] = []
+                while answer != ["10.96.0.2"] and time.monotonic() < end:
+                    port = it.addresses[0].port
+                    answer = said(dns.query.udp(query, HOST, 10, port))[1]
+                heard.append(answer)
+
+            it.onlookers += [fail, wait]
+            publish(it, web("10.96.0.2"), synced=True)
+            assert heard == [["10.96.0.2"]]
 
     async def test_the_journal_begins_when_all_is_known(self) -> None:
         async with house() as it:

@@ -95,7 +95,7 @@ class Desk:
         self._pending: deque[tuple[float, float, str]] = deque(maxlen=_MAX_PENDING)
         self._rates: deque[tuple[float, dict[str, int]]] = deque(maxlen=60)
         self._tasks: set[asyncio.Task[object]] = set()
-        self.pipeline.followers += [history.follow, self._follow]
+        house.onlookers += [history.follow, self._follow]
         self.pipeline.resets.append(self._reset)
         house.supervisor.followers.append(self._answered)
         house.supervisor.samplers.append(self.live.take)
