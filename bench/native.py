@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import array
 import json
+import os
 import shutil
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -14,6 +15,8 @@ from bench import procs
 
 _HERE = Path(__file__).parent
 _LONGEST = 3600  # seconds that cores are kept awake
+LATENCY = Path("/dev/cpu_dma_latency")  # what idle cores may take to wake up
+POLLING = Path("/sys/devices/system/cpu/cpu0/cpuidle/state0")  # there if they can poll
 
 
 def compiled(name: str, into: Path) -> Path:
@@ -29,18 +32,25 @@ def compiled(name: str, into: Path) -> Path:
 
 
 @contextmanager
-def awake(work: Path) -> Iterator[None]:
+def awake(work: Path, latency: Path = LATENCY, polling: Path = POLLING) -> Iterator[None]:
     """Keeps all cores awake meanwhile, for what is measured in microseconds of waiting.
 
     A core with nothing to do goes to sleep. To wake it up takes a few microseconds on a
     machine of one's own, and on a shared one until the hypervisor has a core to spare, which
-    says nothing of the server that waits for it. awake.c runs where nobody else wants to.
+    says nothing of the server that waits for it. So idle cores are asked to poll instead, by
+    `latency` (PM QoS). Where the kernel has no such state, or we may not ask, a process of
+    the lowest kind (awake.c) spins on each; that one is there for the scheduler, which beside
+    it lets a nice process compute on now and then while somebody waits.
     """
-    program = compiled("awake", work)
     with ExitStack() as stack:
-        for core in procs.cores():
-            argv = [str(program), str(core), str(_LONGEST)]
-            stack.enter_context(procs.running(argv, work / "awake.log"))
+        if polling.exists() and os.access(latency, os.W_OK):
+            # 0 µs, as long as the file is open: Linux, Documentation/power/pm_qos_interface.
+            stack.enter_context(latency.open("r+b", buffering=0)).write(bytes(4))
+        else:
+            program = compiled("awake", work)
+            for core in procs.cores():
+                argv = [str(program), str(core), str(_LONGEST)]
+                stack.enter_context(procs.running(argv, work / "awake.log"))
         yield
 
 

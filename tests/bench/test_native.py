@@ -55,17 +55,25 @@ def test_probe_counts_every_query_and_names_the_worst(site: peers.Site) -> None:
     assert 0 <= samples.worst_at < 20
 
 
-def test_cores_are_kept_awake_and_released(tmp_path: Path) -> None:
+def test_cores_are_kept_awake_and_released_where_they_cannot(tmp_path: Path) -> None:
     def awake() -> list[int]:
         below = procs.tree(os.getpid())[1:]
         return [pid for pid in below if os.sched_getscheduler(pid) == os.SCHED_IDLE]
 
-    with native.awake(tmp_path):
+    with native.awake(tmp_path, polling=tmp_path / "no-such-state"):
         until(lambda: len(awake()) == len(procs.cores()), "there is one for each core")
         assert {frozenset(os.sched_getaffinity(pid)) for pid in awake()} == {
             frozenset({core}) for core in procs.cores()
         }
     assert awake() == []
+
+
+def test_cores_are_asked_to_poll_where_they_can(tmp_path: Path) -> None:
+    device = tmp_path / "latency"
+    device.write_bytes(b"\xff" * 4)
+    with native.awake(tmp_path, device, polling=tmp_path):
+        assert device.read_bytes() == bytes(4)
+    assert list(tmp_path.iterdir()) == [device]  # nothing was compiled
 
 
 def test_pairs_are_told_apart_by_seconds(tmp_path: Path) -> None:
