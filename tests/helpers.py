@@ -1,4 +1,4 @@
-"""Conditions with a deadline, for no test sleeps. Counted calls, and very deep directories."""
+"""Conditions with a deadline, for no test sleeps. Counted work, and very deep directories."""
 
 from __future__ import annotations
 
@@ -76,3 +76,20 @@ def counted() -> Iterator[Counter[str]]:
         yield calls
     finally:
         sys.setprofile(None)
+
+
+def lines_of(work: Callable[[], object]) -> int:
+    """How many lines of Python a call executes."""
+    count = 0
+
+    def trace(_frame: object, event: str, _argument: object) -> object:
+        nonlocal count
+        count += event == "line"
+        return trace
+
+    sys.settrace(trace)  # type: ignore[arg-type]
+    try:
+        work()
+    finally:
+        sys.settrace(None)
+    return count
