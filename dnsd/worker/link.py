@@ -202,7 +202,7 @@ class Link:
 
     def _want_to_write(self) -> None:
         """Write at once, for a change is waited for; what the feed does not take, later."""
-        if not self._writing and self._feed.fileno() >= 0 and self._write():
+        if self._feed.fileno() >= 0 and self._write() and not self._writing:
             self._writing = True
             self._loop.add_writer(self._feed, self._writable)
 
