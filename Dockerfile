@@ -44,6 +44,6 @@ USER 10053:10053
 VOLUME /var/lib/dnsd
 EXPOSE 1053/udp 1053/tcp 8053/tcp
 HEALTHCHECK --interval=10s --timeout=5s --start-period=60s --retries=3 \
-    CMD ["python", "-m", "dnsd.health"]
+    CMD ["python", "-m", "dnsd.commands.health"]
 ENTRYPOINT ["dnsd"]
 CMD ["serve", "--kubernetes"]

@@ -39,7 +39,7 @@ bench: $(VENV)/.develop
 	$(BIN)/python -m bench $(BENCH_FLAGS)
 
 docs: $(VENV)/.runtime
-	$(BIN)/python -m dnsd.settings write
+	$(BIN)/python -m dnsd.settings.docs write
 	$(BIN)/python -m dnsd.observe.metrics > docs/metrics.md
 
 # New versions within the ranges of pyproject.toml. The locks must not name where they are

@@ -34,22 +34,22 @@ QUERIES = 10_000  # lines of a query file
 class Case:
     """A row: what is asked, dnsperf's flags, the code expected.
 
-    `asks` is a case of names.question, or "endpoint" for each endpoint's name in turn.
+    `forwarder` is a case of names.question, or "endpoint" for each endpoint's name in turn.
     `changes` a second are made to the manifests meanwhile; such a row is dnsd's alone.
     """
 
     key: str
     title: str
-    asks: str
+    forwarder: str
     rcode: str = "NOERROR"
     flags: tuple[str, ...] = ()
     changes: int = 0
 
     def asked(self, population: names.Population, count: int) -> list[names.Question]:
         """`count` questions; all there are (fewer or more) of endpoints."""
-        if self.asks == "endpoint":
+        if self.forwarder == "endpoint":
             return names.endpoint_questions(population)
-        return names.questions(population, (self.asks,), count)
+        return names.questions(population, (self.forwarder,), count)
 
 
 CASES = (

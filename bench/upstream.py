@@ -36,11 +36,12 @@ from dnslib import DNSRecord
 from bench import cpu, names, native, peers, procs, wire
 from bench.procs import LOOPBACK, BenchError
 from bench.table import Goal, goals, machine, noise, number, percentile, replace, table
-from dnsd.answer.message import Rcode
+from dnsd.dns.message import Rcode
+from dnsd.dns.names import name_from_text
+from dnsd.dns.reading import Record
+from dnsd.dns.types import Type
 from dnsd.upstream.cache import Cache, Entry, key_of
 from dnsd.upstream.chain import Part
-from dnsd.upstream.message import Record
-from dnsd.zone.rrset import Type, name_from_text
 
 DOCUMENT = Path(__file__).parent.parent / "docs" / "upstream.md"
 WHAT = ("hit", "miss", "zipf", "blackhole")
@@ -253,12 +254,12 @@ def zipf(draws: int) -> tuple[str, list[Goal]]:
         caches: dict[str, _Ours | _Lru] = {"dnsd": _Ours(size), "LRU": _Lru(size)}
         rates = {}
         for key, cache in caches.items():
-            strangers = itertools.count(count)
+            orphans = itertools.count(count)
             hits = asked = 0
             for turn, name in enumerate(_zipf(count, draws)):
                 found = cache.ask(name)
                 if flood:
-                    cache.ask(next(strangers))
+                    cache.ask(next(orphans))
                 if turn > draws // 4:  # warm by then
                     hits += found
                     asked += 1

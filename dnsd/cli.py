@@ -19,7 +19,7 @@ import click
 
 from dnsd import __version__
 from dnsd.commands import COMMANDS, Failure
-from dnsd.settings import SettingsError
+from dnsd.settings.schema import SettingsError
 
 STOPPED, FAILED, USAGE = 0, 1, 2
 

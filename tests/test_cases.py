@@ -5,18 +5,19 @@ from __future__ import annotations
 import pytest
 
 from dnsd.answer.engine import Engine, EngineConfig, Over
-from dnsd.cluster.objects import from_plain, pack_address
-from dnsd.cluster.source import Batch
-from dnsd.pipeline import Pipeline
+from dnsd.cluster.objects import from_plain
+from dnsd.dns.addresses import pack_address
+from dnsd.dns.names import name_from_text
+from dnsd.sources.source import Batch
 from dnsd.zone.compile import FRESH, compile_all, compile_state
-from dnsd.zone.compose import OutsideConfig, OutsideZone
-from dnsd.zone.rrset import name_from_text
+from dnsd.zone.compose import ExternalConfig, ExternalZone
+from dnsd.zone.pipeline import Pipeline
 from dnsd.zone.schema import SchemaConfig
 from tests.cases import Case, tables
 from tests.cases.cluster import objects
 
 ENGINE = EngineConfig(version_text="dnsd test", id_text="here", nsid=b"test-nsid")
-OUT = OutsideZone(
+OUT = ExternalZone(
     name_from_text("k8s.example.com."),
     ((name_from_text("ns1.k8s.example.com."), (pack_address("192.0.2.53"),)),),
     30,
@@ -24,7 +25,7 @@ OUT = OutsideZone(
 SCHEMA = SchemaConfig(
     zones=(name_from_text("cluster.local."),),
     ns_addresses=(b"\x7f\0\0\1",),
-    outside=OutsideConfig(
+    external=ExternalConfig(
         (OUT,), ("nodes", "ingresses", "routes", "dnsendpoints"), node_pointers=True
     ),
 )

@@ -12,7 +12,7 @@ import pytest
 from dnsd import __version__
 from dnsd.cli import main
 from dnsd.commands import COMMANDS
-from dnsd.settings import GROUPS, declared, flag_of
+from dnsd.settings.schema import GROUPS, declared, flag_of
 from tests.serving import ENVIRONMENT, SEED, dnsd, service
 
 Capture = pytest.CaptureFixture[str]
@@ -221,7 +221,7 @@ class TestImports:
         import sys
 
         program = (
-            "import sys, dnsd.commands.serve, dnsd.server, dnsd.cluster.manifests;"
+            "import sys, dnsd.commands.serve, dnsd.server, dnsd.sources.manifests.source;"
             "print(*[name for name in ('kubernetes', 'aiohttp') if name in sys.modules])"
         )
         found = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)

@@ -17,8 +17,8 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from dnsd.configuration import load
-from dnsd.settings import Settings
+from dnsd.settings.load import load
+from dnsd.settings.schema import Settings
 from tests.serving import ENVIRONMENT, ROOT, SEED
 
 TEXT = (ROOT / "Dockerfile").read_text(encoding="utf-8")
@@ -82,7 +82,7 @@ class TestPromises:
         assert min(ports) >= 1024
         (check,) = final("HEALTHCHECK")
         words = msgspec.json.decode(check.partition("CMD ")[2])
-        assert words == ["python", "-m", "dnsd.health"]
+        assert words == ["python", "-m", "dnsd.commands.health"]
         done = subprocess.run(
             [sys.executable, *words[1:]],
             cwd=ROOT,

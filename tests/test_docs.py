@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from dnsd.reference import FILES
-from dnsd.settings import declared, flag_of, variable_of
+from dnsd.settings.docs import FILES
+from dnsd.settings.schema import declared, flag_of, variable_of
 
 ROOT = Path(__file__).parent.parent
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from dnsd.settings import declared
+from dnsd.settings.schema import declared
 from tests.serving import ROOT
 
 PAGE = (ROOT / "docs" / "kubernetes.md").read_text(encoding="utf-8")
@@ -81,7 +81,7 @@ class TestLaptop:
         assert role["rules"] == GOLDEN
 
     async def test_the_kubeconfig_can_be_loaded(self, tmp_path: Path):
-        from dnsd.cluster.kubeaccess import Access, Timing, load
+        from dnsd.sources.kubernetes.credentials import Access, Timing, load
         from tests.fakekube.tls import Authority
 
         Authority(tmp_path)

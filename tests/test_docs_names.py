@@ -10,14 +10,15 @@ from typing import Any, NamedTuple
 import pytest
 import yaml
 
-from dnsd.cluster.manifests import load
-from dnsd.cluster.objects import pack_address
-from dnsd.cluster.source import Batch
-from dnsd.house import schema_config
-from dnsd.pipeline import Pipeline
-from dnsd.settings import OUTSIDE as OUTSIDE_GROUP
-from dnsd.settings import SIGHT, Settings, declared
-from dnsd.zone.rrset import Type, name_from_text, reverse_name
+from dnsd.control.plane import schema_config
+from dnsd.dns.addresses import pack_address
+from dnsd.dns.names import name_from_text, reverse_name
+from dnsd.dns.types import Type
+from dnsd.settings.schema import OUTSIDE as OUTSIDE_GROUP
+from dnsd.settings.schema import SIGHT, Settings, declared
+from dnsd.sources.manifests.source import load
+from dnsd.sources.source import Batch
+from dnsd.zone.pipeline import Pipeline
 from dnsd.zone.schema import SchemaConfig
 from dnsd.zone.text import rrset_text
 from dnsd.zone.zone import Zone
@@ -52,15 +53,15 @@ def zone_with(options: str) -> Zone:
         settings["ns_addresses"] = tuple(map(pack_address, settings["ns_addresses"]))
     if "reverse_zones" in settings:
         settings["reverse_zones"] = tuple(settings["reverse_zones"])
-    outside = any(name.startswith("outside") for name in settings)
-    if outside:
+    external = any(name.startswith("outside") for name in settings)
+    if external:
         kinds = {name: declared()[name].kind for name in settings}
         given = {name: kinds[name].parse(value) for name, value in settings.items()}
         config = schema_config(Settings(**given), ())
     else:
         config = SchemaConfig(zones=(name_from_text("cluster.local."),), **settings)
     line = Pipeline(config, 1)
-    line.feed(Batch(tuple((OUTSIDE if outside else SEED).objects), True), 0.0)
+    line.feed(Batch(tuple((OUTSIDE if external else SEED).objects), True), 0.0)
     assert not line.failed
     return line.zone
 
@@ -101,5 +102,5 @@ SETTINGS = [name for name, one in declared().items() if one.group in (OUTSIDE_GR
 
 @pytest.mark.parametrize("setting", [*SchemaConfig.__struct_fields__, "service_cidr", *SETTINGS])
 def test_every_setting_that_decides_about_names_is_there(setting: str) -> None:
-    written = {"zones": "zone", "outside": "outside_zones"}.get(setting, setting)
+    written = {"zones": "zone", "external": "outside_zones"}.get(setting, setting)
     assert re.search(rf"`{written}[`:]", PAGE)

@@ -16,17 +16,17 @@ import msgspec
 import pytest
 
 from dnsd.answer.engine import Engine
-from dnsd.cluster.kubeaccess import Access
-from dnsd.cluster.kubeclient import connect
-from dnsd.cluster.kubernetes import KubernetesConfig, KubernetesSource
-from dnsd.cluster.manifests import Manifests
-from dnsd.cluster.scope import RESOURCES
-from dnsd.cluster.source import Source
-from dnsd.pipeline import Pipeline
+from dnsd.sources.kubernetes.client import connect
+from dnsd.sources.kubernetes.credentials import Access
+from dnsd.sources.kubernetes.scope import RESOURCES
+from dnsd.sources.kubernetes.source import KubernetesConfig, KubernetesSource
+from dnsd.sources.manifests.source import Manifests
+from dnsd.sources.source import Source
 from dnsd.transport.listen import bind_group, parse
 from dnsd.transport.tcp import Tcp
 from dnsd.transport.udp import Udp
 from dnsd.zone.compile import FRESH, compile_all, compile_change, compile_state
+from dnsd.zone.pipeline import Pipeline
 from tests.asking import over_tcp, over_udp
 from tests.cases import tables
 from tests.cases.cluster import objects
@@ -35,7 +35,7 @@ from tests.fakekube.server import FakeKube
 from tests.helpers import eventually
 from tests.test_cases import ENGINE, SCHEMA
 
-Ask = Callable[[int, bytes], Awaitable[bytes | None]]
+Forward = Callable[[int, bytes], Awaitable[bytes | None]]
 
 
 def write(folder: Path) -> None:
@@ -71,7 +71,7 @@ async def serving(source: Source, batched: bool = True) -> AsyncIterator[int]:
     pipeline, engine = Pipeline(SCHEMA, 1), Engine(ENGINE)
     for frame in compile_all(pipeline.zone):
         engine.table.apply(frame)
-    pipeline.followers.append(
+    pipeline.on_change.append(
         lambda change: engine.table.apply(compile_change(change, pipeline.zone))
     )
     task = asyncio.create_task(source.run(lambda batch: pipeline.feed(batch, 0.0) and None))
@@ -90,7 +90,7 @@ async def serving(source: Source, batched: bool = True) -> AsyncIterator[int]:
         tcp.close()
 
 
-TRANSPORTS: dict[str, tuple[str, bool, Ask]] = {
+TRANSPORTS: dict[str, tuple[str, bool, Forward]] = {
     "udp": ("udp", True, over_udp),
     "udp-one-by-one": ("udp", False, over_udp),
     "tcp": ("tcp", True, over_tcp),

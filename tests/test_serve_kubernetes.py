@@ -14,7 +14,7 @@ import dns.message
 import dns.rcode
 import pytest
 
-from dnsd.cluster.snapshot import FILE
+from dnsd.sources.kubernetes.snapshot import FILE
 from tests.fakekube import plain
 from tests.fakekube.background import Background, background
 from tests.helpers import until

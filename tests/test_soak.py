@@ -19,11 +19,13 @@ from contextlib import asynccontextmanager
 import msgspec
 import pytest
 
-from dnsd.cluster.kubernetes import ALWAYS, KubernetesConfig, KubernetesSource
-from dnsd.cluster.source import Batch
-from dnsd.pipeline import Pipeline
-from dnsd.zone.compose import OutsideConfig, OutsideZone
-from dnsd.zone.rrset import RRset, Type, name_from_text
+from dnsd.dns.names import name_from_text
+from dnsd.dns.rrset import RRset
+from dnsd.dns.types import Type
+from dnsd.sources.kubernetes.source import ALWAYS, KubernetesConfig, KubernetesSource
+from dnsd.sources.source import Batch
+from dnsd.zone.compose import ExternalConfig, ExternalZone
+from dnsd.zone.pipeline import Pipeline
 from dnsd.zone.schema import SchemaConfig
 from tests.fakekube import faults, plain
 from tests.fakekube.connect import client_of
@@ -36,8 +38,8 @@ OUT = "k8s.example.com"
 SCHEMA = SchemaConfig(
     zones=(name_from_text("cluster.local."),),
     pods="verified",
-    outside=OutsideConfig(
-        (OutsideZone(name_from_text(OUT)),),
+    external=ExternalConfig(
+        (ExternalZone(name_from_text(OUT)),),
         ("nodes", "ingresses", "dnsendpoints"),
         node_pointers=True,
     ),

@@ -31,22 +31,22 @@ from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
 from aiohttp.typedefs import Middleware
 
-from dnsd.admin import (
+from dnsd.admin.auth import Role, Token, Tokens
+from dnsd.admin.cluster_auth import CannotAsk, ClusterTokens, Person
+from dnsd.admin.context import Context
+from dnsd.admin.routes import (
     actions,
+    diagnostics,
     history,
-    page,
-    pinned,
     probes,
+    records,
     services,
+    static,
     streams,
-    why,
     zones,
 )
-from dnsd.admin.auth import Role, Token, Tokens
-from dnsd.admin.delegated import CannotAsk, ClusterTokens, Person
-from dnsd.admin.desk import Desk
-from dnsd.admin.web import Access, Call, Problem, Route, answer, read_body, read_query
-from dnsd.cluster.reviews import PATH
+from dnsd.admin.routing import Access, Call, Problem, Route, answer, read_body, read_query
+from dnsd.sources.kubernetes.reviews import PATH
 
 log = structlog.get_logger(__name__)
 
@@ -61,14 +61,14 @@ ROUTES: tuple[Route, ...] = (
     *zones.ROUTES,
     *services.ROUTES,
     *history.ROUTES,
-    *why.ROUTES,
+    *diagnostics.ROUTES,
     *streams.ROUTES,
-    *pinned.ROUTES,
+    *records.ROUTES,
     *actions.ROUTES,
-    *page.ROUTES,
+    *static.ROUTES,
 )
 
-# Nothing of the API is meant to be shown by a browser as a page. See page.py for what is.
+# Nothing of the API is meant to be shown by a browser as a page. See static.py for what is.
 _HEADERS = {
     "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
     "X-Content-Type-Options": "nosniff",
@@ -170,37 +170,39 @@ def _same_origin(origin: str, request: web.Request) -> bool:
 # ---------------------------------------------------------------------------------------
 
 
-def application(desk: Desk, gate: Gate, routes: Iterable[Route] = ROUTES) -> web.Application:
+def application(context: Context, gate: Gate, routes: Iterable[Route] = ROUTES) -> web.Application:
     """The application: every route behind the gate, every error a problem."""
     app = web.Application(middlewares=[_outermost(gate)])
     for route in routes:
-        handler = _behind(route, desk, gate)
+        handler = _behind(route, context, gate)
         app.router.add_route(route.method, route.path, handler)
         if route.access is Access.OPEN:  # some load balancers probe with HEAD
             app.router.add_route("HEAD", route.path, handler)
     return app
 
 
-def _behind(route: Route, desk: Desk, gate: Gate) -> _Handler:
+def _behind(route: Route, context: Context, gate: Gate) -> _Handler:
     async def handle(request: web.Request) -> web.StreamResponse:
         who = await gate.admit(request, route.access)
         if route.stream:
-            return await _call(route, request, desk, who)
+            return await _call(route, request, context, who)
         try:
             async with asyncio.timeout(TIMEOUT):
-                return await _call(route, request, desk, who)
+                return await _call(route, request, context, who)
         except TimeoutError as error:
             raise Problem(503, f"it took longer than {TIMEOUT:.0f} s") from error
 
     return handle
 
 
-async def _call(route: Route, request: web.Request, desk: Desk, who: str) -> web.StreamResponse:
+async def _call(
+    route: Route, request: web.Request, context: Context, who: str
+) -> web.StreamResponse:
     query = read_query(route, request)
     body = await read_body(route, request)
     if route.access is Access.WRITE:
         log.info("asked by the API", method=route.method, path=request.path[:300], by=who)
-    result = await route.handler(Call(request, desk, query, body, who))
+    result = await route.handler(Call(request, context, query, body, who))
     return result if isinstance(result, web.StreamResponse) else answer(result)
 
 

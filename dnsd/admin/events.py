@@ -14,7 +14,7 @@ import msgspec
 from msgspec import Struct
 
 from dnsd.admin.records import shown
-from dnsd.zone.rrset import text_of
+from dnsd.dns.names import text_of
 from dnsd.zone.zone import Change, Zone
 
 MAX_LISTENERS = 32

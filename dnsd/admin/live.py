@@ -17,11 +17,12 @@ from ipaddress import ip_address, ip_network
 
 from msgspec import Struct
 
-from dnsd.cluster.objects import address_text
+from dnsd.dns.addresses import address_text
+from dnsd.dns.names import Name, text_of
+from dnsd.dns.types import type_text
 from dnsd.observe.histogram import ANSWER_BOUNDS, Histogram
 from dnsd.observe.topk import Window
-from dnsd.worker.feed import ASKED_UPSTREAM, DROPPED, Sample, Samples
-from dnsd.zone.rrset import Name, text_of, type_text
+from dnsd.worker.messages import DROPPED, FORWARDED, Sample, Samples
 
 STREAM_RATE = 1000  # samples a second and worker while somebody listens to all queries
 MAX_LISTENERS = 16
@@ -31,7 +32,7 @@ _LEAST_NEEDLE = 3  # letters; what is shorter is everywhere
 _CAPACITY = 256  # counters a slot of the windows may keep twice of
 _TICK = 10.0  # seconds between two looks at how many queries there were
 _RCODES = {0: "NOERROR", 1: "FORMERR", 2: "SERVFAIL", 3: "NXDOMAIN", 4: "NOTIMP", 5: "REFUSED"}
-_RCODES |= {ASKED_UPSTREAM: "UPSTREAM", DROPPED: "DROPPED"}
+_RCODES |= {FORWARDED: "UPSTREAM", DROPPED: "DROPPED"}
 WINDOWS = {"1m": (6, 10.0), "10m": (10, 60.0)}
 DIMENSIONS = ("names", "clients", "nxdomains", "types")
 

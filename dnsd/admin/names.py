@@ -14,8 +14,8 @@ import asyncio
 from bisect import bisect_left, bisect_right, insort
 from collections.abc import Callable
 
-from dnsd.pipeline import Pipeline
-from dnsd.zone.rrset import Name, labels_of
+from dnsd.dns.names import Name, labels_of
+from dnsd.zone.pipeline import Pipeline
 from dnsd.zone.zone import Change, Zone
 
 _STEP = 2000  # names made into keys before the event loop has its turn
@@ -50,8 +50,8 @@ class NameIndex:
         self._missed: list[Change] = []  # while the list is built
         self._building = asyncio.Lock()
         self._generation = 0
-        pipeline.followers.append(self._follow)
-        pipeline.resets.append(self._reset)
+        pipeline.on_change.append(self._follow)
+        pipeline.on_rebuild.append(self._reset)
 
     async def ready(self) -> None:
         """Builds the list unless it is there."""

@@ -9,8 +9,9 @@ from __future__ import annotations
 from dnslib import CLASS, QTYPE, RDMAP, RR, DNSBuffer
 
 from dnsd.admin.records import BadRecord
-from dnsd.cluster.objects import pack_address
-from dnsd.zone.rrset import Name, Type, name_from_text, text_of
+from dnsd.dns.addresses import pack_address
+from dnsd.dns.names import Name, name_from_text, text_of
+from dnsd.dns.types import Type
 
 MAX_VALUE = 4096  # characters of one value
 

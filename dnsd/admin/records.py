@@ -26,17 +26,9 @@ import structlog
 from msgspec import Struct
 
 from dnsd.cluster.objects import Key
-from dnsd.zone.rrset import (
-    BadName,
-    Name,
-    RRset,
-    Type,
-    is_below,
-    name_from_text,
-    rrset,
-    text_of,
-    type_text,
-)
+from dnsd.dns.names import BadName, Name, is_below, name_from_text, text_of
+from dnsd.dns.rrset import RRset, rrset
+from dnsd.dns.types import Type, type_text
 from dnsd.zone.text import rdata_text
 from dnsd.zone.zone import APEX, Cause, Change, Zone
 

@@ -22,26 +22,26 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from dnsd.answer.gate import Networks, Refusal, admit, is_dropped
-from dnsd.answer.message import MAX_NAME, OPCODE, QR, RD, Query
 from dnsd.answer.outcome import (
     ANSWERED,
     COUNTER_NAMES,
     NODATA,
     NXDOMAIN,
     OUTCOME_OF,
-    OVER_TALLY,
-    Ask,
+    OVER_COUNTERS,
+    Counters,
     EngineConfig,
+    Forward,
     Over,
-    Tally,
 )
 from dnsd.answer.reply import Reply
 from dnsd.answer.shape import AND_AN_OPT, NO_SHAPES, ONE_QUESTION, Shape, Shapes, shapes_of
-from dnsd.answer.table import Entry, Home, Table
+from dnsd.answer.table import Entry, Table, ZoneRef
+from dnsd.dns.message import MAX_NAME, OPCODE, QR, RD, Query
+from dnsd.dns.names import Name
 from dnsd.zone.compile import ALIAS, APEX, PODS
-from dnsd.zone.rrset import Name
 
-__all__ = ["COUNTER_NAMES", "Ask", "Engine", "EngineConfig", "Over"]
+__all__ = ["COUNTER_NAMES", "Engine", "EngineConfig", "Forward", "Over"]
 
 _REMEMBERED_CLIENTS = 10_000
 # Replies remembered, 300 octets each or so. Once full it stays as it is until the table
@@ -68,7 +68,7 @@ class Engine:
         # Replies of upstreams that are kept, when there are any: their key (name, type and
         # class, `Shape.kept`), packet, question as asked, EDNS, room -> the reply, or None.
         self.kept: Callable[[bytes, bytes, bytes, bool, int], bytes | None] | None = None
-        self.tally = Tally()
+        self.tally = Counters()
         self._clients: dict[bytes, bool] = {}
         self._recursive: dict[bytes, bool] = {}
         self._replies: tuple[dict[bytes, tuple[bytes, list[int]]], ...] = ({}, {}, {})
@@ -79,7 +79,7 @@ class Engine:
 
     def answer_batch(
         self, blob: bytes, lengths: Sequence[int], stride: int, clients: Sequence[bytes] | None
-    ) -> list[bytes | Ask | None]:
+    ) -> list[bytes | Forward | None]:
         """Replies to UDP packets that lie `stride` apart in `blob`, in their order.
 
         Packet i is blob[i * stride : i * stride + lengths[i]]; `clients` may be None unless
@@ -101,7 +101,7 @@ class Engine:
         tally_of, join = self.tally.of, b"".join
         known = self._replies[shared]
         recall, room = known.get, _REMEMBERED_REPLIES - len(known)
-        replies: list[bytes | Ask | None] = []
+        replies: list[bytes | Forward | None] = []
         append = replies.append
         begin = 0
         for i, length in enumerate(lengths):
@@ -147,8 +147,8 @@ class Engine:
                 known[key] = tail, tally
         return replies
 
-    def answer(self, packet: bytes, client: bytes, over: int) -> bytes | Ask | None:
-        """The reply to one packet; None when there is to be none, `Ask` to ask upstream.
+    def answer(self, packet: bytes, client: bytes, over: int) -> bytes | Forward | None:
+        """The reply to one packet; None when there is to be none, `Forward` to ask upstream.
 
         `client`: packed address of the peer, b"" unless `needs_client`. `over`: an `Over`.
         """
@@ -177,7 +177,7 @@ class Engine:
         asked: bytes,
         kind: bytes,
         name: Name,
-    ) -> bytes | Ask | None:
+    ) -> bytes | Forward | None:
         """The reply to a usual query; for `asked` and `name` see `_miss`."""
         sets = self.table.types.get(kind)
         if sets is None:
@@ -204,7 +204,7 @@ class Engine:
         kind: bytes,
         many: dict[Name, Entry],
         name: Name,
-    ) -> bytes | Ask | None:
+    ) -> bytes | Forward | None:
         """A usual query whose answer is not one record.
 
         `asked`: the name as it is in the packet; `name`: the same, or in lower case.
@@ -213,19 +213,19 @@ class Engine:
         entry = many.get(name)
         if entry is not None:
             return self._several(packet, shape, asked, kind, entry)
-        home = table.names.get(name)
-        if home is not None:
-            if home.kind in (APEX, ALIAS):
+        zone_ref = table.names.get(name)
+        if zone_ref is not None:
+            if zone_ref.kind in (APEX, ALIAS):
                 return self._slow(packet, client, over)
         else:
             for leaves in table.leaves:
                 if name in leaves:
-                    home = table.home_above(name)
+                    zone_ref = table.zone_above(name)
                     break
-        if home is not None:
+        if zone_ref is not None:
             tally = self.tally
             tally.of.get(kind, tally.other)[shape.tally + NODATA] += 1
-            negative = home.negative(len(name))
+            negative = zone_ref.negative(len(name))
             return b"".join((packet[:2], shape.nodata, asked, kind, negative, shape.opt))
         if name is asked:
             lower = name.lower()
@@ -238,12 +238,12 @@ class Engine:
             if reply is not None:
                 self.tally.asked += 1
                 return reply
-        home = self._encloser(name)
-        if home is None or home.kind == PODS or table.unknown:
+        zone_ref = self._encloser(name)
+        if zone_ref is None or zone_ref.kind == PODS or table.unknown:
             return self._slow(packet, client, over)
         tally = self.tally
         tally.of.get(kind, tally.other)[shape.tally + NXDOMAIN] += 1
-        negative = home.negative(len(name))
+        negative = zone_ref.negative(len(name))
         return b"".join((packet[:2], shape.nxdomain, asked, kind, negative, shape.opt_nx))
 
     def _several(
@@ -276,7 +276,7 @@ class Engine:
         counts = AND_AN_OPT if shape.edns else ONE_QUESTION
         return b"".join((packet[:2], shape.flags_tc, counts, asked, kind, shape.opt))
 
-    def _encloser(self, name: bytes) -> Home | None:
+    def _encloser(self, name: bytes) -> ZoneRef | None:
         """The home of the closest name above octets that may be a name, leaves left out.
 
         None unless that proves them to be well-formed: what is behind the labels walked is
@@ -292,9 +292,9 @@ class Engine:
                 if not 0 < length < 64:
                     return None
                 position += 1 + length
-                home = find(name[position:])
-                if home is not None:
-                    return home
+                zone_ref = find(name[position:])
+                if zone_ref is not None:
+                    return zone_ref
         except IndexError:
             pass
         return None
@@ -354,7 +354,7 @@ class Engine:
 
     # -- the complete way ------------------------------------------------------------------
 
-    def _slow(self, packet: bytes, client: bytes, over: int) -> bytes | Ask | None:
+    def _slow(self, packet: bytes, client: bytes, over: int) -> bytes | Forward | None:
         if is_dropped(packet):
             self.tally.dropped += 1
             return None
@@ -369,7 +369,7 @@ class Engine:
         if query is not None:
             reply = self._reply(packet, query, client, over)
             return reply.send(refusal.rcode, extended=refusal.extended, opcode=packet[2] & OPCODE)
-        self.tally.count(b"", OVER_TALLY[over] + OUTCOME_OF[refusal.rcode])
+        self.tally.count(b"", OVER_COUNTERS[over] + OUTCOME_OF[refusal.rcode])
         return packet[:2] + bytes((QR | packet[2] & (OPCODE | RD), refusal.rcode)) + bytes(8)
 
     def _reply(self, packet: bytes, query: Query, client: bytes, over: int) -> Reply:

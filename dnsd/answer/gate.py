@@ -20,19 +20,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from ipaddress import ip_network
 
-from dnsd.answer.message import (
-    CH,
-    HEADER,
-    IN,
-    OPCODE,
-    OPT,
-    QR,
-    Ede,
-    Malformed,
-    Query,
-    Rcode,
-    parse,
-)
+from dnsd.dns.message import CH, HEADER, IN, OPCODE, OPT, QR, Ede, Malformed, Query, Rcode, parse
 
 _TKEY, _MAILA = 249, 254  # TKEY, TSIG, IXFR, AXFR, MAILB, MAILA
 

@@ -12,8 +12,9 @@ from struct import pack
 
 from msgspec import Struct
 
-from dnsd.answer.message import MAX_TCP, MIN_UDP, Rcode
-from dnsd.zone.rrset import Name, type_text
+from dnsd.dns.message import MAX_TCP, MIN_UDP, Rcode
+from dnsd.dns.names import Name
+from dnsd.dns.types import type_text
 
 
 class Over(IntEnum):
@@ -28,7 +29,7 @@ class EngineConfig(Struct, frozen=True):
 
     `udp_size`: octets we send over UDP at most, and announce (RFC 9715). `allow_query`,
     `allow_recursion`: networks, empty for everyone. `tcp_keepalive` in units of 100 ms
-    (RFC 7828). `forwarding`: names that are not ours become `Ask`s. `views`: clients see
+    (RFC 7828). `forwarding`: names that are not ours become `Forward`s. `views`: clients see
     different things (see `views.py`).
     """
 
@@ -49,7 +50,7 @@ class EngineConfig(Struct, frozen=True):
         return MIN_UDP if size is None else max(MIN_UDP, min(size, self.udp_size))
 
 
-class Ask(Struct, frozen=True, gc=False):
+class Forward(Struct, frozen=True, gc=False):
     """The third outcome: a question that somebody else has to answer.
 
     `question` is as asked; `name` is what to resolve now (lower-cased wire form): the
@@ -96,7 +97,7 @@ OUTCOME_OF = {
     Rcode.BADVERS: 7,
 }
 # A tally has the outcomes over UDP, then those over TCP.
-OVER_TALLY = (0, len(OUTCOMES))
+OVER_COUNTERS = (0, len(OUTCOMES))
 _OTHER = 0
 _COUNTED_TYPES = (_OTHER, 1, 2, 5, 6, 12, 15, 16, 28, 33, 64, 65, 255)
 
@@ -113,7 +114,7 @@ COUNTER_NAMES: tuple[str, ...] = (
 )
 
 
-class Tally:
+class Counters:
     """The engine's counters. `of` finds a type's list by QTYPE and QCLASS on the wire."""
 
     __slots__ = ("asked", "dropped", "of", "other", "truncated")

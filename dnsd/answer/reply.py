@@ -10,7 +10,19 @@ from __future__ import annotations
 
 from struct import pack
 
-from dnsd.answer.message import (
+from dnsd.answer.outcome import (
+    ANSWERED,
+    NODATA,
+    OUTCOME_OF,
+    OVER_COUNTERS,
+    Counters,
+    EngineConfig,
+    Forward,
+    Over,
+)
+from dnsd.answer.pods import address_of
+from dnsd.answer.table import Table, ZoneRef
+from dnsd.dns.message import (
     AA,
     CH,
     HEADER,
@@ -26,20 +38,9 @@ from dnsd.answer.message import (
     opt_record,
     option,
 )
-from dnsd.answer.outcome import (
-    ANSWERED,
-    NODATA,
-    OUTCOME_OF,
-    OVER_TALLY,
-    Ask,
-    EngineConfig,
-    Over,
-    Tally,
-)
-from dnsd.answer.pods import address_of
-from dnsd.answer.table import Home, Table
+from dnsd.dns.names import Name
+from dnsd.dns.types import Type
 from dnsd.zone.compile import NOT_READY, PODS, STALE
-from dnsd.zone.rrset import Name, Type
 
 MAX_CHAIN = 10  # CNAMEs followed for one question
 _POINTER_LIMIT = 0x3FFF
@@ -57,7 +58,7 @@ class Reply:
         self,
         config: EngineConfig,
         table: Table,
-        tally: Tally,
+        tally: Counters,
         packet: bytes,
         query: Query,
         client: bytes,
@@ -68,22 +69,22 @@ class Reply:
         self.packet, self.query, self.client = packet, query, client
         self.over, self.ra = over, ra
 
-    def make(self) -> bytes | Ask:
+    def make(self) -> bytes | Forward:
         """Finds the answer: chaos, not ours, not ready, or from the table."""
         query, table = self.query, self.table
         if query.cls == CH:
             return self._chaos()
-        home = table.home_of(query.name)
-        unknown = table.state == NOT_READY and (home is not None or not table.homes)
+        zone_ref = table.zone_of(query.name)
+        unknown = table.state == NOT_READY and (zone_ref is not None or not table.zone_refs)
         if unknown:  # nothing is known, or, before the first frame, not even what is ours
             return self.send(Rcode.SERVFAIL, extended=Ede.NOT_READY)
-        if home is None:
+        if zone_ref is None:
             return self._not_ours()
-        if query.type == Type.ANY and self._has_records(query.name, home):
-            return self._any(home)
+        if query.type == Type.ANY and self._has_records(query.name, zone_ref):
+            return self._any(zone_ref)
         if query.name in table.alias and query.type != Type.CNAME:
             return self._chase()
-        return self._from_table(home)
+        return self._from_table(zone_ref)
 
     # the kinds of answers
 
@@ -104,34 +105,34 @@ class Reply:
             Rcode.NOERROR, aa=True, answer=body + bytes((len(data),)) + data, answers=1
         )
 
-    def _not_ours(self) -> bytes | Ask:
+    def _not_ours(self) -> bytes | Forward:
         if not self.config.forwarding or not self.query.rd:
             return self.send(Rcode.REFUSED, extended=Ede.NOT_AUTHORITATIVE)
         if not self.ra:
             return self.send(Rcode.REFUSED, extended=Ede.PROHIBITED)
         return self._ask(self.query.name)
 
-    def _any(self, home: Home) -> bytes:
+    def _any(self, zone_ref: ZoneRef) -> bytes:
         """One RRset, or HINFO where there is no telling which (RFC 8482 4.2)."""
         found = self._find(self.query.name, _CNAME)
         if found is not None:
             return self.send(Rcode.NOERROR, aa=True, answer=found[0], answers=1)
-        body = _QUESTION + pack("!HHIH", Type.HINFO, 1, home.apex.ttl, 9) + b"\x07RFC8482\x00"
+        body = _QUESTION + pack("!HHIH", Type.HINFO, 1, zone_ref.apex.ttl, 9) + b"\x07RFC8482\x00"
         return self.send(Rcode.NOERROR, aa=True, answer=body, answers=1)
 
-    def _from_table(self, home: Home) -> bytes:
+    def _from_table(self, zone_ref: ZoneRef) -> bytes:
         name, kind = self.query.name, self.query.question[-4:]
-        if self.query.type == Type.SOA and name == home.name:
-            return self.send(Rcode.NOERROR, True, home.soa(), 1)
+        if self.query.type == Type.SOA and name == zone_ref.name:
+            return self.send(Rcode.NOERROR, True, zone_ref.soa(), 1)
         found = self._find(name, kind)
         if found is not None:
             return self.send(Rcode.NOERROR, True, *found[:2], b"", 0, *found[2:])
         rcode = Rcode.NOERROR if self._exists(name) else Rcode.NXDOMAIN
         if rcode == Rcode.NXDOMAIN and self.table.may_exist(name):
             return self.send(Rcode.SERVFAIL, extended=Ede.NOT_READY)
-        return self.send(rcode, True, authority=home.negative(len(name)), authorities=1)
+        return self.send(rcode, True, authority=zone_ref.negative(len(name)), authorities=1)
 
-    def _chase(self) -> bytes | Ask:
+    def _chase(self) -> bytes | Forward:
         """The CNAME, and what is found behind it (RFC 1034 3.6.2, 4.3.2 step 3a)."""
         query, table = self.query, self.table
         kind = query.question[-4:]
@@ -151,8 +152,8 @@ class Reply:
         else:
             if name in table.alias:
                 return self.send(Rcode.SERVFAIL)
-        home = table.home_of(name)
-        if home is None:
+        zone_ref = table.zone_of(name)
+        if zone_ref is None:
             if self.ra and query.rd:
                 return self._ask(name, answer, count)
             return self.send(Rcode.NOERROR, True, answer, count)
@@ -164,10 +165,10 @@ class Reply:
         if rcode == Rcode.NXDOMAIN and table.may_exist(name):
             return self.send(Rcode.SERVFAIL, extended=Ede.NOT_READY)
         if len(owner) == 2:  # the apex is the end of the target
-            owner = pack("!H", int.from_bytes(owner, "big") + len(name) - len(home.name))
+            owner = pack("!H", int.from_bytes(owner, "big") + len(name) - len(zone_ref.name))
         else:
-            owner = home.name
-        return self.send(rcode, True, answer, count, home.denial(owner), 1)
+            owner = zone_ref.name
+        return self.send(rcode, True, answer, count, zone_ref.denial(owner), 1)
 
     def _find(self, name: Name, kind: bytes) -> tuple[bytes, int, bytes, int] | None:
         """The records of a name and a type, and the additional ones, each with their count.
@@ -184,18 +185,18 @@ class Reply:
             return body, form.answers, entry.extras(name), form.extra
         address = self._pod_address(name)
         if address is not None and kind == (_A if len(address) == 4 else _AAAA):
-            home = self.table.names[name[1 + name[0] :]]
-            fixed = kind + pack("!IH", home.apex.ttl, len(address))
+            zone_ref = self.table.names[name[1 + name[0] :]]
+            fixed = kind + pack("!IH", zone_ref.apex.ttl, len(address))
             return _QUESTION + fixed + address, 1, b"", 0
         return None
 
     def _exists(self, name: Name) -> bool:
         return self.table.exists(name) or self._pod_address(name) is not None
 
-    def _has_records(self, name: Name, home: Home) -> bool:
+    def _has_records(self, name: Name, zone_ref: ZoneRef) -> bool:
         """Whether there is anything at a name, and not below it only."""
         return (
-            name == home.name
+            name == zone_ref.name
             or self.table.owns_records(name)
             or self._pod_address(name) is not None
         )
@@ -204,17 +205,17 @@ class Reply:
         """The address a name spells, if it lies right below a namespace of pods by form."""
         if not name[0]:
             return None
-        home = self.table.names.get(name[1 + name[0] :])
-        if home is None or home.kind != PODS or self.table.exists(name):
+        zone_ref = self.table.names.get(name[1 + name[0] :])
+        if zone_ref is None or zone_ref.kind != PODS or self.table.exists(name):
             return None
         return address_of(name[1 : 1 + name[0]])
 
     # the ways out
 
-    def _ask(self, name: Name, chain: bytes = b"", chained: int = 0) -> Ask:
+    def _ask(self, name: Name, chain: bytes = b"", chained: int = 0) -> Forward:
         query, edns = self.query, self.query.edns
         self.tally.asked += 1
-        return Ask(
+        return Forward(
             packet=self.packet,
             question=query.question,
             name=name,
@@ -263,7 +264,7 @@ class Reply:
             first |= TC
             answer, answers, authority, authorities = b"", 0, b"", 0
             self.tally.truncated += 1
-        self.tally.count(query.question[-4:], OVER_TALLY[self.over] + outcome)
+        self.tally.count(query.question[-4:], OVER_COUNTERS[self.over] + outcome)
         head = pack(
             "!BBHHHH",
             first,

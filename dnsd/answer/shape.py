@@ -14,8 +14,8 @@ from struct import pack
 
 from msgspec import Struct
 
-from dnsd.answer.message import AA, AD, CD, HEADER, QR, RA, RD, TC, Ede, Rcode, ede, opt_record
-from dnsd.answer.outcome import OVER_TALLY, EngineConfig, Over
+from dnsd.answer.outcome import OVER_COUNTERS, EngineConfig, Over
+from dnsd.dns.message import AA, AD, CD, HEADER, QR, RA, RD, TC, Ede, Rcode, ede, opt_record
 from dnsd.zone.compile import NOT_READY, STALE
 
 
@@ -95,6 +95,6 @@ def _shape(
         nxdomain=bytes((first, second | Rcode.NXDOMAIN)) + one_authority,
         opt_nx=opt_nx,
         room=config.limit(over, size) - HEADER - len(opt),
-        tally=OVER_TALLY[over],
+        tally=OVER_COUNTERS[over],
         kept=bytes((do << 1 | bool(flags[1] & CD),)) if rd and ra else b"",
     )

@@ -8,13 +8,13 @@ the lower-cased name on the wire:
   else, and fits everywhere. All that such records of a type have in front of the rdata
   depends on its length only, so it is there once: `heads[len(rdata)]`. `own`: name -> record,
   for those with a TTL of their own. `many`: name -> `Entry` for the rest.
-* `names`: name -> the `Home` it lives in, for names that need more thought than a lookup and
+* `names`: name -> the `ZoneRef` it lives in, for names that need more thought than a lookup and
   for those that nothing else says to exist: empty non-terminals, an apex, an alias. A
   *leaf*, a name with a record in one of `leaves`, exists by that, and its home is that of the
   names above it. Nine names in ten are leaves.
-* `homes`: apex -> `Home`.
+* `zone_refs`: apex -> `ZoneRef`.
 
-A `Home` is a zone as seen from a name. An apex, which owns the SOA, an alias, whose target is
+A `ZoneRef` is a zone as seen from a name. An apex, which owns the SOA, an alias, whose target is
 followed, and a namespace under which pod addresses are names have a home with that `kind`,
 so that the usual names pay for none of it: the engine looks at `home.kind` once it has
 missed, never before a hit.
@@ -24,7 +24,7 @@ So what is equal within a frame is one object: the rdata of a PTR or the target 
 record *is* the key of the name it points to, if they came together.
 
 A frame costs what it touches, however many zones there are: the serial is in one place
-(`Era`), the denials made with the old one are found without a search, and what depends on
+(`Generation`), the denials made with the old one are found without a search, and what depends on
 which zones there are is worked out when one comes or goes.
 
 `apply` is one step: no query is answered in between, because nothing else runs meanwhile.
@@ -43,7 +43,9 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from dnsd.answer.message import HEADER, MAX_NAME
+from dnsd.dns.message import HEADER, MAX_NAME
+from dnsd.dns.names import Name, is_below
+from dnsd.dns.types import Type
 from dnsd.zone.compile import (
     ALIAS,
     APEX,
@@ -53,10 +55,9 @@ from dnsd.zone.compile import (
     UNCHANGED,
     Apex,
     Frame,
-    Many,
     Node,
+    RRsetBody,
 )
-from dnsd.zone.rrset import Name, Type, is_below
 
 _decode = msgspec.msgpack.Decoder(Frame).decode
 
@@ -135,33 +136,35 @@ def _leads(lead: bytes) -> tuple[bytes, ...]:
     )
 
 
-class Era:
+class Generation:
     """What all zones of a table have in common: the serial, and who has denials made with it."""
 
     __slots__ = ("denying", "serial")
 
     def __init__(self) -> None:
         self.serial = 0
-        self.denying: list[Home] = []
+        self.denying: list[ZoneRef] = []
 
     def begin(self, serial: int) -> None:
         """Another serial from now on: the denials of the old one are forgotten."""
         self.serial = serial
-        for home in self.denying:
-            home.negatives = {}
+        for zone_ref in self.denying:
+            zone_ref.negatives = {}
         self.denying = []
 
 
-class Home:
+class ZoneRef:
     """The zone a name lives in. `kind`: what the name is besides (compile.PLAIN …)."""
 
-    __slots__ = ("apex", "era", "kind", "name", "negatives", "siblings")
+    __slots__ = ("apex", "generation", "kind", "name", "negatives", "siblings")
 
-    def __init__(self, apex: Apex, kind: int, era: Era, siblings: dict[int, Home]) -> None:
+    def __init__(
+        self, apex: Apex, kind: int, generation: Generation, siblings: dict[int, ZoneRef]
+    ) -> None:
         self.apex = apex
         self.name = apex.name
         self.kind = kind
-        self.era = era
+        self.generation = generation
         self.siblings = siblings  # kind -> Home of the same zone, shared between them
         self.negatives: dict[int, bytes] = {}  # len(qname) -> authority section
 
@@ -173,7 +176,7 @@ class Home:
         body = self.negatives.get(length)
         if body is None:
             if not self.negatives:
-                self.era.denying.append(self)
+                self.generation.denying.append(self)
             pointer = 0xC000 | (12 + length - len(self.name))
             body = self.negatives[length] = self.denial(pack("!H", pointer))
         return body
@@ -192,7 +195,7 @@ class Home:
             (
                 _compressed(self.apex.mname, self.name, owner),
                 _compressed(self.apex.rname, self.name, owner),
-                pack("!I", self.era.serial),
+                pack("!I", self.generation.serial),
                 self.apex.timers,
             )
         )
@@ -225,18 +228,18 @@ _LEAF_TYPES = frozenset((_A, _PTR, _AAAA))
 Sets = tuple[dict[Name, bytes], list[bytes], dict[Name, bytes], dict[Name, Entry]]
 
 
-class _Room:
+class _Zones:
     """One generation of the dicts. `ttl`: that of most records, as in a record.
 
     `depths`: label count -> apexes of so many labels. `zoned` grows when one comes or goes.
     """
 
-    __slots__ = ("alias", "depths", "homes", "leaves", "names", "ttl", "types", "zoned")
+    __slots__ = ("alias", "depths", "leaves", "names", "ttl", "types", "zone_refs", "zoned")
 
     def __init__(self, ttl: int = 0) -> None:
         self.ttl = pack("!I", ttl)
-        self.names: dict[Name, Home] = {}
-        self.homes: dict[Name, Home] = {}
+        self.names: dict[Name, ZoneRef] = {}
+        self.zone_refs: dict[Name, ZoneRef] = {}
         self.depths: dict[int, int] = {}
         self.zoned = 0
         self.alias: dict[Name, Name] = {}
@@ -248,16 +251,16 @@ class _Room:
             self.types[_kind(_AAAA)][0],
         )
 
-    def gain(self, home: Home) -> None:
+    def gain(self, zone_ref: ZoneRef) -> None:
         """A zone has come."""
-        self.homes[home.name] = home
-        depth = _depth(home.name)
+        self.zone_refs[zone_ref.name] = zone_ref
+        depth = _depth(zone_ref.name)
         self.depths[depth] = self.depths.get(depth, 0) + 1
         self.zoned += 1
 
     def lose(self, apex: Name) -> None:
         """A zone has gone, if it was there."""
-        if self.homes.pop(apex, None) is None:
+        if self.zone_refs.pop(apex, None) is None:
             return
         depth = _depth(apex)
         self.depths[depth] -= 1
@@ -287,28 +290,28 @@ class Table:
         "alias",
         "apart",
         "depths",
-        "homes",
         "leaves",
         "names",
         "state",
         "types",
         "unknown",
         "version",
+        "zone_refs",
         "zoned",
     )
 
     def __init__(self) -> None:
-        self._building: _Room | None = None
-        self._era = Era()
+        self._building: _Zones | None = None
+        self._era = Generation()
         self.zoned = self._zoned = 0
         self.state = NOT_READY
         self.unknown: tuple[Name, ...] = ()
         self.version = 0
         self._turn = 0
         self.depths: list[int] = []
-        self.apart: tuple[tuple[Name, Home], ...] = ()
+        self.apart: tuple[tuple[Name, ZoneRef], ...] = ()
         self.leaves: tuple[dict[Name, Any], ...] = ()
-        self._enter(_Room())
+        self._enter(_Zones())
 
     def apply(self, frame: bytes) -> None:
         """Takes one frame in. Raises msgspec.DecodeError for bytes that are no frame."""
@@ -316,18 +319,18 @@ class Table:
         if step.state != UNCHANGED:
             self.state, self.unknown = step.state, step.unknown
         if step.reset:
-            self._building = _Room(step.ttl)
+            self._building = _Zones(step.ttl)
         room = self._building or self._room
         if step.serial not in (0, self.serial):
             self._era.begin(step.serial)
-        homes = [_home(room, apex, self._era) for apex in step.zones]
+        zone_refs = [_home(room, apex, self._era) for apex in step.zones]
         for name in step.gone:
             _forget(room, name)
         for name in step.zones_gone:
             room.lose(name)
         filling = _Filling(room, step.nodes)
         for node in step.nodes:
-            filling.put(node, homes[node.zone])
+            filling.put(node, zone_refs[node.zone])
         if step.complete and self._building is not None:
             self._building = None
             self._enter(room)
@@ -336,12 +339,12 @@ class Table:
         self.leaves = tuple(filter(None, self._room.leaves))
         self.version += 1
 
-    def _enter(self, room: _Room) -> None:
+    def _enter(self, room: _Zones) -> None:
         self._room = room
         self._zoned = -1
-        self.names, self.homes, self.types, self.alias = (
+        self.names, self.zone_refs, self.types, self.alias = (
             room.names,
-            room.homes,
+            room.zone_refs,
             room.types,
             room.alias,
         )
@@ -350,10 +353,10 @@ class Table:
         """Works out anew what depends on which zones there are."""
         room = self._room
         self._zoned = room.zoned
-        # Label counts of the apexes, longest first: where `home_of` has to look.
+        # Label counts of the apexes, longest first: where `zone_of` has to look.
         self.depths = sorted(room.depths, reverse=True)
-        few = len(room.homes) <= _FEW and _apart(room.homes)
-        self.apart = tuple(room.homes.items()) if few else ()
+        few = len(room.zone_refs) <= _FEW and _apart(room.zone_refs)
+        self.apart = tuple(room.zone_refs.items()) if few else ()
         self.zoned += 1
 
     @property
@@ -404,17 +407,17 @@ class Table:
         cut = (turn * form.answers >> 17) * form.unit
         return body[cut:] + body[:cut]
 
-    def home_above(self, name: Name) -> Home | None:
+    def zone_above(self, name: Name) -> ZoneRef | None:
         """The zone of a name that exists.
 
         Its octets end with those of an apex, and if no apex ends with another, with one only.
         """
-        for apex, home in self.apart:
+        for apex, zone_ref in self.apart:
             if name.endswith(apex):
-                return home
-        return self.home_of(name)
+                return zone_ref
+        return self.zone_of(name)
 
-    def home_of(self, name: Name) -> Home | None:
+    def zone_of(self, name: Name) -> ZoneRef | None:
         """The zone that `name` lies in, existing or not; None when it is none of ours.
 
         `name` is well-formed and in lower case. Looks as often as there are different
@@ -429,9 +432,9 @@ class Table:
         deepest = len(offsets) - 1
         for depth in self.depths:
             if depth <= deepest:
-                home = self.homes.get(name[offsets[deepest - depth] :])
-                if home is not None:
-                    return home
+                zone_ref = self.zone_refs.get(name[offsets[deepest - depth] :])
+                if zone_ref is not None:
+                    return zone_ref
         return None
 
 
@@ -452,28 +455,28 @@ def _apart(apexes: Iterable[Name]) -> bool:
     return not any(longer.startswith(one) for one, longer in pairwise(backwards))
 
 
-def _home(room: _Room, apex: Apex, era: Era) -> Home:
+def _home(room: _Zones, apex: Apex, generation: Generation) -> ZoneRef:
     """The plain home of a zone, made with its siblings when it is new or has changed."""
-    home = room.homes.get(apex.name)
-    if home is None:
-        siblings: dict[int, Home] = {}
+    zone_ref = room.zone_refs.get(apex.name)
+    if zone_ref is None:
+        siblings: dict[int, ZoneRef] = {}
         for kind in (PLAIN, APEX, ALIAS, PODS):
-            siblings[kind] = Home(apex, kind, era, siblings)
-        home = siblings[PLAIN]
-        room.gain(home)
-    elif home.apex != apex:
-        for sibling in home.siblings.values():
+            siblings[kind] = ZoneRef(apex, kind, generation, siblings)
+        zone_ref = siblings[PLAIN]
+        room.gain(zone_ref)
+    elif zone_ref.apex != apex:
+        for sibling in zone_ref.siblings.values():
             sibling.apex = apex
             sibling.negatives = {}
-    return home
+    return zone_ref
 
 
-def _forget(room: _Room, name: Name) -> None:
+def _forget(room: _Zones, name: Name) -> None:
     if room.holds(name):
         _clear(room, name)
 
 
-def _clear(room: _Room, name: Name) -> None:
+def _clear(room: _Zones, name: Name) -> None:
     room.names.pop(name, None)
     room.alias.pop(name, None)
     for one, _, own, many in room.types.values():
@@ -487,18 +490,18 @@ class _Filling:
 
     __slots__ = ("_entries", "_room", "_share")
 
-    def __init__(self, room: _Room, nodes: Iterable[Node]) -> None:
+    def __init__(self, room: _Zones, nodes: Iterable[Node]) -> None:
         self._room = room
         self._share = {node.name: node.name for node in nodes}.setdefault
         self._entries: dict[bytes, Entry] = {}
 
-    def put(self, node: Node, home: Home) -> None:
+    def put(self, node: Node, zone_ref: ZoneRef) -> None:
         """Makes a name what the node says it is."""
         room, name = self._room, node.name
         if room.holds(name):
             _clear(room, name)
         leaf = False
-        for type_, record in node.ones:
+        for type_, record in node.singles:
             one, heads, own, _ = _sets(room, type_)
             if record[6:10] == room.ttl:
                 rdata = record[_RECORD_HEAD:]
@@ -514,9 +517,9 @@ class _Filling:
         if node.target:
             room.alias[name] = node.target
         if not leaf or node.kind != PLAIN:
-            room.names[name] = home.siblings[node.kind]
+            room.names[name] = zone_ref.siblings[node.kind]
 
-    def _entry(self, many: Many, name: Name) -> Entry:
+    def _entry(self, many: RRsetBody, name: Name) -> Entry:
         kind = _kind(many.type)
         body, additional = many.body, many.additional
         if many.type == _SRV and many.count == many.extra == 1:
@@ -560,7 +563,7 @@ def _no_sets() -> Sets:
     return ({}, [], {}, {})
 
 
-def _sets(room: _Room, type_: int) -> Sets:
+def _sets(room: _Zones, type_: int) -> Sets:
     kind = _kind(type_)
     found = room.types.get(kind)
     if found is None:

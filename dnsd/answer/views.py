@@ -12,9 +12,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from dnsd.answer.engine import Ask, Engine, EngineConfig
+from dnsd.answer.engine import Engine, EngineConfig, Forward
 from dnsd.zone.compile import compile_state
-from dnsd.zone.sight import Nested, read_sighted, tells_of_sights
+from dnsd.zone.views import Nested, is_view_frame, read_view_frame
 
 _REMEMBERED = 10_000  # clients whose engine is remembered
 
@@ -56,15 +56,15 @@ class Views:
     @staticmethod
     def concerns(frame: bytes) -> bool:
         """Whether a frame is for `apply`, and not for the table of those who see everything."""
-        return tells_of_sights(frame)
+        return is_view_frame(frame)
 
     def apply(self, frame: bytes) -> None:
         """Takes in a frame that tells of sights. Raises msgspec.DecodeError."""
-        step = read_sighted(frame)
+        step = read_view_frame(frame)
         if step.frame:
-            engine = self._engines.get(step.view)
+            engine = self._engines.get(step.number)
             if engine is None:
-                engine = self._engines[step.view] = self._engine()
+                engine = self._engines[step.number] = self._engine()
                 engine.table.apply(compile_state(self.table.state))
             engine.table.apply(step.frame)
         if step.reset:
@@ -74,10 +74,10 @@ class Views:
         self._pods.update(step.clients)
         for address in step.forgotten:
             self._pods.pop(address, None)
-        for view in step.dropped:
-            self._engines.pop(view, None)
+        for number in step.dropped:
+            self._engines.pop(number, None)
         if step.reset:
-            named = {0, *(view for _, view in step.networks), *self._pods.values()}
+            named = {0, *(number for _, number in step.networks), *self._pods.values()}
             self._engines = {i: one for i, one in self._engines.items() if i in named}
         self._known = {}
 
@@ -87,10 +87,10 @@ class Views:
             self._share_state()
         engine = self._known.get(client)
         if engine is None:
-            view = self._pods.get(client)
-            if view is None:
-                view = self._networks.get(client)
-            engine = self._blind if view is None else self._engines.get(view, self._blind)
+            number = self._pods.get(client)
+            if number is None:
+                number = self._networks.get(client)
+            engine = self._blind if number is None else self._engines.get(number, self._blind)
             if len(self._known) >= _REMEMBERED:
                 self._known.clear()
             self._known[client] = engine
@@ -102,13 +102,13 @@ class Views:
             if engine is not self._full:
                 engine.table.apply(compile_state(self._state))
 
-    def answer(self, packet: bytes, client: bytes, over: int) -> bytes | Ask | None:
+    def answer(self, packet: bytes, client: bytes, over: int) -> bytes | Forward | None:
         """See `Engine.answer`."""
         return self._for(client).answer(packet, client, over)
 
     def answer_batch(
         self, blob: bytes, lengths: Sequence[int], stride: int, clients: Sequence[bytes] | None
-    ) -> list[bytes | Ask | None]:
+    ) -> list[bytes | Forward | None]:
         """See `Engine.answer_batch`; `clients` must be there."""
         assert clients is not None  # noqa: S101 - `needs_client` says so
         engines = [self._for(client) for client in clients]

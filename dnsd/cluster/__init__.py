@@ -1,1 +1,1 @@
-"""What the cluster says: objects, indexes over them, and the sources they come from."""
+"""The state of the cluster: objects stripped to the fields that DNS needs."""

@@ -28,7 +28,23 @@ from typing import Any, ClassVar
 import msgspec
 from msgspec import Struct
 
-from dnsd.cluster.checking import (
+from dnsd.cluster.external_objects import (
+    EXTERNAL_GROUPS,
+    EXTERNAL_KINDS,
+    ROUTE_KINDS,
+    DNSEndpoint,
+    ExternalObject,
+    Gateway,
+    Ingress,
+    Listener,
+    LoadBalancerIngress,
+    Parent,
+    RawBalancerStatus,
+    Route,
+    StatedRecords,
+    balancer_ingress,
+)
+from dnsd.cluster.validation import (
     LABEL_1035,
     LABEL_1123,
     PORT_NAME,
@@ -37,28 +53,9 @@ from dnsd.cluster.checking import (
     Check,
     Key,
     Meta,
-    address_text,
-    is_address,
     is_host_name,
-    pack_address,
-    pack_addresses,
 )
-from dnsd.cluster.outside_objects import (
-    OUTSIDE_GROUPS,
-    OUTSIDE_KINDS,
-    ROUTE_KINDS,
-    DNSEndpoint,
-    Gateway,
-    Ingress,
-    Listener,
-    LoadBalancerIngress,
-    OutsideObject,
-    Parent,
-    RawBalancerStatus,
-    Route,
-    StatedRecords,
-    balancer_ingress,
-)
+from dnsd.dns.addresses import is_address, pack_addresses
 
 __all__ = [
     "CLUSTER_SCOPED",
@@ -78,6 +75,7 @@ __all__ = [
     "EndpointPort",
     "EndpointSlice",
     "Event",
+    "ExternalObject",
     "Gateway",
     "Ingress",
     "Key",
@@ -86,7 +84,6 @@ __all__ = [
     "Namespace",
     "Node",
     "Object",
-    "OutsideObject",
     "Parent",
     "Pod",
     "Route",
@@ -96,12 +93,9 @@ __all__ = [
     "ServiceSubject",
     "StatedRecords",
     "Subject",
-    "address_text",
     "from_json",
     "from_plain",
-    "is_address",
     "is_host_name",
-    "pack_address",
     "strip",
 ]
 
@@ -259,7 +253,7 @@ class Node(Struct, frozen=True, array_like=True, dict=True):
         return Key("Node", "", intern(self.name))
 
 
-Object = Service | EndpointSlice | Namespace | Pod | Node | OutsideObject
+Object = Service | EndpointSlice | Namespace | Pod | Node | ExternalObject
 
 # An event of a source: an object as it now is, or the Key of one that is gone.
 Event = Object | Key
@@ -661,12 +655,12 @@ _KINDS: dict[str, tuple[type[Any], Callable[[Any, str], Object | list[EndpointSl
     "Namespace": (_RawNamespace, _strip_namespace),
     "Pod": (_RawPod, _strip_pod),
     "Node": (_RawNode, _strip_node),
-    **OUTSIDE_KINDS,
+    **EXTERNAL_KINDS,
 }
 KINDS = tuple(_KINDS)
 CLUSTER_SCOPED = ("Namespace", "Node")
 # The API group of each kind; none: the core group.
-GROUPS: dict[str, str] = {"EndpointSlice": "discovery.k8s.io", **OUTSIDE_GROUPS}
+GROUPS: dict[str, str] = {"EndpointSlice": "discovery.k8s.io", **EXTERNAL_GROUPS}
 RAW_TYPES: dict[str, type[Any]] = {kind: raw for kind, (raw, _) in _KINDS.items()}
 
 

@@ -34,6 +34,7 @@ from operator import attrgetter
 from sys import intern
 from typing import cast
 
+from dnsd.cluster.external_state import NodeIndex, RouteIndex
 from dnsd.cluster.objects import (
     DNSEndpoint,
     EndpointSlice,
@@ -50,9 +51,8 @@ from dnsd.cluster.objects import (
     ServiceSubject,
     Subject,
 )
-from dnsd.cluster.outside_state import NodeIndex, RouteIndex
 from dnsd.cluster.packing import Packed, pack, unpack
-from dnsd.cluster.shelf import Shelf
+from dnsd.cluster.store import Shelf
 
 # Packed objects that an index leads to: most lead to one, and need no tuple around it.
 Some = Packed | tuple[Packed, ...]

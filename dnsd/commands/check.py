@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from dnsd.commands.options import settings_command, settings_from
-from dnsd.settings import Settings, SettingsError
+from dnsd.settings.schema import Settings, SettingsError
 
 _EXAMPLES = """\
 dnsd check --config config/dnsd.yaml
@@ -22,8 +22,8 @@ def command(**params: Any) -> None:
     Each problem is a line on stderr, with file and line; then the exit code is 2. If nothing is
     wrong, it says what there is, and the exit code is 0. Nothing is served, no port is taken.
     """
-    from dnsd.house import schema_config
-    from dnsd.outward import upstream_config
+    from dnsd.control.forwarding import upstream_config
+    from dnsd.control.plane import schema_config
 
     settings = settings_from(params)
     if not (settings.config or settings.manifests):
@@ -39,7 +39,7 @@ def command(**params: Any) -> None:
 
 
 def _manifests(settings: Settings) -> str:
-    from dnsd.offline import read
+    from dnsd.control.offline import read
 
     found = read(settings)
     if problems := found.problems():

@@ -10,7 +10,7 @@ import msgspec
 from dnsd.commands.options import settings_command, settings_from
 from dnsd.commands.printing import ago, cause, columns, heading, plain, print_json, say, wrapped
 from dnsd.commands.remote import AS_JSON, connect, is_offline, remote_options
-from dnsd.settings import NAMES, OUTSIDE, SIGHT, SOURCES, Settings, SettingsError
+from dnsd.settings.schema import NAMES, OUTSIDE, SIGHT, SOURCES, Settings, SettingsError
 
 # The exit code of a name that was asked for; `query` has the same.
 RESOLVES, NXDOMAIN, NODATA, OTHER = 0, 3, 4, 5
@@ -70,10 +70,10 @@ def code_of(rcode: str, answered: bool) -> int:
 
 
 def _offline(settings: Settings, question: dict[str, Any]) -> dict[str, Any]:
-    from dnsd.admin.explain import BadQuestion, Circumstances, Question, explain, read
-    from dnsd.cluster.objects import pack_address
-    from dnsd.offline import read as read_manifests
-    from dnsd.offline import sights_of
+    from dnsd.control.offline import read as read_manifests
+    from dnsd.control.offline import views_of
+    from dnsd.dns.addresses import pack_address
+    from dnsd.explain.explain import BadQuestion, Circumstances, Question, explain, read
 
     found = read_manifests(settings)
     for problem in found.problems():
@@ -85,7 +85,7 @@ def _offline(settings: Settings, question: dict[str, Any]) -> dict[str, Any]:
         raise SettingsError(f"--client: {question['client']!r} is no IP address") from error
     asked = Question(question["name"], number, client, question["namespace"])
     try:
-        around = Circumstances(sights=sights_of(settings, found.pipeline))
+        around = Circumstances(view_zones=views_of(settings, found.pipeline))
         answer = explain(found.pipeline, read(found.pipeline, asked), around)
     except BadQuestion as error:
         raise SettingsError(f"NAME: {error}") from error
@@ -96,7 +96,7 @@ def _offline(settings: Settings, question: dict[str, Any]) -> dict[str, Any]:
 def _type(text: str) -> int:
     from dnsd.admin.rdata import type_number
     from dnsd.admin.records import BadRecord
-    from dnsd.zone.rrset import Type
+    from dnsd.dns.types import Type
 
     if text.upper() in Type.__members__:
         return int(Type[text.upper()])

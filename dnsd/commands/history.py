@@ -9,7 +9,7 @@ import click
 from dnsd.commands.options import settings_command, settings_from
 from dnsd.commands.printing import cause, moment, plain, print_json, say
 from dnsd.commands.remote import AS_JSON, connect, remote_options
-from dnsd.settings import SettingsError
+from dnsd.settings.schema import SettingsError
 
 _PAGE = 500
 _EXAMPLES = """\

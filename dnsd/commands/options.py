@@ -13,8 +13,8 @@ from typing import Any
 
 import click
 
-from dnsd.configuration import load
-from dnsd.settings import GROUPS, Setting, Settings, declared, defaults, flag_of
+from dnsd.settings.load import load
+from dnsd.settings.schema import GROUPS, Setting, Settings, declared, defaults, flag_of
 
 
 class _Flag(click.Option):

@@ -12,12 +12,12 @@ import click
 import msgspec
 from msgspec import Struct
 
-from dnsd.cluster.filename import shown
 from dnsd.commands.client import JSON, YAML
 from dnsd.commands.options import settings_command, settings_from
 from dnsd.commands.printing import plain, print_json, say
 from dnsd.commands.remote import AS_JSON, connect, is_offline, remote_options
-from dnsd.settings import NAMES, OUTSIDE, SOURCES, Settings, SettingsError
+from dnsd.settings.schema import NAMES, OUTSIDE, SOURCES, Settings, SettingsError
+from dnsd.sources.manifests.filename import shown
 
 FINE, PROBLEMS, VANISH, CONFLICTS = 0, 2, 3, 4
 MAX_BYTES = 8 << 20  # what the API takes
@@ -171,8 +171,8 @@ def _placed(found: dict[str, Any], starts: Starts) -> dict[str, Any]:
 
 
 def _offline(settings: Settings, texts: Sequence[Text], mode: str) -> dict[str, Any]:
-    from dnsd.admin.plan import Manifests, Mode, TooMuch, plan, read_manifests
-    from dnsd.offline import read as read_directory
+    from dnsd.control.offline import read as read_directory
+    from dnsd.explain.plan import Manifests, Mode, TooMuch, plan, read_manifests
 
     served = read_directory(settings)
     for problem in served.problems():

@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 import click
 
 from dnsd.commands.client import Client, Place, place_of
-from dnsd.settings import Settings, SettingsError
+from dnsd.settings.schema import Settings, SettingsError
 from dnsd.transport.listen import Address
 
 _MAX_TOKEN_FILE = 4096

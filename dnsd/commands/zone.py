@@ -12,8 +12,9 @@ import msgspec
 from dnsd.commands.client import Client, path_part
 from dnsd.commands.options import settings_command, settings_from
 from dnsd.commands.remote import connect, is_offline, remote_options
-from dnsd.settings import NAMES, OUTSIDE, SOURCES, Settings, SettingsError
-from dnsd.zone.rrset import BadName, Name, Type, name_from_text, text_of, type_text
+from dnsd.dns.names import BadName, Name, name_from_text, text_of
+from dnsd.dns.types import Type, type_text
+from dnsd.settings.schema import NAMES, OUTSIDE, SOURCES, Settings, SettingsError
 from dnsd.zone.text import canonical, rdata_text, zone_text
 from dnsd.zone.zone import Zone
 
@@ -99,7 +100,7 @@ def _pages(client: Client, path: str) -> Iterator[dict[str, object]]:
 
 
 def _offline(settings: Settings, apex: Sequence[str], form: str) -> None:
-    from dnsd.offline import read
+    from dnsd.control.offline import read
 
     found = read(settings)
     for problem in found.problems():
@@ -111,7 +112,7 @@ def _offline(settings: Settings, apex: Sequence[str], form: str) -> None:
 
 def _chosen(zone: Zone, wanted: Sequence[str]) -> list[Name]:
     # Forward zones in the order of the settings, then reverse zones by name.
-    first = {name: place for place, name in enumerate((*zone.config.zones, *zone.outside))}
+    first = {name: place for place, name in enumerate((*zone.config.zones, *zone.external))}
     there = sorted(zone.apexes(), key=lambda name: (first.get(name, len(first)), canonical(name)))
     chosen = []
     for text in wanted:

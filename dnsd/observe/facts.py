@@ -6,8 +6,8 @@ from collections.abc import Mapping
 
 from msgspec import Struct
 
-from dnsd.cluster.source import SourceStatus
 from dnsd.observe.histogram import Histogram
+from dnsd.sources.source import SourceStatus
 
 
 class WorkerFacts(Struct, frozen=True):

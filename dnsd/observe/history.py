@@ -36,7 +36,8 @@ import structlog
 from msgspec import Struct
 
 from dnsd.cluster.objects import Key
-from dnsd.zone.rrset import Name, RRset
+from dnsd.dns.names import Name
+from dnsd.dns.rrset import RRset
 from dnsd.zone.zone import Cause, Change, Zone
 
 log = structlog.get_logger(__name__)

@@ -56,7 +56,7 @@ class TcpLimits(Struct, frozen=True):
 
     max_connections: int = 1000
     per_client: int = 100  # connections of one address
-    max_asks: int = 100  # queries of one connection that wait for upstream
+    max_forwards: int = 100  # queries of one connection that wait for upstream
     idle_timeout: float = 10.0  # nothing asked, nothing to answer
     message_timeout: float = 5.0  # from the first byte of a message to its last
     write_timeout: float = 5.0  # without taking what we have for it
@@ -253,7 +253,7 @@ class Connection(asyncio.BufferedProtocol):
         return not (
             self._stalled_since
             or self._closing_since
-            or self._waiting >= self._keeper.limits.max_asks
+            or self._waiting >= self._keeper.limits.max_forwards
             or self._out_bytes > _HIGH_WATER
         )
 

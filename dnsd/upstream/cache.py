@@ -24,10 +24,10 @@ from __future__ import annotations
 from collections import OrderedDict, deque
 from struct import Struct as Packing
 
-from dnsd.answer.message import CD, QR, RA, RD, Rcode
+from dnsd.dns.message import CD, QR, RA, RD, Rcode
+from dnsd.dns.names import Name
+from dnsd.dns.reading import Writer, read_reply
 from dnsd.upstream.chain import Part
-from dnsd.upstream.message import Writer, read_reply
-from dnsd.zone.rrset import Name
 
 _U32 = Packing("!I")
 _NEVER = float("inf")

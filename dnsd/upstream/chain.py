@@ -17,9 +17,10 @@ from collections.abc import Callable
 
 from msgspec import Struct
 
-from dnsd.answer.message import Rcode
-from dnsd.upstream.message import Record, Reply
-from dnsd.zone.rrset import Name, Type, is_below
+from dnsd.dns.message import Rcode
+from dnsd.dns.names import Name, is_below
+from dnsd.dns.reading import Record, Reply
+from dnsd.dns.types import Type
 
 MAX_CHAIN = 10  # CNAMEs followed for one question, wherever they come from
 _RRSIG, _NSEC, _DNAME, _NSEC3 = 46, 47, 39, 50

@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING
 import msgspec
 from msgspec import Struct
 
+from dnsd.dns.names import BadName, Name, name_from_text
 from dnsd.upstream.search import Client
-from dnsd.upstream.told import CLIENTS
-from dnsd.zone.rrset import BadName, Name, name_from_text
+from dnsd.upstream.status import CLIENTS
 
 if TYPE_CHECKING:  # the side that tells; a worker has no objects
     from dnsd.cluster.objects import Key, Pod

@@ -12,12 +12,13 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
-from dnsd.answer.engine import Ask, Engine
-from dnsd.answer.message import AA, IN, RA, RD, Malformed, Rcode, parse, question_end
+from dnsd.answer.engine import Engine, Forward
+from dnsd.dns.message import AA, IN, RA, RD, Malformed, Rcode, parse, question_end
+from dnsd.dns.names import Name
+from dnsd.dns.reading import name_end
+from dnsd.dns.types import Type
 from dnsd.upstream.clients import Clients
-from dnsd.upstream.message import name_end
 from dnsd.upstream.search import Completion, completion
-from dnsd.zone.rrset import Name, Type
 
 if TYPE_CHECKING:
     from dnsd.answer.views import Views
@@ -28,12 +29,12 @@ _POINTER = 0xC0
 class Completable(Struct, frozen=True):
     """A question that may be completed, and the reply when it cannot be."""
 
-    ask: Ask
+    ask: Forward
     plain: bytes
     completion: Completion
 
 
-Outcome = bytes | Ask | Completable | None
+Outcome = bytes | Forward | Completable | None
 
 
 class Completing:
@@ -68,7 +69,9 @@ class Completing:
             outcomes.append(self.answer(packet, clients[i] if clients else b"", 0))
         return outcomes
 
-    def _judge(self, packet: bytes, client: bytes, over: int, reply: bytes | Ask | None) -> Outcome:
+    def _judge(
+        self, packet: bytes, client: bytes, over: int, reply: bytes | Forward | None
+    ) -> Outcome:
         if not isinstance(reply, bytes) or reply[3] & 0x0F != Rcode.NXDOMAIN:
             return reply
         if not (reply[2] & AA and reply[2] & RD and reply[3] & RA):
@@ -86,7 +89,7 @@ class Completing:
         if found is None:
             return reply
         edns = query.edns
-        ask = Ask(
+        ask = Forward(
             packet=packet,
             question=query.question,
             name=query.name,

@@ -12,10 +12,10 @@ from collections.abc import Iterable, Sequence
 
 from msgspec import Struct
 
-from dnsd.answer.message import HEADER, QR, RD, Ede, Option, Rcode, opt_record, option
-from dnsd.answer.outcome import Ask
+from dnsd.answer.outcome import Forward
+from dnsd.dns.message import HEADER, QR, RD, Ede, Option, Rcode, opt_record, option
+from dnsd.dns.reading import Record, Writer, header, read_reply
 from dnsd.upstream.chain import Part
-from dnsd.upstream.message import Record, Writer, header, read_reply
 
 Errors = tuple[tuple[int, str], ...]
 _MAX_ERRORS = 4
@@ -35,7 +35,7 @@ def answer_of(part: Part) -> Answer:
     return Answer(part.rcode, part.answer, part.authority, part.errors)
 
 
-def own_chain(ask: Ask) -> tuple[Record, ...]:
+def own_chain(ask: Forward) -> tuple[Record, ...]:
     """The CNAMEs of our own zones that the question has already gone along."""
     if not ask.chained:
         return ()
@@ -44,7 +44,7 @@ def own_chain(ask: Ask) -> tuple[Record, ...]:
     return read_reply(start + ask.question + ask.chain).answer
 
 
-def opt_of(ask: Ask, size: int, errors: Iterable[tuple[int, str]] = ()) -> bytes:
+def opt_of(ask: Forward, size: int, errors: Iterable[tuple[int, str]] = ()) -> bytes:
     """The OPT record of the reply, empty when the query had none."""
     if not ask.edns:
         return b""
@@ -54,7 +54,7 @@ def opt_of(ask: Ask, size: int, errors: Iterable[tuple[int, str]] = ()) -> bytes
     return opt_record(size, ask.do, options=options)
 
 
-def compose(ask: Ask, answer: Answer, size: int) -> bytes:
+def compose(ask: Forward, answer: Answer, size: int) -> bytes:
     """The reply to `ask`; `size` is the EDNS size we announce."""
     opt = opt_of(ask, size, answer.errors)
     room = ask.limit - HEADER - len(ask.question) - len(opt)
@@ -73,7 +73,7 @@ def compose(ask: Ask, answer: Answer, size: int) -> bytes:
     return _message(ask, answer.rcode, (len(chain), 0), body, opt, tc=True)
 
 
-def _body(ask: Ask, answer: Sequence[Record], authority: Sequence[Record]) -> bytes:
+def _body(ask: Forward, answer: Sequence[Record], authority: Sequence[Record]) -> bytes:
     writer = Writer(ask.question[:-4])
     for record in (*answer, *authority):
         writer.add(record)
@@ -81,7 +81,7 @@ def _body(ask: Ask, answer: Sequence[Record], authority: Sequence[Record]) -> by
 
 
 def _message(
-    ask: Ask, rcode: int, counts: tuple[int, int], body: bytes, opt: bytes, tc: bool
+    ask: Forward, rcode: int, counts: tuple[int, int], body: bytes, opt: bytes, tc: bool
 ) -> bytes:
     tail = b"".join(count.to_bytes(2, "big") for count in (*counts, 1 if opt else 0))
     head = header(

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from msgspec import Struct
 
-from dnsd.zone.rrset import BadName, Name, name_from_text
+from dnsd.dns.names import BadName, Name, name_from_text
 
 PORTS = {"udp": 53, "tcp": 53, "tls": 853}
 POLICIES = ("sequential", "random", "fastest")

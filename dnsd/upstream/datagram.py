@@ -22,16 +22,9 @@ import socket
 from contextlib import closing
 from pathlib import Path
 
+from dnsd.dns.reading import BadReply, Reply, is_recased, is_reply_to, is_truncated, read_reply
 from dnsd.upstream.config import ServerSpec
 from dnsd.upstream.errors import NetworkError
-from dnsd.upstream.message import (
-    BadReply,
-    Reply,
-    is_recased,
-    is_reply_to,
-    is_truncated,
-    read_reply,
-)
 
 # More than any upstream may send us (EDNS 1232); a longer one is cut here and then malformed.
 _RECEIVE = 4_096

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dnsd.answer.message import Ede
+from dnsd.dns.message import Ede
 
 
 class UpstreamFailure(Exception):

@@ -13,13 +13,15 @@ from pathlib import Path
 
 from msgspec import Struct
 
-from dnsd.answer.message import Rcode
-from dnsd.cluster.objects import is_address, is_host_name, pack_address
+from dnsd.cluster.objects import is_host_name
+from dnsd.dns.addresses import is_address, pack_address
+from dnsd.dns.message import Rcode
+from dnsd.dns.names import Name, name_from_text, reverse_name
+from dnsd.dns.reading import Record
+from dnsd.dns.types import Type
 from dnsd.upstream.chain import Part
 from dnsd.upstream.config import BadUpstream
-from dnsd.upstream.message import Record
-from dnsd.upstream.policy import empty_zone_soa
-from dnsd.zone.rrset import Name, Type, name_from_text, reverse_name
+from dnsd.upstream.special_use import empty_zone_soa
 
 MAX_FILE = 16 << 20  # octets; the big block lists have 5
 _MAX_PROBLEMS = 20  # told of one file

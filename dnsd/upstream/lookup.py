@@ -18,15 +18,16 @@ from collections.abc import Callable
 from msgspec import Struct
 from msgspec.structs import replace
 
-from dnsd.answer.message import Ede, Rcode
+from dnsd.dns.message import Ede, Rcode
+from dnsd.dns.names import Name
+from dnsd.dns.reading import Record
+from dnsd.dns.types import Type
 from dnsd.upstream.cache import Cache, Entry, key_of
 from dnsd.upstream.chain import BadChain, Part, along_chain
 from dnsd.upstream.config import UpstreamConfig
 from dnsd.upstream.errors import NoReply, Unusable, UpstreamFailure
 from dnsd.upstream.loops import Loops
-from dnsd.upstream.message import Record
 from dnsd.upstream.pool import NobodyToAsk, Pool
-from dnsd.zone.rrset import Name, Type
 
 _RECHECK = 30.0  # seconds, RFC 8767 5 "failure recheck timer"
 _POPULAR = 2  # hits in one lifetime that make an entry worth a prefetch

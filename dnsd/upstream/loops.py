@@ -21,9 +21,9 @@ import asyncio
 import secrets
 from contextlib import suppress
 
+from dnsd.dns.names import MAX_NAME, Name, name_of
 from dnsd.upstream.errors import UpstreamFailure
 from dnsd.upstream.server import Server
-from dnsd.zone.rrset import MAX_NAME, Name, name_of
 
 _FLIGHT = 2.0  # seconds a canary may take
 _MAX_CANARIES = 32

@@ -15,11 +15,12 @@ import asyncio
 import random
 from collections.abc import Sequence
 
-from dnsd.answer.message import Rcode
+from dnsd.dns.message import Rcode
+from dnsd.dns.names import Name
+from dnsd.dns.reading import Reply
+from dnsd.dns.types import Type
 from dnsd.upstream.errors import NoReply, Unusable, UpstreamFailure
-from dnsd.upstream.message import Reply
 from dnsd.upstream.server import Server
-from dnsd.zone.rrset import Name, Type
 
 _MIN_TRIES, _MAX_TRIES = 3, 8
 _MAX_OPEN = 2  # servers that one question waits for at once

@@ -29,24 +29,25 @@ from typing import Protocol
 
 from msgspec.structs import replace
 
-from dnsd.answer.message import Ede, Rcode, opt_record
-from dnsd.answer.outcome import Ask, Over
+from dnsd.answer.outcome import Forward, Over
+from dnsd.dns.message import Ede, Rcode, opt_record
+from dnsd.dns.names import ROOT, Name
+from dnsd.dns.reading import BadReply, Record, query, read_reply
+from dnsd.dns.types import Type
 from dnsd.upstream.cache import Cache, key_of
 from dnsd.upstream.chain import MAX_CHAIN, Part
 from dnsd.upstream.compose import Answer, answer_of, compose, own_chain, servfail
 from dnsd.upstream.config import UpstreamConfig, check, parse_name, parse_servers
-from dnsd.upstream.forward import Routes, outranks
 from dnsd.upstream.hosts import Hosts, load
 from dnsd.upstream.lookup import Failed, Lookup, Wanted
 from dnsd.upstream.loops import Loops
-from dnsd.upstream.message import BadReply, Record, query, read_reply
-from dnsd.upstream.policy import NeverLeave
 from dnsd.upstream.pool import Pool
+from dnsd.upstream.routes import Routes, outranks
 from dnsd.upstream.search import Completion, complete
 from dnsd.upstream.server import Server
+from dnsd.upstream.special_use import SpecialUseNames
+from dnsd.upstream.status import Where
 from dnsd.upstream.stream import tls_context
-from dnsd.upstream.told import Where
-from dnsd.zone.rrset import ROOT, Name, Type
 
 _SLACK = 0.05  # seconds; a pool's own deadline comes first, because it knows what was tried
 _CLASS_IN = b"\x00\x01"
@@ -57,8 +58,8 @@ _NO_ROUTE = (int(Ede.NOT_AUTHORITATIVE), "no upstream for this name")
 class Home(Protocol):
     """What of the engine is needed to go on in our own zones."""
 
-    def answer(self, packet: bytes, client: bytes, over: int) -> bytes | Ask | None:
-        """The reply, `Ask` when the name leads out of our zones (again), None for nothing."""
+    def answer(self, packet: bytes, client: bytes, over: int) -> bytes | Forward | None:
+        """The reply, `Forward` when the name leads out of our zones (again), None for nothing."""
 
 
 class Resolver:
@@ -88,7 +89,7 @@ class Resolver:
         self.loops = Loops()
         self.routes = _routes(config, self.loops, dice or random.Random())  # noqa: S311
         extra = [parse_name(text, "never_leave") for text in config.never_leave]
-        self._never = NeverLeave(extra)
+        self._never = SpecialUseNames(extra)
         self.hosts = load(config.hosts, config.hosts_files, config.hosts_ttl)
         self.cache = Cache(config.cache_entries, config.cache_bytes, config.stale_for)
         self._lookup = Lookup(config, self.cache, self.loops, clock)
@@ -120,7 +121,7 @@ class Resolver:
             return b"".join((packet[:2], entry.head_edns, question, body, opt))
         return b"".join((packet[:2], entry.head, question, body))
 
-    def cached(self, ask: Ask) -> bytes | None:
+    def cached(self, ask: Forward) -> bytes | None:
         """The reply, if it can be given at once; None when `resolve` has to be awaited."""
         if ask.chained:
             return self._overloaded(ask)
@@ -146,7 +147,7 @@ class Resolver:
             return compose(ask, Answer(Rcode.SERVFAIL, errors=entry.errors), self._udp_size)
         return self._overloaded(ask)
 
-    def _without_asking(self, ask: Ask) -> bytes | None:
+    def _without_asking(self, ask: Forward) -> bytes | None:
         """The reply to a name that stays here, comes back, or has nobody to be asked."""
         if self.loops.comes_back(ask.name, ask.question):
             answer = Answer(Rcode.REFUSED, errors=((int(Ede.PROHIBITED), "forwarding loop"),))
@@ -162,7 +163,7 @@ class Resolver:
             return compose(ask, failure, self._udp_size)
         return self._overloaded(ask)
 
-    def _overloaded(self, ask: Ask) -> bytes | None:
+    def _overloaded(self, ask: Forward) -> bytes | None:
         """The refusal when too many questions are in flight, None when there is room."""
         if self._active < self.config.max_in_flight:
             return None
@@ -172,7 +173,7 @@ class Resolver:
 
     # -- in a while ------------------------------------------------------------------------
 
-    async def resolve(self, ask: Ask) -> bytes:
+    async def resolve(self, ask: Forward) -> bytes:
         """The reply, within `timeout` whatever the chain; `cached` was called first.
 
         Raises nothing for what the network or an upstream does.
@@ -188,7 +189,7 @@ class Resolver:
             self._active -= 1
         return compose(ask, answer, self._udp_size)
 
-    async def complete(self, ask: Ask, plain: bytes, found: Completion) -> bytes:
+    async def complete(self, ask: Forward, plain: bytes, found: Completion) -> bytes:
         """The reply to a question that a pod's search list can complete.
 
         `plain` is the reply otherwise, also when there are too many questions already.
@@ -207,7 +208,7 @@ class Resolver:
             self._active -= 1
         return plain if part is None else compose(ask, answer_of(part), self._udp_size)
 
-    async def _look(self, ask: Ask, name: Name) -> Part | None:
+    async def _look(self, ask: Forward, name: Name) -> Part | None:
         """The whole answer for one name of a search list, None when it cannot be had."""
         asked = replace(ask, name=name, ours=False)
         answer = await self._follow(asked)
@@ -222,7 +223,7 @@ class Resolver:
             negative=not positive,
         )
 
-    async def _follow(self, ask: Ask) -> Answer:
+    async def _follow(self, ask: Forward) -> Answer:
         """Goes along the chain from place to place."""
         records = list(own_chain(ask))
         name, aliases = ask.name, ask.chained
@@ -244,16 +245,16 @@ class Resolver:
             name = part.leads_to
 
     @staticmethod
-    def _excuse(ask: Ask, failure: Answer, known: tuple[Record, ...]) -> Answer:
+    def _excuse(ask: Forward, failure: Answer, known: tuple[Record, ...]) -> Answer:
         """A failure as it is told: with our own CNAMEs when the chain began with them."""
         if not ask.ours:
             return failure
         return Answer(Rcode.NOERROR, known, errors=failure.errors)
 
-    async def _part(self, ask: Ask, name: Name) -> Part:
+    async def _part(self, ask: Forward, name: Name) -> Part:
         """What the place of a name says of it; raises `Failed`."""
         if self._is_ours(name):
-            return self._at_home(ask, name)
+            return self._in_own_zones(ask, name)
         place = self._place(name, ask.type)
         if place is None:
             raise Failed(((int(Ede.NO_REACHABLE_AUTHORITY), _NO_ROUTE[1]),))
@@ -281,11 +282,11 @@ class Resolver:
         suffix, pool = found
         return pool if pool.servers else self._never.answer(name, type_, suffix)
 
-    def _at_home(self, ask: Ask, name: Name) -> Part:
+    def _in_own_zones(self, ask: Forward, name: Name) -> Part:
         """What our own zones say of a name that an upstream's CNAME led to."""
         question = name + ask.question[-4:-2] + _CLASS_IN
         reply = self._engine.answer(query(b"\x00\x00", question), ask.client, Over.TCP)
-        if isinstance(reply, Ask):
+        if isinstance(reply, Forward):
             if not reply.chained:
                 raise Failed(())
             return Part(Rcode.NOERROR, own_chain(reply), leads_to=reply.name)

@@ -30,10 +30,11 @@ from collections.abc import Awaitable, Callable
 
 from msgspec import Struct
 
-from dnsd.answer.message import Rcode
+from dnsd.dns.message import Rcode
+from dnsd.dns.names import MAX_NAME, Name, is_below, labels_of, name_of
+from dnsd.dns.reading import Record
+from dnsd.dns.types import Type
 from dnsd.upstream.chain import Part
-from dnsd.upstream.message import Record
-from dnsd.zone.rrset import MAX_NAME, Name, Type, is_below, labels_of, name_of
 
 # A Service created a moment from now may take the name: as short as the schema's own TTL.
 ALIAS_TTL = 5

@@ -14,14 +14,14 @@ import ssl
 
 import structlog
 
-from dnsd.answer.message import Rcode, option
+from dnsd.dns.message import Rcode, option
+from dnsd.dns.names import Name
+from dnsd.dns.reading import Reply, query
 from dnsd.upstream import datagram
 from dnsd.upstream.config import ServerSpec
 from dnsd.upstream.errors import NoReply, UpstreamFailure
 from dnsd.upstream.health import Health
-from dnsd.upstream.message import Reply, query
 from dnsd.upstream.stream import Stream
-from dnsd.zone.rrset import Name
 
 log = structlog.get_logger(__name__)
 

@@ -16,9 +16,9 @@ import secrets
 import ssl
 from collections.abc import Callable
 
+from dnsd.dns.reading import BadReply, Reply, is_reply_to, read_reply
 from dnsd.upstream.config import BadUpstream, ServerSpec
 from dnsd.upstream.errors import NetworkError
-from dnsd.upstream.message import BadReply, Reply, is_reply_to, read_reply
 
 _IDLE = 10.0  # seconds; RFC 7766 6.2.3 wants it in the order of a few seconds
 _MAX_MISMATCHES = 100

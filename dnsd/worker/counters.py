@@ -15,7 +15,7 @@ from msgspec.structs import astuple, fields
 
 from dnsd.answer.outcome import COUNTER_NAMES
 from dnsd.transport.counting import TcpCounters, UdpCounters
-from dnsd.upstream.told import COUNTER_NAMES as UPSTREAM_NAMES
+from dnsd.upstream.status import COUNTER_NAMES as UPSTREAM_NAMES
 
 if TYPE_CHECKING:
     from dnsd.answer.engine import Engine

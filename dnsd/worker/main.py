@@ -38,11 +38,13 @@ from dnsd.transport.connection import TcpLimits
 from dnsd.transport.listen import adopt
 from dnsd.transport.tcp import Tcp
 from dnsd.transport.udp import Udp
-from dnsd.upstream.told import tells_of_clients
+from dnsd.upstream.status import tells_of_clients
 from dnsd.worker.counters import collect
-from dnsd.worker.feed import (
+from dnsd.worker.loop import loop_factory
+from dnsd.worker.memory import give_back
+from dnsd.worker.messages import (
+    HEARTBEAT,
     MAX_DOWN,
-    PULSE,
     Applied,
     Assembler,
     BadFeed,
@@ -51,13 +53,13 @@ from dnsd.worker.feed import (
     Drained,
     Flush,
     Flushed,
+    Heartbeat,
     Open,
     Opened,
     Peek,
     Peeked,
     Probe,
     Probed,
-    Pulse,
     Samples,
     Setup,
     Table,
@@ -67,14 +69,12 @@ from dnsd.worker.feed import (
     packed,
     read_down,
 )
-from dnsd.worker.loop import loop_factory
-from dnsd.worker.memory import give_back
 from dnsd.worker.priority import take_short_turns
 from dnsd.worker.tap import Tap
 
 if TYPE_CHECKING:
     from dnsd.answer.views import Views
-    from dnsd.worker.outward import Outward
+    from dnsd.worker.forwarding import Forwarding
 
 _PR_SET_PDEATHSIG, _PR_SET_NAME, _PR_SET_NO_NEW_PRIVS = 1, 15, 38  # prctl(2)
 _SETUP_TIMEOUT = 30.0  # seconds; the parent sends it before anything else
@@ -128,10 +128,10 @@ class _Worker:
     def __init__(self, feed: socket.socket, assembler: Assembler, setup: Setup) -> None:
         self.feed, self.assembler, self.setup = feed, assembler, setup
         self.engine, self.views = _engine_of(setup.engine)
-        self.outward = _outward(setup, self.engine)
-        self.asks = self.outward.asks if self.outward is not None else None
-        self.zoned = 0  # of the table when `asks` was last told which zones are ours
-        self.front = self.outward.front if self.outward is not None else self.engine
+        self.forwarding = _forwarding(setup, self.engine)
+        self.forwarder = self.forwarding.forwarder if self.forwarding is not None else None
+        self.zoned = 0  # of the table when `forwarder` was last told which zones are ours
+        self.front = self.forwarding.front if self.forwarding is not None else self.engine
         self.udp: list[Udp] = []
         self.tcp: list[Tcp] = []
         self.unsent = bytearray()
@@ -141,10 +141,10 @@ class _Worker:
         for one in setup.sockets:
             sock = adopt(one.fd)
             if one.transport == "udp":
-                self.udp.append(Udp(sock, self.front, on_ask=self.asks))
+                self.udp.append(Udp(sock, self.front, on_ask=self.forwarder))
             else:
                 limits = _limits(setup)
-                self.tcp.append(Tcp(sock, self.front, limits=limits, on_ask=self.asks))
+                self.tcp.append(Tcp(sock, self.front, limits=limits, on_ask=self.forwarder))
 
     async def run(self, first: list[Down]) -> int:
         """Live until told to stop; the exit code."""
@@ -155,7 +155,7 @@ class _Worker:
         for message in first:
             self._do(message)
         self.loop.add_reader(self.feed, self._readable)
-        self._pulse(self.loop.time())
+        self._heartbeat(self.loop.time())
         return await self.ended
 
     # -- down ------------------------------------------------------------------------------
@@ -189,11 +189,11 @@ class _Worker:
         elif isinstance(message, Probe):
             self._probe(message)
         elif isinstance(message, Peek):
-            resolver = self.asks.resolver if self.asks is not None else None
+            resolver = self.forwarder.resolver if self.forwarder is not None else None
             where = resolver.where(message.name, message.qtype) if resolver else None
             self._say(Peeked(message.id, where))
         elif isinstance(message, Flush):
-            cache = self.asks.resolver.cache if self.asks is not None else None
+            cache = self.forwarder.resolver.cache if self.forwarder is not None else None
             self._say(Flushed(message.id, cache.flush(message.name) if cache else -1))
         else:
             raise BadFeed("a second Setup")
@@ -201,15 +201,15 @@ class _Worker:
     def _apply(self, frames: Sequence[bytes]) -> None:
         for frame in frames:
             if tells_of_clients(frame):
-                if self.outward is not None:
-                    self.outward.clients.apply(frame)
+                if self.forwarding is not None:
+                    self.forwarding.clients.apply(frame)
             elif self.views is not None and self.views.concerns(frame):
                 self.views.apply(frame)
             else:
                 self.engine.table.apply(frame)
-        if self.asks is not None and self.zoned != self.engine.table.zoned:
+        if self.forwarder is not None and self.zoned != self.engine.table.zoned:
             self.zoned = self.engine.table.zoned
-            self.asks.zones_are(self.engine.table.homes.keys())
+            self.forwarder.zones_are(self.engine.table.zone_refs.keys())
 
     def _open(self) -> None:
         if self.opened:  # another table has come: a collection would make queries wait
@@ -226,8 +226,8 @@ class _Worker:
             udp.start()
         for tcp in self.tcp:
             tcp.start()
-        if self.asks is not None:
-            self.asks.start()
+        if self.forwarder is not None:
+            self.forwarder.start()
         self._say(Opened())
 
     async def _drain(self, order: Drain) -> None:
@@ -242,9 +242,9 @@ class _Worker:
             tcp.close()
         for udp in self.udp:
             udp.close()
-        if self.asks is not None:
-            await self.asks.close()
-        self._say(Pulse(self._totals(), 0.0))
+        if self.forwarder is not None:
+            await self.forwarder.close()
+        self._say(Heartbeat(self._totals(), 0.0))
         self._say(Drained(clean))
         self.feed.setblocking(True)
         with contextlib.suppress(OSError):
@@ -257,8 +257,8 @@ class _Worker:
         def say(reply: bytes | None) -> None:
             self._say(Probed(probe.id, reply))
 
-        if self.outward is not None and self.outward.is_for(outcome):
-            self.outward.asks(outcome, say)
+        if self.forwarding is not None and self.forwarding.is_for(outcome):
+            self.forwarding.forwarder(outcome, say)
         else:
             say(outcome if isinstance(outcome, bytes) else None)
 
@@ -271,7 +271,7 @@ class _Worker:
         return True
 
     def _servers(self) -> tuple[Upstream, ...]:
-        servers = self.asks.resolver.servers() if self.asks is not None else []
+        servers = self.forwarder.resolver.servers() if self.forwarder is not None else []
         return tuple(
             Upstream(
                 str(one.spec),
@@ -284,14 +284,14 @@ class _Worker:
         )
 
     def _totals(self) -> tuple[int, ...]:
-        resolver = self.asks.resolver if self.asks is not None else None
+        resolver = self.forwarder.resolver if self.forwarder is not None else None
         return collect(self.engine, self.udp, self.tcp, resolver)
 
-    def _pulse(self, due: float) -> None:
+    def _heartbeat(self, due: float) -> None:
         now = self.loop.time()
         if len(self.unsent) < _MAX_UNSENT:
-            self._say(Pulse(self._totals(), max(0.0, now - due), self._servers()))
-        self.loop.call_at(now + PULSE, self._pulse, now + PULSE)
+            self._say(Heartbeat(self._totals(), max(0.0, now - due), self._servers()))
+        self.loop.call_at(now + HEARTBEAT, self._heartbeat, now + HEARTBEAT)
 
     def _say(self, message: Up) -> None:
         waiting = bool(self.unsent)
@@ -325,13 +325,13 @@ def _engine_of(config: EngineConfig) -> tuple[Engine | Views, Views | None]:
     return views, views
 
 
-def _outward(setup: Setup, engine: Engine | Views) -> Outward | None:
+def _forwarding(setup: Setup, engine: Engine | Views) -> Forwarding | None:
     """The way to upstreams; None when names that are not ours are refused."""
     if setup.upstream is None:
         return None
-    from dnsd.worker.outward import Outward
+    from dnsd.worker.forwarding import Forwarding
 
-    return Outward(setup.upstream, engine, setup.engine.udp_size)
+    return Forwarding(setup.upstream, engine, setup.engine.udp_size)
 
 
 def _limits(setup: Setup) -> TcpLimits:

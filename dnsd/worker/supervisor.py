@@ -15,7 +15,7 @@ next, and none is lost.
   followers hear how long that took: the change is answered everywhere.
 
 The table of a new worker is `table()`, frames of the zone as it is. Whoever changes the
-zone calls `settle` before.
+zone calls `flush_tables` before.
 """
 
 from __future__ import annotations
@@ -34,9 +34,9 @@ import structlog
 from msgspec import Struct
 
 from dnsd.transport.listen import Pair
-from dnsd.upstream.told import Where
+from dnsd.upstream.status import Where
 from dnsd.worker import counters
-from dnsd.worker.feed import (
+from dnsd.worker.messages import (
     Applied,
     Down,
     Drain,
@@ -55,7 +55,7 @@ from dnsd.worker.feed import (
     Watch,
     packed,
 )
-from dnsd.worker.link import Link, Patience, State
+from dnsd.worker.process import State, Timeouts, WorkerProcess
 
 log = structlog.get_logger(__name__)
 
@@ -84,22 +84,22 @@ class WorkerStatus(Struct, frozen=True):
 
     index: int
     pid: int
-    state: str  # of dnsd.worker.link.State; "waiting" when nobody sits there
+    state: str  # of dnsd.worker.process.State; "waiting" when nobody sits there
     age: float
     lag: float
     restarts: int
     last_end: str
 
 
-class _Seat:
+class _Slot:
     """One worker's place: sockets, who sits there, and what former workers counted."""
 
     __slots__ = ("current", "failures", "index", "last_end", "links", "pairs", "past", "restarts")
 
     def __init__(self, index: int, pairs: Sequence[Pair]) -> None:
         self.index, self.pairs = index, pairs
-        self.current: Link | None = None
-        self.links: list[Link] = []  # the current one, a successor, those that finish
+        self.current: WorkerProcess | None = None
+        self.links: list[WorkerProcess] = []  # the current one, a successor, those that finish
         self.past = counters.ZERO
         self.restarts = self.failures = 0
         self.last_end = ""
@@ -110,32 +110,32 @@ class Supervisor:
 
     def __init__(
         self,
-        seats: Sequence[Sequence[Pair]],
+        slots: Sequence[Sequence[Pair]],
         setup: Setup,
         table: Callable[[], Iterator[bytes]],
-        patience: Patience = Patience(),  # noqa: B008  (frozen)
+        timeouts: Timeouts = Timeouts(),  # noqa: B008  (frozen)
     ) -> None:
-        """`seats`: the sockets of each worker. `setup`: its `index` and `sockets` are ignored."""
-        self.seats = [_Seat(index, pairs) for index, pairs in enumerate(seats)]
+        """`slots`: the sockets of each worker. `setup`: its `index` and `sockets` are ignored."""
+        self.slots = [_Slot(index, pairs) for index, pairs in enumerate(slots)]
         self.setup = setup
-        self.followers: list[Callable[[float, float], None]] = []  # (handed in, answered)
-        self._table, self._patience = table, patience
+        self.on_applied: list[Callable[[float, float], None]] = []  # (handed in, answered)
+        self._table, self._patience = table, timeouts
         self._released = self._stopping = False
         self._step = 0
         self._pending: deque[tuple[int, float]] = deque(maxlen=_MAX_PENDING)
         self._tasks: set[asyncio.Task[Any]] = set()
         self._changed = asyncio.Event()
-        self.samplers: list[Callable[[Samples], None]] = []
+        self.on_samples: list[Callable[[Samples], None]] = []
         self._watch = Watch(0)
         self._ids = itertools.count(1)
-        self._asked: dict[int, tuple[Link, asyncio.Future[Any]]] = {}
+        self._asked: dict[int, tuple[WorkerProcess, asyncio.Future[Any]]] = {}
 
     # -- starting --------------------------------------------------------------------------
 
     def start(self) -> None:
         """Start the processes. They wait for `release`."""
-        for seat in self.seats:
-            self._spawn(seat, self.setup)
+        for slot in self.slots:
+            self._spawn(slot, self.setup)
         self._keep(self._look())
 
     def release(self) -> None:
@@ -146,36 +146,36 @@ class Supervisor:
 
     async def opened(self) -> None:
         """Wait until every seat answers. Raises WorkersFailed when one keeps failing."""
-        while not all(seat.current and seat.current.state is State.OPEN for seat in self.seats):
-            for seat in self.seats:
-                if seat.failures >= _START_FAILURES:
-                    raise WorkersFailed(seat.last_end)
+        while not all(slot.current and slot.current.state is State.OPEN for slot in self.slots):
+            for slot in self.slots:
+                if slot.failures >= _START_FAILURES:
+                    raise WorkersFailed(slot.last_end)
             self._changed.clear()
             await self._changed.wait()
 
-    def _spawn(self, seat: _Seat, setup: Setup) -> Link | None:
+    def _spawn(self, slot: _Slot, setup: Setup) -> WorkerProcess | None:
         try:
-            link = Link(
-                msgspec.structs.replace(setup, index=seat.index, sockets=()),
-                seat.pairs,
-                patience=self._patience,
+            link = WorkerProcess(
+                msgspec.structs.replace(setup, index=slot.index, sockets=()),
+                slot.pairs,
+                timeouts=self._patience,
                 heard=self._heard,
                 printed=_relay,
             )
         except OSError as error:
-            seat.last_end = f"it could not be started: {error.strerror}"
-            seat.failures += 1
-            log.exception("cannot start a worker", worker=seat.index)
-            self._keep(self._replace(seat))
+            slot.last_end = f"it could not be started: {error.strerror}"
+            slot.failures += 1
+            log.exception("cannot start a worker", worker=slot.index)
+            self._keep(self._replace(slot))
             return None
-        seat.links.append(link)
-        seat.current = seat.current or link
-        self._keep(self._follow(seat, link))
+        slot.links.append(link)
+        slot.current = slot.current or link
+        self._keep(self._follow(slot, link))
         if self._released:
             self._load(link)
         return link
 
-    def _load(self, link: Link) -> None:
+    def _load(self, link: WorkerProcess) -> None:
         link.load(self._table(), self._step)
 
     # -- what changed ----------------------------------------------------------------------
@@ -185,15 +185,15 @@ class Supervisor:
         """Whether anybody has begun to load a table; if not, changes need not be compiled."""
         return self._released
 
-    def settle(self) -> None:
+    def flush_tables(self) -> None:
         """The zone is about to change: finish making the tables that are being sent."""
         for link in self._links():
-            link.settle()
+            link.flush_tables()
 
     def broadcast(self, frames: Sequence[bytes], at: float) -> None:
         """Have every worker apply `frames` in one step; `at` is when their cause was handed in,
         on time.monotonic's clock."""
-        self.settle()
+        self.flush_tables()
         self._step += 1
         message = packed(Table(self._step, tuple(frames)))
         self._pending.append((self._step, at))
@@ -215,7 +215,7 @@ class Supervisor:
             self._changed.clear()
             await self._changed.wait()
 
-    def _heard(self, link: Link, message: Up) -> None:
+    def _heard(self, link: WorkerProcess, message: Up) -> None:
         if isinstance(message, Applied | Opened):
             self._acknowledge()
         if isinstance(message, Opened):
@@ -223,7 +223,7 @@ class Supervisor:
                 link.tell(self._watch)
             self._changed.set()
         elif isinstance(message, Samples):
-            for sampler in self.samplers:
+            for sampler in self.on_samples:
                 sampler(message)
         elif isinstance(message, Probed | Peeked | Flushed):
             asked = self._asked.get(message.id)
@@ -236,15 +236,15 @@ class Supervisor:
         now = time.monotonic()
         while self._pending and self._pending[0][0] <= everywhere:
             _, at = self._pending.popleft()
-            for follower in self.followers:
-                follower(at, now)
+            for observer in self.on_applied:
+                observer(at, now)
         if not self._pending:
             self._changed.set()
 
     # -- questions ---------------------------------------------------------------------------
 
     def watch(self, rate: int, needles: tuple[bytes, ...] = ()) -> None:
-        """Have every worker sample queries (see dnsd.worker.tap); `samplers` get them."""
+        """Have every worker sample queries (see dnsd.worker.tap); `on_samples` get them."""
         self._watch = Watch(rate, needles)
         for link in self._links():
             link.tell(self._watch)
@@ -267,7 +267,7 @@ class Supervisor:
         found: Peeked = await self._put_question(self._open_link(), peek.id, peek)
         return found.where
 
-    def _open_link(self) -> Link:
+    def _open_link(self) -> WorkerProcess:
         for link in self._links():
             if link.state is State.OPEN:
                 return link
@@ -288,7 +288,7 @@ class Supervisor:
         counts = [found.count for found in await asyncio.gather(*waits)]
         return sum(counts) if min(counts) >= 0 else -1
 
-    async def _put_question(self, link: Link, number: int, message: Down) -> Any:
+    async def _put_question(self, link: WorkerProcess, number: int, message: Down) -> Any:
         future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
         self._asked[number] = link, future
         link.tell(message)
@@ -306,40 +306,40 @@ class Supervisor:
 
     # -- ends and beginnings ---------------------------------------------------------------
 
-    async def _follow(self, seat: _Seat, link: Link) -> None:
+    async def _follow(self, slot: _Slot, link: WorkerProcess) -> None:
         reason = await link.ended
-        seat.links.remove(link)
+        slot.links.remove(link)
         for asked, future in list(self._asked.values()):
             if asked is link and not future.done():
                 future.set_exception(NoWorker("the worker that was asked ended"))
-        seat.past = counters.summed((seat.past, link.counters))
+        slot.past = counters.summed((slot.past, link.counters))
         self._acknowledge()
-        if link is not seat.current or self._stopping:
+        if link is not slot.current or self._stopping:
             self._changed.set()
             return
-        seat.current = None
+        slot.current = None
         # The last line of a traceback is the one that says what happened.
-        seat.last_end = f"{reason}: {link.last_line}" if link.last_line else reason
+        slot.last_end = f"{reason}: {link.last_line}" if link.last_line else reason
         lived = time.monotonic() - link.started
-        seat.failures = 1 if lived >= _LASTING else seat.failures + 1
+        slot.failures = 1 if lived >= _LASTING else slot.failures + 1
         log.error(
             "a worker ended and is being replaced",
-            worker=seat.index,
+            worker=slot.index,
             pid=link.process.pid,
             reason=reason,
             lived=round(lived, 1),
         )
         self._changed.set()
-        await self._replace(seat, excused=_EXCUSED if link.applied >= 0 else 0)
+        await self._replace(slot, excused=_EXCUSED if link.applied >= 0 else 0)
 
-    async def _replace(self, seat: _Seat, excused: int = 0) -> None:
-        seat.restarts += 1
-        failures = seat.failures - excused
+    async def _replace(self, slot: _Slot, excused: int = 0) -> None:
+        slot.restarts += 1
+        failures = slot.failures - excused
         if failures > 0:
             longest = min(MAX_PAUSE, FIRST_PAUSE * 2 ** min(failures, 10))
             await asyncio.sleep(random.uniform(longest / 2, longest))  # noqa: S311
-        if not self._stopping and seat.current is None:
-            self._spawn(seat, self.setup)
+        if not self._stopping and slot.current is None:
+            self._spawn(slot, self.setup)
 
     async def _look(self) -> None:
         while not self._stopping:
@@ -354,28 +354,28 @@ class Supervisor:
         All or none: the old ones finish once every new one answers. Raises WorkersFailed when
         one of the new ones does not come up; then they go, and the old ones stay.
         """
-        successors: list[Link] = []
+        successors: list[WorkerProcess] = []
         try:
-            for seat in self.seats:
-                successors.append(self._successor(seat, setup))
+            for slot in self.slots:
+                successors.append(self._successor(slot, setup))
                 await self._all_open(successors)
         except BaseException:
             self._dismiss(successors)
             raise
         order = Drain(0.0, self.setup.tcp_idle_timeout, handover=True)
         self.setup = setup
-        for seat, successor in zip(self.seats, successors, strict=True):
-            former, seat.current = seat.current, successor
+        for slot, successor in zip(self.slots, successors, strict=True):
+            former, slot.current = slot.current, successor
             if former is not None and former is not successor:
                 former.drain(order)
 
-    def _successor(self, seat: _Seat, setup: Setup) -> Link:
-        link = self._spawn(seat, setup)
+    def _successor(self, slot: _Slot, setup: Setup) -> WorkerProcess:
+        link = self._spawn(slot, setup)
         if link is None:
-            raise WorkersFailed(seat.last_end)
+            raise WorkersFailed(slot.last_end)
         return link
 
-    async def _all_open(self, links: Sequence[Link]) -> None:
+    async def _all_open(self, links: Sequence[WorkerProcess]) -> None:
         """Wait until these answer. Raises WorkersFailed when one of them has ended."""
         while not all(link.state is State.OPEN for link in links):
             for link in links:
@@ -384,9 +384,9 @@ class Supervisor:
             self._changed.clear()
             await self._changed.wait()
 
-    def _dismiss(self, successors: Sequence[Link]) -> None:
+    def _dismiss(self, successors: Sequence[WorkerProcess]) -> None:
         """These succeed nobody after all; what they were asked they still answer."""
-        sitting = [seat.current for seat in self.seats]
+        sitting = [slot.current for slot in self.slots]
         order = Drain(0.0, self.setup.tcp_idle_timeout, handover=True)
         for link in successors:
             # One that sits where nobody sat is replaced, and who waits there waits for that.
@@ -421,15 +421,15 @@ class Supervisor:
             task.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await task
-        for seat in self.seats:
-            for pair in seat.pairs:
+        for slot in self.slots:
+            for pair in slot.pairs:
                 pair.close()
 
     # -- telling ---------------------------------------------------------------------------
 
     def counters(self) -> counters.Totals:
         """What all workers counted, those that are gone included; see dnsd.worker.counters."""
-        parts = [seat.past for seat in self.seats]
+        parts = [slot.past for slot in self.slots]
         return counters.summed([*parts, *(link.counters for link in self._links())])
 
     def status(self) -> list[WorkerStatus]:
@@ -437,20 +437,20 @@ class Supervisor:
         now = time.monotonic()
         return [
             WorkerStatus(
-                index=seat.index,
+                index=slot.index,
                 pid=link.process.pid if link else 0,
                 state=link.state.value if link else "waiting",
                 age=now - link.started if link else 0.0,
                 lag=link.lag if link else 0.0,
-                restarts=seat.restarts,
-                last_end=seat.last_end,
+                restarts=slot.restarts,
+                last_end=slot.last_end,
             )
-            for seat in self.seats
-            for link in [seat.current]
+            for slot in self.slots
+            for link in [slot.current]
         ]
 
-    def _links(self) -> list[Link]:
-        return [link for seat in self.seats for link in seat.links if link.state is not State.GONE]
+    def _links(self) -> list[WorkerProcess]:
+        return [link for slot in self.slots for link in slot.links if link.state is not State.GONE]
 
     def _keep(self, work: Any) -> None:
         task = asyncio.get_running_loop().create_task(work)
@@ -458,7 +458,7 @@ class Supervisor:
         task.add_done_callback(self._tasks.discard)
 
 
-def _relay(link: Link, line: bytes) -> None:
+def _relay(link: WorkerProcess, line: bytes) -> None:
     """Log what a worker printed: its log is JSON lines, anything else is passed on as it is."""
     try:
         fields = msgspec.json.decode(line, type=dict[str, Any])

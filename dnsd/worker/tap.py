@@ -20,9 +20,9 @@ from collections.abc import Callable, Iterable, Sequence
 from time import perf_counter
 from typing import Protocol
 
-from dnsd.answer.message import HEADER, Malformed, question_end
+from dnsd.dns.message import HEADER, Malformed, question_end
 from dnsd.transport.answering import OVER_UDP, Answerer
-from dnsd.worker.feed import ASKED_UPSTREAM, DROPPED, Sample, Samples, Watch
+from dnsd.worker.messages import DROPPED, FORWARDED, Sample, Samples, Watch
 
 _BUNDLE = 100  # samples sent together at most
 _WAIT = 0.1  # seconds a sample waits for others at most
@@ -235,7 +235,7 @@ class Tap:
         elif isinstance(outcome, bytes):
             rcode = outcome[3] & 15
         else:
-            rcode = ASKED_UPSTREAM
+            rcode = FORWARDED
         try:
             question = packet[HEADER : question_end(packet)] if len(packet) > HEADER else b""
         except Malformed:

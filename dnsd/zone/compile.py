@@ -34,7 +34,9 @@ from typing import TYPE_CHECKING
 import msgspec
 from msgspec import Struct
 
-from dnsd.zone.rrset import Name, RRset, Type, parent_of
+from dnsd.dns.names import Name, parent_of
+from dnsd.dns.rrset import RRset
+from dnsd.dns.types import Type
 
 if TYPE_CHECKING:
     from dnsd.zone.zone import Change, Zone
@@ -63,7 +65,7 @@ _ADDRESSES = frozenset((_A, _AAAA))
 _PLAIN_TYPES = frozenset((_A, _AAAA, int(Type.PTR)))
 
 
-class Many(Struct, array_like=True, frozen=True, gc=False):
+class RRsetBody(Struct, array_like=True, frozen=True, gc=False):
     """An RRset that is more than one small record.
 
     `unit`: octets of each record if they all have the same size and may be rotated, else 0.
@@ -82,15 +84,15 @@ class Many(Struct, array_like=True, frozen=True, gc=False):
 class Node(Struct, array_like=True, frozen=True, gc=False):
     """A name as it now is. `zone` is an index into the frame's `zones`.
 
-    `ones`: (type, body) of each RRset that is one small record. `target`: where a CNAME
+    `singles`: (type, body) of each RRset that is one small record. `target`: where a CNAME
     leads, for kind ALIAS.
     """
 
     name: Name
     zone: int
     kind: int = PLAIN
-    ones: tuple[tuple[int, bytes], ...] = ()
-    many: tuple[Many, ...] = ()
+    singles: tuple[tuple[int, bytes], ...] = ()
+    many: tuple[RRsetBody, ...] = ()
     target: Name = b""
 
 
@@ -244,22 +246,22 @@ def _apexes(zone: Zone, names: Iterable[Name]) -> Iterator[Apex]:
 
 def _node(zone: Zone, name: Name, served: tuple[RRset, ...], apex: Name, index: int) -> Node:
     kind, target = PLAIN, b""
-    ones: list[tuple[int, bytes]] = []
-    many: list[Many] = []
-    outside = zone.outside
+    singles: list[tuple[int, bytes]] = []
+    many: list[RRsetBody] = []
+    external = zone.external
     for rrset in served:
         if rrset.type == _CNAME:
             kind, target = ALIAS, rrset.rdatas[0]
         body = _body(rrset)
         if len(rrset.rdatas) == 1 and len(body) <= SMALL_BODY and rrset.type != _SRV:
-            ones.append((rrset.type, body))
+            singles.append((rrset.type, body))
         else:
-            many.append(_many(zone, rrset, body, stated=apex in outside))
+            many.append(_many(zone, rrset, body, stated=apex in external))
     if name == apex:
         kind = APEX
     elif zone.config.pods == "insecure" and _is_pod_namespace(name, apex):
         kind = PODS
-    return Node(name, index, kind, tuple(ones), tuple(many), target)
+    return Node(name, index, kind, tuple(singles), tuple(many), target)
 
 
 def _is_pod_namespace(name: Name, apex: Name) -> bool:
@@ -277,7 +279,7 @@ def _body(rrset: RRset) -> bytes:
     return b"".join([fixed + pack("!H", len(rdata)) + rdata for rdata in rdatas])
 
 
-def _many(zone: Zone, rrset: RRset, body: bytes, stated: bool) -> Many:
+def _many(zone: Zone, rrset: RRset, body: bytes, stated: bool) -> RRsetBody:
     """`stated`: targets may be anybody's, as those that a DNSEndpoint states.
 
     Then only addresses of names that the owner has a part in come along, because only those
@@ -285,9 +287,9 @@ def _many(zone: Zone, rrset: RRset, body: bytes, stated: bool) -> Many:
     """
     count = records_that_fit(rrset)
     if rrset.type in (_A, _AAAA):
-        return Many(rrset.type, count, len(body) // count, body)
+        return RRsetBody(rrset.type, count, len(body) // count, body)
     if rrset.type != _SRV:
-        return Many(rrset.type, count, 0, body)
+        return RRsetBody(rrset.type, count, 0, body)
     records: list[bytes] = []
     seen: set[Name] = set()
     position = 12 + len(rrset.name) + 4
@@ -309,4 +311,4 @@ def _many(zone: Zone, rrset: RRset, body: bytes, stated: bool) -> Many:
                 records.append(record)
     if room < 0:
         records = []
-    return Many(rrset.type, count, 0, body, len(records), b"".join(records))
+    return RRsetBody(rrset.type, count, 0, body, len(records), b"".join(records))

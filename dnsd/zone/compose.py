@@ -13,16 +13,18 @@ from struct import Struct as Packing
 
 from msgspec import Struct
 
-from dnsd.cluster.objects import address_text
+from dnsd.dns.addresses import address_text
+from dnsd.dns.names import MAX_LABEL, MAX_NAME, Name, name_of, text_of
+from dnsd.dns.rrset import RRset
+from dnsd.dns.types import Type
 from dnsd.zone.reverse import ReverseZones, reverse_zones
-from dnsd.zone.rrset import MAX_LABEL, MAX_NAME, Name, RRset, Type, name_of, text_of
 
 MARKER = 0  # the type of an RRset that only says that its name exists
 _A, _AAAA, _SRV_TYPE = int(Type.A), int(Type.AAAA), int(Type.SRV)
 _SRV = Packing(">HHH")  # priority, weight, port: RFC 2782
 
 
-class OutsideZone(Struct, frozen=True):
+class ExternalZone(Struct, frozen=True):
     """A zone of the view from outside; `ttl` in seconds.
 
     `servers`: the names of its name servers, each with its addresses (packed), which are
@@ -34,10 +36,10 @@ class OutsideZone(Struct, frozen=True):
     ttl: int = 5
 
 
-class OutsideConfig(Struct, frozen=True):
+class ExternalConfig(Struct, frozen=True):
     """What of the view from outside is configurable; without `zones` there is none."""
 
-    zones: tuple[OutsideZone, ...] = ()  # the first is the primary one: PTR point into it
+    zones: tuple[ExternalZone, ...] = ()  # the first is the primary one: PTR point into it
     names: tuple[str, ...] = ()  # besides Services: nodes, ingresses, routes, dnsendpoints
     node_addresses: str = "external"  # external: ExternalIPs, else InternalIPs; internal
     node_pointers: bool = False  # PTR of the Nodes, if `names` has them
@@ -62,7 +64,7 @@ class SchemaConfig(Struct, frozen=True):
     empty_services: str = "answer"  # ClusterIP Service without ready endpoint: answer, nxdomain
     ns_addresses: tuple[bytes, ...] = ()  # packed: A and AAAA of ns.dns.Z
     reverse_zones: tuple[str, ...] = ()  # CIDRs; none: the private ranges as needed
-    outside: OutsideConfig = OutsideConfig()  # see outside.py
+    external: ExternalConfig = ExternalConfig()  # see outside.py
 
 
 class Plan(Struct, frozen=True):

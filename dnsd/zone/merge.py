@@ -20,7 +20,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from dnsd.cluster.objects import Key
-from dnsd.zone.rrset import RRset, Type, rrset
+from dnsd.dns.rrset import RRset, rrset
+from dnsd.dns.types import Type
 
 APEX = Key("Zone", "", "apex")  # the owner of what the zones have by themselves
 # Owners of pinned names are Key(HOSTS, how, name), `how` one of these.

@@ -19,7 +19,7 @@ from ipaddress import IPv4Network, IPv6Network, ip_network
 
 from msgspec import Struct
 
-from dnsd.zone.rrset import IN_ADDR_ARPA, IP6_ARPA, Name, name_of
+from dnsd.dns.names import IN_ADDR_ARPA, IP6_ARPA, Name, name_of
 
 # RFC 1918, RFC 6598 (pods of some providers live there), RFC 4193.
 PRIVATE = ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10", "fc00::/7")

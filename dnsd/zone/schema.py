@@ -45,6 +45,9 @@ from dnsd.cluster.objects import (
     ServiceSubject,
     Subject,
 )
+from dnsd.dns.names import Name, name_of
+from dnsd.dns.rrset import RRset, rrset
+from dnsd.dns.types import Type
 from dnsd.zone.compose import (
     MARKER,
     Plan,
@@ -58,9 +61,8 @@ from dnsd.zone.compose import (
     namespace_markers,
     plan_of,
 )
-from dnsd.zone.outside import outside_apex, outside_rrsets
+from dnsd.zone.external import external_apex, external_rrsets
 from dnsd.zone.reverse import reverse_zones
-from dnsd.zone.rrset import Name, RRset, Type, name_of, rrset
 from dnsd.zone.service import service_rrsets
 
 __all__ = [
@@ -73,10 +75,10 @@ __all__ = [
     "age_of",
     "apex",
     "examine",
+    "external_rrsets",
     "inside_rrsets",
     "marker",
     "names_of",
-    "outside_rrsets",
     "problems",
     "reverse_ns",
     "rrsets",
@@ -109,7 +111,7 @@ def apex(config: SchemaConfig) -> list[RRset]:
     reverse = reverse_zones(config.reverse_zones)
     if not reverse.as_needed:
         out += [reverse_ns(name, config) for name in reverse.apexes]
-    return out + outside_apex(config)
+    return out + external_apex(config)
 
 
 def server_name(zone: Name) -> Name:
@@ -160,7 +162,7 @@ def examine(subject: Subject, config: SchemaConfig) -> tuple[list[RRset], list[s
     """`rrsets` and `problems` in one go."""
     found: list[str] = []
     inside = inside_rrsets(subject, config, found)
-    return inside + outside_rrsets(subject, config, found), found
+    return inside + external_rrsets(subject, config, found), found
 
 
 def inside_rrsets(subject: Subject, config: SchemaConfig, problems: list[str]) -> list[RRset]:

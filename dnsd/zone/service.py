@@ -9,7 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from dnsd.cluster.objects import EndpointPort, Service, ServiceSubject, is_address
+from dnsd.cluster.objects import EndpointPort, Service, ServiceSubject
+from dnsd.dns.addresses import is_address
+from dnsd.dns.names import MAX_NAME, BadName, Name, name_from_text, reverse_name
+from dnsd.dns.rrset import RRset
+from dnsd.dns.types import Type
 from dnsd.zone.compose import (
     Plan,
     address_label,
@@ -21,15 +25,6 @@ from dnsd.zone.compose import (
     namespace_markers,
     port_name,
     srv,
-)
-from dnsd.zone.rrset import (
-    MAX_NAME,
-    BadName,
-    Name,
-    RRset,
-    Type,
-    name_from_text,
-    reverse_name,
 )
 
 _A, _AAAA, _CNAME = int(Type.A), int(Type.AAAA), int(Type.CNAME)

@@ -10,8 +10,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from struct import unpack_from
 
-from dnsd.cluster.objects import address_text
-from dnsd.zone.rrset import Name, RRset, Type, labels_of, text_of, type_text
+from dnsd.dns.addresses import address_text
+from dnsd.dns.names import Name, labels_of, text_of
+from dnsd.dns.rrset import RRset
+from dnsd.dns.types import Type, type_text
 from dnsd.zone.zone import Zone
 
 

@@ -38,11 +38,12 @@ from struct import Struct as Packing
 from msgspec import Struct
 
 from dnsd.cluster.objects import Key
+from dnsd.dns.names import ROOT, Name, name_of, parent_of
+from dnsd.dns.rrset import RRset
+from dnsd.dns.types import Type
+from dnsd.zone.external import servers_of
 from dnsd.zone.merge import APEX, merged, precedence, seniority, union, won
-from dnsd.zone.outside import servers_of
-from dnsd.zone.packing import pack, tightened, unpack
 from dnsd.zone.reverse import reverse_zones
-from dnsd.zone.rrset import ROOT, Name, RRset, Type, name_of, parent_of
 from dnsd.zone.schema import (
     MARKER,
     SOA_EXPIRE,
@@ -53,6 +54,7 @@ from dnsd.zone.schema import (
     reverse_ns,
     server_name,
 )
+from dnsd.zone.store import pack, tightened, unpack
 
 __all__ = ["APEX", "Authority", "Cause", "Change", "Zone", "newer"]
 
@@ -174,16 +176,16 @@ class Zone:
         self._owned: dict[Key, _Kept] = {}
         self._recent: dict[Key, _Part] = {}
         # Names outside every zone -> how many contribute there all the same.
-        self._strangers: dict[Name, int] = {}
+        self._orphans: dict[Name, int] = {}
         self._edited: tuple[Key, Collection[Name]] = _NOBODY  # see `replace`
         self._shared: dict[Name, dict[Key, tuple[RRset, ...]]] = {}
         self._authorities: dict[Name, Authority] = {}
         self._ages: dict[Key, str] = {}  # of owners that have one
         # Name -> who has it, then those who say something else and are not heard.
         self.disputes: dict[Name, tuple[Key, ...]] = {}
-        self._outside = {zone.name: zone for zone in config.outside.zones}
+        self._external = {zone.name: zone for zone in config.external.zones}
         reverse = reverse_zones(config.reverse_zones)
-        fixed = [*config.zones, *self._outside] + (
+        fixed = [*config.zones, *self._external] + (
             [] if reverse.as_needed else list(reverse.apexes)
         )
         self._apexes: dict[Name, None] = dict.fromkeys(fixed)
@@ -333,7 +335,7 @@ class Zone:
     def _leaf(self, name: Name) -> Key | None:
         """Who has this leaf; None when it is none."""
         owner = self._leaves.get(digest(name))
-        if owner is not None and name in self._names(owner) and name not in self._strangers:
+        if owner is not None and name in self._names(owner) and name not in self._orphans:
             return owner
         above = self._nodes.get(name[1 + name[0] :])
         owner = above.owner if above is not None else None
@@ -368,7 +370,7 @@ class Zone:
             if one is None or one is _SEVERAL or not node.holds:
                 continue
             for leaf in self._names(one):
-                if leaf[1 + leaf[0] :] != name or leaf in self._nodes or leaf in self._strangers:
+                if leaf[1 + leaf[0] :] != name or leaf in self._nodes or leaf in self._orphans:
                     continue
                 place = digest(leaf)
                 if one is owner:
@@ -413,7 +415,7 @@ class Zone:
             node = self._node(name) or self._grow(name, edit)
             if node is None:
                 if not was:
-                    self._strangers[name] = self._strangers.get(name, 0) + 1
+                    self._orphans[name] = self._orphans.get(name, 0) + 1
                 return
         if node.owner is None:
             edit.added += sets
@@ -434,9 +436,9 @@ class Zone:
         """`owner` contributes nothing at `name` any more."""
         node = self._node(name)
         if node is None:
-            self._strangers[name] -= 1
-            if not self._strangers[name]:
-                del self._strangers[name]
+            self._orphans[name] -= 1
+            if not self._orphans[name]:
+                del self._orphans[name]
             return
         if node.owner is not _SEVERAL:
             edit.served(was, ())
@@ -464,7 +466,7 @@ class Zone:
         edit: _Edit,
     ) -> None:
         dispute: tuple[Key, ...] = ()
-        if self._outside and self.zone_of(name) in self._outside:
+        if self._external and self.zone_of(name) in self._external:
             after, dispute = won(parts, self._ages)
         else:
             after = merged(parts)
@@ -582,7 +584,7 @@ class Zone:
         if node.owner is None:
             return ()
         if node.owner is _SEVERAL:
-            if self._outside and self.zone_of(name) in self._outside:
+            if self._external and self.zone_of(name) in self._external:
                 return tuple(sorted(self._shared[name], key=lambda one: seniority(one, self._ages)))
             return tuple(sorted(self._shared[name], key=precedence))
         return (node.owner,)
@@ -610,9 +612,9 @@ class Zone:
         return next((above for above in _above(name) if above in self._apexes), None)
 
     @property
-    def outside(self) -> Collection[Name]:
+    def external(self) -> Collection[Name]:
         """The apexes of the zones of the view from outside."""
-        return self._outside.keys()
+        return self._external.keys()
 
     def apexes(self) -> tuple[Name, ...]:
         """The apexes of all zones that exist now: forward, configured, then as needed."""
@@ -628,9 +630,9 @@ class Zone:
         """What of a zone's SOA does not change with the serial."""
         known = self._authorities.get(apex)
         if known is None:
-            outside = self._outside.get(apex)
-            if outside is not None:
-                below, ttl, mname = apex, outside.ttl, servers_of(outside, self.config)[0][0]
+            external = self._external.get(apex)
+            if external is not None:
+                below, ttl, mname = apex, external.ttl, servers_of(external, self.config)[0][0]
             else:
                 below = apex if apex in self.config.zones else self.config.zones[0]
                 ttl, mname = self.config.ttl, server_name(below)
@@ -655,14 +657,14 @@ class Zone:
 
         The zone may change meanwhile: of the names that come and go, it may have either.
         """
-        nodes, leaves, strangers = self._nodes, self._leaves, self._strangers
+        nodes, leaves, orphans = self._nodes, self._leaves, self._orphans
         for owner in list(self._owned):
             for name, sets in self._part(owner).by_name.items():
                 node = nodes.get(name)
                 if node is None:
                     above = nodes.get(name[1 + name[0] :])
                     implied = above is not None and above.owner == owner
-                    if implied or (leaves.get(digest(name)) == owner and name not in strangers):
+                    if implied or (leaves.get(digest(name)) == owner and name not in orphans):
                         yield name, sets
                 elif node.sets is None and node.owner == owner:
                     yield name, sets

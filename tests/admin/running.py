@@ -14,16 +14,16 @@ import yaml
 
 from dnsd.admin.app import Gate, application, listening
 from dnsd.admin.auth import Tokens
-from dnsd.admin.desk import Desk
+from dnsd.admin.context import Context
 from dnsd.admin.records import Records
-from dnsd.cluster.manifests import Manifests
 from dnsd.cluster.objects import Event, from_plain
-from dnsd.cluster.source import Batch
-from dnsd.house import House
+from dnsd.control.plane import ControlPlane
+from dnsd.control.serial import SerialFile
+from dnsd.control.serve import bind
 from dnsd.observe.history import History
-from dnsd.serial import SerialFile
-from dnsd.server import bind
-from dnsd.settings import Settings
+from dnsd.settings.schema import Settings
+from dnsd.sources.manifests.source import Manifests
+from dnsd.sources.source import Batch
 from dnsd.transport.listen import Address
 from tests.cases import cluster
 
@@ -34,12 +34,14 @@ HERE = Address("127.0.0.1", 0)
 class Admin:
     """A house, its desk, and a client of its API."""
 
-    def __init__(self, house: House, desk: Desk, url: str, client: aiohttp.ClientSession) -> None:
-        self.house, self.desk, self.url, self.client = house, desk, url, client
+    def __init__(
+        self, plane: ControlPlane, context: Context, url: str, client: aiohttp.ClientSession
+    ) -> None:
+        self.plane, self.context, self.url, self.client = plane, context, url, client
         self.reloads = 0
 
     def feed(self, *events: Event, synced: bool = True) -> None:
-        self.house.publish(Batch(events, synced))
+        self.plane.publish(Batch(events, synced))
 
     def apply(self, *plains: dict[str, Any]) -> None:
         self.feed(*(one for plain in plains for one in from_plain(plain)))
@@ -90,8 +92,8 @@ async def admin(
     chosen = Settings(**plain)
     async with AsyncExitStack() as stack:
         source = Manifests(chosen.manifests)
-        house = House(chosen, bind(chosen), [source], SerialFile(chosen.state_dir))
-        stack.push_async_callback(house.supervisor.stop)
+        plane = ControlPlane(chosen, bind(chosen), [source], SerialFile(chosen.state_dir))
+        stack.push_async_callback(plane.supervisor.stop)
         history = History(
             chosen.state_dir, max_age=chosen.history_max_age, max_bytes=chosen.history_max_size
         )
@@ -101,21 +103,21 @@ async def admin(
         async def reload() -> None:
             made.reloads += 1
 
-        desk = Desk(house, history, records, reload)
+        context = Context(plane, history, records, reload)
         gate = Gate(Tokens(str(folder / "tokens")), chosen.admin_hosts, chosen.admin_anonymous_read)
         sock = stack.enter_context(socket.create_server((HERE.host, HERE.port)))
-        await stack.enter_async_context(listening(application(desk, gate), sock))
+        await stack.enter_async_context(listening(application(context, gate), sock))
         client = await stack.enter_async_context(aiohttp.ClientSession())
         url = f"http://{HERE.host}:{sock.getsockname()[1]}"
-        made = Admin(house, desk, url, client)
+        made = Admin(plane, context, url, client)
         if objects:
             made.apply(*cluster.objects())
-        records.apply(desk.place)
+        records.apply(context.place)
         if workers:
-            house.supervisor.start()
-            house.supervisor.release()
-            await house.supervisor.opened()
-        running = asyncio.create_task(desk.run())
+            plane.supervisor.start()
+            plane.supervisor.release()
+            await plane.supervisor.opened()
+        running = asyncio.create_task(context.run())
         try:
             yield made
         finally:

@@ -11,7 +11,7 @@ import aiohttp
 import pytest
 
 from dnsd.admin.app import MAX_CONNECTIONS, ROUTES
-from dnsd.admin.web import Access, Route
+from dnsd.admin.routing import Access, Route
 from tests.admin.running import READ, WRITE, Admin, admin
 from tests.helpers import eventually
 
@@ -116,7 +116,7 @@ class TestOrigins:
         assert (await api.call("GET", "/api/v1/zones", headers=headers))[0] == 403
         status, _ = await api.call("POST", "/api/v1/drain", json={}, headers=headers)
         assert status == 403
-        assert not api.desk.draining
+        assert not api.context.draining
 
     async def test_our_own_page(self, api: Admin) -> None:
         headers = {"Origin": api.url, "Sec-Fetch-Site": "same-origin"}

@@ -8,9 +8,10 @@ import pytest
 
 from dnsd.admin.events import Listeners
 from dnsd.admin.live import MAX_LISTENERS, STREAM_RATE, Filter, Live, TooManyListeners, bundles
-from dnsd.cluster.source import Batch
-from dnsd.worker.feed import ASKED_UPSTREAM, DROPPED, Sample, Samples
-from dnsd.zone.rrset import Type, name_from_text
+from dnsd.dns.names import name_from_text
+from dnsd.dns.types import Type
+from dnsd.sources.source import Batch
+from dnsd.worker.messages import DROPPED, FORWARDED, Sample, Samples
 from tests.answer.building import pipeline_of
 from tests.zone.made import packed
 from tests.zone.made import service as made_service
@@ -95,7 +96,7 @@ class TestFilters:
     async def test_what_a_query_says(self) -> None:
         made = Made()
         with made.live.listening(Filter()) as listener:
-            made.take(sample(over=1), sample(rcode=ASKED_UPSTREAM), Sample(b"", b"", DROPPED, 0, 0))
+            made.take(sample(over=1), sample(rcode=FORWARDED), Sample(b"", b"", DROPPED, 0, 0))
             async for bundle in bundles(listener, 20.0):
                 first, second, third = bundle
                 break
@@ -168,7 +169,7 @@ class TestEvents:
     def test_nothing_is_rendered_for_nobody(self) -> None:
         listeners = Listeners()
         pipeline = pipeline_of([])
-        pipeline.followers.append(listeners.change)
+        pipeline.on_change.append(listeners.change)
         pipeline.feed(Batch((made_service("web", "10.96.0.1"),)), 0.0)
         with listeners.listening() as listener:
             pipeline.feed(Batch((made_service("web", "10.96.0.2"),)), 0.0)

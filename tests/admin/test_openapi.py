@@ -25,8 +25,8 @@ from schemathesis.specs.openapi.checks import (
 )
 
 from dnsd.admin.app import ROUTES
-from dnsd.admin.page import OPENAPI
-from dnsd.admin.web import Access, Route
+from dnsd.admin.routes.static import OPENAPI
+from dnsd.admin.routing import Access, Route
 from tests.admin.running import READ, WRITE, Admin, admin
 from tests.helpers import until
 

@@ -12,18 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dnsd.admin.rdata import type_number
-from dnsd.admin.records import (
-    FILE,
-    BadRecord,
-    Conflict,
-    Record,
-    Records,
-    key_of,
-    parsed,
-    record_of,
-)
-from dnsd.pipeline import Pipeline
-from dnsd.zone.rrset import Type, name_from_text, text_of, type_text
+from dnsd.admin.records import FILE, BadRecord, Conflict, Record, Records, key_of, parsed, record_of
+from dnsd.dns.names import name_from_text, text_of
+from dnsd.dns.types import Type, type_text
+from dnsd.zone.pipeline import Pipeline
 from dnsd.zone.text import rdata_text
 from tests.answer.building import ZONE, ask, engine_of, pipeline_of
 from tests.cases import cluster

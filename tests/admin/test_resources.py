@@ -13,7 +13,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from dnsd.admin.names import NameIndex, key_of, name_of_key
 from dnsd.cluster.objects import Key
-from dnsd.zone.rrset import name_from_text
+from dnsd.dns.names import name_from_text
 from tests.admin.running import READ, Admin, admin, manifest
 from tests.answer.building import pipeline_of
 from tests.cases import cluster
@@ -28,8 +28,8 @@ RECORDS = "/api/v1/zones/cluster.local/records"
 @pytest.fixture
 async def api(tmp_path: Path) -> AsyncIterator[Admin]:
     async with admin(tmp_path) as made:
-        await eventually(lambda: made.desk.begun)
-        await made.desk.history.settled()
+        await eventually(lambda: made.context.begun)
+        await made.context.history.settled()
         yield made
 
 
@@ -50,11 +50,11 @@ class TestZones:
         found = {one["name"]: one for one in (await api.get("/api/v1/zones"))["zones"]}
         assert found["cluster.local."]["kind"] == "forward"
         assert found["10.in-addr.arpa."]["kind"] == "reverse"
-        names = api.house.pipeline.zone
+        names = api.plane.pipeline.zone
         assert sum(one["names"] for one in found.values()) == len(names)
 
     async def test_records_page_by_page_are_all_of_them(self, api: Admin) -> None:
-        zone = api.house.pipeline.zone
+        zone = api.plane.pipeline.zone
         found = await pages(api, RECORDS, "records", limit=7)
         assert len({(one["name"], one["type"]) for one in found}) == len(found)
         apex = name_from_text("cluster.local.")
@@ -128,7 +128,7 @@ class TestIndex:
 
 
 def type_batch(key: Key) -> Any:
-    from dnsd.cluster.source import Batch
+    from dnsd.sources.source import Batch
 
     return Batch((key,))
 
@@ -136,7 +136,7 @@ def type_batch(key: Key) -> Any:
 class TestServices:
     async def test_all_of_them_by_page(self, api: Admin) -> None:
         found = await pages(api, "/api/v1/services", "services", limit=5)
-        there = api.house.pipeline.state.counts()["Service"]
+        there = api.plane.pipeline.state.counts()["Service"]
         assert len({(one["namespace"], one["name"]) for one in found}) == there
         headless = await pages(api, "/api/v1/services", "services", type="headless")
         assert {one["type"] for one in headless} == {"headless"}
@@ -163,7 +163,7 @@ class TestServices:
 class TestWhy:
     async def test_explain(self, api: Admin) -> None:
         api.apply(service("api", "10.96.0.99", ports=[port(443)]))
-        await api.desk.history.settled()
+        await api.context.history.settled()
         found = await api.get("/api/v1/explain", name="api.prod")
         assert found["verdict"].startswith("api.prod.svc.cluster.local. A is answered 10.96.0.99")
         assert found["changed"]["before"] == ["api.prod.svc.cluster.local. 5 IN A 10.96.0.13"]
@@ -197,7 +197,7 @@ class TestWhy:
             assert (await api.call("GET", f"/api/v1/history?{wrong}"))[0] == 400
 
     async def test_plan(self, api: Admin) -> None:
-        serial = api.house.pipeline.zone.serial
+        serial = api.plane.pipeline.zone.serial
         body = manifest(service("api", "10.96.0.99", ports=[port(443, "https")]))
         status, found = await api.call("POST", "/api/v1/plan", READ, data=body, headers=YAML)
         assert status == 200, found
@@ -208,7 +208,7 @@ class TestWhy:
         }
         assert found["change"][0]["before"] == ["10.96.0.13"]
         assert found["change"][0]["asked"] == 0
-        assert api.house.pipeline.zone.serial == serial
+        assert api.plane.pipeline.zone.serial == serial
         mode = "/api/v1/plan?mode=delete"
         status, found = await api.call("POST", mode, READ, json=service("api", "10.96.0.13"))
         assert len(found["vanish"]) == 3
@@ -239,7 +239,7 @@ class TestRecords:
         assert (await api.call("DELETE", self.PATH))[0] == 200
         assert (await api.call("DELETE", self.PATH))[0] == 404
         assert (await api.call("GET", self.PATH))[0] == 404
-        await api.desk.history.settled()
+        await api.context.history.settled()
         past = await api.get("/api/v1/history", name="api.cluster.local.")
         assert [one["cause"]["origin"] for one in past["changes"]] == ["unpinned", "pinned"]
 
@@ -317,7 +317,7 @@ class TestStatus:
 
     async def test_status_and_sources(self, api: Admin) -> None:
         found = await api.get("/api/v1/status")
-        assert found["objects"]["Service"] == api.house.pipeline.state.counts()["Service"]
+        assert found["objects"]["Service"] == api.plane.pipeline.state.counts()["Service"]
         assert found["services"]["headless"] > 3
         assert found["ready"] == {"ok": False, "reason": "no worker answers"}
         assert found["settings"]["ttl"] == "5"
@@ -356,12 +356,12 @@ class TestEvents:
 
     async def test_a_change_of_the_zone(self, api: Admin) -> None:
         said = await self.read(api, "/api/v1/events", "event: change")
-        assert said.startswith(f"id: {api.house.pipeline.zone.serial - 1}\nevent: hello\n")
+        assert said.startswith(f"id: {api.plane.pipeline.zone.serial - 1}\nevent: hello\n")
         assert '"owner":"Service prod/new"' in said
-        await eventually(lambda: len(api.desk.events) == 0)
+        await eventually(lambda: len(api.context.events) == 0)
 
     async def test_who_comes_back_is_told_what_was_missed(self, api: Admin) -> None:
-        serial = api.house.pipeline.zone.serial
+        serial = api.plane.pipeline.zone.serial
         api.apply(service("first", "10.96.5.6"))
         said = await self.read(api, f"/api/v1/events?since={serial}", "prod/new")
         assert said.index("prod/first") < said.index("prod/new")
@@ -382,4 +382,4 @@ class TestEvents:
         assert (await api.call("GET", "/api/v1/events"))[0] == 503
         for response in opened:
             response.close()
-        await eventually(lambda: len(api.desk.events) == 0)
+        await eventually(lambda: len(api.context.events) == 0)

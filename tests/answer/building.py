@@ -8,10 +8,10 @@ import dns.message
 
 from dnsd.answer.engine import Engine, EngineConfig
 from dnsd.cluster.objects import from_plain
-from dnsd.cluster.source import Batch
-from dnsd.pipeline import Pipeline
+from dnsd.dns.names import name_from_text
+from dnsd.sources.source import Batch
 from dnsd.zone.compile import FRESH, compile_all, compile_change, compile_state
-from dnsd.zone.rrset import name_from_text
+from dnsd.zone.pipeline import Pipeline
 from dnsd.zone.schema import SchemaConfig
 
 ZONE = name_from_text("cluster.local.")
@@ -28,10 +28,10 @@ def feed(pipeline: Pipeline, plains: list[dict[str, Any]]) -> list[bytes]:
     """The frames of what these objects change."""
     frames: list[bytes] = []
     follower = lambda change: frames.append(compile_change(change, pipeline.zone))  # noqa: E731
-    pipeline.followers.append(follower)
+    pipeline.on_change.append(follower)
     events = [event for plain in plains for event in from_plain(plain)]
     pipeline.feed(Batch(tuple(events), synced=True), 0.0)
-    pipeline.followers.remove(follower)
+    pipeline.on_change.remove(follower)
     return frames
 
 

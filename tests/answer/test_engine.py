@@ -17,9 +17,9 @@ from dnslib import DNSRecord
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dnsd.answer.engine import COUNTER_NAMES, Ask, Engine, EngineConfig, Over
+from dnsd.answer.engine import COUNTER_NAMES, Engine, EngineConfig, Forward, Over
+from dnsd.dns.names import name_from_text
 from dnsd.zone.compile import FRESH, NOT_READY, STALE, compile_state
-from dnsd.zone.rrset import name_from_text
 from dnsd.zone.schema import SchemaConfig
 from tests.answer.building import SCHEMA, ZONE, ask, engine_of, feed, pipeline_of
 from tests.cases.cluster import endpoint, endpoint_slice, external, objects, port, service
@@ -190,7 +190,7 @@ class TestBatchesOfClients:
 
     def test_alike_mixed_and_new(self) -> None:
         config = EngineConfig(forwarding=True, allow_recursion=("10.0.0.0/8",))
-        inside, outside = b"\x0a\0\0\1", b"\xc6\x33\x64\x01"
+        inside, external = b"\x0a\0\0\1", b"\xc6\x33\x64\x01"
         names = ("web.prod", "nope.prod", "WEB.prod", "db.prod")
         packets = [dns.message.make_query(f"{n}.svc.cluster.local.", "A").to_wire() for n in names]
         packets.append(dns.message.make_query("www.example.", "A").to_wire())
@@ -201,14 +201,14 @@ class TestBatchesOfClients:
         engine, single = engine_of(PIPELINE, config), engine_of(PIPELINE, config)
         count = len(packets)
         for clients in (
-            *([inside] * count, [outside] * count) * 3,
-            [inside, outside] * (count // 2),
+            *([inside] * count, [external] * count) * 3,
+            [inside, external] * (count // 2),
             [inside] * (count - 1) + [b"\x0a\0\0\2"],
         ):
             batch = engine.answer_batch(blob, lengths, stride, clients)
             for packet, client, outcome in zip(packets, clients, batch, strict=True):
                 assert outcome == single.answer(packet, client, 0)
-        for client, ra in ((inside, 0x80), (outside, 0), (inside, 0x80)):
+        for client, ra in ((inside, 0x80), (external, 0), (inside, 0x80)):
             replies = engine.answer_batch(blob, lengths, stride, [client] * count)
             assert [one[3] & 0x80 for one in replies[:4] if isinstance(one, bytes)] == [ra] * 4
 
@@ -393,14 +393,14 @@ class TestAsk:
     CONFIG = EngineConfig(forwarding=True, allow_recursion=("10.0.0.0/8",))
     FRIEND, STRANGER = b"\x0a\0\0\1", b"\xc0\0\x02\x01"
 
-    def outcome(self, name: str, client: bytes, flags: int = 0x100) -> bytes | Ask | None:
+    def outcome(self, name: str, client: bytes, flags: int = 0x100) -> bytes | Forward | None:
         query = dns.message.make_query(name, "A", use_edns=0)
         query.flags = flags
         return engine_of(PIPELINE, self.CONFIG).answer(query.to_wire(), client, 0)
 
     def test_not_ours(self) -> None:
         asked = self.outcome("WWW.example.com.", self.FRIEND)
-        assert isinstance(asked, Ask)
+        assert isinstance(asked, Forward)
         assert asked.name == b"\x03www\x07example\x03com\x00"
         assert asked.question.startswith(b"\x03WWW\x07example")
         assert not asked.ours
@@ -408,7 +408,7 @@ class TestAsk:
 
     def test_external_name(self) -> None:
         asked = self.outcome("google.prod.svc.cluster.local.", self.FRIEND)
-        assert isinstance(asked, Ask)
+        assert isinstance(asked, Forward)
         assert asked.ours
         assert asked.name == b"\x06google\x03com\x00"
         assert asked.chained == 1
@@ -526,7 +526,7 @@ class TestSeenByOthers:
     def test_all_of_them(self, schema: SchemaConfig) -> None:
         pipeline = pipeline_of(objects(), schema)
         engine = engine_of(pipeline)
-        seen = 0
+        visible_rrsets = 0
         for rrset in pipeline.zone.rrsets():
             name = dns.name.from_wire(rrset.name, 0)[0]
             query = dns.message.make_query(name, dns.rdatatype.RdataType.make(rrset.type))
@@ -545,8 +545,8 @@ class TestSeenByOthers:
             assert {str(rr.rname).lower() for rr in other.rr} == {
                 str(found.name).lower() for found in one.answer
             }
-            seen += 1
-        assert seen > 300
+            visible_rrsets += 1
+        assert visible_rrsets > 300
 
 
 class TestCounters:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from dnsd.answer.engine import Engine, Over
 from dnsd.answer.gate import Networks, Refusal, admit, is_dropped
-from dnsd.answer.message import Rcode
+from dnsd.dns.message import Rcode
 from tests.cases.raw import LARGEST, QUESTION, RAW, Raw, check, message
 from tests.test_cases import build
 

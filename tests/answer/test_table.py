@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dnsd.answer.table import Table
+from dnsd.dns.names import Name, name_from_text
 from dnsd.zone.compile import Apex, Frame, Node
-from dnsd.zone.rrset import Name, name_from_text
 from tests.helpers import lines_of
 
 # Some lie below others, one ends with the octets of another and not with its labels.
@@ -30,7 +30,7 @@ def apex(name: Name, ttl: int = 5) -> Apex:
 
 def node(name: Name, zone: int = 0) -> Node:
     record = b"\xc0\x0c\x00\x01\x00\x01\x00\x00\x00\x05\x00\x04\x0a\x00\x00\x01"
-    return Node(name, zone, ones=((1, record),))
+    return Node(name, zone, singles=((1, record),))
 
 
 def frame(serial: int, **parts: object) -> bytes:
@@ -82,29 +82,29 @@ class TestZones:
                 apexes = tuple(apex(name, ttl) for name, ttl in there.items())
                 nodes = tuple(node(b"\x03web" + name, i) for i, name in enumerate(there))
                 table.apply(frame(serial, reset=True, zones=apexes, ttl=5))
-                self.check_denials(table, serial, dict(table.homes))
+                self.check_denials(table, serial, dict(table.zone_refs))
                 table.apply(frame(serial, zones=apexes, nodes=nodes))
                 table.apply(frame(serial, complete=True))
             self.check(table, serial, there)
 
     def check(self, table: Table, serial: int, there: dict[Name, int]) -> None:
         assert table.serial == serial
-        assert {name: home.apex.ttl for name, home in table.homes.items()} == there
+        assert {name: zone_ref.apex.ttl for name, zone_ref in table.zone_refs.items()} == there
         assert table.depths == sorted({labels(name) for name in there}, reverse=True)
         apart = not any(a != b and a.endswith(b) for a in there for b in there)
-        assert dict(table.apart) == (table.homes if apart else {})
-        self.check_denials(table, serial, dict(table.homes))
+        assert dict(table.apart) == (table.zone_refs if apart else {})
+        self.check_denials(table, serial, dict(table.zone_refs))
         for name in there:
-            assert table.home_above(b"\x03web" + name) is table.homes[name]
+            assert table.zone_above(b"\x03web" + name) is table.zone_refs[name]
 
     @staticmethod
-    def check_denials(table: Table, serial: int, homes: dict[Name, object]) -> None:
-        for name in homes:
-            home = table.homes[name]
-            for sibling in home.siblings.values():
+    def check_denials(table: Table, serial: int, zone_refs: dict[Name, object]) -> None:
+        for name in zone_refs:
+            zone_ref = table.zone_refs[name]
+            for sibling in zone_ref.siblings.values():
                 denial = sibling.negative(4 + len(name))
                 assert denial[-20:-16] == serial.to_bytes(4, "big")
-                assert denial[6:10] == home.apex.ttl.to_bytes(4, "big")
+                assert denial[6:10] == zone_ref.apex.ttl.to_bytes(4, "big")
 
     def test_zoned_grows_with_them_only(self) -> None:
         table = table_of(ZONES[:2])
@@ -121,7 +121,7 @@ class TestZones:
         table = table_of(zones)
         assert table.apart == ()
         for zone in zones:
-            assert table.home_above(b"\x03web" + zone) is table.homes[zone]
+            assert table.zone_above(b"\x03web" + zone) is table.zone_refs[zone]
 
 
 def labels(name: Name) -> int:
@@ -141,7 +141,7 @@ class TestCost:
             zones = [name_from_text(f"z{i}.test.") for i in range(count)]
             table = table_of(zones)
             first = zones[0]
-            table.homes[first].negative(20)
+            table.zone_refs[first].negative(20)
             new = name_from_text("new.test.")
             step = {
                 "a name": frame(2, zones=(apex(first),), nodes=(node(b"\x03new" + first),)),
@@ -156,8 +156,8 @@ class TestCost:
         """The first frame after each zone was asked for drops as many denials, the next none."""
         zones = [name_from_text(f"z{i}.test.") for i in range(1_000)]
         table = table_of(zones)
-        for home in table.homes.values():
-            home.negative(20)
+        for zone_ref in table.zone_refs.values():
+            zone_ref.negative(20)
         gone = (b"\x03web" + zones[0],)
         first, second = (
             lines_of(partial(table.apply, frame(serial, gone=gone))) for serial in (2, 3)

@@ -12,9 +12,9 @@ import yaml
 
 from bench import names
 from dnsd.cluster.objects import from_plain
-from dnsd.cluster.source import Batch
-from dnsd.pipeline import Pipeline
-from dnsd.zone.rrset import name_from_text
+from dnsd.dns.names import name_from_text
+from dnsd.sources.source import Batch
+from dnsd.zone.pipeline import Pipeline
 from dnsd.zone.schema import SchemaConfig
 from dnsd.zone.text import zone_text
 

@@ -59,8 +59,8 @@ def test_a_bill_names_who_used_what(tmp_path: Path) -> None:
         try:
 
             def all_worked() -> float:
-                strangers = sum(procs.cpu_of(procs.tree(stranger)).values())
-                return min(procs.cpu_seconds(ours.pid), procs.cpu_seconds(helper.pid), strangers)
+                orphans = sum(procs.cpu_of(procs.tree(stranger)).values())
+                return min(procs.cpu_seconds(ours.pid), procs.cpu_seconds(helper.pid), orphans)
 
             start = all_worked()
             _, bill = procs.billed([ours.pid], lambda: until(lambda: all_worked() > start + 0.2))

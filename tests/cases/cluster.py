@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from tests.cases.outside import outside_objects
+from tests.cases.external import outside_objects
 
 Plain = dict[str, Any]
 

@@ -27,13 +27,11 @@ from dnsd.cluster.objects import (
     Service,
     ServicePort,
     ServiceSubject,
-    address_text,
     from_json,
     from_plain,
-    is_address,
     is_host_name,
-    pack_address,
 )
+from dnsd.dns.addresses import address_text, is_address, pack_address
 
 
 def one(plain: dict[str, Any], origin: str = "") -> Object:
@@ -156,8 +154,8 @@ class TestService:
             assert (made.headless, made.cluster_ips) == (True, ())
 
     def test_the_type_decides_not_what_is_left_over(self) -> None:
-        outside = a_service(type="ExternalName", externalName="a.example.", clusterIP="10.0.0.1")
-        assert (outside.external_name, outside.cluster_ips, outside.headless) == (
+        external = a_service(type="ExternalName", externalName="a.example.", clusterIP="10.0.0.1")
+        assert (external.external_name, external.cluster_ips, external.headless) == (
             "a.example.",
             (),
             False,
@@ -399,8 +397,8 @@ class TestOthers:
                 "conditions": [{"type": "Ready", "status": "True"}],
             },
         }
-        inside, outside = pack_address("192.168.0.1"), pack_address("192.0.2.1")
-        assert one(plain) == Node("n", (inside,), (outside,), True)
+        inside, external = pack_address("192.168.0.1"), pack_address("192.0.2.1")
+        assert one(plain) == Node("n", (inside,), (external,), True)
         assert one({"kind": "Node", "metadata": {"name": "n"}}) == Node("n")
 
     def test_bad_nodes(self) -> None:

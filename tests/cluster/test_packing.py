@@ -33,7 +33,7 @@ from dnsd.cluster.objects import (
     StatedRecords,
 )
 from dnsd.cluster.packing import NotPacked, checked, kind_of, pack, unpack, unpack_events
-from dnsd.cluster.shelf import Shelf
+from dnsd.cluster.store import Shelf
 
 _LEAVES: dict[Any, st.SearchStrategy[Any]] = {
     str: st.text(max_size=6),

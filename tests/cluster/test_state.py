@@ -33,9 +33,9 @@ from dnsd.cluster.objects import (
     RouteSubject,
     Service,
     ServiceSubject,
-    pack_address,
 )
 from dnsd.cluster.state import State
+from dnsd.dns.addresses import pack_address
 
 WEB = Key("Service", "default", "web")
 WEB_SERVICE = Service("default", "web", cluster_ips=(b"\x0a\x60\x00\x01",))

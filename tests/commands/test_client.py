@@ -174,7 +174,7 @@ class TestFinding:
     def test_a_found_token_stays_on_this_machine(self, tmp_path: Path) -> None:
         from dnsd.admin.auth import TOKEN_FILE, own_token
         from dnsd.commands.remote import connect
-        from dnsd.settings import Settings
+        from dnsd.settings.schema import Settings
 
         token = own_token(tmp_path / TOKEN_FILE)
         settings = Settings(state_dir=str(tmp_path))

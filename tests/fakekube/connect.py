@@ -10,8 +10,8 @@ from typing import Any, Protocol
 import msgspec
 import yaml
 
-from dnsd.cluster.kubeaccess import Access, Timing
-from dnsd.cluster.kubeclient import Client, connect
+from dnsd.sources.kubernetes.client import Client, connect
+from dnsd.sources.kubernetes.credentials import Access, Timing
 
 # Every patience of the real one, shortened; `idle` stays long enough for a busy machine.
 QUICK = Timing(

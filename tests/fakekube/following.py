@@ -8,12 +8,12 @@ import random
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
-from dnsd.cluster.kubeclient import Client
-from dnsd.cluster.kubernetes import KubernetesConfig, KubernetesSource
 from dnsd.cluster.objects import Key, Object, from_plain
-from dnsd.cluster.scope import RESOURCES
-from dnsd.cluster.snapshot import Snapshot
-from dnsd.cluster.source import Batch, SourceStatus
+from dnsd.sources.kubernetes.client import Client
+from dnsd.sources.kubernetes.scope import RESOURCES
+from dnsd.sources.kubernetes.snapshot import Snapshot
+from dnsd.sources.kubernetes.source import KubernetesConfig, KubernetesSource
+from dnsd.sources.source import Batch, SourceStatus
 from tests.fakekube.server import FakeKube
 
 

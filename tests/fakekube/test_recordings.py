@@ -225,7 +225,7 @@ def test_every_recording_is_used():
         path.read_text()
         for path in [
             replay.FOLDER.parent / "test_recordings.py",
-            replay.FOLDER.parent.parent / "cluster" / "test_reflector.py",
+            replay.FOLDER.parent.parent / "sources" / "kubernetes" / "test_reflector.py",
         ]
     )
     generated = {f"list-{plural}" for plural in PLURALS}

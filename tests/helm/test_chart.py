@@ -13,16 +13,16 @@ from aiohttp.test_utils import make_mocked_request
 
 from dnsd.admin.app import Gate
 from dnsd.admin.auth import Tokens
-from dnsd.admin.front import PATIENCE
-from dnsd.admin.web import Access, Problem
-from dnsd.cluster.kubernetes import ALWAYS, MAX_NAMESPACE_SCOPES, scopes
+from dnsd.admin.routing import Access, Problem
+from dnsd.admin.server import PATIENCE
 from dnsd.cluster.objects import CLUSTER_SCOPED
-from dnsd.cluster.scope import RESOURCES
 from dnsd.commands.options import settings_from
 from dnsd.commands.serve import command as serve
-from dnsd.kubelink import kinds_of, kubernetes_config
-from dnsd.settings import Settings, declared
-from dnsd.values import BadValue
+from dnsd.control.sources import kinds_of, kubernetes_config
+from dnsd.settings.kinds import BadValue
+from dnsd.settings.schema import Settings, declared
+from dnsd.sources.kubernetes.scope import RESOURCES
+from dnsd.sources.kubernetes.source import ALWAYS, MAX_NAMESPACE_SCOPES, scopes
 from tests.helm.charting import CHART, NEWEST, Objects, one, pod_of, run
 from tests.test_dockerfile import image_environment
 

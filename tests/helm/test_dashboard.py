@@ -18,9 +18,9 @@ import pytest
 import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
-from dnsd.cluster.source import SourceStatus
 from dnsd.observe.histogram import CHANGE_BOUNDS, Histogram
 from dnsd.observe.metrics import SOURCE_STATES, exposition, sample_names
+from dnsd.sources.source import SourceStatus
 from tests.helm.charting import CHART, NEWEST, one, run
 from tests.helm.promql import Metric, NotUnderstood, parse
 from tests.observe.test_metrics import facts

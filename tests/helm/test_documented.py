@@ -12,7 +12,7 @@ import kubernetes_validate
 import pytest
 import yaml
 
-from dnsd.settings import declared
+from dnsd.settings.schema import declared
 from tests.helm.charting import NEWEST, Objects, one, pod_of
 from tests.serving import ROOT
 

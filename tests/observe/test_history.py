@@ -11,11 +11,11 @@ from pathlib import Path
 import pytest
 
 from dnsd.cluster.objects import Event, Key
-from dnsd.cluster.source import Batch
+from dnsd.dns.types import Type
 from dnsd.observe.history import FILE, RELOAD, RESTART, History, from_changes
-from dnsd.pipeline import Pipeline
+from dnsd.sources.source import Batch
 from dnsd.zone.journal import Journal
-from dnsd.zone.rrset import Type
+from dnsd.zone.pipeline import Pipeline
 from tests.helpers import eventually
 from tests.zone.made import CONFIG, name, packed, piece, service
 
@@ -41,7 +41,7 @@ async def make(tmp_path: Path) -> AsyncIterator[Make]:
 def line(history: History | None = None) -> Pipeline:
     made = Pipeline(CONFIG, 100, Journal(1000, 10**6))
     if history is not None:
-        made.followers.append(history.follow)
+        made.on_change.append(history.follow)
     return made
 
 

@@ -10,10 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from prometheus_client.parser import text_string_to_metric_families
 
-from dnsd.cluster.source import SourceStatus
 from dnsd.observe.facts import Facts, ServerFacts, WorkerFacts
 from dnsd.observe.histogram import CHANGE_BOUNDS, Histogram
 from dnsd.observe.metrics import exposition, reference, sample_names
+from dnsd.sources.source import SourceStatus
 from dnsd.worker.counters import NAMES
 
 DOCS = Path(__file__).parents[2] / "docs" / "metrics.md"

@@ -28,7 +28,7 @@ def reply_to(packet: bytes) -> bytes:
     return packet[:2] + b"\x85" + packet[3:]
 
 
-class Ask:
+class Forward:
     """The third outcome: the reply comes later."""
 
     def __init__(self, packet: bytes, client: bytes) -> None:
@@ -58,7 +58,7 @@ class Obedient:
         if order.startswith(b"raise"):
             raise ValueError("as ordered")
         if order.startswith(b"slow"):
-            return Ask(packet, client)
+            return Forward(packet, client)
         return reply_to(packet)
 
     def answer_batch(
@@ -75,10 +75,10 @@ class Upstream:
     """Takes Asks and answers when told to."""
 
     def __init__(self) -> None:
-        self.held: list[tuple[Ask, LateReply]] = []
+        self.held: list[tuple[Forward, LateReply]] = []
 
     def __call__(self, ask: object, reply: LateReply) -> None:
-        assert isinstance(ask, Ask)
+        assert isinstance(ask, Forward)
         self.held.append((ask, reply))
 
     def answer_all(self) -> None:

@@ -208,7 +208,7 @@ class TestRfc7766Section7ResponseReordering:
     async def test_no_more_wait_than_allowed_and_the_rest_comes_after(
         self, serve: type[Served]
     ) -> None:
-        served = serve(TcpLimits(max_asks=4))
+        served = serve(TcpLimits(max_forwards=4))
         client = await served.client()
         packets = [query(b"slow %d" % i) for i in range(10)]
         client.send(*packets)
@@ -222,7 +222,7 @@ class TestRfc7766Section7ResponseReordering:
         assert replies == [reply_to(p) for p in packets]
 
     async def test_an_ask_without_an_answer_frees_its_place(self, serve: type[Served]) -> None:
-        served = serve(TcpLimits(max_asks=1))
+        served = serve(TcpLimits(max_forwards=1))
         client = await served.client()
         client.send(query(b"slow"), packet := query())
         await eventually(lambda: served.upstream.held)

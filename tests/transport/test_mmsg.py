@@ -20,7 +20,7 @@ from tests.transport.engines import udp_client
 Slots = Mmsg | Plain
 
 
-class Link:
+class WorkerProcess:
     """A bound socket with its slots, and as many clients as wanted."""
 
     def __init__(self, kind: type[Slots], host: str = "127.0.0.1") -> None:
@@ -49,8 +49,8 @@ def kind(request: pytest.FixtureRequest) -> type[Slots]:
 
 
 @pytest.fixture
-def link(kind: type[Slots]) -> Iterator[Link]:
-    link = Link(kind)
+def link(kind: type[Slots]) -> Iterator[WorkerProcess]:
+    link = WorkerProcess(kind)
     yield link
     link.close()
 
@@ -63,16 +63,16 @@ def got(client: socket.socket) -> bytes | None:
 
 
 class TestReceive:
-    def test_nothing_queued_is_no_error(self, link: Link) -> None:
+    def test_nothing_queued_is_no_error(self, link: WorkerProcess) -> None:
         assert link.slots.receive() == 0
         assert link.slots.errors == 0
 
-    def test_a_closed_socket_is_an_error_that_is_counted(self, link: Link) -> None:
+    def test_a_closed_socket_is_an_error_that_is_counted(self, link: WorkerProcess) -> None:
         link.sock.close()
         assert link.slots.receive() == 0
         assert link.slots.errors == 1
 
-    def test_more_than_the_slots_hold_waits_for_the_next_call(self, link: Link) -> None:
+    def test_more_than_the_slots_hold_waits_for_the_next_call(self, link: WorkerProcess) -> None:
         client = link.client()
         for i in range(SLOTS + 3):
             client.send(bytes([i]))
@@ -82,7 +82,7 @@ class TestReceive:
         assert link.slots.lengths(3) == [1, 1, 1]
 
     @pytest.mark.parametrize("size", [0, 1, STRIDE - 1, STRIDE, STRIDE + 1, MAX_PACKET - 1])
-    def test_every_size_arrives_whole(self, link: Link, size: int) -> None:
+    def test_every_size_arrives_whole(self, link: WorkerProcess, size: int) -> None:
         packet = bytes(i * 31 & 0xFF for i in range(size))
         first, second = link.client(), link.client()
         first.send(b"before")
@@ -93,14 +93,14 @@ class TestReceive:
         assert link.slots.blob(2)[STRIDE:][: min(size, STRIDE)] == packet[:STRIDE]
 
     @pytest.mark.parametrize("size", [MAX_PACKET, MAX_PACKET + 1, 65_507])
-    def test_too_long_shows_as_the_largest_size(self, link: Link, size: int) -> None:
+    def test_too_long_shows_as_the_largest_size(self, link: WorkerProcess, size: int) -> None:
         link.client().send(bytes(size))
         link.receive(1)
         assert link.slots.lengths(1) == [MAX_PACKET]
 
     @pytest.mark.parametrize("host", ["127.0.0.1", "::1", "0.0.0.0", "::"])
     def test_who_sent_it(self, kind: type[Slots], host: str) -> None:
-        link = Link(kind, host)
+        link = WorkerProcess(kind, host)
         to = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
         clients = [link.client(to) for _ in range(2)]
         for client in clients:
@@ -117,7 +117,7 @@ class TestReceive:
 
 class TestSend:
     @pytest.mark.parametrize("n", [1, 2, SLOTS])
-    def test_each_client_gets_its_reply(self, link: Link, n: int) -> None:
+    def test_each_client_gets_its_reply(self, link: WorkerProcess, n: int) -> None:
         clients = [link.client() for _ in range(n)]
         for i, client in enumerate(clients):
             client.send(bytes([i]))
@@ -125,14 +125,14 @@ class TestSend:
         assert link.slots.send([bytes([i]) * (i + 1) for i in range(n)]) == n
         assert [got(client) for client in clients] == [bytes([i]) * (i + 1) for i in range(n)]
 
-    def test_no_reply_at_all(self, link: Link) -> None:
+    def test_no_reply_at_all(self, link: WorkerProcess) -> None:
         client = link.client()
         client.send(b"?")
         link.receive(1)
         assert link.slots.send([None]) == 0
         assert got(client) is None
 
-    def test_what_is_not_bytes_is_no_reply(self, link: Link) -> None:
+    def test_what_is_not_bytes_is_no_reply(self, link: WorkerProcess) -> None:
         clients = [link.client() for _ in range(4)]
         for round_ in ([None, b"1", object(), b"3"], [b"4", b"5", b"6", b"7"]):
             for client in clients:
@@ -144,7 +144,7 @@ class TestSend:
 
     @pytest.mark.parametrize("bad", [(0,), (1,), (3,), (0, 1), (1, 2), (0, 3), (0, 1, 2, 3)])
     def test_one_that_cannot_be_sent_does_not_keep_back_the_rest(
-        self, link: Link, bad: tuple[int, ...]
+        self, link: WorkerProcess, bad: tuple[int, ...]
     ) -> None:
         clients = [link.client() for _ in range(4)]
         for client in clients:
@@ -156,7 +156,7 @@ class TestSend:
         assert link.slots.errors == len(bad)
         assert [got(c) for c in clients] == [None if i in bad else b"ok" for i in range(4)]
 
-    def test_an_error_of_the_socket_gives_up_the_batch(self, link: Link) -> None:
+    def test_an_error_of_the_socket_gives_up_the_batch(self, link: WorkerProcess) -> None:
         client = link.client()
         for _ in range(3):
             client.send(b"?")
@@ -177,7 +177,7 @@ class TestSend:
     def test_any_mix_of_replies_and_none(
         self, which: type[Slots], rounds: list[list[bytes | None]]
     ) -> None:
-        link = Link(which)
+        link = WorkerProcess(which)
         clients = [link.client() for _ in range(max(map(len, rounds)))]
         for replies in rounds:
             asking = clients[: len(replies)]
@@ -193,7 +193,7 @@ class TestReplyLeavesFromTheAddressAsked:
     @pytest.mark.parametrize("mixed", [False, True])
     def test_ipv4_wildcard(self, kind: type[Slots], mixed: bool) -> None:
         # A connected socket takes replies only from the address it asked.
-        link = Link(kind, "0.0.0.0")
+        link = WorkerProcess(kind, "0.0.0.0")
         clients = [link.client(f"127.0.0.{i}") for i in range(1, 6)]
         for _ in range(2):
             for client in clients:
@@ -208,7 +208,7 @@ class TestReplyLeavesFromTheAddressAsked:
     def test_the_interface_is_left_to_the_routes(
         self, kind: type[Slots], host: str, at: int
     ) -> None:
-        link = Link(kind, host)
+        link = WorkerProcess(kind, host)
         link.client({"::": "::1"}.get(host, "127.0.0.4")).send(b"?")
         link.receive(1)
         ((_, _, data),) = link.slots.peer(0).ancillary
@@ -217,7 +217,7 @@ class TestReplyLeavesFromTheAddressAsked:
         link.close()
 
     def test_ipv6_wildcard(self, kind: type[Slots]) -> None:
-        link = Link(kind, "::")
+        link = WorkerProcess(kind, "::")
         client = link.client("::1")
         client.send(b"?")
         link.receive(1)

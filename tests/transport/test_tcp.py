@@ -9,22 +9,10 @@ import socket
 
 from dnsd.transport.connection import OCTETS_A_QUERY, TcpLimits
 from dnsd.transport.listen import Address, bind_tcp, bind_udp
-from dnsd.transport.tcp import (
-    ACCEPTS_A_TURN,
-    CLOSED_A_TURN,
-    QUERIES_A_CONNECTION,
-    QUERIES_A_TURN,
-)
+from dnsd.transport.tcp import ACCEPTS_A_TURN, CLOSED_A_TURN, QUERIES_A_CONNECTION, QUERIES_A_TURN
 from dnsd.transport.udp import Udp
 from tests.helpers import eventually
-from tests.transport.engines import (
-    Obedient,
-    TcpClient,
-    query,
-    receive,
-    reply_to,
-    udp_client,
-)
+from tests.transport.engines import Obedient, TcpClient, query, receive, reply_to, udp_client
 from tests.transport.served import ByHand, Served
 
 

@@ -10,11 +10,11 @@ import dns.flags
 import dns.message
 import dns.rcode
 
-from dnsd.answer.engine import Ask, Engine, EngineConfig
-from dnsd.pipeline import Pipeline
+from dnsd.answer.engine import Engine, EngineConfig, Forward
 from dnsd.upstream.config import UpstreamConfig
 from dnsd.upstream.resolver import Resolver
 from dnsd.zone.compile import compile_all, compile_change
+from dnsd.zone.pipeline import Pipeline
 from tests.answer.building import engine_of, feed, pipeline_of
 
 
@@ -44,7 +44,7 @@ class Clock:
         return self.now
 
 
-class House:
+class ControlPlane:
     """Engine and resolver, put together as the worker does it."""
 
     def __init__(self, pipeline: Pipeline, engine: Engine, resolver: Resolver, clock: Clock):
@@ -52,7 +52,7 @@ class House:
 
     async def send(self, packet: bytes, client: bytes = b"\x7f\0\0\1", over: int = 0) -> bytes:
         outcome = self.engine.answer(packet, client, over)
-        if isinstance(outcome, Ask):
+        if isinstance(outcome, Forward):
             return self.resolver.cached(outcome) or await self.resolver.resolve(outcome)
         assert outcome is not None
         return outcome
@@ -76,7 +76,7 @@ class House:
         """What `cached` alone says."""
         query = dns.message.make_query(name, type_, **options)
         outcome = self.engine.answer(query.to_wire(), b"\x7f\0\0\1", 0)
-        assert isinstance(outcome, Ask)
+        assert isinstance(outcome, Forward)
         return self.resolver.cached(outcome)
 
     def change(self, *plains: dict[str, Any]) -> None:
@@ -85,9 +85,9 @@ class House:
 
 
 @asynccontextmanager
-async def house(
+async def plane(
     *plains: dict[str, Any], engine: EngineConfig | None = None, **settings: Any
-) -> AsyncIterator[House]:
+) -> AsyncIterator[ControlPlane]:
     """A house whose zone holds these objects; `settings` are those of `UpstreamConfig`."""
     settings.setdefault("timeout", 2.0)
     clock = Clock()
@@ -96,11 +96,11 @@ async def house(
     resolver = Resolver(
         UpstreamConfig(**settings),
         answering,
-        lambda name: answering.table.home_of(name) is not None,
+        lambda name: answering.table.zone_of(name) is not None,
         clock=clock,
     )
     try:
-        yield House(pipeline, answering, resolver, clock)
+        yield ControlPlane(pipeline, answering, resolver, clock)
     finally:
         await resolver.close()
 
@@ -123,4 +123,4 @@ def rcode(reply: dns.message.Message) -> str:
     return dns.rcode.to_text(reply.rcode())
 
 
-__all__ = ["Clock", "House", "alias", "compile_all", "compile_change", "house", "service"]
+__all__ = ["Clock", "ControlPlane", "alias", "compile_all", "compile_change", "plane", "service"]

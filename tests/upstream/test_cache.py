@@ -8,11 +8,12 @@ import dns.message
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dnsd.answer.message import Rcode
+from dnsd.dns.message import Rcode
+from dnsd.dns.names import name_from_text
+from dnsd.dns.reading import Record
+from dnsd.dns.types import Type
 from dnsd.upstream.cache import Cache, Entry, key_of
 from dnsd.upstream.chain import Part
-from dnsd.upstream.message import Record
-from dnsd.zone.rrset import Type, name_from_text
 
 A_IN = b"\x00\x01\x00\x01"
 

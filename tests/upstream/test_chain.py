@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from dnsd.answer.message import Rcode
+from dnsd.dns.message import Rcode
+from dnsd.dns.names import name_from_text, text_of
+from dnsd.dns.reading import read_reply
+from dnsd.dns.types import Type
 from dnsd.upstream.chain import BadChain, Part, along_chain
-from dnsd.upstream.message import read_reply
-from dnsd.zone.rrset import Type, name_from_text, text_of
-from tests.upstream.test_message import message
+from tests.dns.test_reading import message
 
 WWW = name_from_text("www.example.")
 SOA = "example. 300 SOA ns.example. host.example. 1 2 3 4 60"

@@ -6,16 +6,17 @@ import dns.flags
 import dns.message
 from msgspec.structs import replace
 
-from dnsd.answer.engine import Ask
-from dnsd.answer.message import Ede, Rcode
+from dnsd.answer.engine import Forward
+from dnsd.dns.message import Ede, Rcode
+from dnsd.dns.names import name_from_text
+from dnsd.dns.reading import Record
+from dnsd.dns.types import Type
 from dnsd.upstream.compose import Answer, compose, own_chain, servfail
-from dnsd.upstream.message import Record
-from dnsd.zone.rrset import Type, name_from_text
 from tests.upstream.building import errors, texts
 
 NAME = name_from_text("www.example.")
 QUESTION = NAME + b"\x00\x01\x00\x01"
-ASK = Ask(
+ASK = Forward(
     packet=b"\x12\x34" + bytes(10) + QUESTION,
     question=QUESTION,
     name=NAME,
@@ -35,7 +36,7 @@ ANSWER = Answer(
 )
 
 
-def parsed(ask: Ask, answer: Answer) -> dns.message.Message:
+def parsed(ask: Forward, answer: Answer) -> dns.message.Message:
     data = compose(ask, answer, 1232)
     assert len(data) <= ask.limit
     return dns.message.from_wire(data)

@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from tests.helpers import eventually
-from tests.upstream.building import House, errors, house, rcode, texts
+from tests.upstream.building import ControlPlane, errors, plane, rcode, texts
 from tests.upstream.scripted import SOA, Said, address, reply_to, upstream
 
 
@@ -15,7 +15,7 @@ class TestKept:
     async def test_ttls_are_counted_down_and_end(self) -> None:
         async with (
             upstream(lambda q, _: address(q, ttl=60)) as up,
-            house(servers=(up.url,), prefetch=False) as home,
+            plane(servers=(up.url,), prefetch=False) as home,
         ):
             assert (await home.ask("www.example.")).answer[0].ttl == 60
             home.clock.now += 25.5
@@ -28,7 +28,7 @@ class TestKept:
         assert len(up.asked) == 2
 
     async def test_any_spelling_hits_and_is_given_back(self) -> None:
-        async with upstream(lambda q, _: address(q)) as up, house(servers=(up.url,)) as home:
+        async with upstream(lambda q, _: address(q)) as up, plane(servers=(up.url,)) as home:
             await home.ask("www.example.")
             reply = await home.ask("WWW.exAmple.")
         assert str(reply.answer[0].name) == "WWW.exAmple."
@@ -37,7 +37,7 @@ class TestKept:
     async def test_nothing_crosses_name_type_do_cd(self) -> None:
         async with (
             upstream(lambda q, _: [reply_to(q, rcode="NXDOMAIN", authority=(SOA,))]) as up,
-            house(servers=(up.url,)) as home,
+            plane(servers=(up.url,)) as home,
         ):
             for name in ("a.example.", "b.example."):
                 for type_ in ("A", "AAAA"):
@@ -57,7 +57,7 @@ class TestKept:
     async def test_negative_for_the_lesser_of_soa_ttl_and_minimum(self, code: str) -> None:
         async with (
             upstream(lambda q, _: [reply_to(q, rcode=code, authority=(SOA,))]) as up,
-            house(servers=(up.url,), stale_for=0, prefetch=False) as home,
+            plane(servers=(up.url,), stale_for=0, prefetch=False) as home,
         ):
             first = await home.ask("no.example.")
             assert (rcode(first), first.authority[0].ttl) == (code, 60)  # min(300, 60)
@@ -72,7 +72,7 @@ class TestKept:
     async def test_negative_without_soa_is_not_kept(self) -> None:
         async with (
             upstream(lambda q, _: [reply_to(q, rcode="NXDOMAIN")]) as up,
-            house(servers=(up.url,)) as home,
+            plane(servers=(up.url,)) as home,
         ):
             await home.ask("no.example.")
             await home.ask("no.example.")
@@ -81,7 +81,7 @@ class TestKept:
     async def test_ttls_are_clamped(self) -> None:
         async with (
             upstream(lambda q, _: address(q, ttl=0 if "low" in str(q).lower() else 900_000)) as up,
-            house(servers=(up.url,), min_ttl=5, max_ttl=100) as home,
+            plane(servers=(up.url,), min_ttl=5, max_ttl=100) as home,
         ):
             assert (await home.ask("low.example.")).answer[0].ttl == 5
             assert (await home.ask("high.example.")).answer[0].ttl == 100
@@ -94,7 +94,7 @@ class TestKept:
 
         async with (
             upstream(script) as up,
-            house(servers=(up.url,), stale_for=0, prefetch=False) as home,
+            plane(servers=(up.url,), stale_for=0, prefetch=False) as home,
         ):
             await home.ask("www.example.")
             home.clock.now += 6
@@ -106,7 +106,7 @@ class TestKept:
     async def test_servfail_is_kept_five_seconds(self) -> None:
         async with (
             upstream(lambda q, _: [reply_to(q, rcode="SERVFAIL")]) as up,
-            house(servers=(up.url,)) as home,
+            plane(servers=(up.url,)) as home,
         ):
             for seconds in (0, 4.9):
                 home.clock.now += seconds
@@ -126,7 +126,7 @@ class TestCoalescing:
             await go.wait()
             return address(query)
 
-        async with upstream(script) as up, house(servers=(up.url,)) as home:
+        async with upstream(script) as up, plane(servers=(up.url,)) as home:
             waiting = [asyncio.create_task(home.ask("www.example.")) for _ in range(50)]
             await eventually(lambda: home.resolver.active == 50)
             await eventually(lambda: up.asked)
@@ -143,7 +143,7 @@ class TestCoalescing:
             await go.wait()
             return address(query)
 
-        async with upstream(script) as up, house(servers=(up.url,)) as home:
+        async with upstream(script) as up, plane(servers=(up.url,)) as home:
             first = asyncio.create_task(home.ask("www.example."))
             await eventually(lambda: up.asked)
             second = asyncio.create_task(home.ask("www.example."))
@@ -158,7 +158,7 @@ class TestPrefetch:
     async def test_a_popular_entry_is_renewed_before_its_end(self) -> None:
         async with (
             upstream(lambda q, _: address(q, f"192.0.2.{len(up.asked)}", ttl=100)) as up,
-            house(servers=(up.url,)) as home,
+            plane(servers=(up.url,)) as home,
         ):
             for _ in range(3):
                 await home.ask("www.example.")
@@ -176,7 +176,7 @@ class TestPrefetch:
     async def test_one_that_nobody_asks_for_is_not(self) -> None:
         async with (
             upstream(lambda q, _: address(q, ttl=100)) as up,
-            house(servers=(up.url,)) as home,
+            plane(servers=(up.url,)) as home,
         ):
             await home.ask("www.example.")
             home.clock.now += 91
@@ -188,7 +188,7 @@ class TestPrefetch:
         def script(query, _):
             return address(query, ttl=100) if len(up.asked) == 1 else []
 
-        async with upstream(script) as up, house(servers=(up.url,), timeout=0.1) as home:
+        async with upstream(script) as up, plane(servers=(up.url,), timeout=0.1) as home:
             for _ in range(3):
                 await home.ask("www.example.")
             home.clock.now += 91
@@ -201,7 +201,7 @@ class TestServeStale:
     """RFC 8767."""
 
     @staticmethod
-    async def _kept(home: House, code: str = "NOERROR") -> None:
+    async def _kept(home: ControlPlane, code: str = "NOERROR") -> None:
         assert rcode(await home.ask("www.example.")) == code
         home.clock.now += 3_000
 
@@ -209,7 +209,7 @@ class TestServeStale:
         def script(query, _):
             return address(query) if len(up.asked) == 1 else [reply_to(query, rcode="SERVFAIL")]
 
-        async with upstream(script) as up, house(servers=(up.url,)) as home:
+        async with upstream(script) as up, plane(servers=(up.url,)) as home:
             await self._kept(home)
             reply = await home.ask("www.example.")
             assert texts(reply) == ["www.example. A 192.0.2.1"]
@@ -222,7 +222,7 @@ class TestServeStale:
                 return [reply_to(query, rcode="NXDOMAIN", authority=(SOA,))]
             return [reply_to(query, rcode="REFUSED")]
 
-        async with upstream(script) as up, house(servers=(up.url,)) as home:
+        async with upstream(script) as up, plane(servers=(up.url,)) as home:
             await self._kept(home, "NXDOMAIN")
             reply = await home.ask("www.example.")
         assert (rcode(reply), errors(reply)) == ("NXDOMAIN", [19])
@@ -231,7 +231,7 @@ class TestServeStale:
         def script(query, _):
             return address(query) if len(up.asked) == 1 else [reply_to(query, rcode="SERVFAIL")]
 
-        async with upstream(script) as up, house(servers=(up.url,)) as home:
+        async with upstream(script) as up, plane(servers=(up.url,)) as home:
             await self._kept(home)
             await home.ask("www.example.")
             asked = len(up.asked)
@@ -252,7 +252,7 @@ class TestServeStale:
 
         async with (
             upstream(script) as up,
-            house(servers=(up.url,), stale_after=0.05, timeout=5) as home,
+            plane(servers=(up.url,), stale_after=0.05, timeout=5) as home,
         ):
             await self._kept(home)
             stale = await home.ask("www.example.")
@@ -267,6 +267,6 @@ class TestServeStale:
             return address(query) if len(up.asked) == 1 else [reply_to(query, rcode="SERVFAIL")]
 
         for settings in ({"stale_for": 0}, {"stale_for": 2_900}):
-            async with upstream(script) as up, house(servers=(up.url,), **settings) as home:
+            async with upstream(script) as up, plane(servers=(up.url,), **settings) as home:
                 await self._kept(home)
                 assert rcode(await home.ask("www.example.")) == "SERVFAIL"

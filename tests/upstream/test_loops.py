@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 
-from dnsd.answer.engine import Ask
+from dnsd.answer.engine import Forward
 from tests.helpers import eventually
-from tests.upstream.building import House, errors, house, rcode, texts
+from tests.upstream.building import ControlPlane, errors, plane, rcode, texts
 from tests.upstream.scripted import address, upstream
 
 
-def back_to(homes: list[House], fold_case: bool = False):
+def back_to(homes: list[ControlPlane], fold_case: bool = False):
     """A forwarder whose own upstream is the house: what it is asked, the house is asked."""
 
     async def script(query, over):
@@ -24,8 +24,8 @@ def back_to(homes: list[House], fold_case: bool = False):
 
 
 async def test_directly_or_behind_a_forwarder() -> None:
-    homes: list[House] = []
-    async with upstream(back_to(homes)) as up, house(servers=(up.url,), timeout=5.0) as home:
+    homes: list[ControlPlane] = []
+    async with upstream(back_to(homes)) as up, plane(servers=(up.url,), timeout=5.0) as home:
         homes.append(home)
         reply = await home.ask("a-name-with-many-letters.example.")
         assert (rcode(reply), errors(reply)) == ("SERVFAIL", [22])
@@ -39,11 +39,11 @@ async def test_directly_or_behind_a_forwarder() -> None:
 
 
 async def test_the_other_server_answers() -> None:
-    homes: list[House] = []
+    homes: list[ControlPlane] = []
     async with (
         upstream(back_to(homes)) as loop,
         upstream(lambda q, _: address(q)) as good,
-        house(servers=(loop.url, good.url), timeout=5.0, attempt_timeout=5.0) as home,
+        plane(servers=(loop.url, good.url), timeout=5.0, attempt_timeout=5.0) as home,
     ):
         homes.append(home)
         for name in ("a-name-with-many-letters.example.", "b-name-with-many-letters.example."):
@@ -53,13 +53,13 @@ async def test_the_other_server_answers() -> None:
 
 async def test_two_servers_that_name_each_other() -> None:
     """Here both sides are houses: each forwards to the other over real sockets."""
-    one: list[House] = []
-    two: list[House] = []
+    one: list[ControlPlane] = []
+    two: list[ControlPlane] = []
     async with (
         upstream(back_to(one)) as to_one,
         upstream(back_to(two)) as to_two,
-        house(servers=(to_two.url,), timeout=3.0) as first,
-        house(servers=(to_one.url,), timeout=3.0, random_case=False) as second,
+        plane(servers=(to_two.url,), timeout=3.0) as first,
+        plane(servers=(to_one.url,), timeout=3.0, random_case=False) as second,
     ):
         one.append(first)
         two.append(second)
@@ -70,10 +70,10 @@ async def test_two_servers_that_name_each_other() -> None:
 
 
 async def test_a_forwarder_with_its_own_spelling_is_found_when_time_runs_out() -> None:
-    homes: list[House] = []
+    homes: list[ControlPlane] = []
     async with (
         upstream(back_to(homes, fold_case=True)) as up,
-        house(servers=(up.url,), timeout=0.3) as home,
+        plane(servers=(up.url,), timeout=0.3) as home,
     ):
         homes.append(home)
         reply = await home.ask("a-name-with-many-letters.example.")
@@ -89,7 +89,7 @@ async def test_a_client_that_happens_to_spell_alike_is_answered() -> None:
             await go.wait()
         return address(query)
 
-    async with upstream(script) as up, house(servers=(up.url,)) as home:
+    async with upstream(script) as up, plane(servers=(up.url,)) as home:
         first = asyncio.create_task(home.ask("www.example."))
         await eventually(lambda: up.asked)
         same = await_outcome(home, up.asked[0][1])
@@ -103,7 +103,7 @@ async def test_a_client_that_happens_to_spell_alike_is_answered() -> None:
         await eventually(lambda: not home.resolver.loops.canaries)
 
 
-def await_outcome(home: House, packet: bytes) -> Ask:
+def await_outcome(home: ControlPlane, packet: bytes) -> Forward:
     outcome = home.engine.answer(packet, b"\x7f\0\0\1", 0)
-    assert isinstance(outcome, Ask)
+    assert isinstance(outcome, Forward)
     return outcome

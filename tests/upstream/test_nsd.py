@@ -10,7 +10,7 @@ import dns.message
 import dns.query
 import pytest
 
-from tests.upstream.building import alias, house, rcode, service, texts
+from tests.upstream.building import alias, plane, rcode, service, texts
 from tests.upstream.nsd import nsd
 
 ZONE = r"""
@@ -59,7 +59,7 @@ def full(name: str) -> str:
 @pytest.mark.parametrize("scheme", ["udp", "tcp"])
 async def test_we_say_what_nsd_says(port: int, scheme: str) -> None:
     loop = asyncio.get_running_loop()
-    async with house(servers=(f"{scheme}://127.0.0.1:{port}",)) as home:
+    async with plane(servers=(f"{scheme}://127.0.0.1:{port}",)) as home:
         for name, type_ in NAMES:
             query = dns.message.make_query(full(name), type_, use_edns=0)
             said = await loop.run_in_executor(None, dns.query.tcp, query, "127.0.0.1", 5.0, port)
@@ -74,7 +74,7 @@ async def test_we_say_what_nsd_says(port: int, scheme: str) -> None:
 
 
 async def test_two_hundred_addresses_come_over_tcp(port: int) -> None:
-    async with house(servers=(f"udp://127.0.0.1:{port}",)) as home:
+    async with plane(servers=(f"udp://127.0.0.1:{port}",)) as home:
         udp = await home.ask("many.nsd.example.")
         tcp = await home.ask("many.nsd.example.", over=1)
     assert udp.flags & dns.flags.TC
@@ -82,7 +82,7 @@ async def test_two_hundred_addresses_come_over_tcp(port: int) -> None:
 
 
 async def test_an_external_name_ends_in_addresses(port: int) -> None:
-    async with house(
+    async with plane(
         alias("ext", "chain.nsd.example"), servers=(f"udp://127.0.0.1:{port}",)
     ) as home:
         reply = await home.ask("ext.default.svc.cluster.local.")
@@ -95,11 +95,11 @@ async def test_an_external_name_ends_in_addresses(port: int) -> None:
 
 
 async def test_its_alias_leads_home(port: int) -> None:
-    async with house(service("web", "10.96.0.9"), servers=(f"udp://127.0.0.1:{port}",)) as home:
+    async with plane(service("web", "10.96.0.9"), servers=(f"udp://127.0.0.1:{port}",)) as home:
         reply = await home.ask("home.nsd.example.")
     assert texts(reply)[-1] == "web.default.svc.cluster.local. A 10.96.0.9"
 
 
 async def test_what_nsd_does_not_serve_is_servfail(port: int) -> None:
-    async with house(servers=(f"udp://127.0.0.1:{port}",)) as home:
+    async with plane(servers=(f"udp://127.0.0.1:{port}",)) as home:
         assert rcode(await home.ask("www.elsewhere.")) == "SERVFAIL"

@@ -9,7 +9,7 @@ from contextlib import AsyncExitStack
 
 from dnsd.upstream.health import SUSPECT, Health
 from tests.helpers import eventually
-from tests.upstream.building import errors, house, rcode, texts
+from tests.upstream.building import errors, plane, rcode, texts
 from tests.upstream.scripted import Script, Upstream, address, upstream
 
 
@@ -22,7 +22,7 @@ class TestPolicies:
         async with AsyncExitStack() as stack:
             ups = [await stack.enter_async_context(upstream(script)) for script in scripts]
             urls = tuple(up.url for up in ups)
-            home = await stack.enter_async_context(house(servers=urls, policy=policy))
+            home = await stack.enter_async_context(plane(servers=urls, policy=policy))
             for number in range(count):
                 await home.ask(f"n{number}.example.")
             return [len(up.asked) for up in ups]
@@ -47,7 +47,7 @@ class TestPolicies:
         async with (
             upstream(answers) as one,
             upstream(answers) as two,
-            house(servers=(one.url, two.url), policy="fastest") as home,
+            plane(servers=(one.url, two.url), policy="fastest") as home,
         ):
             (pool,) = home.resolver.routes.rules.values()
             pool._dice = random.Random(1)
@@ -89,7 +89,7 @@ class TestHealth:
         async with (
             upstream(script) as first,
             upstream(answers) as second,
-            house(servers=(first.url, second.url), attempt_timeout=0.05) as home,
+            plane(servers=(first.url, second.url), attempt_timeout=0.05) as home,
         ):
             server = home.resolver.servers()[0]
             for number in range(SUSPECT):
@@ -112,7 +112,7 @@ class TestHealth:
         def script(query, _):
             return [] if "bad" in str(query.question[0].name).lower() else address(query, ttl=0)
 
-        async with upstream(script) as up, house(servers=(up.url,), timeout=0.1) as home:
+        async with upstream(script) as up, plane(servers=(up.url,), timeout=0.1) as home:
             for number in range(4):
                 await home.ask(f"bad{number}.example.")
             await eventually(lambda: not home.resolver.servers()[0].health.suspect)
@@ -126,7 +126,7 @@ class TestHealth:
 
         async with (
             upstream(script) as up,
-            house(servers=(up.url,), timeout=0.2, attempt_timeout=0.05) as home,
+            plane(servers=(up.url,), timeout=0.2, attempt_timeout=0.05) as home,
         ):
             server = home.resolver.servers()[0]
             server.health.failures = SUSPECT

@@ -12,16 +12,16 @@ import dns.name
 import pytest
 
 from dnsd.answer.engine import EngineConfig
-from dnsd.upstream.asks import Asks
+from dnsd.upstream.forwarder import Forwarder
 from dnsd.zone.compile import NOT_READY, compile_state
 from tests.helpers import eventually
-from tests.upstream.building import alias, errors, house, rcode, service, texts
+from tests.upstream.building import alias, errors, plane, rcode, service, texts
 from tests.upstream.scripted import SOA, address, reply_to, unused_port, upstream
 
 
 class TestForwarding:
     async def test_a_foreign_name_is_asked_upstream(self) -> None:
-        async with upstream(lambda q, _: address(q)) as up, house(servers=(up.url,)) as home:
+        async with upstream(lambda q, _: address(q)) as up, plane(servers=(up.url,)) as home:
             reply = await home.ask("www.example.")
         assert texts(reply) == ["www.example. A 192.0.2.1"]
         assert rcode(reply) == "NOERROR"
@@ -29,7 +29,7 @@ class TestForwarding:
         assert not reply.flags & (dns.flags.AA | dns.flags.AD)
 
     async def test_outwards_the_query_asks_recursion_with_edns_1232(self) -> None:
-        async with upstream(lambda q, _: address(q)) as up, house(servers=(up.url,)) as home:
+        async with upstream(lambda q, _: address(q)) as up, plane(servers=(up.url,)) as home:
             await home.ask("www.example.", want_dnssec=True)
         (query,) = up.queries
         assert query.flags & dns.flags.RD
@@ -37,7 +37,7 @@ class TestForwarding:
         assert query.ednsflags & dns.flags.DO
 
     async def test_every_query_has_its_own_id_port_and_spelling(self) -> None:
-        async with upstream(lambda q, _: address(q, ttl=0)) as up, house(servers=(up.url,)) as home:
+        async with upstream(lambda q, _: address(q, ttl=0)) as up, plane(servers=(up.url,)) as home:
             for _ in range(12):
                 await home.ask("a-name-with-many-letters.example.")
         assert len({data[:2] for _, data, _ in up.asked}) > 9
@@ -47,19 +47,19 @@ class TestForwarding:
     async def test_spelling_can_be_turned_off(self) -> None:
         async with (
             upstream(lambda q, _: address(q)) as up,
-            house(servers=(up.url,), random_case=False) as home,
+            plane(servers=(up.url,), random_case=False) as home,
         ):
             await home.ask("WWW.Example.")
         assert up.queries[0].question[0].name.to_text() == "www.example."
 
     async def test_the_client_gets_its_own_spelling_back(self) -> None:
-        async with upstream(lambda q, _: address(q)) as up, house(servers=(up.url,)) as home:
+        async with upstream(lambda q, _: address(q)) as up, plane(servers=(up.url,)) as home:
             reply = await home.ask("wWw.eXample.")
         assert reply.question[0].name.to_text() == "wWw.eXample."
         assert reply.answer[0].name.to_text() == "wWw.eXample."
 
     async def test_a_client_without_edns_gets_none(self) -> None:
-        async with upstream(lambda q, _: address(q)) as up, house(servers=(up.url,)) as home:
+        async with upstream(lambda q, _: address(q)) as up, plane(servers=(up.url,)) as home:
             first = await home.ask("www.example.", edns=False)
             again = await home.ask("www.example.", edns=False)
         assert first.edns == again.edns == -1
@@ -71,7 +71,7 @@ class TestForwarding:
             name = query.question[0].name
             return [reply_to(query, *(f"{name} 60 A 192.0.2.{n}" for n in range(1, 201)))]
 
-        async with upstream(script) as up, house(servers=(up.url,)) as home:
+        async with upstream(script) as up, plane(servers=(up.url,)) as home:
             udp = await home.ask("big.example.")
             tcp = await home.ask("big.example.", over=1)
         assert [over for over, _, _ in up.asked] == ["udp", "tcp"]
@@ -82,7 +82,7 @@ class TestForwarding:
     async def test_tcp_upstream_and_one_connection_for_many(self) -> None:
         async with (
             upstream(lambda q, _: address(q)) as up,
-            house(servers=(up.over("tcp"),)) as home,
+            plane(servers=(up.over("tcp"),)) as home,
         ):
             replies = await asyncio.gather(*(home.ask(f"n{n}.example.") for n in range(20)))
         assert {rcode(reply) for reply in replies} == {"NOERROR"}
@@ -93,7 +93,7 @@ class TestForwarding:
         def script(query, _):
             return [*address(query, ttl=0), b"close"]
 
-        async with upstream(script) as up, house(servers=(up.over("tcp"),)) as home:
+        async with upstream(script) as up, plane(servers=(up.over("tcp"),)) as home:
             for _ in range(4):
                 assert texts(await home.ask("www.example."))
         assert up.connections >= 2
@@ -111,7 +111,7 @@ class TestForwarding:
                 )
             ]
 
-        async with upstream(script) as up, house(servers=(up.url,)) as home:
+        async with upstream(script) as up, plane(servers=(up.url,)) as home:
             first = await home.ask("www.example.")
             kept = await home.ask("www.example.")
         expected = ["www.example. CNAME web.example.", "web.example. A 192.0.2.7"]
@@ -128,12 +128,12 @@ class TestForwarding:
             pytest.skip("no IPv6 on loopback here")
         async with (
             upstream(lambda q, _: address(q), host="::1") as up,
-            house(servers=(f"{scheme}://[::1]:{up.port}",)) as home,
+            plane(servers=(f"{scheme}://[::1]:{up.port}",)) as home,
         ):
             assert texts(await home.ask("www.example.")) == ["www.example. A 192.0.2.1"]
 
     async def test_no_upstream_for_a_name_is_refused_with_20(self) -> None:
-        async with house(forward={"corp.example": ("udp://127.0.0.1:1",)}) as home:
+        async with plane(forward={"corp.example": ("udp://127.0.0.1:1",)}) as home:
             reply = await home.ask("www.example.")
         assert rcode(reply) == "REFUSED"
         assert errors(reply) == [20]
@@ -144,7 +144,7 @@ class TestRetry:
         async with (
             upstream(lambda q, _: []) as silent,
             upstream(lambda q, _: address(q)) as good,
-            house(servers=(silent.url, good.url), attempt_timeout=0.1) as home,
+            plane(servers=(silent.url, good.url), attempt_timeout=0.1) as home,
         ):
             reply = await home.ask("www.example.")
         assert texts(reply)
@@ -164,7 +164,7 @@ class TestRetry:
         async with (
             upstream(late) as slow,
             upstream(silent) as other,
-            house(servers=(slow.url, other.url), attempt_timeout=0.05) as home,
+            plane(servers=(slow.url, other.url), attempt_timeout=0.05) as home,
         ):
             reply = await home.ask("www.example.")
         assert texts(reply) == ["www.example. A 192.0.2.5"]
@@ -174,7 +174,7 @@ class TestRetry:
         async with (
             upstream(lambda q, _: [reply_to(q, rcode=code)]) as bad,
             upstream(lambda q, _: address(q)) as good,
-            house(servers=(bad.url, good.url)) as home,
+            plane(servers=(bad.url, good.url)) as home,
         ):
             assert texts(await home.ask("www.example."))
         assert bad.asked
@@ -186,12 +186,12 @@ class TestRetry:
         async with (
             upstream(lame) as bad,
             upstream(lambda q, _: address(q)) as good,
-            house(servers=(bad.url, good.url)) as home,
+            plane(servers=(bad.url, good.url)) as home,
         ):
             assert texts(await home.ask("www.example."))
 
     async def test_nobody_listens(self) -> None:
-        async with house(servers=(f"udp://127.0.0.1:{unused_port()}",)) as home:
+        async with plane(servers=(f"udp://127.0.0.1:{unused_port()}",)) as home:
             reply = await home.ask("www.example.")
         assert rcode(reply) == "SERVFAIL"
         assert errors(reply) == [23]
@@ -208,7 +208,7 @@ class TestRetry:
         async with (
             upstream(slow_alias) as world,
             upstream(slow_address) as corp,
-            house(
+            plane(
                 alias("ext", "www.example"),
                 servers=(world.url,),
                 forward={"corp.example": (corp.url,)},
@@ -224,7 +224,7 @@ class TestRetry:
     async def test_all_are_silent_until_the_deadline(self) -> None:
         async with (
             upstream(lambda q, _: []) as up,
-            house(servers=(up.url,), timeout=0.3, attempt_timeout=0.1) as home,
+            plane(servers=(up.url,), timeout=0.3, attempt_timeout=0.1) as home,
         ):
             reply = await home.ask("www.example.")
         assert rcode(reply) == "SERVFAIL"
@@ -237,7 +237,7 @@ class TestRetry:
             reply.use_edns(0, options=[dns.edns.EDEOption(6, "signature expired")])
             return [reply]
 
-        async with upstream(bogus) as up, house(servers=(up.url,)) as home:
+        async with upstream(bogus) as up, plane(servers=(up.url,)) as home:
             reply = await home.ask("www.example.")
         assert errors(reply) == [22, 6]
 
@@ -247,7 +247,7 @@ class TestRetry:
                 return [reply_to(query, rcode="FORMERR")]
             return address(query)
 
-        async with upstream(old) as up, house(servers=(up.url,)) as home:
+        async with upstream(old) as up, plane(servers=(up.url,)) as home:
             assert texts(await home.ask("a.example."))
             assert texts(await home.ask("b.example."))
         assert [query.edns for query in up.queries] == [0, -1, -1]
@@ -265,7 +265,7 @@ class TestMisbehaving:
                 forged.append(reply)
             return [*forged, *address(query)]
 
-        async with upstream(script) as up, house(servers=(up.url,)) as home:
+        async with upstream(script) as up, plane(servers=(up.url,)) as home:
             reply = await home.ask("www.example.")
         assert texts(reply) == ["www.example. A 192.0.2.1"]
         assert [over for over, _, _ in up.asked] == ["udp"]
@@ -289,7 +289,7 @@ class TestMisbehaving:
                 raw = raw[:12] + bytes(range(60))
             return [bytes(raw), *address(query)]
 
-        async with upstream(script) as up, house(servers=(up.url,)) as home:
+        async with upstream(script) as up, plane(servers=(up.url,)) as home:
             reply = await home.ask("www.example.")
         assert texts(reply) == ["www.example. A 192.0.2.1"]
         assert len(up.asked) == 1
@@ -301,7 +301,7 @@ class TestMisbehaving:
             reply.question[0].name = dns.name.from_text(lower)
             return [reply]
 
-        async with upstream(folding) as up, house(servers=(up.url,)) as home:
+        async with upstream(folding) as up, plane(servers=(up.url,)) as home:
             for _ in range(3):
                 assert texts(await home.ask("a-name-with-many-letters.example."))
         assert [over for over, _, _ in up.asked] == ["udp", "tcp", "tcp", "tcp"]
@@ -314,7 +314,7 @@ class TestMisbehaving:
             forged.id ^= 1
             return [forged] * 600
 
-        async with upstream(script) as up, house(servers=(up.url,), attempt_timeout=2) as home:
+        async with upstream(script) as up, plane(servers=(up.url,), attempt_timeout=2) as home:
             reply = await home.ask("www.example.")
         assert texts(reply) == ["www.example. A 192.0.2.1"]
 
@@ -327,7 +327,7 @@ class TestMisbehaving:
                 stranger.sendto(forged.to_wire(), up.asked[-1][2])
                 return address(query)
 
-            async with upstream(script) as up, house(servers=(up.url,)) as home:
+            async with upstream(script) as up, plane(servers=(up.url,)) as home:
                 reply = await home.ask("www.example.")
         assert texts(reply) == ["www.example. A 192.0.2.1"]
 
@@ -337,7 +337,7 @@ class TestMisbehaving:
             huge = reply_to(query, *(f"{name} 60 TXT {'x' * 250}{n}" for n in range(40)))
             return [huge, *address(query)]
 
-        async with upstream(script) as up, house(servers=(up.url,)) as home:
+        async with upstream(script) as up, plane(servers=(up.url,)) as home:
             assert texts(await home.ask("www.example.")) == ["www.example. A 192.0.2.1"]
 
     async def test_a_huge_reply_over_tcp_is_passed_on(self) -> None:
@@ -345,7 +345,7 @@ class TestMisbehaving:
             name = query.question[0].name
             return [reply_to(query, *(f"{name} 60 TXT {'x' * 240}{n}" for n in range(240)))]
 
-        async with upstream(script) as up, house(servers=(up.over("tcp"),)) as home:
+        async with upstream(script) as up, plane(servers=(up.over("tcp"),)) as home:
             reply = await home.ask("huge.example.", "TXT", over=1)
         assert len(texts(reply)) == 240
 
@@ -355,7 +355,7 @@ class TestMisbehaving:
                 reply_to(query, "a.example. 60 CNAME b.example.", "b.example. 60 CNAME a.example.")
             ]
 
-        async with upstream(script) as up, house(servers=(up.url,)) as home:
+        async with upstream(script) as up, plane(servers=(up.url,)) as home:
             assert rcode(await home.ask("a.example.")) == "SERVFAIL"
         assert len(up.asked) == 1
 
@@ -365,7 +365,7 @@ class TestMisbehaving:
             other = {"a.example.": "b.example.", "b.example.": "a.example."}[name]
             return [reply_to(query, f"{name} 60 CNAME {other}")]
 
-        async with upstream(script) as up, house(servers=(up.url,)) as home:
+        async with upstream(script) as up, plane(servers=(up.url,)) as home:
             assert rcode(await home.ask("a.example.")) == "SERVFAIL"
         assert len(up.asked) == 2
 
@@ -375,7 +375,7 @@ class TestMisbehaving:
             links = [f"n{n}.example. 60 CNAME n{n + 1}.example." for n in range(length)]
             return [reply_to(query, *links, f"n{length}.example. 60 A 192.0.2.1")]
 
-        async with upstream(script) as up, house(servers=(up.url,)) as home:
+        async with upstream(script) as up, plane(servers=(up.url,)) as home:
             reply = await home.ask("n0.example.")
         assert rcode(reply) == code
         assert len(texts(reply)) == (length + 1 if code == "NOERROR" else 0)
@@ -387,7 +387,7 @@ class TestMisbehaving:
             raw[at : at + 4] = b"\x80\x00\x00\x00"
             return [bytes(raw)]
 
-        async with upstream(script) as up, house(servers=(up.url,)) as home:
+        async with upstream(script) as up, plane(servers=(up.url,)) as home:
             reply = await home.ask("www.example.")
             assert reply.answer[0].ttl == 0
             assert home.at_once("www.example.") is None
@@ -399,7 +399,7 @@ class TestExternalName:
     async def test_cname_first_then_the_targets_addresses(self) -> None:
         async with (
             upstream(lambda q, _: address(q)) as up,
-            house(alias("ext", "www.example"), servers=(up.url,)) as home,
+            plane(alias("ext", "www.example"), servers=(up.url,)) as home,
         ):
             reply = await home.ask("ext.default.svc.cluster.local.")
         assert texts(reply) == [
@@ -413,7 +413,7 @@ class TestExternalName:
     async def test_any_type_has_the_cname_and_the_targets_nodata(self, type_: str) -> None:
         async with (
             upstream(lambda q, _: [reply_to(q, authority=(SOA,))]) as up,
-            house(alias("ext", "www.example"), servers=(up.url,)) as home,
+            plane(alias("ext", "www.example"), servers=(up.url,)) as home,
         ):
             reply = await home.ask("ext.default.svc.cluster.local.", type_)
         assert texts(reply) == ["ext.default.svc.cluster.local. CNAME www.example."]
@@ -423,7 +423,7 @@ class TestExternalName:
     async def test_a_question_for_cname_stays_here(self) -> None:
         async with (
             upstream(lambda q, _: address(q)) as up,
-            house(alias("ext", "www.example"), servers=(up.url,)) as home,
+            plane(alias("ext", "www.example"), servers=(up.url,)) as home,
         ):
             reply = await home.ask("ext.default.svc.cluster.local.", "CNAME")
         assert texts(reply) == ["ext.default.svc.cluster.local. CNAME www.example."]
@@ -432,7 +432,7 @@ class TestExternalName:
     async def test_target_nxdomain_is_the_cname_with_nxdomain(self) -> None:
         async with (
             upstream(lambda q, _: [reply_to(q, rcode="NXDOMAIN", authority=(SOA,))]) as up,
-            house(alias("ext", "nope.example"), servers=(up.url,)) as home,
+            plane(alias("ext", "nope.example"), servers=(up.url,)) as home,
         ):
             for _ in range(2):  # asked, then kept
                 reply = await home.ask("ext.default.svc.cluster.local.")
@@ -447,7 +447,7 @@ class TestExternalName:
 
         async with upstream(script) as up:
             url = f"udp://127.0.0.1:{unused_port()}" if how == "closed" else up.url
-            async with house(alias("ext", "www.example"), servers=(url,), timeout=0.2) as home:
+            async with plane(alias("ext", "www.example"), servers=(url,), timeout=0.2) as home:
                 reply = await home.ask("ext.default.svc.cluster.local.")
         assert rcode(reply) == "NOERROR"
         assert texts(reply) == ["ext.default.svc.cluster.local. CNAME www.example."]
@@ -459,7 +459,7 @@ class TestExternalName:
 
         async with (
             upstream(script) as up,
-            house(
+            plane(
                 service("web", "10.96.0.9"),
                 alias("one", "two.default.svc.cluster.local"),
                 alias("two", "www.example"),
@@ -481,7 +481,7 @@ class TestExternalName:
 
         async with (
             upstream(script) as up,
-            house(alias("ext", "www.example"), servers=(up.url,)) as home,
+            plane(alias("ext", "www.example"), servers=(up.url,)) as home,
         ):
             reply = await home.ask("ext.default.svc.cluster.local.")
         assert rcode(reply) == "SERVFAIL"
@@ -496,7 +496,7 @@ class TestExternalName:
 
         async with (
             upstream(script) as up,
-            house(*aliases, alias("a5", "n0.example"), servers=(up.url,)) as home,
+            plane(*aliases, alias("a5", "n0.example"), servers=(up.url,)) as home,
         ):
             long = await home.ask("a0.default.svc.cluster.local.")
             fits = await home.ask("a1.default.svc.cluster.local.")
@@ -510,7 +510,7 @@ class TestExternalName:
 
         async with (
             upstream(script) as up,
-            house(alias("ext", "www.example"), servers=(up.over("tcp"),)) as home,
+            plane(alias("ext", "www.example"), servers=(up.over("tcp"),)) as home,
         ):
             udp = await home.ask("ext.default.svc.cluster.local.")
             tcp = await home.ask("ext.default.svc.cluster.local.", over=1)
@@ -530,14 +530,14 @@ class TestExternalName:
 
         async with (
             upstream(script) as up,
-            house(service("web", "10.96.0.9"), servers=(up.url,)) as home,
+            plane(service("web", "10.96.0.9"), servers=(up.url,)) as home,
         ):
             assert texts(await home.ask("www.example."))[-1].endswith("A 10.96.0.9")
             assert texts(await home.ask("www.example."))[-1].endswith("A 10.96.0.9")
         assert len(up.asked) == 1
 
     async def test_nobody_to_ask_for_the_target(self) -> None:
-        async with house(
+        async with plane(
             alias("ext", "www.example"), forward={"corp.example": ("udp://127.0.0.1:1",)}
         ) as home:
             reply = await home.ask("ext.default.svc.cluster.local.")
@@ -547,7 +547,7 @@ class TestExternalName:
     async def test_without_rd_the_cname_alone(self) -> None:
         async with (
             upstream(lambda q, _: address(q)) as up,
-            house(alias("ext", "www.example"), servers=(up.url,)) as home,
+            plane(alias("ext", "www.example"), servers=(up.url,)) as home,
         ):
             reply = await home.ask("ext.default.svc.cluster.local.", flags=0)
         assert texts(reply) == ["ext.default.svc.cluster.local. CNAME www.example."]
@@ -559,7 +559,7 @@ class TestOurOwnZones:
         def script(query, _):
             return [reply_to(query, "www.example. 60 CNAME web.default.svc.cluster.local.")]
 
-        async with upstream(script) as up, house(service("web"), servers=(up.url,)) as home:
+        async with upstream(script) as up, plane(service("web"), servers=(up.url,)) as home:
             home.engine.table.apply(compile_state(NOT_READY))
             reply = await home.ask("www.example.")
         assert (rcode(reply), errors(reply)) == ("SERVFAIL", [14])
@@ -567,7 +567,7 @@ class TestOurOwnZones:
     async def test_a_service_created_now_is_answered_now(self) -> None:
         async with (
             upstream(lambda q, _: [reply_to(q, rcode="NXDOMAIN", authority=(SOA,))]) as up,
-            house(alias("ext", "www.example"), servers=(up.url,)) as home,
+            plane(alias("ext", "www.example"), servers=(up.url,)) as home,
         ):
             assert rcode(await home.ask("web.default.svc.cluster.local.")) == "NXDOMAIN"
             home.change(service("web", "10.96.0.9"))
@@ -578,7 +578,7 @@ class TestOurOwnZones:
         def script(query, _):
             return [reply_to(query, "www.example. 3600 CNAME web.default.svc.cluster.local.")]
 
-        async with upstream(script) as up, house(service("other"), servers=(up.url,)) as home:
+        async with upstream(script) as up, plane(service("other"), servers=(up.url,)) as home:
             assert rcode(await home.ask("www.example.")) == "NXDOMAIN"
             home.change(service("web", "10.96.0.9"))
             reply = await home.ask("www.example.")
@@ -593,7 +593,7 @@ class TestOverload:
 
         async with (
             upstream(script) as up,
-            house(servers=(up.url,), max_in_flight=3, stale_after=0.01) as home,
+            plane(servers=(up.url,), max_in_flight=3, stale_after=0.01) as home,
         ):
             for number in range(3):
                 await home.ask(f"n{number}.example.")
@@ -608,7 +608,7 @@ class TestOverload:
     async def test_beyond_the_bound_servfail_with_23_at_once(self) -> None:
         async with (
             upstream(lambda q, _: []) as up,
-            house(alias("ext", "x.example"), servers=(up.url,), max_in_flight=5) as home,
+            plane(alias("ext", "x.example"), servers=(up.url,), max_in_flight=5) as home,
         ):
             waiting = [asyncio.create_task(home.ask(f"n{n}.example.")) for n in range(5)]
             await eventually(lambda: len(up.asked) >= 5)
@@ -633,7 +633,7 @@ class TestShortCut:
                 return [reply_to(query, rcode="NXDOMAIN", authority=(SOA,))]
             return [reply_to(query, "www.example. 60 CNAME b.example.", "b.example. 60 A 1.2.3.4")]
 
-        async with upstream(script) as up, house(servers=(up.url,), prefetch=False) as home:
+        async with upstream(script) as up, plane(servers=(up.url,), prefetch=False) as home:
             for type_ in ("A", "AAAA"):
                 for want in ({}, {"use_edns": 0}, {"want_dnssec": True, "payload": 4096}):
                     for flags in (0x0100, 0x0110, 0x0130):
@@ -652,13 +652,13 @@ class TestShortCut:
         config = EngineConfig(forwarding=True, allow_recursion=("10.0.0.0/8",))
         async with (
             upstream(lambda q, _: address(q)) as up,
-            house(servers=(up.url,), engine=config) as home,
+            plane(servers=(up.url,), engine=config) as home,
         ):
             home.engine.kept = home.resolver.kept
-            inside, outside = b"\x0a\0\0\1", b"\xc6\x33\x64\x01"
+            inside, external = b"\x0a\0\0\1", b"\xc6\x33\x64\x01"
             assert texts(await home.ask("www.example.", client=inside))
             assert texts(await home.ask("www.example.", client=inside))
-            refused = await home.ask("www.example.", client=outside)
+            refused = await home.ask("www.example.", client=external)
             assert (rcode(refused), errors(refused)) == ("REFUSED", [18])
             assert not refused.flags & dns.flags.RA
             no_rd = await home.ask("www.example.", client=inside, flags=0)
@@ -668,7 +668,7 @@ class TestShortCut:
         def script(query, _):
             return [reply_to(query, *(f"www.example. 60 A 192.0.2.{n}" for n in range(1, 60)))]
 
-        async with upstream(script) as up, house(servers=(up.url,)) as home:
+        async with upstream(script) as up, plane(servers=(up.url,)) as home:
             home.engine.kept = home.resolver.kept
             await home.ask("www.example.")
             assert len(texts(await home.ask("www.example."))) == 59
@@ -677,19 +677,19 @@ class TestShortCut:
     async def test_a_new_zone_of_ours_takes_its_names_out_of_the_cache(self) -> None:
         async with (
             upstream(lambda q, _: [reply_to(q, rcode="NXDOMAIN", authority=())]) as up,
-            house(servers=(up.url,), forward={"10.in-addr.arpa": (up.url,)}) as home,
+            plane(servers=(up.url,), forward={"10.in-addr.arpa": (up.url,)}) as home,
         ):
-            asks = Asks(home.resolver)
-            asks.zones_are(home.engine.table.homes.keys())
+            forwarder = Forwarder(home.resolver)
+            forwarder.zones_are(home.engine.table.zone_refs.keys())
             home.engine.kept = home.resolver.kept
             up.script = lambda q, _: [reply_to(q, rcode="NXDOMAIN", authority=(ARPA_SOA,))]
             name = "9.0.96.10.in-addr.arpa."
             assert rcode(await home.ask(name, "PTR")) == "NXDOMAIN"
             assert len(home.resolver.cache) == 1
-            asks.zones_are(home.engine.table.homes.keys())
+            forwarder.zones_are(home.engine.table.zone_refs.keys())
             assert len(home.resolver.cache) == 1
             home.change(service("web", "10.96.0.9"))
-            asks.zones_are(home.engine.table.homes.keys())
+            forwarder.zones_are(home.engine.table.zone_refs.keys())
             assert len(home.resolver.cache) == 0
             assert texts(await home.ask(name, "PTR"))
 

@@ -9,14 +9,15 @@ import dns.message
 import pytest
 
 from dnsd.answer.engine import EngineConfig
-from dnsd.cluster.objects import Key, Pod, pack_address
+from dnsd.cluster.objects import Key, Pod
+from dnsd.dns.addresses import pack_address
+from dnsd.dns.names import name_from_text, text_of
 from dnsd.upstream.clients import Clients, compile_clients
 from dnsd.upstream.completing import Completable, Completing
 from dnsd.upstream.search import Client, completion
-from dnsd.upstream.told import tells_of_clients
+from dnsd.upstream.status import tells_of_clients
 from dnsd.zone.compile import compile_all
-from dnsd.zone.rrset import name_from_text, text_of
-from tests.upstream.building import House, alias, errors, house, rcode, service, texts
+from tests.upstream.building import ControlPlane, alias, errors, plane, rcode, service, texts
 from tests.upstream.scripted import SOA, address, reply_to, upstream
 
 ZONE = name_from_text("cluster.local.")
@@ -114,7 +115,7 @@ class TestClients:
 class Pods:
     """A house whose clients are pods."""
 
-    def __init__(self, home: House, *pods: Pod) -> None:
+    def __init__(self, home: ControlPlane, *pods: Pod) -> None:
         self.home = home
         self.clients = Clients()
         self.clients.apply(compile_clients(pods))
@@ -140,7 +141,7 @@ ASKED = "www.example.com.default.svc.cluster.local."
 CONFIG = EngineConfig(forwarding=True, nsid=b"node-7")
 
 
-def outside(query: dns.message.Message, _: str) -> list[Any]:
+def external(query: dns.message.Message, _: str) -> list[Any]:
     """www.example.com has an address, example.com exists, nothing else does."""
     name = str(query.question[0].name).lower()
     if name == "www.example.com." and query.question[0].rdtype == 1:
@@ -152,7 +153,7 @@ def outside(query: dns.message.Message, _: str) -> list[Any]:
 
 class TestCompletion:
     async def test_five_round_trips_become_one(self) -> None:
-        async with upstream(outside) as up, house(engine=CONFIG, servers=(up.url,)) as home:
+        async with upstream(external) as up, plane(engine=CONFIG, servers=(up.url,)) as home:
             reply = await Pods(home, pod()).ask(ASKED)
         assert rcode(reply) == "NOERROR"
         assert texts(reply) == [f"{ASKED} CNAME www.example.com.", "www.example.com. A 192.0.2.1"]
@@ -160,8 +161,8 @@ class TestCompletion:
 
     async def test_a_service_on_the_way_wins(self) -> None:
         async with (
-            upstream(outside) as up,
-            house(service("web", "10.96.0.9"), engine=CONFIG, servers=(up.url,)) as home,
+            upstream(external) as up,
+            plane(service("web", "10.96.0.9"), engine=CONFIG, servers=(up.url,)) as home,
         ):
             reply = await Pods(home, Pod("other", "p", (POD,), "Running")).ask(
                 "web.default.other.svc.cluster.local."
@@ -171,8 +172,8 @@ class TestCompletion:
 
     async def test_the_chain_of_an_external_name_too(self) -> None:
         async with (
-            upstream(outside) as up,
-            house(alias("ext", "www.example.com"), engine=CONFIG, servers=(up.url,)) as home,
+            upstream(external) as up,
+            plane(alias("ext", "www.example.com"), engine=CONFIG, servers=(up.url,)) as home,
         ):
             reply = await Pods(home, Pod("other", "p", (POD,), "Running")).ask(
                 "ext.default.other.svc.cluster.local."
@@ -180,13 +181,13 @@ class TestCompletion:
         assert [line.split()[1] for line in texts(reply)] == ["CNAME", "CNAME", "A"]
 
     async def test_nodata_only_when_nothing_has_records(self) -> None:
-        async with upstream(outside) as up, house(engine=CONFIG, servers=(up.url,)) as home:
+        async with upstream(external) as up, plane(engine=CONFIG, servers=(up.url,)) as home:
             reply = await Pods(home, pod()).ask(ASKED, "AAAA")
         assert (rcode(reply), texts(reply)) == ("NOERROR", [f"{ASKED} CNAME www.example.com."])
         assert str(reply.authority[0].name) == "example.com."
 
     async def test_if_none_exists_the_plain_nxdomain(self) -> None:
-        async with upstream(outside) as up, house(engine=CONFIG, servers=(up.url,)) as home:
+        async with upstream(external) as up, plane(engine=CONFIG, servers=(up.url,)) as home:
             name = "nope.example.org.default.svc.cluster.local."
             completed = await Pods(home, pod()).ask(name)
             plain = await Pods(home).ask(name)
@@ -199,9 +200,9 @@ class TestCompletion:
         def script(query, over):
             if "ec2" in str(query.question[0].name).lower():
                 return [reply_to(query, rcode="SERVFAIL")]
-            return outside(query, over)
+            return external(query, over)
 
-        async with upstream(script) as up, house(engine=CONFIG, servers=(up.url,)) as home:
+        async with upstream(script) as up, plane(engine=CONFIG, servers=(up.url,)) as home:
             reply = await Pods(home, pod()).ask(ASKED)
         assert (rcode(reply), texts(reply)) == ("NXDOMAIN", [])
         assert "www.example.com." not in up.names()
@@ -210,13 +211,13 @@ class TestCompletion:
         "fields", [{"host_network": True}, {"dns_policy": "Default"}, {"ip": "10.244.0.8"}]
     )
     async def test_others_get_the_plain_nxdomain(self, fields: dict[str, Any]) -> None:
-        async with upstream(outside) as up, house(engine=CONFIG, servers=(up.url,)) as home:
+        async with upstream(external) as up, plane(engine=CONFIG, servers=(up.url,)) as home:
             reply = await Pods(home, pod(**fields)).ask(ASKED)
         assert rcode(reply) == "NXDOMAIN"
         assert not up.asked
 
     async def test_an_address_reused_in_another_namespace(self) -> None:
-        async with upstream(outside) as up, house(engine=CONFIG, servers=(up.url,)) as home:
+        async with upstream(external) as up, plane(engine=CONFIG, servers=(up.url,)) as home:
             pods = Pods(home, pod("old"))
             pods.clients.apply(
                 compile_clients([Pod("other", "new", (POD,), "Running")], [pod("old").key])
@@ -225,15 +226,15 @@ class TestCompletion:
 
     async def test_those_who_may_not_resolve_are_not_completed(self) -> None:
         config = EngineConfig(forwarding=True, allow_recursion=("127.0.0.0/8",))
-        async with upstream(outside) as up, house(engine=config, servers=(up.url,)) as home:
+        async with upstream(external) as up, plane(engine=config, servers=(up.url,)) as home:
             assert rcode(await Pods(home, pod()).ask(ASKED)) == "NXDOMAIN"
             assert rcode(await Pods(home, pod()).ask(ASKED, flags=0)) == "NXDOMAIN"
         assert not up.asked
 
     async def test_other_types_and_names_that_exist_are_as_ever(self) -> None:
         async with (
-            upstream(outside) as up,
-            house(service("web", "10.96.0.9"), engine=CONFIG, servers=(up.url,)) as home,
+            upstream(external) as up,
+            plane(service("web", "10.96.0.9"), engine=CONFIG, servers=(up.url,)) as home,
         ):
             pods = Pods(home, pod())
             assert texts(await pods.ask("web.default.svc.cluster.local."))
@@ -243,7 +244,7 @@ class TestCompletion:
         assert "www.example.com." not in up.names()
 
     async def test_the_options_of_the_reply_stay(self) -> None:
-        async with upstream(outside) as up, house(engine=CONFIG, servers=(up.url,)) as home:
+        async with upstream(external) as up, plane(engine=CONFIG, servers=(up.url,)) as home:
             query = dns.edns.GenericOption(3, b"")
             reply = await Pods(home, pod()).ask(ASKED, options=[query])
         assert [option.otype for option in reply.options] == [3]
@@ -251,8 +252,8 @@ class TestCompletion:
 
     async def test_overload_gives_the_plain_nxdomain(self) -> None:
         async with (
-            upstream(outside) as up,
-            house(engine=CONFIG, servers=(up.url,), max_in_flight=1) as home,
+            upstream(external) as up,
+            plane(engine=CONFIG, servers=(up.url,), max_in_flight=1) as home,
         ):
             home.resolver._active = 1
             assert rcode(await Pods(home, pod()).ask(ASKED)) == "NXDOMAIN"

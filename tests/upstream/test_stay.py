@@ -7,11 +7,11 @@ from pathlib import Path
 import dns.reversename
 import pytest
 
+from dnsd.dns.names import ROOT, name_from_text, text_of
 from dnsd.upstream.config import BadUpstream
-from dnsd.upstream.forward import Routes
 from dnsd.upstream.hosts import collect, from_setting, load, read_file
-from dnsd.zone.rrset import ROOT, name_from_text, text_of
-from tests.upstream.building import alias, house, rcode, service, texts
+from dnsd.upstream.routes import Routes
+from tests.upstream.building import alias, plane, rcode, service, texts
 from tests.upstream.scripted import address, reply_to, upstream
 
 
@@ -50,7 +50,7 @@ class TestNeverLeave:
     async def test_answered_here(self, name: str, type_: str, code: str) -> None:
         async with (
             upstream(lambda q, _: address(q)) as up,
-            house(servers=(up.url,), never_leave=("secret.example",)) as home,
+            plane(servers=(up.url,), never_leave=("secret.example",)) as home,
         ):
             reply = await home.ask(name, type_)
         assert rcode(reply) == code
@@ -67,7 +67,7 @@ class TestNeverLeave:
         ],
     )
     async def test_the_loopback_has_a_name(self, name: str, type_: str, record: str) -> None:
-        async with house(servers=("udp://127.0.0.1:1",)) as home:
+        async with plane(servers=("udp://127.0.0.1:1",)) as home:
             assert texts(await home.ask(name, type_)) == [f"{name} {record}"]
 
     @pytest.mark.parametrize(
@@ -85,14 +85,14 @@ class TestNeverLeave:
         ],
     )
     async def test_the_others_leave(self, name: str, type_: str) -> None:
-        async with upstream(lambda q, _: address(q)) as up, house(servers=(up.url,)) as home:
+        async with upstream(lambda q, _: address(q)) as up, plane(servers=(up.url,)) as home:
             await home.ask(name, type_)
         assert up.names() == [name]
 
     async def test_a_forward_rule_is_stronger_the_default_is_not(self) -> None:
         async with (
             upstream(lambda q, _: address(q)) as up,
-            house(
+            plane(
                 servers=("udp://127.0.0.1:1",),
                 forward={
                     "home.arpa": (up.url,),
@@ -111,7 +111,7 @@ class TestNeverLeave:
     async def test_behind_an_alias_too(self) -> None:
         async with (
             upstream(lambda q, _: address(q)) as up,
-            house(alias("ext", "nas.local"), servers=(up.url,)) as home,
+            plane(alias("ext", "nas.local"), servers=(up.url,)) as home,
         ):
             reply = await home.ask("ext.default.svc.cluster.local.")
         assert rcode(reply) == "NXDOMAIN"
@@ -139,14 +139,14 @@ class TestForward:
         async with (
             upstream(lambda q, _: address(q, "192.0.2.1")) as world,
             upstream(lambda q, _: address(q, "192.0.2.2")) as corp,
-            house(forward={"corp.example": (corp.url,), ".": (world.url,)}) as home,
+            plane(forward={"corp.example": (corp.url,), ".": (world.url,)}) as home,
         ):
             assert texts(await home.ask("a.CORP.example.")) == ["a.CORP.example. A 192.0.2.2"]
             assert texts(await home.ask("a.example.")) == ["a.example. A 192.0.2.1"]
         assert (corp.names(), world.names()) == (["a.corp.example."], ["a.example."])
 
     async def test_a_chain_is_followed_to_the_servers_of_its_target(self) -> None:
-        def outside(query, _):
+        def external(query, _):
             return [
                 reply_to(
                     query,
@@ -156,9 +156,9 @@ class TestForward:
             ]
 
         async with (
-            upstream(outside) as world,
+            upstream(external) as world,
             upstream(lambda q, _: address(q, "192.0.2.2")) as corp,
-            house(servers=(world.url,), forward={"corp.example": (corp.url,)}) as home,
+            plane(servers=(world.url,), forward={"corp.example": (corp.url,)}) as home,
         ):
             for _ in range(2):
                 reply = await home.ask("www.example.")
@@ -168,7 +168,7 @@ class TestForward:
     async def test_none_keeps_the_names_below_here(self) -> None:
         async with (
             upstream(lambda q, _: address(q)) as up,
-            house(servers=(up.url,), forward={"ads.example": ("none",)}) as home,
+            plane(servers=(up.url,), forward={"ads.example": ("none",)}) as home,
         ):
             assert rcode(await home.ask("x.ads.example.")) == "NXDOMAIN"
         assert not up.asked
@@ -180,7 +180,7 @@ class TestHosts:
     async def test_a_pin_wins_over_upstream_for_every_type(self) -> None:
         async with (
             upstream(lambda q, _: address(q)) as up,
-            house(servers=(up.url,), hosts=self.PINS) as home,
+            plane(servers=(up.url,), hosts=self.PINS) as home,
         ):
             assert texts(await home.ask("DB.corp.example.")) == ["DB.corp.example. A 10.1.2.3"]
             assert texts(await home.ask("db.corp.example.", "AAAA")) == [
@@ -192,20 +192,20 @@ class TestHosts:
         assert not up.asked
 
     async def test_reverse_is_the_first_name(self) -> None:
-        async with house(servers=("udp://127.0.0.1:1",), hosts=self.PINS) as home:
+        async with plane(servers=("udp://127.0.0.1:1",), hosts=self.PINS) as home:
             for address_ in ("10.1.2.3", "fd00::3"):
                 name = str(dns.reversename.from_address(address_))
                 assert texts(await home.ask(name, "PTR")) == [f"{name} PTR db.corp.example."]
 
     async def test_never_over_a_service(self) -> None:
         name = "web.default.svc.cluster.local"
-        async with house(
+        async with plane(
             service("web", "10.96.0.9"), servers=("udp://127.0.0.1:1",), hosts={name: ("10.1.1.1",)}
         ) as home:
             assert texts(await home.ask(f"{name}.")) == [f"{name}. A 10.96.0.9"]
 
     async def test_behind_an_alias(self) -> None:
-        async with house(
+        async with plane(
             alias("ext", "db.corp.example"), servers=("udp://127.0.0.1:1",), hosts=self.PINS
         ) as home:
             reply = await home.ask("ext.default.svc.cluster.local.")
@@ -256,7 +256,7 @@ class TestHosts:
             read_file(str(big))
 
     async def test_other_pins_take_effect_on_what_is_kept(self) -> None:
-        async with upstream(lambda q, _: address(q)) as up, house(servers=(up.url,)) as home:
+        async with upstream(lambda q, _: address(q)) as up, plane(servers=(up.url,)) as home:
             await home.ask("a.example.")
             home.resolver.pin(load({"a.example": ("10.0.0.1",)}, (), 60))
             assert texts(await home.ask("a.example.")) == ["a.example. A 10.0.0.1"]

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from dnsd.dns.reading import query
 from dnsd.upstream.config import BadUpstream, parse_server
-from dnsd.upstream.message import query
 from dnsd.upstream.stream import Stream, tls_context
 from tests.helpers import eventually
-from tests.upstream.building import errors, house, rcode, texts
+from tests.upstream.building import errors, plane, rcode, texts
 from tests.upstream.certificates import Authority
 from tests.upstream.scripted import address, reply_to, unused_port, upstream
 
@@ -25,7 +25,7 @@ class TestTls:
     async def test_a_name_that_matches(self, authority: Authority) -> None:
         async with (
             upstream(lambda q, _: address(q), authority.server("dns.example")) as up,
-            house(servers=(f"{up.over('tls')}#dns.example",), tls_ca=str(authority.file)) as home,
+            plane(servers=(f"{up.over('tls')}#dns.example",), tls_ca=str(authority.file)) as home,
         ):
             assert texts(await home.ask("www.example.")) == ["www.example. A 192.0.2.1"]
         assert {over for over, _, _ in up.asked} == {"tls"}
@@ -33,7 +33,7 @@ class TestTls:
     async def test_an_address_that_matches(self, authority: Authority) -> None:
         async with (
             upstream(lambda q, _: address(q), authority.server("127.0.0.1")) as up,
-            house(servers=(up.over("tls"),), tls_ca=str(authority.file)) as home,
+            plane(servers=(up.over("tls"),), tls_ca=str(authority.file)) as home,
         ):
             assert texts(await home.ask("www.example."))
 
@@ -46,7 +46,7 @@ class TestTls:
         trusted = Authority(tmp_path) if wrong == "authority" else authority
         async with upstream(lambda q, _: address(q), certificate) as up:
             expected = {"name": "#other.example", "address": ""}.get(wrong, "#dns.example")
-            async with house(
+            async with plane(
                 servers=(up.over("tls") + expected,), tls_ca=str(trusted.file)
             ) as home:
                 reply = await home.ask("www.example.")
@@ -56,7 +56,7 @@ class TestTls:
     async def test_queries_are_padded(self, authority: Authority) -> None:
         async with (
             upstream(lambda q, _: address(q), authority.server("127.0.0.1")) as up,
-            house(servers=(up.over("tls"),), tls_ca=str(authority.file)) as home,
+            plane(servers=(up.over("tls"),), tls_ca=str(authority.file)) as home,
         ):
             for name in ("a.example.", "a-much-longer-name-than-that.example."):
                 await home.ask(name)
@@ -65,7 +65,7 @@ class TestTls:
     async def test_one_connection_for_all(self, authority: Authority) -> None:
         async with (
             upstream(lambda q, _: address(q), authority.server("127.0.0.1")) as up,
-            house(servers=(up.over("tls"),), tls_ca=str(authority.file)) as home,
+            plane(servers=(up.over("tls"),), tls_ca=str(authority.file)) as home,
         ):
             await asyncio.gather(*(home.ask(f"n{n}.example.") for n in range(10)))
         assert up.connections == 1
@@ -84,7 +84,7 @@ class TestTcp:
         def script(query, _):
             return [b"close"] if len(up.asked) == 2 else address(query, ttl=0)
 
-        async with upstream(script) as up, house(servers=(up.over("tcp"),)) as home:
+        async with upstream(script) as up, plane(servers=(up.over("tcp"),)) as home:
             assert texts(await home.ask("a.example."))
             assert texts(await home.ask("b.example."))
             assert home.resolver.servers()[0].health.failures == 0
@@ -94,7 +94,7 @@ class TestTcp:
     async def test_closed_on_the_first_question_is_a_failure(self) -> None:
         async with (
             upstream(lambda q, _: [b"close"]) as up,
-            house(servers=(up.over("tcp"),), timeout=0.5) as home,
+            plane(servers=(up.over("tcp"),), timeout=0.5) as home,
         ):
             reply = await home.ask("a.example.")
         assert (rcode(reply), errors(reply)) == ("SERVFAIL", [23])
@@ -119,7 +119,7 @@ class TestTcp:
         def script(query, _):
             return [address(query, "203.0.113.66")[0].to_wire() + b"\0", *address(query)]
 
-        async with upstream(script) as up, house(servers=(up.over("tcp"),)) as home:
+        async with upstream(script) as up, plane(servers=(up.over("tcp"),)) as home:
             assert texts(await home.ask("www.example.")) == ["www.example. A 192.0.2.1"]
 
     async def test_endless_nonsense_ends_the_connection(self) -> None:
@@ -130,12 +130,12 @@ class TestTcp:
 
         async with (
             upstream(script) as up,
-            house(servers=(up.over("tcp"),), timeout=1.0) as home,
+            plane(servers=(up.over("tcp"),), timeout=1.0) as home,
         ):
             assert rcode(await home.ask("www.example.")) == "SERVFAIL"
 
     async def test_nobody_listens(self) -> None:
-        async with house(servers=(f"tcp://127.0.0.1:{unused_port()}",)) as home:
+        async with plane(servers=(f"tcp://127.0.0.1:{unused_port()}",)) as home:
             assert errors(await home.ask("www.example.")) == [23]
 
     async def test_replies_in_any_order(self) -> None:
@@ -147,7 +147,7 @@ class TestTcp:
                 await others.wait()
             return address(query, "192.0.2.9" if name.startswith("slow") else "192.0.2.1")
 
-        async with upstream(script) as up, house(servers=(up.over("tcp"),)) as home:
+        async with upstream(script) as up, plane(servers=(up.over("tcp"),)) as home:
             slow = asyncio.create_task(home.ask("slow.example."))
             await eventually(lambda: up.asked)
             assert texts(await home.ask("fast.example.")) == ["fast.example. A 192.0.2.1"]
@@ -162,7 +162,7 @@ class TestTcp:
             raw[13] ^= 1
             return [wrong, bytes(raw), b"short", *address(query)]
 
-        async with upstream(script) as up, house(servers=(up.over("tcp"),)) as home:
+        async with upstream(script) as up, plane(servers=(up.over("tcp"),)) as home:
             assert texts(await home.ask("www.example.")) == ["www.example. A 192.0.2.1"]
 
     async def test_a_connection_gone_silent_is_given_up(self) -> None:
@@ -171,7 +171,7 @@ class TestTcp:
 
         async with (
             upstream(script) as up,
-            house(servers=(up.over("tcp"),), timeout=0.5, attempt_timeout=0.1) as home,
+            plane(servers=(up.over("tcp"),), timeout=0.5, attempt_timeout=0.1) as home,
         ):
             await home.ask("a.example.")
             assert texts(await home.ask("b.example."))
@@ -181,6 +181,6 @@ class TestTcp:
         def script(query, over):
             return [reply_to(query, tc=True)] if over == "udp" else []
 
-        async with upstream(script) as up, house(servers=(up.url,), timeout=0.3) as home:
+        async with upstream(script) as up, plane(servers=(up.url,), timeout=0.3) as home:
             reply = await home.ask("www.example.")
         assert (rcode(reply), errors(reply)) == ("SERVFAIL", [22])

@@ -11,18 +11,20 @@ import dns.message
 
 from dnsd.answer.engine import EngineConfig
 from dnsd.cluster.objects import Key
+from dnsd.dns.names import name_from_text
+from dnsd.dns.rrset import rrset
+from dnsd.dns.types import Type
 from dnsd.transport.listen import Address, bind_group
-from dnsd.worker.feed import Setup
-from dnsd.worker.link import Patience
+from dnsd.worker.messages import Setup
+from dnsd.worker.process import Timeouts
 from dnsd.worker.supervisor import Supervisor
 from dnsd.zone.compile import FRESH, compile_all, compile_change, compile_state
-from dnsd.zone.rrset import Type, name_from_text, rrset
 from dnsd.zone.schema import SchemaConfig
 from dnsd.zone.zone import Cause, Zone
 
 WEB = "web.default.svc.cluster.local."
 HOST = "127.0.0.1"
-PATIENCE = Patience()
+PATIENCE = Timeouts()
 SETUP = Setup(
     index=0,
     sockets=(),
@@ -37,13 +39,13 @@ class Plane:
     """A zone, and a supervisor that serves it on one address."""
 
     def __init__(
-        self, workers: int = 1, setup: Setup = SETUP, patience: Patience = PATIENCE
+        self, workers: int = 1, setup: Setup = SETUP, timeouts: Timeouts = PATIENCE
     ) -> None:
         self.zone = Zone(SchemaConfig(zones=(name_from_text("cluster.local."),)), 1)
         self.put("10.0.0.1")
         groups = bind_group(Address(HOST, 0), workers)
         self.port = groups[0].address.port
-        self.supervisor = Supervisor([[pair] for pair in groups], setup, self.table, patience)
+        self.supervisor = Supervisor([[pair] for pair in groups], setup, self.table, timeouts)
 
     def table(self) -> Iterator[bytes]:
         yield from compile_all(self.zone)
@@ -59,7 +61,7 @@ class Plane:
 
     def change(self, address: str, name: str = WEB) -> None:
         """The same, told to the workers."""
-        self.supervisor.settle()
+        self.supervisor.flush_tables()
         self.supervisor.broadcast(self.put(address, name), asyncio.get_running_loop().time())
 
     async def ask(self, name: str = WEB, *, tcp: bool = False) -> list[str]:
@@ -85,10 +87,10 @@ class Plane:
 
 @asynccontextmanager
 async def answering(
-    workers: int = 1, setup: Setup = SETUP, patience: Patience = PATIENCE
+    workers: int = 1, setup: Setup = SETUP, timeouts: Timeouts = PATIENCE
 ) -> AsyncIterator[Plane]:
     """A plane whose workers answer; they are ended at the end."""
-    plane = Plane(workers, setup, patience)
+    plane = Plane(workers, setup, timeouts)
     plane.supervisor.start()
     try:
         plane.supervisor.release()

@@ -18,16 +18,16 @@ from msgspec.structs import replace
 from dnsd.transport.listen import Address, Pair, bind_group
 from dnsd.upstream.clients import compile_clients
 from dnsd.worker import counters
-from dnsd.worker.feed import (
+from dnsd.worker.messages import (
     MAX_UP,
     Applied,
     Assembler,
     Down,
     Drain,
     Drained,
+    Heartbeat,
     Open,
     Opened,
-    Pulse,
     Socket,
     Table,
     Up,
@@ -107,9 +107,9 @@ class TestLife:
             answered = counters.NAMES.index("queries.udp.A.answer")
 
             def pulse_counts_it() -> bool:
-                pulse = parent.hear(Pulse)
-                assert isinstance(pulse, Pulse)
-                return pulse.counters[answered] == 1
+                heartbeat = parent.hear(Heartbeat)
+                assert isinstance(heartbeat, Heartbeat)
+                return heartbeat.counters[answered] == 1
 
             until(pulse_counts_it)
             parent.say(Drain(0.01, 10.0))
@@ -136,7 +136,7 @@ class TestLife:
             for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
                 parent.process.send_signal(number)
             assert parent.ask().answer
-            assert parent.hear(Pulse)
+            assert parent.hear(Heartbeat)
 
 
 class TestEnds:
@@ -182,4 +182,4 @@ def test_a_worker_imports_what_it_needs_only() -> None:
     modules = set(ran.stdout.decode().split())
     assert "dnsd.answer.engine" in modules
     assert not {one for one in modules if one.startswith("dnsd.cluster")}
-    assert not modules & {"dnsd.upstream.resolver", "dnsd.upstream.asks", "dnsd.answer.views"}
+    assert not modules & {"dnsd.upstream.resolver", "dnsd.upstream.forwarder", "dnsd.answer.views"}

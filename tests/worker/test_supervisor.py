@@ -13,7 +13,7 @@ from msgspec.structs import replace
 
 from dnsd.answer.engine import EngineConfig
 from dnsd.worker import counters
-from dnsd.worker.link import Patience
+from dnsd.worker.process import Timeouts
 from dnsd.worker.supervisor import WorkersFailed
 from tests.helpers import eventually
 from tests.serving import alive
@@ -25,7 +25,7 @@ class TestChanges:
     async def test_a_change_is_answered_everywhere(self, uvloop: bool) -> None:
         async with answering(2, replace(SETUP, uvloop=uvloop)) as plane:
             told: list[tuple[float, float]] = []
-            plane.supervisor.followers.append(lambda at, now: told.append((at, now)))
+            plane.supervisor.on_applied.append(lambda at, now: told.append((at, now)))
             assert await plane.ask() == ["10.0.0.1"]
             assert await plane.ask(tcp=True) == ["10.0.0.1"]
             plane.change("10.0.0.2")
@@ -55,7 +55,7 @@ class TestChanges:
 
     async def test_another_zone_takes_the_place_of_the_first(self) -> None:
         async with answering() as plane:
-            plane.supervisor.settle()
+            plane.supervisor.flush_tables()
             former, plane.zone = plane.zone, Plane().zone
             plane.zone.serial = former.serial + 1
             plane.put("10.0.0.9", "other.default.svc.cluster.local.")
@@ -90,7 +90,7 @@ class TestEnds:
                 await plane.supervisor.opened()
 
     async def test_one_that_is_stuck_is_ended_and_replaced(self) -> None:
-        async with answering(patience=Patience(silence=2.5)) as plane:
+        async with answering(timeouts=Timeouts(silence=2.5)) as plane:
             (former,) = plane.pids()
             os.kill(former, signal.SIGSTOP)
             await eventually(lambda: not alive(former))
@@ -99,7 +99,7 @@ class TestEnds:
             assert status.last_end == "it gave no sign of life any more"
 
     async def test_one_that_takes_no_changes_is_ended_and_memory_stays(self) -> None:
-        async with answering(patience=Patience(backlog=100_000)) as plane:
+        async with answering(timeouts=Timeouts(backlog=100_000)) as plane:
             (former,) = plane.pids()
             os.kill(former, signal.SIGSTOP)
 
@@ -176,7 +176,7 @@ class TestRenew:
             with pytest.raises(WorkersFailed, match="SIGKILL"):
                 await plane.supervisor.renew(second)
             assert plane.pids() == before
-            await eventually(lambda: [len(seat.links) for seat in plane.supervisor.seats] == [1, 1])
+            await eventually(lambda: [len(slot.links) for slot in plane.supervisor.slots] == [1, 1])
             for _ in range(10):  # from ten ports: both workers are asked
                 assert await plane.version() == "first"
             assert [status.restarts for status in plane.supervisor.status()] == [0, 0]
@@ -188,7 +188,7 @@ class _SecondDies(Plane):
     """Who is to succeed at the second seat is killed before it has a table."""
 
     def table(self) -> Iterator[bytes]:
-        links = self.supervisor.seats[1].links
+        links = self.supervisor.slots[1].links
         if len(links) > 1:
             os.kill(links[-1].process.pid, signal.SIGKILL)
         return super().table()
@@ -224,7 +224,7 @@ async def test_a_worker_that_is_not_told_to_open_answers_nothing() -> None:
     plane.supervisor.start()
     try:
         asking = asyncio.create_task(plane.ask(WEB))
-        worker = plane.supervisor.seats[0].current
+        worker = plane.supervisor.slots[0].current
         assert worker
         await eventually(lambda: worker.heard_at > worker.started, "it runs")
         assert not asking.done()

@@ -8,12 +8,12 @@ from collections.abc import AsyncIterator
 import dns.message
 import pytest
 
-from dnsd.answer.message import HEADER
+from dnsd.dns.message import HEADER
+from dnsd.dns.names import name_from_text
 from dnsd.transport.answering import Answerer
-from dnsd.worker.feed import DROPPED, Sample, Samples, Watch
+from dnsd.worker.messages import DROPPED, Sample, Samples, Watch
 from dnsd.worker.supervisor import NoWorker
 from dnsd.worker.tap import Tap
-from dnsd.zone.rrset import name_from_text
 from tests.answer.building import engine_of, pipeline_of
 from tests.cases import cluster
 from tests.helpers import eventually
@@ -153,7 +153,7 @@ class TestOverTheFeed:
         plane = Plane()
         supervisor = plane.supervisor
         seen: list[Sample] = []
-        supervisor.samplers.append(lambda bundle: seen.extend(bundle.samples))
+        supervisor.on_samples.append(lambda bundle: seen.extend(bundle.samples))
         with pytest.raises(NoWorker):
             await supervisor.ask(b"", b"", 0)
         supervisor.start()

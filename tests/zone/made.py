@@ -13,9 +13,11 @@ from dnsd.cluster.objects import (
     ServicePort,
     ServiceSubject,
     Subject,
-    pack_address,
 )
-from dnsd.zone.rrset import Name, RRset, name_from_text, text_of, type_text
+from dnsd.dns.addresses import pack_address
+from dnsd.dns.names import Name, name_from_text, text_of
+from dnsd.dns.rrset import RRset
+from dnsd.dns.types import type_text
 from dnsd.zone.schema import SchemaConfig, rrsets
 from dnsd.zone.text import rdata_text
 from dnsd.zone.zone import Cause, Change, Zone

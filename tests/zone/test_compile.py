@@ -11,8 +11,10 @@ from hypothesis import strategies as st
 
 from dnsd.answer.table import Table
 from dnsd.cluster.objects import Key, from_plain
-from dnsd.cluster.source import Batch
-from dnsd.pipeline import Pipeline
+from dnsd.dns.names import name_from_text
+from dnsd.dns.rrset import rrset
+from dnsd.dns.types import Type
+from dnsd.sources.source import Batch
 from dnsd.zone.compile import (
     FRESH,
     NOT_READY,
@@ -24,7 +26,7 @@ from dnsd.zone.compile import (
     compile_state,
     records_that_fit,
 )
-from dnsd.zone.rrset import Type, name_from_text, rrset
+from dnsd.zone.pipeline import Pipeline
 from dnsd.zone.schema import SchemaConfig
 from tests.answer.building import SCHEMA, ask, engine_of, feed, pipeline_of
 from tests.cases.cluster import endpoint, endpoint_slice, external, objects, port, service
@@ -39,8 +41,8 @@ OTHER_TTL = ((1, b"\xc0\x0c\x00\x01\x00\x01\x00\x00\x00\x06\x00\x04\x0a\x00\x00\
 def contents(table: Table) -> dict[str, Any]:
     """All that a table answers from, in a form that can be compared."""
     return {
-        "names": {name: (home.name, home.kind) for name, home in table.names.items()},
-        "zones": {name: home.apex for name, home in table.homes.items()},
+        "names": {name: (zone_ref.name, zone_ref.kind) for name, zone_ref in table.names.items()},
+        "zones": {name: zone_ref.apex for name, zone_ref in table.zone_refs.items()},
         "types": {
             # Heads are there for the longest rdata there ever was.
             kind: (one, {len(rdata): heads[len(rdata)] for rdata in one.values()}, own, many)
@@ -87,7 +89,7 @@ def changed_objects(draw: st.DrawFn) -> Plain | Key:
 def test_changes_equal_a_build_from_scratch(steps: list[Plain | Key], pods: str) -> None:
     pipeline = Pipeline(SchemaConfig(zones=SCHEMA.zones, pods=pods), 1)
     table = from_scratch(pipeline)
-    pipeline.followers.append(lambda change: table.apply(compile_change(change, pipeline.zone)))
+    pipeline.on_change.append(lambda change: table.apply(compile_change(change, pipeline.zone)))
     for step in steps:
         events = [step] if isinstance(step, Key) else from_plain(step)
         pipeline.feed(Batch(tuple(events)), 0.0)
@@ -183,9 +185,13 @@ def test_from_records_to_an_empty_non_terminal_and_back() -> None:
         msgspec.msgpack.encode(Frame(1, reset=True, zones=(APEX_OF_TEST,), ttl=5)),
         *(
             msgspec.msgpack.encode(
-                Frame(2, zones=(APEX_OF_TEST,), nodes=(Node(b"\x01a\x04test\x00", 0, ones=ones),))
+                Frame(
+                    2,
+                    zones=(APEX_OF_TEST,),
+                    nodes=(Node(b"\x01a\x04test\x00", 0, singles=singles),),
+                )
             )
-            for ones in (A_RECORD, (), A_RECORD, OTHER_TTL, ())
+            for singles in (A_RECORD, (), A_RECORD, OTHER_TTL, ())
         ),
     ]
     table = Table()

@@ -4,8 +4,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dnsd.cluster.objects import Key
+from dnsd.dns.rrset import RRset
+from dnsd.dns.types import Type
 from dnsd.zone.journal import Journal, weight
-from dnsd.zone.rrset import RRset, Type
 from dnsd.zone.zone import Cause, Change, Zone
 from tests.zone.made import CONFIG, name, packed
 

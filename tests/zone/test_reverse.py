@@ -5,8 +5,8 @@ from ipaddress import ip_address, ip_network
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from dnsd.dns.names import is_below, reverse_name, text_of
 from dnsd.zone.reverse import PRIVATE, reverse_zones
-from dnsd.zone.rrset import is_below, reverse_name, text_of
 
 four = st.tuples(st.ip_addresses(v=4), st.integers(0, 32))
 six = st.tuples(st.ip_addresses(v=6), st.integers(0, 128))

@@ -8,15 +8,9 @@ from __future__ import annotations
 
 import pytest
 
-from dnsd.cluster.objects import (
-    EndpointSlice,
-    Namespace,
-    Pod,
-    Service,
-    ServiceSubject,
-    Subject,
-)
-from dnsd.zone.rrset import MAX_NAME, Type, name_from_text, name_of
+from dnsd.cluster.objects import EndpointSlice, Namespace, Pod, Service, ServiceSubject, Subject
+from dnsd.dns.names import MAX_NAME, name_from_text, name_of
+from dnsd.dns.types import Type
 from dnsd.zone.schema import SchemaConfig, address_label, apex, examine, problems, rrsets
 from tests.zone.made import CONFIG, Z, endpoint, headless, name, names_of, packed, piece, table
 from tests.zone.made import service as make

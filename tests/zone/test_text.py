@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dnsd.cluster.objects import Key, ServiceSubject
-from dnsd.zone.rrset import Type, labels_of, name_of
+from dnsd.dns.names import labels_of, name_of
+from dnsd.dns.types import Type
 from dnsd.zone.schema import SchemaConfig
 from dnsd.zone.text import canonical, rdata_text, rrset_text, zone_text
 from dnsd.zone.zone import Cause, Zone

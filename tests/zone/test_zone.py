@@ -13,7 +13,9 @@ from hypothesis import strategies as st
 
 import dnsd.zone.zone as zones
 from dnsd.cluster.objects import Key, Namespace, Pod, ServiceSubject, Subject
-from dnsd.zone.rrset import Name, RRset, Type, is_below, name_from_text, parent_of, text_of
+from dnsd.dns.names import Name, is_below, name_from_text, parent_of, text_of
+from dnsd.dns.rrset import RRset
+from dnsd.dns.types import Type
 from dnsd.zone.schema import SchemaConfig, apex, marker, rrsets
 from dnsd.zone.text import rdata_text
 from dnsd.zone.zone import APEX, Cause, Change, Zone, newer
@@ -152,8 +154,8 @@ class TestReplace:
     def test_a_name_outside_every_zone_is_not_served(self) -> None:
         zone = Zone(CONFIG, 7)
         before = set(zone.names())
-        outside = (address("example.org.", "10.0.0.1"), marker(name("example.com.")))
-        assert replace(zone, A, *outside) is None
+        external = (address("example.org.", "10.0.0.1"), marker(name("example.com.")))
+        assert replace(zone, A, *external) is None
         assert set(zone.names()) == before
         assert replace(zone, A) is None
 

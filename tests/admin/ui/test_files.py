@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from dnsd.admin.page import UI, files
+from dnsd.admin.routes.static import UI, files
 from tests.serving import ROOT
 
 

@@ -1,0 +1,1 @@
+"""Explanations of answers and plans of changes: for the admin API, and without a server."""

@@ -1,0 +1,1 @@
+"""The sources of objects: an API server or a directory of manifests."""

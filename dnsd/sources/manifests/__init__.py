@@ -1,0 +1,1 @@
+"""The manifests source: a directory of Kubernetes YAML or JSON, followed live."""

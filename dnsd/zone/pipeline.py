@@ -1,0 +1,238 @@
+"""From what the cluster says to what is served: State, schema, zone, journal in one step.
+
+A `Batch` goes in, `Change`s come out, one for each owner whose names are different now.
+Every Change is put into the journal and handed to the followers before the next one is
+made, so a follower sees the zone exactly as the Change left it.
+
+* The cause of a Change is the last event of its batch that concerned the owner: what an
+  answer can be traced to is the slice that just came, not the Service that was always there.
+* A bug that one object brings to light must not take the others with it: what cannot be
+  computed is logged and counted, its owner keeps the names it had, and is tried again with
+  the next event that concerns it.
+* A follower that raises interrupts `feed`, and loses nothing: owners that are not done yet
+  are done by the next call.
+
+Pure: no clock and no I/O. The caller passes in the log.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Protocol
+
+import msgspec
+
+from dnsd.cluster.objects import OWNER_KINDS, Event, Key
+from dnsd.cluster.state import State
+from dnsd.dns.names import Name, text_of
+from dnsd.dns.rrset import RRset
+from dnsd.sources.source import Batch
+from dnsd.zone.journal import Journal
+from dnsd.zone.schema import SchemaConfig, age_of, apex, examine
+from dnsd.zone.zone import APEX, Cause, Change, Zone
+
+_MAX_PROBLEMS = 10_000  # owners whose problems are remembered
+
+
+# Owner, its RRsets, cause, age: see Zone.replace.
+Renewal = Callable[[Key, Sequence[RRset], Cause, str], object]
+
+
+class Log(Protocol):
+    """The log that a pipeline writes to: the methods of a structlog logger that it calls."""
+
+    def info(self, event: str, **fields: object) -> object: ...
+
+    def warning(self, event: str, **fields: object) -> object: ...
+
+    def exception(self, event: str, **fields: object) -> object: ...
+
+
+class _NoLog:
+    """The log of a pipeline that was given none."""
+
+    def info(self, event: str, **fields: object) -> None: ...
+
+    def warning(self, event: str, **fields: object) -> None: ...
+
+    def exception(self, event: str, **fields: object) -> None: ...
+
+
+class Pipeline:
+    """Holds `state`, `zone` and `journal`, and keeps them in step.
+
+    `on_change` are called with each Change, `on_rebuild` with the zone when it was built anew
+    (its serial is higher; there are no Changes from the one before), `on_owner` with what an
+    owner contributes now, whether or not that changes what is served. `synced`: a batch said
+    that all there was at the start has been said. `failures`: how often an owner could not
+    be computed; `failed`: those that still could not, with the error's text. `problems`:
+    by owner, what the schema had to leave out. Who is left out at a name that several want
+    is in `zone.disputes`.
+    """
+
+    def __init__(
+        self,
+        config: SchemaConfig,
+        serial: int,
+        journal: Journal | None = None,
+        log: Log | None = None,
+    ) -> None:
+        self._log: Log = log or _NoLog()
+        self.state = State(config.external.node_port_types)
+        self.zone = Zone(config, serial, loose=True)  # see `tighten`
+        self.journal = journal
+        self.on_change: list[Callable[[Change], None]] = []
+        self.on_rebuild: list[Callable[[Zone], None]] = []
+        self.on_owner: list[Renewal] = []
+        self.synced = False
+        self.failures = 0
+        self.failed: dict[Key, str] = {}
+        self.problems: dict[Key, tuple[str, ...]] = {}
+        self._placed: dict[Key, tuple[tuple[RRset, ...], Cause, str]] = {}
+        self._disputed: dict[Name, tuple[Key, ...]] = {}  # as last logged
+        self._dirty: dict[Key, Cause] = {}
+        self._synced_when_done = False
+
+    def feed(self, batch: Batch, at: float) -> list[Change]:
+        """Applies a batch that was handed in at `at` (seconds); what it changed, in order."""
+        self._synced_when_done = self._synced_when_done or batch.synced
+        for event in batch.events:
+            for owner in self.state.apply((event,)):
+                # Last cause wins, and the owner keeps its place in the queue.
+                self._dirty[owner] = _cause(event, at)
+        changes = []
+        while self._dirty:
+            owner = next(iter(self._dirty))
+            change = self._renew(self.zone, owner, self._dirty.pop(owner))
+            if change is not None:
+                changes.append(change)
+                self._tell(change)
+        self.synced = self._synced_when_done
+        self.state.rest()
+        return changes
+
+    def tighten(self) -> Iterator[None]:
+        """Once what there was at the start is in: see Zone.tighten."""
+        return self.zone.tighten()
+
+    def put(
+        self, owner: Key, rrsets: Sequence[RRset], cause: Cause, age: str = ""
+    ) -> Change | None:
+        """What an owner contributes that no object stands behind (a record pinned by hand).
+
+        It stays through `reconfigure`; no RRsets: it is gone. `age`: as of `Zone.replace`.
+        """
+        if rrsets:
+            self._placed[owner] = tuple(rrsets), cause, age
+        else:
+            self._placed.pop(owner, None)
+        change = self._replace(self.zone, owner, rrsets, cause, age)
+        if change is not None:
+            self._tell(change)
+        return change
+
+    def reached_at(self, addresses: tuple[bytes, ...], cause: Cause) -> Change | None:
+        """From now on ns.dns.ZONE has these addresses (packed); nothing else is computed anew."""
+        config = msgspec.structs.replace(self.zone.config, ns_addresses=addresses)
+        if config == self.zone.config:
+            return None
+        self.zone.config = config
+        change = self._replace(self.zone, APEX, apex(config), cause, "")
+        if change is not None:
+            self._tell(change)
+        return change
+
+    def reconfigure(self, config: SchemaConfig) -> bool:
+        """Serves the same objects by another schema configuration; False if it is the same.
+
+        The zone is built anew beside the old one and takes its place, with the next serial.
+        """
+        if config == self.zone.config:
+            return False
+        serial = (self.zone.serial + 1) % 2**32
+        zone = Zone(config, serial)
+        self.problems.clear()
+        self._disputed.clear()
+        self.state.follow_nodes(config.external.node_port_types)
+        for thing in self.state.objects():
+            if thing.kind in OWNER_KINDS:
+                self._renew(zone, thing.key, Cause(thing.key, thing.version, thing.origin))
+        for owner, (rrsets, cause, age) in self._placed.items():
+            self._replace(zone, owner, rrsets, cause, age)
+        zone.serial = serial
+        self.zone = zone
+        self._dirty.clear()
+        if self.journal is not None:
+            self.journal.clear()
+        for reset in self.on_rebuild:
+            reset(zone)
+        return True
+
+    def _renew(self, zone: Zone, owner: Key, cause: Cause) -> Change | None:
+        """Puts what the schema now says of one owner into the zone."""
+        try:
+            subject = self.state.subject(owner)
+            names, found = examine(subject, zone.config) if subject is not None else ([], [])
+            # Inside, age decides nothing, and is not worth the memory.
+            age = age_of(subject) if subject is not None and zone.config.external.zones else ""
+            change = self._replace(zone, owner, names, cause, age)
+        except Exception as error:  # noqa: BLE001 - one bad object must not affect the others
+            self.failures += 1
+            self.failed[owner] = f"{type(error).__name__}: {error}"
+            self._log.exception("names not computed, the previous ones stay", owner=str(owner))
+            return None
+        self.failed.pop(owner, None)
+        self._note(owner, tuple(found))
+        return change
+
+    def _replace(
+        self, zone: Zone, owner: Key, rrsets: Sequence[RRset], cause: Cause, age: str
+    ) -> Change | None:
+        if zone is self.zone:
+            for renewal in self.on_owner:
+                renewal(owner, rrsets, cause, age)
+        if not zone.config.external.zones:
+            return zone.replace(owner, rrsets, cause)
+        names = {one.name for one in (*zone.owned(owner), *rrsets)}
+        change = zone.replace(owner, rrsets, cause, age)
+        for name in names if zone.disputes or self._disputed else ():
+            self._note_dispute(name, zone.disputes.get(name, ()))
+        return change
+
+    def _note_dispute(self, name: Name, found: tuple[Key, ...]) -> None:
+        """Logs who has a name that several want, when it is news."""
+        if found == self._disputed.get(name, ()):
+            return
+        if not found:
+            del self._disputed[name]
+            self._log.info("nobody else wants the name any more", name=text_of(name))
+        elif name in self._disputed or len(self._disputed) < _MAX_PROBLEMS:
+            self._disputed[name] = found
+            self._log.warning(
+                "several want one name; the oldest has it",
+                name=text_of(name),
+                served=str(found[0]),
+                left_out=[str(owner) for owner in found[1:10]],
+            )
+
+    def _note(self, owner: Key, found: tuple[str, ...]) -> None:
+        """Remembers what is not served of an owner, and logs it when it is news."""
+        if found == self.problems.get(owner, ()):
+            return
+        if not found:
+            del self.problems[owner]
+        elif owner in self.problems or len(self.problems) < _MAX_PROBLEMS:
+            self.problems[owner] = found
+            self._log.warning("not served", owner=str(owner), problems=found[:10])
+
+    def _tell(self, change: Change) -> None:
+        if self.journal is not None:
+            self.journal.append(change)
+        for observer in self.on_change:
+            observer(change)
+
+
+def _cause(event: Event, at: float) -> Cause:
+    if isinstance(event, Key):  # it is gone: nothing says where it was
+        return Cause(event, at=at)
+    return Cause(event.key, event.version, event.origin, at)

@@ -1,0 +1,266 @@
+"""Who sees what: views, policies, and the part of the zones they leave to a client.
+
+A *sight* is what a client sees: the zones of the cluster, the outside zones, or both, and of
+which namespaces. What is not seen does not exist: each sight has a zone of its own, made of
+what the owners it sees contribute and of nothing else. So a hidden name is answered exactly
+like one that never was, on every path (A, PTR, SRV and its additional records, a chase of
+CNAMEs, ANY, a transfer), because there is no path to it: that is the whole enforcement. The
+price is memory, a node a visible name and sight; the schema runs once for all of them.
+
+* The zones themselves are always seen, their apex, NS and the names of their servers. A
+  zone whose names are hidden is an empty one and not a foreign one, so that a question for a
+  hidden name is never passed on to an upstream.
+* `views` choose by network; the most specific one that holds the client decides, and who is
+  in none sees both sides.
+* `policies` let clients see namespaces: a pod by its namespace, any client by its network.
+  Who is in several sees what any of them lets it see. Who is in none sees everything.
+* A pod is known by its address, which must be its own: one on its node's network, or an
+  address that pods of two namespaces claim, counts by its network only.
+* What belongs to no namespace (Nodes, pinned names) is hidden by views only.
+
+Networks are nested or apart, never crossing. So which of those that are mentioned hold a
+client follows from the longest one that does, and there is one sight for each of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from ipaddress import ip_network
+from typing import Generic, TypeVar
+
+import msgspec
+from msgspec import Struct
+
+from dnsd.cluster.objects import CLUSTER_SCOPED, OWNER_KINDS, Key
+from dnsd.dns.names import Name, is_below
+from dnsd.dns.rrset import RRset
+from dnsd.dns.types import Type
+from dnsd.zone.compose import SchemaConfig
+from dnsd.zone.merge import APEX
+
+INSIDE, OUTSIDE, BOTH = "inside", "outside", "both"
+ANY, OWN = "*", "own"
+EVERYWHERE = ("0.0.0.0/0", "::/0")
+_PTR = int(Type.PTR)
+T = TypeVar("T")
+
+
+class ViewRule(Struct, frozen=True):
+    """Clients of these networks see INSIDE, OUTSIDE or BOTH."""
+
+    networks: tuple[str, ...]
+    see: str
+
+
+class PolicyRule(Struct, frozen=True):
+    """Pods of `namespaces` (ANY: all) and hosts of `networks` see names of `see` (OWN, ANY)."""
+
+    namespaces: tuple[str, ...] = ()
+    networks: tuple[str, ...] = ()
+    see: tuple[str, ...] = ()
+
+
+class ViewConfig(Struct, frozen=True):
+    """The rules; without any, everybody sees everything and nothing here is in use."""
+
+    views: tuple[ViewRule, ...] = ()
+    policies: tuple[PolicyRule, ...] = ()
+
+    @property
+    def on(self) -> bool:
+        """Whether anything may be hidden from anybody."""
+        return bool(self.views or self.policies)
+
+
+class View(Struct, frozen=True):
+    """What a client sees; `namespaces` None: those of all."""
+
+    inside: bool = True
+    external: bool = True
+    namespaces: frozenset[str] | None = None
+
+    def visible(self, owner: Key) -> bool:
+        """Whether it sees anything of what this owner contributes."""
+        if self.namespaces is None:
+            return True
+        space = namespace_of(owner)
+        return space is None or space in self.namespaces
+
+
+EVERYTHING = View()
+NOTHING = View(False, False, frozenset())
+
+
+def namespace_of(owner: Key) -> str | None:
+    """The namespace an owner is in; None for what is in none."""
+    if owner.kind == "Namespace":
+        return owner.name
+    namespaced = owner.kind in OWNER_KINDS and owner.kind not in CLUSTER_SCOPED
+    return owner.namespace if namespaced else None
+
+
+def visible_rrsets(
+    view: View, owner: Key, rrsets: Iterable[RRset], config: SchemaConfig
+) -> tuple[RRset, ...]:
+    """Which of the RRsets of an owner a sight sees."""
+    if not view.visible(owner):
+        return ()
+    if (view.inside and view.external) or owner == APEX:  # the zones themselves
+        return tuple(rrsets)
+    zones = tuple(zone.name for zone in config.external.zones)
+    return tuple(
+        one for one in rrsets if (view.external if _is_outside(one, zones) else view.inside)
+    )
+
+
+def _is_outside(one: RRset, zones: tuple[Name, ...]) -> bool:
+    """Whether an RRset is of the view from outside: a PTR is where the name it points to is."""
+    name = one.rdatas[0] if one.type == _PTR else one.name
+    return any(is_below(name, zone) for zone in zones)
+
+
+class Nested(Generic[T]):
+    """Networks with something each; an address finds that of the longest that holds it.
+
+    A lookup costs one masked look a prefix length in use. Raises ValueError for text that is
+    no network.
+    """
+
+    __slots__ = ("_masks",)
+
+    def __init__(self, networks: Iterable[tuple[str, T]]) -> None:
+        masks: dict[tuple[int, int], dict[int, T]] = {}
+        for text, thing in networks:
+            network = ip_network(text)
+            key = (network.max_prefixlen // 8, int(network.netmask))
+            masks.setdefault(key, {})[int(network.network_address)] = thing
+        # The longest first: a longer prefix is a larger mask.
+        self._masks = sorted(
+            ((octets, mask, found) for (octets, mask), found in masks.items()),
+            key=lambda one: one[1],
+            reverse=True,
+        )
+
+    def get(self, address: bytes) -> T | None:
+        """What belongs to the longest network that holds a packed address."""
+        number, octets = int.from_bytes(address, "big"), len(address)
+        for width, mask, found in self._masks:
+            if width == octets and (thing := found.get(number & mask)) is not None:
+                return thing
+        return None
+
+
+class _Place(Struct, frozen=True):
+    """What being in a network means: the side of its view, the policies that name it."""
+
+    see: str
+    policies: frozenset[int]
+
+
+class Rules:
+    """The sights of clients by these rules."""
+
+    def __init__(self, config: ViewConfig) -> None:
+        """Raises ValueError for text that is no network."""
+        self._policies = config.policies
+        mentioned = {net for number in config.views for net in number.networks}
+        mentioned |= {net for policy in config.policies for net in policy.networks}
+        everywhere = dict.fromkeys((*EVERYWHERE, *sorted(mentioned)))
+        self._places = {text: _place(text, config) for text in everywhere}
+        self._nested = Nested(self._places.items())
+
+    def networks(self) -> Iterator[tuple[str, View]]:
+        """Each network that matters, and the sight of the clients in no longer one."""
+        for text, place in self._places.items():
+            yield text, self._sight(place, None)
+
+    def of_network(self, address: bytes) -> View:
+        """The sight of a client that is known by its packed address only."""
+        place = self._nested.get(address)
+        assert place is not None  # noqa: S101 - every address is somewhere in EVERYWHERE
+        return self._sight(place, None)
+
+    def of_pod(self, address: bytes, namespace: str) -> View:
+        """The sight of a pod of this namespace at this packed address."""
+        place = self._nested.get(address)
+        assert place is not None  # noqa: S101 - every address is somewhere in EVERYWHERE
+        return self._sight(place, namespace)
+
+    def _sight(self, place: _Place, namespace: str | None) -> View:
+        matching = [
+            policy
+            for i, policy in enumerate(self._policies)
+            if i in place.policies
+            or (namespace is not None and {ANY, namespace} & {*policy.namespaces})
+        ]
+        spaces: frozenset[str] | None = None
+        if matching:
+            said = {space for policy in matching for space in policy.see}
+            own = {namespace} if OWN in said and namespace is not None else set()
+            spaces = None if ANY in said else frozenset(said - {OWN} | own)
+        return View(place.see != OUTSIDE, place.see != INSIDE, spaces)
+
+
+def _place(text: str, config: ViewConfig) -> _Place:
+    see, longest = BOTH, -1
+    for number in config.views:
+        for net in number.networks:
+            length = ip_network(net).prefixlen
+            if length > longest and _holds(net, text):
+                see, longest = number.see, length
+    policies = (
+        i
+        for i, policy in enumerate(config.policies)
+        if any(_holds(net, text) for net in policy.networks)
+    )
+    return _Place(see, frozenset(policies))
+
+
+def _holds(outer: str, inner: str) -> bool:
+    a, b = ip_network(outer), ip_network(inner)
+    return (
+        a.version == b.version
+        and a.prefixlen <= b.prefixlen
+        and int(b.network_address) & int(a.netmask) == int(a.network_address)
+    )
+
+
+# ---------------------------------------------------------------------------------------
+# On the way to the workers. Such a frame begins with an octet that begins no table's frame.
+
+_MARK = b"V"
+
+
+class ViewFrame(Struct, array_like=True, frozen=True, gc=False):
+    """A step of the tables of sights; table 0 is that of those who see everything.
+
+    `frame` is for table `number`. `networks` and `clients` say which table is asked for whom;
+    `reset`: these are all there are, and tables that none of them names are gone.
+    """
+
+    number: int = 0
+    frame: bytes = b""
+    reset: bool = False
+    networks: tuple[tuple[str, int], ...] = ()
+    clients: tuple[tuple[bytes, int], ...] = ()
+    forgotten: tuple[bytes, ...] = ()
+    dropped: tuple[int, ...] = ()
+
+
+_encode = msgspec.msgpack.Encoder().encode
+_decode = msgspec.msgpack.Decoder(ViewFrame).decode
+
+
+def compile_view_frame(step: ViewFrame) -> bytes:
+    """The frame of a step."""
+    return _MARK + _encode(step)
+
+
+def is_view_frame(frame: bytes) -> bool:
+    """Whether a frame is one of these."""
+    return frame[:1] == _MARK
+
+
+def read_view_frame(frame: bytes) -> ViewFrame:
+    """The step of a frame. Raises msgspec.DecodeError."""
+    return _decode(memoryview(frame)[1:])

@@ -1,0 +1,236 @@
+"""Tokens of the cluster: the API server decides, and no answer is no."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from urllib.error import HTTPError
+from urllib.request import Request, urlopen
+
+import pytest
+
+from dnsd.admin.app import Gate, application, listening
+from dnsd.admin.auth import Role, Tokens
+from dnsd.admin.cluster_auth import MAX_KNOWN, CannotAsk, ClusterTokens, Person, Timeouts
+from tests.admin.running import READ, WRITE, Admin, admin
+from tests.fakekube import faults
+from tests.fakekube.background import background
+from tests.fakekube.connect import client_of
+from tests.fakekube.server import FakeKube
+from tests.helpers import until
+from tests.serving import dnsd, serving
+
+READER, WRITER, STRANGER = "cluster-reader", "cluster-writer", "cluster-stranger"
+NAMES = {token: f"system:serviceaccount:dns:{token}" for token in (READER, WRITER, STRANGER)}
+QUICK = Timeouts(good=0.0, bad=0.0)
+
+
+def people(server: FakeKube) -> None:
+    """Three that the cluster knows: one may get, one update, one neither."""
+    for token, name in NAMES.items():
+        user = {"username": name, "groups": ["system:authenticated"]}
+        server.reviews.people[token] = user
+    server.reviews.grants |= {
+        (NAMES[READER], "get", "/dnsd"),
+        (NAMES[WRITER], "update", "/dnsd"),
+    }
+
+
+@pytest.fixture
+async def kube() -> AsyncIterator[FakeKube]:
+    async with FakeKube() as server:
+        people(server)
+        yield server
+
+
+@asynccontextmanager
+async def asking(
+    kube: FakeKube, folder: Path, timeouts: Timeouts | None = None
+) -> AsyncIterator[ClusterTokens]:
+    async with client_of(kube, folder) as client:
+        tokens = ClusterTokens(client, timeouts)
+        try:
+            yield tokens
+        finally:
+            await tokens.close()
+
+
+class TestFind:
+    async def test_roles_are_what_rbac_allows(self, kube: FakeKube, tmp_path: Path) -> None:
+        async with asking(kube, tmp_path) as tokens:
+            assert await tokens.find(READER) == Person(NAMES[READER], Role.READ)
+            assert await tokens.find(WRITER) == Person(NAMES[WRITER], Role.WRITE)
+            assert await tokens.find(STRANGER) == Person(NAMES[STRANGER], None)
+            assert await tokens.find("nobody") is None
+
+    async def test_what_was_said_counts_for_a_while(self, kube: FakeKube, tmp_path: Path) -> None:
+        async with asking(kube, tmp_path, Timeouts(good=1000, bad=1000)) as tokens:
+            for _ in range(3):
+                await tokens.find(READER)
+                await tokens.find("nobody")
+        assert kube.count("create", "tokenreviews") == 2
+        assert kube.count("create", "subjectaccessreviews") == 2
+
+    async def test_and_then_no_more(self, kube: FakeKube, tmp_path: Path) -> None:
+        async with asking(kube, tmp_path, QUICK) as tokens:
+            assert await tokens.find(WRITER) == Person(NAMES[WRITER], Role.WRITE)
+            kube.reviews.grants.clear()
+            assert await tokens.find(WRITER) == Person(NAMES[WRITER], None)
+            kube.reviews.people.clear()
+            assert await tokens.find(WRITER) is None
+
+    async def test_one_question_for_many_requests(self, kube: FakeKube, tmp_path: Path) -> None:
+        async with asking(kube, tmp_path, QUICK) as tokens:
+            found = await asyncio.gather(*(tokens.find(READER) for _ in range(50)))
+        assert found == [Person(NAMES[READER], Role.READ)] * 50
+        assert kube.count("create", "tokenreviews") == 1
+
+    async def test_a_request_that_is_broken_off_takes_no_other_with_it(
+        self, kube: FakeKube, tmp_path: Path
+    ) -> None:
+        async with asking(kube, tmp_path, QUICK) as tokens:
+            first = asyncio.create_task(tokens.find(READER))
+            second = asyncio.create_task(tokens.find(READER))
+            await asyncio.sleep(0)
+            first.cancel()
+            assert await second == Person(NAMES[READER], Role.READ)
+            assert first.cancelled()
+        assert kube.count("create", "tokenreviews") == 1
+
+    @pytest.mark.parametrize("token", ["", "a b", "ä", "x" * 8193, "\udcff", "a\n"])
+    async def test_what_can_be_no_token_is_not_asked_about(
+        self, kube: FakeKube, tmp_path: Path, token: str
+    ) -> None:
+        async with asking(kube, tmp_path) as tokens:
+            assert await tokens.find(token) is None
+        assert kube.count("create") == 0
+
+
+class TestTrouble:
+    @pytest.mark.parametrize("plural", ["tokenreviews", "subjectaccessreviews"])
+    async def test_no_rule_no_answer(self, kube: FakeKube, tmp_path: Path, plural: str) -> None:
+        kube.forbidden.add(("create", plural))
+        async with asking(kube, tmp_path) as tokens:
+            with pytest.raises(CannotAsk):
+                await tokens.find(WRITER)
+            kube.forbidden.clear()  # and what was not answered is not remembered
+            assert await tokens.find(WRITER) == Person(NAMES[WRITER], Role.WRITE)
+
+    async def test_a_server_that_is_silent(self, kube: FakeKube, tmp_path: Path) -> None:
+        kube.faults.append(faults.Fault("silence", verb="create"))
+        async with asking(kube, tmp_path, Timeouts(reply=0.05)) as tokens:
+            with pytest.raises(CannotAsk):
+                await tokens.find(WRITER)
+
+    async def test_a_server_that_is_away(self, kube: FakeKube, tmp_path: Path) -> None:
+        async with asking(kube, tmp_path, QUICK) as tokens:
+            assert await tokens.find(WRITER)
+            await kube.stop()
+            with pytest.raises(CannotAsk):
+                await tokens.find(WRITER)
+
+    async def test_unknown_tokens_have_a_budget_known_ones_need_none(
+        self, kube: FakeKube, tmp_path: Path
+    ) -> None:
+        timeouts = Timeouts(good=0.0, bad=0.0, rate=0.0, burst=3.0)
+        async with asking(kube, tmp_path, timeouts) as tokens:
+            assert await tokens.find(READER)
+            for number in range(2):
+                assert await tokens.find(f"guess-{number}") is None
+            for number in range(20):
+                with pytest.raises(CannotAsk, match="too many"):
+                    await tokens.find(f"more-{number}")
+            assert await tokens.find(READER) == Person(NAMES[READER], Role.READ)
+        assert kube.count("create", "tokenreviews") == 4
+
+    async def test_what_is_remembered_is_bounded(self, kube: FakeKube, tmp_path: Path) -> None:
+        timeouts = Timeouts(good=1000, bad=1000, burst=MAX_KNOWN + 10.0)
+        async with asking(kube, tmp_path, timeouts) as tokens:
+            assert await tokens.find(READER)
+            for number in range(MAX_KNOWN):
+                await tokens.find(f"guess-{number}")
+            before = kube.count("create", "tokenreviews")
+            await tokens.find(f"guess-{MAX_KNOWN - 1}")
+            assert kube.count("create", "tokenreviews") == before
+            assert await tokens.find(READER)  # the oldest had left
+            assert kube.count("create", "tokenreviews") == before + 1
+
+
+@asynccontextmanager
+async def delegating(kube: FakeKube, folder: Path) -> AsyncIterator[Admin]:
+    """An API asked through a second door, which takes tokens of the cluster too."""
+    async with admin(folder) as made, asking(kube, folder, QUICK) as cluster:
+        gate = Gate(Tokens(str(folder / "tokens")), (), anonymous_read=False, cluster=cluster)
+        with socket.create_server(("127.0.0.1", 0)) as sock:
+            async with listening(application(made.context, gate), sock):
+                made.url = f"http://127.0.0.1:{sock.getsockname()[1]}"
+                yield made
+
+
+class TestGate:
+    READS, WRITES = ("GET", "/api/v1/status"), ("POST", "/api/v1/reload")
+
+    async def test_what_each_may(self, kube: FakeKube, tmp_path: Path) -> None:
+        async with delegating(kube, tmp_path) as api:
+            for token, reads, writes in (
+                (READER, 200, 403),
+                (WRITER, 200, 200),
+                (STRANGER, 403, 403),
+                ("nobody", 401, 401),
+                (None, 401, 401),
+            ):
+                assert (await api.call(*self.READS, token))[0] == reads, token
+                assert (await api.call(*self.WRITES, token, json={}))[0] == writes, token
+            _, body = await api.call(*self.READS, STRANGER)
+            assert NAMES[STRANGER] in body["detail"]
+            assert "/dnsd" in body["detail"]
+
+    async def test_own_tokens_need_nobody_else(self, kube: FakeKube, tmp_path: Path) -> None:
+        async with delegating(kube, tmp_path) as api:
+            await kube.stop()
+            assert (await api.call(*self.READS, READ))[0] == 200
+            assert (await api.call(*self.WRITES, WRITE, json={}))[0] == 200
+            status, body = await api.call(*self.READS, READER)
+            assert status == 503
+            assert "the log says why" in body["detail"]
+            assert (await api.call("GET", "/api/v1/no-such-thing", READER))[0] == 503
+        assert kube.count("create") == 0
+
+    async def test_probes_ask_nobody(self, kube: FakeKube, tmp_path: Path) -> None:
+        async with delegating(kube, tmp_path) as api:
+            for path in ("/healthz", "/metrics"):
+                assert (await api.call("GET", path, "some-token"))[0] in (200, 503)
+        assert kube.count("create") == 0
+
+
+class TestServe:
+    def test_a_running_dnsd_takes_them(self, tmp_path: Path) -> None:
+        with background() as server:
+            server.do(people)
+            (tmp_path / "config").write_text(server.kube.kubeconfig())
+            flags = ["--kubernetes", "--kubeconfig", str(tmp_path / "config")]
+            more = ["--admin", "127.0.0.1:0", "--admin-cluster-tokens"]
+            with serving(*flags, *more, "--drain-quiet", "0s") as running:
+                found = until(lambda: re.search(r"admin: (http://\S+?)/#token", running.stdout))
+                assert _status(found[1], READER) == 200
+                assert _status(found[1], STRANGER) == 403
+                assert _status(found[1], "nobody") == 401
+
+    def test_without_a_cluster_there_is_nobody_to_ask(self, tmp_path: Path) -> None:
+        done = dnsd("serve", "--manifests", str(tmp_path), "--admin-cluster-tokens")
+        assert done.returncode == 2
+        assert "of no use without kubernetes" in done.stderr
+
+
+def _status(url: str, token: str) -> int:
+    headers = {"Authorization": f"Bearer {token}"}
+    try:
+        with urlopen(Request(f"{url}/api/v1/status", headers=headers), timeout=20) as response:
+            return int(response.status)
+    except HTTPError as error:
+        with error:
+            return error.code

@@ -1,0 +1,286 @@
+"""dnsd as a process of its own, and names that are not ours."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import dns.flags
+import dns.message
+import dns.query
+import pytest
+
+from dnsd.control.forwarding import upstream_config
+from dnsd.settings.load import load
+from dnsd.settings.schema import SettingsError
+from tests.helpers import until
+from tests.serving import dnsd, serving
+from tests.upstream.nsd import nsd
+from tests.upstream.scripted import Upstream, address, upstream
+
+ZONE = """
+$ORIGIN example.org.
+$TTL 300
+@    SOA ns hostmaster 1 7200 1800 86400 60
+@    NS ns
+ns   A 192.0.2.53
+www  CNAME web
+web  A 192.0.2.1
+web  AAAA 2001:db8::1
+home CNAME webui.default.svc.cluster.local.
+"""
+
+MANIFESTS = """
+apiVersion: v1
+kind: Service
+metadata: {name: ext, namespace: default}
+spec: {type: ExternalName, externalName: www.example.org}
+---
+apiVersion: v1
+kind: Service
+metadata: {name: gone, namespace: default}
+spec: {type: ExternalName, externalName: nope.example.org}
+---
+apiVersion: v1
+kind: Service
+metadata: {name: webui, namespace: default}
+spec: {clusterIP: 10.96.100.100, ports: [{port: 80}]}
+"""
+
+
+@pytest.fixture
+def manifests(tmp_path: Path) -> Path:
+    folder = tmp_path / "manifests"
+    folder.mkdir()
+    (folder / "all.yaml").write_text(MANIFESTS)
+    return folder
+
+
+@contextmanager
+def scripted() -> Iterator[Upstream]:
+    """A scripted upstream with an event loop of its own, beside a test that blocks."""
+    loop = asyncio.new_event_loop()
+    ready: list[Upstream] = []
+    over = asyncio.Event()
+
+    async def live() -> None:
+        async with upstream(lambda query, _: address(query)) as up:
+            ready.append(up)
+            await over.wait()
+
+    thread = threading.Thread(target=loop.run_until_complete, args=(live(),))
+    thread.start()
+    try:
+        until(lambda: ready)
+        yield ready[0]
+    finally:
+        loop.call_soon_threadsafe(over.set)
+        thread.join()
+        loop.close()
+
+
+def lines(reply: dns.message.Message) -> list[str]:
+    return [
+        f"{rrset.name} {dns.rdatatype.to_text(rrset.rdtype)} {rdata}"
+        for rrset in reply.answer
+        for rdata in rrset
+    ]
+
+
+def test_an_external_name_ends_in_addresses(manifests: Path, tmp_path: Path) -> None:
+    with nsd(tmp_path, "example.org", ZONE) as port:
+        flags = ("--manifests", str(manifests), "--upstream", f"udp://127.0.0.1:{port}")
+        with serving(*flags) as server:
+            for tcp in (False, True):
+                reply = server.ask("ext.default.svc.cluster.local", tcp=tcp)
+                assert lines(reply) == [
+                    "ext.default.svc.cluster.local. CNAME www.example.org.",
+                    "www.example.org. CNAME web.example.org.",
+                    "web.example.org. A 192.0.2.1",
+                ]
+                assert reply.flags & dns.flags.RA
+                assert reply.flags & dns.flags.AA
+            assert lines(server.ask("home.example.org"))[-1].endswith("A 10.96.100.100")
+            gone = server.ask("gone.default.svc.cluster.local")
+            assert gone.rcode() == dns.rcode.NXDOMAIN
+            assert lines(gone) == ["gone.default.svc.cluster.local. CNAME nope.example.org."]
+            assert server.ask("web.example.org").answer  # asked
+            assert server.ask("web.example.org").answer  # kept
+            assert server.ask("localhost").answer
+
+
+def test_without_an_upstream_nothing_is_offered(manifests: Path) -> None:
+    with serving("--manifests", str(manifests)) as server:
+        reply = server.ask("ext.default.svc.cluster.local")
+        assert lines(reply) == ["ext.default.svc.cluster.local. CNAME www.example.org."]
+        assert not reply.flags & dns.flags.RA
+        assert server.ask("www.example.org").rcode() == dns.rcode.REFUSED
+
+
+def test_who_may_not_resolve_is_refused_with_18(manifests: Path) -> None:
+    flags = ("--upstream", "udp://127.0.0.1:1", "--allow-recursion", "10.0.0.0/8")
+    with serving("--manifests", str(manifests), *flags) as server:
+        query = dns.message.make_query("www.example.org", "A", use_edns=0)
+        reply = dns.query.udp(query, server.host, port=server.port, timeout=5)
+        assert reply.rcode() == dns.rcode.REFUSED
+        assert [int(error.code) for error in reply.extended_errors()] == [18]
+        assert not reply.flags & dns.flags.RA
+        own = server.ask("webui.default.svc.cluster.local")
+        assert own.answer
+        assert not own.flags & dns.flags.RA
+        ext = server.ask("ext.default.svc.cluster.local")
+        assert lines(ext) == ["ext.default.svc.cluster.local. CNAME www.example.org."]
+
+
+def test_pins_from_the_file_are_followed(manifests: Path, tmp_path: Path) -> None:
+    hosts = tmp_path / "hosts"
+    hosts.write_text("10.0.0.1 db.corp.example\n")
+    config = tmp_path / "dnsd.yaml"
+    with scripted() as up:
+        config.write_text(
+            f"upstream: [udp://127.0.0.1:{up.port}]\nhosts_files: [{hosts}]\n"
+            "hosts: {mail.corp.example: [10.0.0.9]}\nforward: {ads.example: none}\n"
+        )
+        with serving("--manifests", str(manifests), "--config", str(config)) as server:
+            assert server.values("db.corp.example") == ["10.0.0.1"]
+            assert server.values("mail.corp.example") == ["10.0.0.9"]
+            assert server.values("new.corp.example") == ["192.0.2.1"]
+            assert server.ask("x.ads.example").rcode() == dns.rcode.NXDOMAIN
+            hosts.write_text("10.0.0.2 new.corp.example\n")
+            until(lambda: server.values("new.corp.example") == ["10.0.0.2"], "the file was read")
+            assert server.values("db.corp.example") == ["192.0.2.1"]
+
+
+def test_our_own_address_as_upstream_is_never_fatal(manifests: Path) -> None:
+    from tests.upstream.scripted import unused_port
+
+    port = unused_port()
+    address = f"127.0.0.1:{port}"
+    flags = ("--manifests", str(manifests), "--listen", address, "--upstream", f"udp://{address}")
+    with serving(*flags) as server:
+        name = "a-name-with-many-letters.example.org"
+        assert server.ask(name).rcode() == dns.rcode.SERVFAIL
+        until(lambda: server.logged("upstream leads back to this server"), "the circle was noticed")
+        assert server.values("webui.default.svc.cluster.local") == ["10.96.100.100"]
+        assert server.ask(name).rcode() == dns.rcode.SERVFAIL
+
+
+def test_pins_in_our_own_zones_give_way_to_services_or_not(manifests: Path, tmp_path: Path) -> None:
+    webui, new = "webui.default.svc.cluster.local", "new.default.svc.cluster.local"
+    config = tmp_path / "dnsd.yaml"
+    pins = f"hosts: {{{webui}: [10.9.9.9], {new}: [10.9.9.8, 'fd00::8']}}\n"
+    config.write_text(pins)
+    with serving("--manifests", str(manifests), "--config", str(config)) as server:
+        assert server.values(webui) == ["10.96.100.100"]
+        assert server.values(new) == ["10.9.9.8"]
+        assert server.values(new, "AAAA") == ["fd00::8"]
+        service = MANIFESTS.rpartition("---")[2].replace("webui", "new").replace(".100}", ".101}")
+        (manifests / "new.yaml").write_text(service.replace("100.100", "100.101"))
+        until(lambda: server.values(new) == ["10.96.100.101"], "the Service has its name")
+        assert server.values(new, "AAAA") == []
+        config.write_text(pins + "hosts_override: true\n")
+        server.signal(signal.SIGHUP)
+        until(lambda: server.values(webui) == ["10.9.9.9"], "pins override")
+        assert server.values(new) == ["10.9.9.8"]
+        assert server.values(webui, "SRV") == []
+        config.write_text("ttl: 5\n")
+        server.signal(signal.SIGHUP)
+        until(lambda: server.values(webui) == ["10.96.100.100"], "nothing is pinned")
+
+
+POD = """
+apiVersion: v1
+kind: Pod
+metadata: {name: shell, namespace: default}
+status: {phase: Running, podIP: 127.0.0.1, podIPs: [{ip: 127.0.0.1}]}
+"""
+
+
+def test_a_pods_search_list_is_walked_for_it(manifests: Path, tmp_path: Path) -> None:
+    (manifests / "pod.yaml").write_text(POD)
+    with nsd(tmp_path, "example.org", ZONE) as port:
+        flags = ("--upstream", f"udp://127.0.0.1:{port}", "--pods", "verified")
+        # Without it, the host's own search domains would be asked for at an NSD that knows none.
+        flags = (*flags, "--search-domains", "org.invalid")
+        with serving("--manifests", str(manifests), *flags, "--search-completion") as server:
+            name = "web.example.org.default.svc.cluster.local"
+            for tcp in (False, True):
+                assert lines(server.ask(name, tcp=tcp)) == [
+                    f"{name}. CNAME web.example.org.",
+                    "web.example.org. A 192.0.2.1",
+                ]
+            (manifests / "pod.yaml").write_text(POD.replace("Running", "Succeeded"))
+            until(lambda: server.ask(name).rcode() == dns.rcode.NXDOMAIN, "the pod is gone")
+
+
+class TestSettings:
+    @staticmethod
+    def config(**flags: object):
+        return upstream_config(load(flags, {}))
+
+    def test_nothing_said_asks_nobody(self) -> None:
+        assert self.config() is None
+        assert self.config(upstream="none") is None
+
+    def test_with_a_cluster_the_systems(self) -> None:
+        config = self.config(kubernetes=True)
+        assert config is None or all(one.startswith("udp://") for one in config.servers)
+
+    def test_rules_and_pins_as_flags(self) -> None:
+        config = self.config(
+            forward=["corp.example=192.0.2.1+tcp://192.0.2.2", ".=tls://192.0.2.3#dns.example"],
+            hosts=["a.example=10.0.0.1+fd00::1"],
+        )
+        assert config is not None
+        assert config.forward == {
+            "corp.example": ("udp://192.0.2.1:53", "tcp://192.0.2.2:53"),
+            ".": ("tls://192.0.2.3:853#dns.example",),
+        }
+        assert config.hosts == {"a.example": ("10.0.0.1", "fd00::1")}
+
+    @pytest.mark.parametrize(
+        ("setting", "value", "problem"),
+        [
+            ("upstream", "dns.example", "not an IP address"),
+            ("upstream", "none,192.0.2.1", "stands alone"),
+            ("forward", "corp.example", "NAME=VALUE"),
+            ("forward", "corp.example=", "nothing behind it"),
+            ("forward", "corp.example=https://192.0.2.1", "none of udp"),
+            ("hosts", "a.example=nope", "no IP address"),
+            ("hosts", "10.0.0.1", "NAME=VALUE"),
+            ("upstream_policy", "luckiest", "none of"),
+            ("never_leave", "a..b", "no domain name"),
+            ("search_completion", True, "needs pods: verified"),
+        ],
+    )
+    def test_what_cannot_be_used_is_said(self, setting: str, value: str, problem: str) -> None:
+        with pytest.raises(SettingsError, match=problem):
+            self.config(**{setting: value})
+
+    def test_check_says_it_too(self, tmp_path: Path) -> None:
+        config = tmp_path / "dnsd.yaml"
+        config.write_text("upstream: [none, 192.0.2.1]\n")
+        run = dnsd("check", "--config", str(config))
+        assert (run.returncode, "stands alone" in run.stderr) == (2, True)
+        config.write_text("upstream: [192.0.2.1]\nforward: {corp.example: [192.0.2.2]}\n")
+        assert dnsd("check", "--config", str(config)).returncode == 0
+
+    def test_the_setting_is_called_by_its_name(self, tmp_path: Path) -> None:
+        junk = tmp_path / "ca.pem"
+        junk.write_text("junk")
+        flags = {"upstream": "tls://192.0.2.1", "upstream_tls_ca": str(junk)}
+        with pytest.raises(SettingsError, match=rf"^--upstream-tls-ca: {junk} has no certificates"):
+            self.config(**flags)
+        ttls = {"upstream": "192.0.2.1", "cache_min_ttl": "60", "cache_max_ttl": "59"}
+        with pytest.raises(SettingsError, match=r"^--cache-min-ttl: 60 is more than cache_max_ttl"):
+            self.config(**ttls)
+
+    def test_serve_says_it_in_one_line(self, manifests: Path) -> None:
+        run = dnsd("serve", "--manifests", str(manifests), "--upstream", "tls://dns.example")
+        assert run.returncode == 2
+        assert "not an IP address" in run.stderr
+        assert "Traceback" not in run.stderr

@@ -1,0 +1,292 @@
+"""The house with real workers and a source that says what the test wants."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncIterator, Callable, Iterable
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import dns.asyncquery
+import dns.edns
+import dns.message
+import dns.query
+import dns.rcode
+import pytest
+from msgspec.structs import replace
+
+from dnsd.cluster.objects import Event, Key, Pod, Service
+from dnsd.control.plane import ControlPlane, schema_config, worker_setup
+from dnsd.control.serial import SerialFile
+from dnsd.dns.addresses import pack_address
+from dnsd.settings.schema import Settings, SettingsError
+from dnsd.sources.source import Batch, SourceStatus
+from dnsd.transport.listen import Address, bind_group
+from dnsd.worker.supervisor import WorkersFailed
+from dnsd.zone.compile import FRESH, STALE
+from dnsd.zone.merge import APEX
+from tests.helpers import eventually
+
+HOST, NAME = "127.0.0.1", "web.default.svc.cluster.local"
+
+
+class Silent:
+    """A source that never says anything by itself."""
+
+    async def run(self, publish: Callable[[Batch], None]) -> None:
+        raise AssertionError("nobody runs it")
+
+    def status(self) -> list[SourceStatus]:
+        return []
+
+    def reload(self) -> None:
+        return
+
+
+def web(address: str) -> Service:
+    return Service("default", "web", cluster_ips=(pack_address(address),))
+
+
+@asynccontextmanager
+async def plane(settings: Settings = Settings()) -> AsyncIterator[ControlPlane]:  # noqa: B008
+    slots = [[pair] for pair in bind_group(Address(HOST, 0))]
+    built = ControlPlane(settings, slots, [Silent()], SerialFile(""))
+    built.supervisor.start()
+    try:
+        built.supervisor.release()
+        await built.supervisor.opened()
+        yield built
+    finally:
+        await built.supervisor.stop()
+
+
+async def ask(plane: ControlPlane, name: str = NAME) -> dns.message.Message:
+    query = dns.message.make_query(name, "A", use_edns=0)
+    port = plane.addresses[0].port
+    return await dns.asyncquery.udp(query, HOST, port=port, timeout=20)
+
+
+def said(reply: dns.message.Message) -> tuple[str, list[str], list[int]]:
+    """Rcode, addresses and extended errors of a reply."""
+    values = sorted(rdata.to_text() for rrset in reply.answer for rdata in rrset)
+    errors = [int(one.code) for one in reply.options if isinstance(one, dns.edns.EDEOption)]
+    return dns.rcode.to_text(reply.rcode()), values, errors
+
+
+def publish(plane: ControlPlane, *events: Event, synced: bool = False) -> None:
+    plane.publish(Batch(tuple(events), synced=synced))
+
+
+class TestStates:
+    async def test_nothing_is_denied_before_all_is_known(self) -> None:
+        async with plane() as it:
+            assert said(await ask(it)) == ("SERVFAIL", [], [14])
+            publish(it, web("10.96.0.1"))
+            assert said(await ask(it)) == ("SERVFAIL", [], [14])
+            publish(it, synced=True)
+            await it.supervisor.caught_up()
+            assert said(await ask(it)) == ("NOERROR", ["10.96.0.1"], [])
+            reply = await ask(it, "none.default.svc.cluster.local")
+            assert said(reply) == ("NXDOMAIN", [], [])
+
+    async def test_claims_come_and_go_and_changes_meanwhile_are_not_lost(self) -> None:
+        async with plane() as it:
+            publish(it, web("10.96.0.1"), synced=True)
+            it.claim(STALE)
+            await it.supervisor.caught_up()
+            assert said(await ask(it)) == ("NOERROR", ["10.96.0.1"], [3])
+            publish(it, web("10.96.0.2"))  # the source is not sure of all any more
+            await it.supervisor.caught_up()
+            assert said(await ask(it)) == ("SERVFAIL", [], [14])
+            it.claim(FRESH)
+            await it.supervisor.caught_up()
+            assert said(await ask(it)) == ("NOERROR", ["10.96.0.2"], [])
+
+    async def test_no_name_is_sent_before_all_is_known(self) -> None:
+        async with plane() as it:
+            publish(it, *(Service("default", f"web-{n}") for n in range(100)))
+            frames = list(it._table())
+            assert sum(map(len, frames)) < 500
+            publish(it, synced=True)
+            assert sum(map(len, it._table())) > 500
+
+
+class TestChanges:
+    async def test_a_batch_is_one_step(self) -> None:
+        async with plane() as it:
+            publish(it, web("10.96.0.1"), synced=True)
+            await it.supervisor.caught_up()
+            times: list[float] = []
+            it.supervisor.on_applied.append(lambda at, now: times.append(now - at))
+            others = [Service("default", f"s{n}", cluster_ips=(bytes(4),)) for n in range(50)]
+            publish(it, *others, Key("Service", "default", "web"), synced=True)
+            await it.supervisor.caught_up()
+            assert len(times) == 1
+            assert said(await ask(it))[0] == "NXDOMAIN"
+
+    async def test_a_follower_that_fails_costs_no_worker_a_change(self) -> None:
+        async with plane() as it:
+            publish(it, web("10.96.0.1"), synced=True)
+
+            def fail(_: object) -> None:
+                raise RuntimeError("a bug in something that follows the zone")
+
+            it.pipeline.on_change.insert(0, fail)
+            publish(it, web("10.96.0.2"), synced=True)
+            it.pipeline.on_change.remove(fail)
+
+            async def is_answered() -> bool:
+                return said(await ask(it))[1] == ["10.96.0.2"]
+
+            await eventually(is_answered)
+
+    async def test_who_only_looks_on_is_told_when_the_frames_are_out(self) -> None:
+        """So while it is being told, and nothing else of this process runs, it is answered."""
+        async with plane() as it:
+            publish(it, web("10.96.0.1"), synced=True)
+            await it.supervisor.caught_up()
+            heard: list[list[str]] = []
+
+            def fail(_: object) -> None:
+                raise RuntimeError("a bug in something that only looks on")
+
+            def wait(_: object) -> None:
+                query, end = dns.message.make_query(NAME, "A"), time.monotonic() + 10
+                answer: list[str] = []
+                while answer != ["10.96.0.2"] and time.monotonic() < end:
+                    port = it.addresses[0].port
+                    answer = said(dns.query.udp(query, HOST, 10, port))[1]
+                heard.append(answer)
+
+            it.on_answered += [fail, wait]
+            publish(it, web("10.96.0.2"), synced=True)
+            assert heard == [["10.96.0.2"]]
+
+    async def test_the_journal_begins_when_all_is_known(self) -> None:
+        async with plane() as it:
+            publish(it, web("10.96.0.1"))
+            publish(it, synced=True)
+            assert len(it.journal) == 0
+            publish(it, web("10.96.0.2"), synced=True)
+            assert len(it.journal) == 1
+
+
+class TestOwnService:
+    """`ns_service`: ns.dns.ZONE is where the Service is, as long as it is known."""
+
+    async def test_its_addresses_are_those_of_the_name_server(self) -> None:
+        async with plane(Settings(ns_service="default/web")) as it:
+
+            async def is_at(address: str) -> None:
+                async def answered() -> bool:
+                    return said(await ask(it, "ns.dns.cluster.local"))[1] == [address]
+
+                await eventually(answered, f"ns.dns is at {address}")
+
+            publish(it, synced=True)
+            await is_at(HOST)
+            publish(it, web("10.96.0.1"), synced=True)
+            await is_at("10.96.0.1")
+            publish(it, web("10.96.0.2"), synced=True)
+            await is_at("10.96.0.2")
+            change = next(it.journal.latest())
+            assert change.owner == APEX
+            assert change.cause.key == Key("Service", "default", "web")
+            assert abs(change.cause.at - time.time()) < 60
+            await it.reconfigure(Settings(ns_service="default/web", ttl=7))
+            await is_at("10.96.0.2")
+            await it.reconfigure(Settings(ns_service="default/web", ns_addresses=("10.0.0.1",)))
+            await is_at("10.0.0.1")
+            publish(it, web("10.96.0.3"), synced=True)
+            await is_at("10.0.0.1")
+            await it.reconfigure(Settings(ns_service="default/web"))
+            await is_at("10.96.0.3")
+            publish(it, Service("default", "web", headless=True), synced=True)
+            await is_at(HOST)
+            publish(it, web("10.96.0.3"), synced=True)
+            await is_at("10.96.0.3")
+            publish(it, Key("Service", "default", "web"), synced=True)
+            await is_at(HOST)
+
+    async def test_another_service_does_not_matter(self) -> None:
+        async with plane(Settings(ns_service="kube-system/web")) as it:
+            publish(it, web("10.96.0.1"), synced=True)
+            serial = it.pipeline.zone.serial
+            publish(it, web("10.96.0.1"), synced=True)
+            assert it.pipeline.zone.serial == serial
+
+            async def is_here() -> bool:
+                return said(await ask(it, "ns.dns.cluster.local"))[1] == [HOST]
+
+            await eventually(is_here)
+
+
+class TestReconfigure:
+    async def test_what_no_worker_starts_with_changes_nothing(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        async with plane() as it:
+            publish(it, web("10.96.0.1"), synced=True)
+            await it.supervisor.caught_up()
+            before, zone, workers = it.settings, it.pipeline.zone, it.supervisor.status()
+            pinned = "pinned.default.svc.cluster.local"
+            new = Settings(ttl=77, version_text="new", hosts=((pinned, ("10.1.1.1",)),))
+            with monkeypatch.context() as patch:
+                patch.setenv("PYTHONHOME", "/nonexistent")  # no interpreter starts with that
+                with pytest.raises(WorkersFailed):
+                    await it.reconfigure(new)
+            assert it.settings is before
+            assert it.pipeline.zone is zone
+            assert [one.pid for one in it.supervisor.status()] == [one.pid for one in workers]
+            assert (await ask(it)).answer[0].ttl == 5
+            assert said(await ask(it, pinned))[0] == "NXDOMAIN"
+            await it.reconfigure(new)
+            await it.supervisor.caught_up()
+            assert (await ask(it)).answer[0].ttl == 77
+            assert said(await ask(it, pinned)) == ("NOERROR", ["10.1.1.1"], [])
+
+    async def test_what_cannot_be_used_changes_nothing(self, tmp_path: Path) -> None:
+        junk = tmp_path / "ca.pem"
+        junk.write_text("junk")
+        async with plane() as it:
+            publish(it, web("10.96.0.1"), synced=True)
+            before, zone = it.settings, it.pipeline.zone
+            with pytest.raises(SettingsError):
+                await it.reconfigure(
+                    Settings(ttl=77, upstream=("tls://192.0.2.1",), upstream_tls_ca=str(junk))
+                )
+            assert it.settings is before
+            assert it.pipeline.zone is zone
+
+    async def test_who_asks_is_known_to_workers_that_complete(self) -> None:
+        settings = Settings(pods="verified", upstream=("udp://127.0.0.1:1",))
+        async with plane(settings) as it:
+            publish(it, Pod("default", "here", (pack_address(HOST),), "Running"), web("10.96.0.1"))
+            publish(it, synced=True)
+            await it.supervisor.caught_up()
+            asked = "web.default.default.svc.cluster.local"  # the first of its search list
+            assert said(await ask(it, asked))[0] == "NXDOMAIN"
+            await it.reconfigure(replace(settings, search_completion=True))
+            await it.supervisor.caught_up()
+            assert "10.96.0.1" in said(await ask(it, asked))[1]
+
+
+class TestSettings:
+    def test_the_server_s_own_addresses(self) -> None:
+        def own(addresses: Iterable[Address]) -> tuple[bytes, ...]:
+            return schema_config(Settings(), list(addresses)).ns_addresses
+
+        assert own([Address("127.0.0.1", 1), Address("::1", 2), Address("127.0.0.1", 3)]) == (
+            pack_address("127.0.0.1"),
+            pack_address("::1"),
+        )
+        for wildcard in ("0.0.0.0", "::"):
+            (address,) = own([Address(wildcard, 53)])
+            assert any(address)
+        told = schema_config(Settings(ns_addresses=("10.96.0.10",)), [Address("::1", 53)])
+        assert told.ns_addresses == (pack_address("10.96.0.10"),)
+
+    def test_the_name_of_the_server(self) -> None:
+        assert worker_setup(Settings(nsid="node-7")).engine.nsid == b"node-7"
+        assert worker_setup(Settings(nsid="")).engine.nsid == b""
+        assert worker_setup(Settings()).engine.nsid != b""

@@ -1,0 +1,181 @@
+"""The Kubernetes source in the house: what the settings make of it, and its snapshot."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import time
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import msgspec
+import pytest
+from structlog.testing import capture_logs
+
+from dnsd.cluster.packing import unpack
+from dnsd.control.sources import KubernetesLink, kubernetes_config, open_link
+from dnsd.settings.schema import Settings, SettingsError
+from dnsd.settings.sections import PolicySection
+from dnsd.sources.kubernetes.snapshot import FILE, read
+from dnsd.sources.kubernetes.source import KubernetesConfig
+from dnsd.sources.source import Batch
+from tests.fakekube import plain
+from tests.fakekube.connect import QUICK
+from tests.fakekube.server import FakeKube
+from tests.helpers import eventually
+
+
+@pytest.fixture
+async def kube():
+    async with FakeKube(uid="cluster-one", bookmark_every=0.02) as server:
+        server.store.put("services", plain.service("web", "10.96.0.1"))
+        yield server
+
+
+@pytest.fixture
+def settings(kube, tmp_path) -> Settings:
+    path = tmp_path / "kubeconfig"
+    path.write_text(kube.kubeconfig())
+    state = tmp_path / "state"
+    state.mkdir()
+    return Settings(
+        kubernetes=True, kubeconfig=str(path), state_dir=str(state), snapshot_every=0.02
+    )
+
+
+@asynccontextmanager
+async def running(settings: Settings):
+    """A link, running until the end of the block, and the batches it publishes."""
+    link: KubernetesLink = await open_link(settings, QUICK)
+    batches: list[Batch] = []
+    task = asyncio.create_task(link.run(batches.append))
+    try:
+        yield link, batches
+    finally:
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
+
+
+def saved(settings: Settings) -> set[str]:
+    """The names of the Services in the snapshot."""
+    found = read(_path(settings), now=time.time(), max_age=1000.0)
+    objects = map(unpack, found.objects) if found else ()
+    return {one.name for one in objects if one.kind == "Service"}
+
+
+def _path(settings: Settings) -> Path:
+    return Path(settings.state_dir) / FILE
+
+
+async def test_the_snapshot_follows_what_changes(kube, settings):
+    async with running(settings):
+        await eventually(lambda: saved(settings) == {"web"})
+        kube.store.put("services", plain.service("new", "10.96.0.2"))
+        await eventually(lambda: saved(settings) == {"web", "new"})
+
+
+async def test_bookmarks_alone_are_written_rarely(kube, settings):
+    async with running(settings) as (link, _):
+        await eventually(_path(settings).exists)
+        later = kube.store.put("pods", plain.pod("p", "10.1.1.1"))["metadata"]["resourceVersion"]
+        await eventually(lambda: link.source.status()[1].resource_version == later)
+        # Every tenth round at the latest it is worth a write.
+        await eventually(
+            lambda: (
+                read(_path(settings), now=0.0, max_age=1e12).header.versions["services"] == later
+            )
+        )
+        written = _path(settings).stat().st_mtime_ns
+        rounds = link.source.status()[1].last_contact
+        await eventually(lambda: link.source.status()[1].last_contact > rounds + 0.3)
+        assert _path(settings).stat().st_mtime_ns == written
+
+
+async def test_it_is_written_at_the_end(kube, settings):
+    seldom = msgspec.structs.replace(settings, snapshot_every=3600.0)
+    async with running(seldom) as (link, _):
+        await eventually(lambda: link.source.state == "synced")
+        assert not _path(settings).exists()
+    assert saved(settings) == {"web"}
+
+
+async def test_a_directory_that_went_away_is_said_once(kube, settings):
+    with capture_logs() as logged:
+        await _lose_the_directory(kube, settings)
+    said = [line for line in logged if "the snapshot cannot be written" in line["event"]]
+    assert len(said) == 1
+
+
+async def _lose_the_directory(kube, settings):
+    async with running(settings) as (link, _):
+        await eventually(_path(settings).exists)
+        _path(settings).unlink()
+        os.rmdir(settings.state_dir)
+        for number in range(3):
+            seen = link.source.status()[1].last_event
+            kube.store.put("services", plain.service(f"n{number}", "10.96.0.3"))
+            await eventually(lambda seen=seen: link.source.status()[1].last_event > seen)
+            await asyncio.sleep(0.05)
+
+
+async def test_it_is_written_when_told_to(kube, settings):
+    seldom = msgspec.structs.replace(settings, snapshot_every=3600.0)
+    async with running(seldom) as (link, _):
+        assert await link.save() == ""  # nothing is known yet
+        await eventually(lambda: link.source.state == "synced")
+        assert await link.save() == str(_path(settings))
+        assert saved(settings) == {"web"}
+        await asyncio.to_thread(_path(settings).unlink)
+        os.rmdir(settings.state_dir)
+        with pytest.raises(FileNotFoundError):
+            await link.save()
+
+
+async def test_without_a_state_directory_there_is_none(kube, settings, tmp_path):
+    async with running(msgspec.structs.replace(settings, state_dir="")) as (link, _):
+        await eventually(lambda: link.source.state == "synced")
+    assert not _path(settings).exists()
+
+
+async def test_credentials_that_cannot_be_used_name_the_setting(tmp_path):
+    missing = Settings(kubernetes=True, kubeconfig=str(tmp_path / "none"))
+    with pytest.raises(SettingsError, match=r"--kubeconfig: .*none: no such file"):
+        await open_link(missing)
+
+
+class TestConfig:
+    def test_every_field_of_the_config_but_what_follows_from_others_is_a_setting(self):
+        settings = Settings()
+        for name in KubernetesConfig.__struct_fields__:
+            assert name in ("kinds", "needed") or hasattr(settings, name)
+
+    @pytest.mark.parametrize(
+        ("policy", "needed"),
+        [
+            (PolicySection(("*",), (), ("own",)), ("Pod",)),
+            (PolicySection((), ("10.0.0.0/8",), ()), ()),
+        ],
+    )
+    def test_pods_are_needed_where_policies_tell_clients_by_them(self, policy, needed):
+        assert kubernetes_config(Settings(policies=(policy,))).needed == needed
+
+    def test_settings_arrive(self):
+        config = kubernetes_config(
+            Settings(
+                namespaces=("a", "b"),
+                service_selector="x=y",
+                stale_after=7.0,
+                reconcile_every=0.0,
+                pods="verified",
+            )
+        )
+        assert config.namespaces == ("a", "b")
+        assert config.service_selector == "x=y"
+        assert (config.stale_after, config.reconcile_every) == (7.0, 0.0)
+        assert "Pod" in config.kinds
+
+    @pytest.mark.parametrize("pods", ["disabled", "insecure"])
+    def test_pods_are_followed_for_verified_names_only(self, pods):
+        assert "Pod" not in kubernetes_config(Settings(pods=pods)).kinds

@@ -1,0 +1,105 @@
+from __future__ import annotations
+
+from ipaddress import IPv4Address, IPv6Address
+
+import dns.name
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dnsd.dns.names import (
+    MAX_NAME,
+    ROOT,
+    BadName,
+    is_below,
+    labels_of,
+    name_from_text,
+    name_of,
+    parent_of,
+    reverse_name,
+    text_of,
+)
+from dnsd.dns.rrset import RRset, rrset
+from dnsd.dns.types import Type, type_text
+
+labels = st.lists(st.binary(min_size=1, max_size=20), max_size=8)
+
+
+class TestNames:
+    def test_labels_are_lower_cased_and_put_before_the_rest(self) -> None:
+        assert name_of("Web", b"NS", below=name_of("z")) == b"\x03web\x02ns\x01z\x00"
+
+    @pytest.mark.parametrize("label", ["", "x" * 64])
+    def test_a_label_has_1_to_63_octets(self, label: str) -> None:
+        with pytest.raises(BadName, match="must have 1 to 63"):
+            name_of(label)
+
+    def test_a_name_has_at_most_255_octets(self) -> None:
+        longest = name_of("a" * 63, "b" * 63, "c" * 63, "d" * 61)
+        assert len(longest) == MAX_NAME
+        with pytest.raises(BadName, match="257 octets"):
+            name_of("x", below=longest)
+
+    @given(labels)
+    def test_text_is_read_back_as_the_same_name(self, some: list[bytes]) -> None:
+        name = name_of(*some)
+        assert name_from_text(text_of(name)) == name
+
+    @given(labels)
+    def test_text_means_the_same_to_dnspython(self, some: list[bytes]) -> None:
+        name = name_of(*some)
+        assert dns.name.from_text(text_of(name)).to_wire() == name
+
+    @given(labels)
+    def test_labels_and_parents_take_a_name_apart(self, some: list[bytes]) -> None:
+        name = name_of(*some)
+        parts = list(labels_of(name))
+        assert name_of(*parts) == name
+        for _ in parts:
+            assert is_below(name, parent_of(name))
+            name = parent_of(name)
+        assert name == ROOT == parent_of(ROOT)
+
+    def test_below_means_at_a_label_boundary(self) -> None:
+        assert is_below(name_of("a", "bc"), name_of("bc"))
+        assert is_below(name_of("bc"), name_of("bc"))
+        assert not is_below(name_of("abc"), name_of("bc"))
+        # The last octets are those of the name `c`, but they are inside a label.
+        assert not is_below(name_of(b"ab\x01c"), name_of("c"))
+
+    @pytest.mark.parametrize(
+        ("text", "problem"),
+        [
+            ("a..b", "empty label"),
+            ("a\\", "inside an escape"),
+            ("\\256", "over 255"),
+            ("ä", "A-label"),
+        ],
+    )
+    def test_text_that_is_no_name(self, text: str, problem: str) -> None:
+        with pytest.raises(BadName, match=problem):
+            name_from_text(text)
+
+    def test_text_without_a_dot_at_its_end_is_relative(self) -> None:
+        zone = name_of("z")
+        assert name_from_text("a", zone) == name_of("a", "z")
+        assert name_from_text("a.", zone) == name_of("a")
+        assert name_from_text("@", zone) == name_from_text("", zone) == zone
+        assert name_from_text(".", zone) == ROOT
+
+
+class TestReverseNames:
+    @given(st.ip_addresses())
+    def test_they_are_those_of_the_standard_library(
+        self, address: IPv4Address | IPv6Address
+    ) -> None:
+        assert reverse_name(address.packed) == name_from_text(address.reverse_pointer + ".")
+
+
+class TestRRset:
+    def test_rdatas_are_sorted_and_distinct(self) -> None:
+        one = rrset(ROOT, Type.A, 5, [b"b", b"a", b"b"])
+        assert one == RRset(ROOT, 1, 5, (b"a", b"b"))
+
+    def test_types_without_a_name_are_written_as_rfc3597_says(self) -> None:
+        assert [type_text(type_) for type_ in (1, 33, 1000)] == ["A", "SRV", "TYPE1000"]

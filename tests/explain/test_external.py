@@ -1,0 +1,121 @@
+"""Why a name is seen from outside as it is: who has it, who else wants it, what is awaited."""
+
+from __future__ import annotations
+
+import pytest
+
+from dnsd.cluster.objects import from_plain
+from dnsd.control.views import ViewZones
+from dnsd.dns.addresses import pack_address
+from dnsd.dns.types import Type
+from dnsd.explain.explain import Circumstances, Explanation, Question, explain, read
+from dnsd.explain.plan import plan, read_manifests
+from dnsd.sources.source import Batch
+from dnsd.zone.pipeline import Pipeline
+from dnsd.zone.views import PolicyRule, ViewConfig
+from tests.cases.cluster import objects
+from tests.test_cases import SCHEMA
+
+
+def serving() -> Pipeline:
+    pipeline = Pipeline(SCHEMA, 1)
+    events = tuple(event for plain in objects() for event in from_plain(plain))
+    pipeline.feed(Batch(events, True), 0.0)
+    return pipeline
+
+
+PIPELINE = serving()
+
+
+def why(name: str, type_: Type = Type.A, **more: object) -> Explanation:
+    question = Question(name, int(type_))
+    return explain(PIPELINE, read(PIPELINE, question), **more)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("name", "outcome", "reason"),
+    [
+        ("site.edge.k8s.example.com", "answer", "Service edge/site has it outside"),
+        ("www.k8s.example.com", "answer", "Service edge/site has it outside"),
+        ("waiting.edge.k8s.example.com", "nodata", "pending: status.loadBalancer.ingress is empty"),
+        ("unborn.k8s.example.com", "nodata", "pending: status.loadBalancer.ingress is empty"),
+        ("plain.edge.k8s.example.com", "nxdomain", "nothing to show outside"),
+        ("empty.edge.k8s.example.com", "nxdomain", "it is headless"),
+        ("n2.nodes.k8s.example.com", "answer", "Node n2 has it outside"),
+        ("web-route.k8s.example.com", "answer", "HTTPRoute edge/web has it outside"),
+        ("k8s.example.com", "nodata", "the zone itself"),
+        ("edge.k8s.example.com", "nodata", "only the way to names below it"),
+        ("nobody.k8s.example.com", "nxdomain", "no object has this name outside"),
+    ],
+)
+def test_the_verdict_names_the_reason(name: str, outcome: str, reason: str) -> None:
+    found = why(name)
+    assert found.outcome == outcome
+    assert reason in found.verdict
+
+
+def test_who_else_wants_a_name_is_said() -> None:
+    found = why("shop.k8s.example.com")
+    (step,) = [step for step in found.steps if step.what == "conflict"]
+    assert step.said == (
+        "Ingress edge/shop want the name too; Ingress edge/older-shop has it: "
+        "first by age, then by key"
+    )
+    assert [(one.kind, one.name) for one in found.objects] == [("Ingress", "older-shop")]
+
+
+def test_the_nodes_that_answer_are_cited() -> None:
+    found = why("local.edge.k8s.example.com")
+    assert {one.kind for one in found.objects} == {"Service", "EndpointSlice", "Node"}
+
+
+def test_what_is_left_out_is_said_of_its_owner() -> None:
+    found = why("txt.k8s.example.com", Type.TXT)
+    assert any("far.example.org lies in none" in step.said for step in found.steps)
+
+
+def test_what_a_client_does_not_see() -> None:
+    pipeline = serving()
+    config = ViewConfig(policies=(PolicyRule(networks=("10.0.0.0/8",), see=("edge",)),))
+    around = Circumstances(view_zones=ViewZones(config, pipeline))
+
+    def seen_by(client: str) -> Explanation:
+        question = Question("web.prod.svc.cluster.local", client=pack_address(client))
+        return explain(pipeline, read(pipeline, question), around)
+
+    assert seen_by("192.0.2.1").outcome == "answer"
+    hidden = seen_by("10.1.1.1")
+    assert hidden.outcome == "nxdomain"
+    assert "10.1.1.1 sees names of the namespaces edge only" in hidden.verdict
+
+
+INGRESS = """
+kind: Ingress
+apiVersion: networking.k8s.io/v1
+metadata: {name: new, namespace: edge, creationTimestamp: "2025-01-01T00:00:00Z"}
+spec: {rules: [{host: shop.k8s.example.com}]}
+status: {loadBalancer: {ingress: [{ip: 192.0.2.77}]}}
+"""
+NODE = """
+kind: Node
+metadata: {name: n4}
+status:
+  addresses: [{type: InternalIP, address: 10.0.0.4}]
+  conditions: [{type: Ready, status: "True"}]
+"""
+
+
+@pytest.mark.parametrize(
+    ("text", "name", "value"),
+    [
+        (INGRESS, "shop.k8s.example.com.", "192.0.2.77"),
+        (NODE, "everywhere.edge.k8s.example.com.", "10.0.0.4"),
+    ],
+)
+def test_a_plan_is_what_happens(text: str, name: str, value: str) -> None:
+    pipeline = serving()
+    before = set(pipeline.zone.rrsets())
+    planned = plan(pipeline, read_manifests(text.encode()))
+    (row,) = [row for row in planned.change if row.name == name and row.type == "A"]
+    assert value in row.after
+    assert set(pipeline.zone.rrsets()) == before

@@ -1,0 +1,73 @@
+"""The search list: what a Pod's resolver asks, and where it stops."""
+
+from __future__ import annotations
+
+from dnsd.cluster.objects import Pod
+from dnsd.dns.types import Type
+from dnsd.explain.search_list import candidates, domains, pod_of, walk
+from dnsd.sources.source import Batch
+from tests.answer.building import pipeline_of
+from tests.cases import cluster
+from tests.zone.made import packed
+
+SEARCHES = ["prod.svc.cluster.local.", "svc.cluster.local.", "cluster.local."]
+
+
+class TestCandidates:
+    def test_few_dots_the_list_first(self) -> None:
+        assert candidates("web", SEARCHES) == [
+            "web.prod.svc.cluster.local.",
+            "web.svc.cluster.local.",
+            "web.cluster.local.",
+            "web.",
+        ]
+
+    def test_five_dots_as_it_stands_first(self) -> None:
+        assert candidates("a.b.c.d.e.f", SEARCHES)[0] == "a.b.c.d.e.f."
+        assert candidates("a.b.c.d.e", SEARCHES)[0] == "a.b.c.d.e.prod.svc.cluster.local."
+
+    def test_a_dot_at_the_end_ends_it(self) -> None:
+        assert candidates("web.", SEARCHES) == ["web."]
+
+
+class TestDomains:
+    ZONE = pipeline_of([]).zone
+
+    def test_of_a_namespace(self) -> None:
+        assert domains(self.ZONE, "prod") == SEARCHES
+
+    def test_of_a_pod_with_its_own(self) -> None:
+        pod = Pod("prod", "p", searches=("corp.example",))
+        assert domains(self.ZONE, "prod", pod) == [*SEARCHES, "corp.example."]
+        none = Pod("prod", "p", dns_policy="None", searches=("corp.example",))
+        assert domains(self.ZONE, "prod", none) == ["corp.example."]
+
+
+class TestWalk:
+    def test_it_stops_at_the_first_that_is_there(self) -> None:
+        zone = pipeline_of(cluster.objects()).zone
+        asked = walk(zone, "web.prod", Type.A, SEARCHES)
+        assert [(one.outcome, one.used) for one in asked] == [
+            ("nxdomain", False),
+            ("answer", True),
+            ("nxdomain", False),
+            ("not ours", False),
+        ]
+
+    def test_what_does_not_fit(self) -> None:
+        zone = pipeline_of([]).zone
+        long = ".".join(["x" * 60] * 4)
+        assert walk(zone, long, Type.A, SEARCHES)[0].outcome == "too long"
+
+
+def test_the_pod_that_asks() -> None:
+    pipeline = pipeline_of([])
+    (one, other) = packed("10.1.0.1", "10.1.0.2")
+    pods = (
+        Pod("prod", "web", (one,), "Running"),
+        Pod("prod", "proxy", (other,), "Running", host_network=True),
+        Pod("old", "done", (one,), "Succeeded"),
+    )
+    pipeline.feed(Batch(pods), 0.0)
+    assert pod_of(pipeline.state, one) == pods[0]
+    assert pod_of(pipeline.state, other) is None

@@ -1,0 +1,381 @@
+"""Credentials as people have them: kubeconfigs, exec plugins, certificates, service accounts."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import json
+import os
+import sys
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+import yaml
+
+from dnsd.sources.kubernetes.client import ApiError, Client, Unreachable, connect, endpoint_of
+from dnsd.sources.kubernetes.credentials import Access, BadCredentials
+from tests.fakekube.connect import QUICK
+from tests.fakekube.server import FakeKube
+from tests.fakekube.tls import Authority
+from tests.helpers import eventually
+
+NAMESPACES = "/api/v1/namespaces"
+
+
+@pytest.fixture
+def authority(tmp_path):
+    return Authority(tmp_path)
+
+
+@pytest.fixture
+async def kube(authority):
+    async with FakeKube(tls=authority.server()) as server:
+        server.tokens = {"right"}
+        yield server
+
+
+def write(
+    kube: FakeKube, authority: Authority, path: Path, user: dict[str, Any], **cluster: Any
+) -> Access:
+    known = {"certificate-authority": str(authority.ca)}
+    path.write_text(kube.kubeconfig(user, known | cluster))
+    return Access(str(path))
+
+
+def read(path: str) -> bytes:
+    return Path(path).read_bytes()
+
+
+async def ask(access: Access) -> list[str]:
+    """Names of the namespaces that these credentials may see."""
+    client = await connect(access, QUICK)
+    try:
+        return await names(client)
+    finally:
+        await client.close()
+
+
+async def names(client: Client) -> list[str]:
+    items = json.loads(await client.page(NAMESPACES, {}))["items"]
+    return [item["metadata"]["name"] for item in items]
+
+
+class TestKubeconfig:
+    async def test_token(self, kube, authority, tmp_path):
+        access = write(kube, authority, tmp_path / "config", {"token": "right"})
+        assert await ask(access) == ["default", "kube-system"]
+        assert kube.seen[-1].token == "right"
+
+    async def test_token_file_beside_the_kubeconfig(self, kube, authority, tmp_path):
+        (tmp_path / "secret").write_text("right\n")
+        access = write(kube, authority, tmp_path / "config", {"tokenFile": "secret"})
+        assert await ask(access) == ["default", "kube-system"]
+
+    async def test_client_certificate_as_files_and_as_data(self, kube, authority, tmp_path):
+        certificate, key = authority.pair("reader")
+        files = {"client-certificate": str(certificate), "client-key": str(key)}
+        data = {
+            f"{name}-data": base64.b64encode(read(path)).decode() for name, path in files.items()
+        }
+        for user in (files, data):
+            access = write(kube, authority, tmp_path / "config", user)
+            assert await ask(access) == ["default", "kube-system"]
+
+    async def test_a_ca_as_data(self, kube, authority, tmp_path):
+        path = tmp_path / "config"
+        data = base64.b64encode(authority.ca.read_bytes()).decode()
+        path.write_text(kube.kubeconfig({"token": "right"}, {"certificate-authority-data": data}))
+        assert await ask(Access(str(path))) == ["default", "kube-system"]
+
+    async def test_a_server_of_another_ca_is_not_spoken_to(self, kube, tmp_path):
+        folder = tmp_path / "other"
+        folder.mkdir()
+        access = write(kube, Authority(folder), tmp_path / "config", {"token": "right"})
+        with pytest.raises(Unreachable, match="certificate"):
+            await ask(access)
+        assert not kube.seen
+
+    async def test_context_chooses(self, kube, authority, tmp_path):
+        access = write(kube, authority, tmp_path / "config", {"token": "right"})
+        text = yaml.safe_load(read(access.kubeconfig))
+        text["users"].append({"name": "nobody", "user": {"token": "wrong"}})
+        text["contexts"].append({"name": "no", "context": {"cluster": "fake", "user": "nobody"}})
+        (tmp_path / "config").write_text(yaml.safe_dump(text))
+        assert await ask(Access(access.kubeconfig, "fake"))
+        with pytest.raises(ApiError) as caught:
+            await ask(Access(access.kubeconfig, "no"))
+        assert caught.value.status == 401
+
+    async def test_the_environment_names_several_files(self, kube, authority, tmp_path):
+        access = write(kube, authority, tmp_path / "config", {"token": "right"})
+        whole = yaml.safe_load(read(access.kubeconfig))
+        users = {"apiVersion": "v1", "kind": "Config", "users": whole.pop("users")}
+        paths = tmp_path / "a", tmp_path / "b"
+        for path, part in zip(paths, (whole, users), strict=True):
+            path.write_text(yaml.safe_dump(part))
+        environ = {"KUBECONFIG": ":".join(map(str, paths))}
+        assert await ask(Access(environ=environ)) == ["default", "kube-system"]
+
+    @pytest.mark.parametrize(
+        ("text", "problem"),
+        [
+            (None, "no such file"),
+            ("", "not a complete kubeconfig"),
+            ("[1, 2", "is not valid YAML: .*expected"),
+            ("apiVersion: v1\nkind: Config\n", "current-context"),
+            ("current-context: x\ncontexts: []\nclusters: []\nusers: []\n", "name x"),
+        ],
+    )
+    async def test_a_broken_file_is_named_with_its_problem(self, text, problem, tmp_path):
+        path = tmp_path / "broken"
+        if text is not None:
+            path.write_text(text)
+        with pytest.raises(BadCredentials, match=problem) as caught:
+            await connect(Access(str(path)), QUICK)
+        assert str(path) in str(caught.value)
+        assert "\n" not in str(caught.value)
+
+    async def test_an_unknown_context_is_named(self, kube, authority, tmp_path):
+        access = write(kube, authority, tmp_path / "config", {"token": "right"})
+        with pytest.raises(BadCredentials, match="object with name production"):
+            await connect(Access(access.kubeconfig, "production"), QUICK)
+
+    async def test_a_missing_ca_file_is_named(self, kube, authority, tmp_path):
+        missing = str(tmp_path / "gone.crt")
+        access = write(
+            kube, authority, tmp_path / "config", {}, **{"certificate-authority": missing}
+        )
+        with pytest.raises(BadCredentials, match=r"gone\.crt"):
+            await connect(access, QUICK)
+
+    async def test_a_broken_certificate_is_said(self, kube, authority, tmp_path):
+        for name in ("c.crt", "c.key"):
+            (tmp_path / name).write_text("nonsense")
+        user = {"client-certificate": "c.crt", "client-key": "c.key"}
+        with pytest.raises(BadCredentials, match="TLS of"):
+            await connect(write(kube, authority, tmp_path / "config", user), QUICK)
+
+
+def plugin(folder: Path, status: str) -> dict[str, Any]:
+    """A user whose exec plugin prints an ExecCredential with the status `status` evaluates to.
+
+    It counts its runs in the file `runs`.
+    """
+    script = folder / "plugin.py"
+    script.write_text(
+        "import json, pathlib, sys\n"
+        f"folder = pathlib.Path({str(folder)!r})\n"
+        "runs = folder / 'runs'\n"
+        "runs.write_text(runs.read_text() + 'x' if runs.exists() else 'x')\n"
+        f"status = {status}\n"
+        "if status is None: sys.exit('the plugin is out of order')\n"
+        "print(json.dumps({'apiVersion': 'client.authentication.k8s.io/v1',"
+        " 'kind': 'ExecCredential', 'status': status}))\n"
+    )
+    return {
+        "exec": {
+            "apiVersion": "client.authentication.k8s.io/v1",
+            "command": sys.executable,
+            "args": [str(script)],
+            "interactiveMode": "Never",
+        }
+    }
+
+
+class TestExecPlugin:
+    async def test_token(self, kube, authority, tmp_path):
+        user = plugin(tmp_path, "{'token': 'right'}")
+        assert await ask(write(kube, authority, tmp_path / "config", user))
+
+    async def test_certificate(self, kube, authority, tmp_path):
+        certificate, key = authority.pair("reader")
+        status = (
+            f"{{'clientCertificateData': pathlib.Path({str(certificate)!r}).read_text(),"
+            f" 'clientKeyData': pathlib.Path({str(key)!r}).read_text()}}"
+        )
+        assert await ask(write(kube, authority, tmp_path / "config", plugin(tmp_path, status))) == [
+            "default",
+            "kube-system",
+        ]
+
+    async def test_one_that_fails_is_an_error_not_an_anonymous_request(
+        self, kube, authority, tmp_path
+    ):
+        access = write(kube, authority, tmp_path / "config", plugin(tmp_path, "None"))
+        with pytest.raises(BadCredentials, match="exec plugin of user 'somebody' failed"):
+            await connect(access, QUICK)
+        assert not kube.seen
+
+    async def test_a_token_about_to_expire_is_fetched_again(self, kube, authority, tmp_path):
+        """`expirationTimestamp` within the package's five minutes: run before the next request."""
+        soon = (datetime.now(UTC) + timedelta(minutes=1)).strftime("%Y-%m-%dT%H:%M:%SZ")
+        status = f"{{'token': runs.read_text(), 'expirationTimestamp': {soon!r}}}"
+        access = write(kube, authority, tmp_path / "config", plugin(tmp_path, status))
+        kube.tokens = {"xx", "xxx"}
+        client = await connect(access, QUICK)
+        try:
+            assert await names(client)
+            assert await names(client)
+        finally:
+            await client.close()
+        assert [seen.token for seen in kube.seen] == ["xx", "xxx"]
+
+    async def test_one_that_does_not_expire_is_run_once_and_again_after_401(
+        self, kube, authority, tmp_path
+    ):
+        status = "{'token': runs.read_text()}"
+        access = write(kube, authority, tmp_path / "config", plugin(tmp_path, status))
+        kube.tokens = {"x"}
+        client = await connect(access, QUICK)
+        try:
+            assert await names(client)
+            assert await names(client)
+            assert (tmp_path / "runs").read_text() == "x"
+            kube.tokens = {"xx"}
+            with pytest.raises(ApiError):
+                await names(client)
+            assert await names(client)
+        finally:
+            await client.close()
+
+
+def hanging(folder: Path, runs: int) -> dict[str, Any]:
+    """A user whose plugin hangs from the run after `runs` on, and writes its pid to `pid`."""
+    soon = (datetime.now(UTC) + timedelta(minutes=1)).strftime("%Y-%m-%dT%H:%M:%SZ")
+    user = plugin(folder, f"{{'token': 'right', 'expirationTimestamp': {soon!r}}}")
+    script = folder / "plugin.py"
+    script.write_text(
+        script.read_text().replace(
+            "print(",
+            f"if len(runs.read_text()) > {runs}:\n"
+            "    import os, time\n"
+            "    (folder / 'begun').write_text(str(os.getpid()))\n"
+            "    (folder / 'begun').rename(folder / 'pid')\n"
+            "    time.sleep(60)\n"
+            "print(",
+        )
+    )
+    return user
+
+
+def is_gone(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return True
+    return False
+
+
+class TestExecPluginThatHangs:
+    async def test_at_the_start_it_ends_with_our_patience(self, kube, authority, tmp_path):
+        access = write(kube, authority, tmp_path / "config", hanging(tmp_path, 0))
+        patient = msgspec.structs.replace(QUICK, exec=2.0)
+        with pytest.raises(BadCredentials, match="exec plugin did not end"):
+            await connect(access, patient)
+        pid = int((tmp_path / "pid").read_text())
+        await eventually(lambda: is_gone(pid))
+
+    async def test_at_renewal_it_is_to_blame_and_others_go_on(self, kube, authority, tmp_path):
+        access = write(kube, authority, tmp_path / "config", hanging(tmp_path, 1))
+        client = await connect(access, msgspec.structs.replace(QUICK, exec=2.0, reply=1.0))
+        try:
+            waiting = asyncio.create_task(names(client))
+            await eventually((tmp_path / "pid").exists)
+            assert await names(client)  # with the token that is there
+            with pytest.raises(Unreachable, match="the exec plugin did not end"):
+                await waiting
+            pid = int((tmp_path / "pid").read_text())
+            await eventually(lambda: is_gone(pid))
+        finally:
+            await client.close()
+
+    async def test_closing_ends_it_and_giving_up_a_request_does_not(
+        self, kube, authority, tmp_path
+    ):
+        access = write(kube, authority, tmp_path / "config", hanging(tmp_path, 1))
+        client = await connect(access, QUICK)
+        try:
+            waiting = asyncio.create_task(names(client))
+            await eventually((tmp_path / "pid").exists)
+            pid = int((tmp_path / "pid").read_text())
+            waiting.cancel()
+            await asyncio.wait({waiting})
+            assert await names(client)
+            assert not is_gone(pid)
+        finally:
+            await client.close()
+        await eventually(lambda: is_gone(pid))
+
+
+class TestServiceAccount:
+    def access(self, kube: FakeKube, authority: Authority, folder: Path) -> Access:
+        environ = {
+            "KUBERNETES_SERVICE_HOST": "127.0.0.1",
+            "KUBERNETES_SERVICE_PORT": str(kube.port),
+        }
+        return Access(environ=environ, token_file=str(folder / "token"), ca_file=str(authority.ca))
+
+    async def test_token_and_ca_of_the_pod(self, kube, authority, tmp_path):
+        (tmp_path / "token").write_text("right")
+        access = self.access(kube, authority, tmp_path)
+        assert access.in_cluster
+        assert await ask(access) == ["default", "kube-system"]
+
+    async def test_a_rotated_token_works_with_the_request_after_the_401(
+        self, kube, authority, tmp_path
+    ):
+        (tmp_path / "token").write_text("right")
+        client = await connect(self.access(kube, authority, tmp_path), QUICK)
+        try:
+            assert await names(client)
+            (tmp_path / "token").write_text("newer")
+            kube.tokens = {"newer"}
+            with pytest.raises(ApiError):
+                await names(client)
+            assert await names(client)
+        finally:
+            await client.close()
+
+    async def test_a_token_that_is_just_being_replaced_is_waited_for(
+        self, kube, authority, tmp_path
+    ):
+        (tmp_path / "token").write_text("right")
+        client = await connect(self.access(kube, authority, tmp_path), QUICK)
+        try:
+            (tmp_path / "token").unlink()
+            kube.tokens = {"newer"}
+            with pytest.raises(ApiError):  # 401, and no token to renew with: the old one stays
+                await names(client)
+            (tmp_path / "token").write_text("newer")
+            with pytest.raises(ApiError):
+                await names(client)
+            assert await names(client)
+        finally:
+            await client.close()
+
+    async def test_a_named_kubeconfig_wins_over_the_pod(self, kube, authority, tmp_path):
+        access = write(kube, authority, tmp_path / "config", {"token": "right"})
+        environ = {"KUBERNETES_SERVICE_HOST": "192.0.2.1", "KUBERNETES_SERVICE_PORT": "1"}
+        assert await ask(Access(access.kubeconfig, environ=environ))
+
+    async def test_no_token_is_said(self, kube, authority, tmp_path):
+        with pytest.raises(BadCredentials, match=r"service account.*token file does not exist"):
+            await connect(self.access(kube, authority, tmp_path), QUICK)
+
+
+def test_endpoint_tells_servers_and_authorities_apart(authority, tmp_path):
+    """Two clusters at one address differ by their CA."""
+    from kubernetes.aio.client.configuration import Configuration
+
+    def endpoint(host: str, ca: str | None) -> str:
+        return endpoint_of(Configuration(host=host, ssl_ca_cert=ca))
+
+    folder = tmp_path / "other"
+    folder.mkdir()
+    ours, theirs = str(authority.ca), str(Authority(folder).ca)
+    hosts = [("https://10.96.0.1", ours), ("https://10.96.0.1", theirs), ("https://x", ours)]
+    assert len({endpoint(*one) for one in hosts}) == 3
+    assert endpoint(*hosts[0]) == endpoint(*hosts[0])

@@ -1,0 +1,154 @@
+"""Who the cluster is, asked before a stream is believed."""
+
+from __future__ import annotations
+
+import asyncio
+
+import msgspec
+import pytest
+from structlog.testing import capture_logs
+
+from dnsd.sources.kubernetes.client import ApiError, Unreachable
+from dnsd.sources.kubernetes.identity import Identity, OtherCluster
+from tests.fakekube import faults, plain
+from tests.fakekube.connect import client_of
+from tests.fakekube.server import FakeKube
+
+
+@pytest.fixture
+async def kube():
+    async with FakeKube(uid="one") as server:
+        yield server
+
+
+@pytest.fixture
+async def identity(kube, tmp_path):
+    async with client_of(kube, tmp_path) as client:
+        yield Identity(client)
+
+
+def become(kube: FakeKube, uid: str) -> None:
+    other = plain.namespace("kube-system")
+    other["metadata"]["uid"] = uid
+    kube.store.put("namespaces", other)
+
+
+async def test_it_is_learned_and_confirmed(identity):
+    assert identity.uid == ""
+    await identity.confirm()
+    await identity.confirm()
+    assert identity.uid == "one"
+
+
+async def test_one_question_serves_all_who_opened_before_it(kube, identity):
+    await asyncio.gather(*(identity.confirm() for _ in range(10)))
+    assert kube.count("get") <= 2
+    asked = kube.count("get")
+    await identity.confirm()  # opened later: the answers from before prove nothing
+    assert kube.count("get") == asked + 1
+
+
+async def test_another_is_said_once_and_known_from_then_on(kube, identity):
+    await identity.confirm()
+    become(kube, "two")
+    with pytest.raises(OtherCluster, match="is two, was one"):
+        await identity.confirm()
+    await identity.confirm()
+    assert identity.uid == "two"
+
+
+async def test_all_who_opened_before_the_question_are_told(kube, tmp_path):
+    """Else one of them goes on for a moment with what is not of its cluster."""
+    async with client_of(kube, tmp_path, identity=1.0) as client:
+        identity = Identity(client)
+        await identity.confirm()
+        become(kube, "two")
+        kube.faults.append(faults.silence(verb="get"))  # the others come while the first waits
+        asking = (identity.confirm() for _ in range(3))
+        first, *others = await asyncio.gather(*asking, return_exceptions=True)
+        assert first is False
+        assert [type(one) for one in others] == [OtherCluster] * 2
+        assert kube.count("get") == 3
+        assert await identity.confirm()
+
+
+@pytest.mark.parametrize("code", [403, 404, 503])
+async def test_a_server_that_will_not_say_is_believed(code, kube, identity):
+    await identity.confirm()
+    kube.faults.append(faults.status(code, verb="get"))
+    await identity.confirm()
+    assert identity.uid == "one"
+
+
+async def test_no_uid_is_no_answer(kube, identity):
+    await identity.confirm()
+    kube.store.objects["namespaces"].pop(("", "kube-system"))
+    with pytest.raises(ApiError):
+        await identity.ask()
+    await identity.confirm()
+    assert identity.uid == "one"
+
+
+async def test_what_is_no_namespace_is_unreachable(kube, identity):
+    kube.store.objects["namespaces"]["", "kube-system"].raw = b"<html>"
+    with pytest.raises(Unreachable, match="no Namespace"):
+        await identity.ask()
+
+
+class TestWhoMayNotGet:
+    async def test_the_namespace_is_listed(self, kube, identity):
+        kube.forbidden = {("get", "namespaces")}
+        with capture_logs() as logs:
+            await identity.confirm()
+            assert (identity.uid, identity.problem) == ("one", "")
+            become(kube, "two")
+            with pytest.raises(OtherCluster):
+                await identity.confirm()
+        assert not [log for log in logs if log["log_level"] == "warning"]
+        (asked, *_) = [seen for seen in kube.seen if seen.verb == "list"]
+        assert asked.params == {"fieldSelector": "metadata.name=kube-system"}
+        assert kube.count("get") == 1
+
+    async def test_who_may_do_neither_is_told_the_rule_once(self, kube, identity):
+        kube.forbidden = {("get", "namespaces"), ("list", "namespaces")}
+        with capture_logs() as logs:
+            assert await identity.confirm()
+            assert await identity.confirm()
+        assert 'resources: ["namespaces"], verbs: ["get"]' in identity.problem
+        (chunk,) = [log for log in logs if log["log_level"] == "warning"]
+        assert chunk["problem"] == identity.problem
+        kube.forbidden = set()
+        await identity.confirm()
+        assert (identity.uid, identity.problem) == ("one", "")
+
+
+class TestNoAnswer:
+    async def test_one_that_hangs_keeps_all_waiting_once(self, kube, tmp_path):
+        """Each question that nobody answers serves all streams that were opened before it."""
+        kube.faults.append(faults.silence(verb="get", times=-1))
+        async with client_of(kube, tmp_path, identity=0.05) as client:
+            identity = Identity(client)
+            chunk = await asyncio.gather(*(identity.confirm() for _ in range(10)))
+        assert not any(chunk)
+        assert identity.owed
+        assert kube.count("get") <= 2
+
+    async def test_a_slow_answer_is_one_for_who_can_wait(self, kube, tmp_path):
+        """A reconcile can, so that a slow server does not keep it from correcting anything."""
+        slow = msgspec.structs.replace(faults.silence(verb="get", times=2), pause=0.3)
+        kube.faults.append(slow)
+        async with client_of(kube, tmp_path, identity=0.05) as client:
+            identity = Identity(client)
+            assert not await identity.confirm()
+            assert await identity.insist()
+            assert (identity.uid, identity.owed) == ("one", False)
+            become(kube, "two")
+            with pytest.raises(OtherCluster):
+                await identity.insist()
+
+    async def test_it_is_owed_until_there_is_one(self, kube, identity):
+        kube.faults.append(faults.status(503, verb="get"))
+        assert not await identity.confirm()
+        assert identity.owed
+        assert await identity.confirm()
+        assert not identity.owed

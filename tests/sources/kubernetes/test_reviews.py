@@ -1,0 +1,92 @@
+"""Whose token, and what it allows, as the API server says."""
+
+from __future__ import annotations
+
+import pytest
+
+from dnsd.sources.kubernetes.client import ApiError, Unreachable
+from dnsd.sources.kubernetes.reviews import ACCESS_REVIEWS, PATH, User, may, user_of
+from tests.fakekube import faults
+from tests.fakekube.connect import client_of
+from tests.fakekube.server import FakeKube
+
+ANNA = {
+    "username": "anna",
+    "uid": "u-1",
+    "groups": ["ops", "system:authenticated"],
+    "extra": {"example.com/scopes": ["a", "b"]},
+}
+
+
+@pytest.fixture
+async def kube():
+    async with FakeKube() as server:
+        server.reviews.people["token-of-anna"] = ANNA
+        yield server
+
+
+@pytest.fixture
+async def client(kube, tmp_path):
+    async with client_of(kube, tmp_path) as one:
+        yield one
+
+
+async def test_somebody_with_all_that_is_known_of_them(client):
+    extra = {"example.com/scopes": ("a", "b")}
+    groups = ("ops", "system:authenticated")
+    assert await user_of(client, "token-of-anna") == User("anna", "u-1", groups, extra)
+
+
+async def test_nobody(client):
+    assert await user_of(client, "token-of-nobody") is None
+
+
+async def test_a_user_without_a_name_is_nobody(kube, client):
+    kube.reviews.people["strange"] = {"username": "", "groups": ["system:masters"]}
+    assert await user_of(client, "strange") is None
+
+
+@pytest.mark.parametrize("subject", ["anna", "ops"])
+async def test_allowed_by_name_or_group_that_verb_on_that_path(kube, client, subject):
+    anna = await user_of(client, "token-of-anna")
+    assert not await may(client, anna, "get")
+    kube.reviews.grants.add((subject, "get", PATH))
+    assert await may(client, anna, "get")
+    assert not await may(client, anna, "update")
+    assert not await may(client, anna, "get", PATH + "/more")
+
+
+async def test_what_everybody_may_get_of_the_api_server_is_not_dnsds(client):
+    anna = await user_of(client, "token-of-anna")
+    assert await may(client, anna, "get", "/api/v1/zones")  # system:discovery
+    assert not await may(client, anna, "get")
+
+
+async def test_without_the_rule_it_stays_unknown(kube, client):
+    kube.forbidden.add(("create", "tokenreviews"))
+    with pytest.raises(ApiError, match="cannot create resource"):
+        await user_of(client, "token-of-anna")
+
+
+async def test_a_server_in_trouble(kube, client):
+    kube.faults.append(faults.status(500, verb="create"))
+    with pytest.raises(ApiError, match="500"):
+        await may(client, User("anna"), "get")
+    await kube.stop()
+    with pytest.raises(Unreachable):
+        await user_of(client, "token-of-anna")
+
+
+async def test_what_the_server_cannot_take_is_its_refusal(client):
+    with pytest.raises(ApiError, match="no SubjectAccessReview"):
+        await client.create(ACCESS_REVIEWS, {"kind": "Pod"})
+
+
+async def test_more_than_a_review_can_be_is_not_read(client):
+    with pytest.raises(Unreachable, match="more than 10 bytes"):
+        await client.create(ACCESS_REVIEWS, _review(), limit=10)
+
+
+def _review():
+    spec = {"user": "anna", "nonResourceAttributes": {"path": PATH, "verb": "get"}}
+    return {"apiVersion": "authorization.k8s.io/v1", "kind": "SubjectAccessReview", "spec": spec}
