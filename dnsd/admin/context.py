@@ -130,7 +130,7 @@ class Context:
     def _trigger(self, change: Change) -> tuple[float, str]:
         """When the cluster changed (seconds since the epoch, 0.0 unknown), and whose names."""
         cause = self.pipeline.state.get(change.cause.key)
-        service = self.pipeline.state.get(change.owner)
+        service = self.pipeline.state.get(change.contributor)
         kind = "headless" if isinstance(service, Service) and service.headless else "cluster_ip"
         if not isinstance(cause, EndpointSlice) or not cause.trigger_time:
             return 0.0, kind
@@ -161,9 +161,9 @@ class Context:
 
     # -- doing -------------------------------------------------------------------------------
 
-    def place(self, owner: Key, rrsets: list[RRset], cause: Cause) -> Change | None:
+    def place(self, contributor: Key, rrsets: list[RRset], cause: Cause) -> Change | None:
         """Puts records into the zone, and into the workers."""
-        return self.plane.place(owner, rrsets, cause)
+        return self.plane.place(contributor, rrsets, cause)
 
     # -- knowing -----------------------------------------------------------------------------
 

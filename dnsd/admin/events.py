@@ -105,7 +105,7 @@ def change_event(change: Change) -> Event:
     cause = change.cause
     data = {
         "serial": change.serial,
-        "owner": str(change.owner),
+        "owner": str(change.contributor),
         "cause": {**cause.key._asdict(), "version": cause.version, "origin": cause.origin},
         "at": cause.at,
         "removed": [shown(one) for one in change.removed[:_SHOWN]],

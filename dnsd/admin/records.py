@@ -1,13 +1,13 @@
-"""Records pinned by hand: an RRset each, part of the zone like any owner's.
+"""Records pinned by hand: an RRset each, part of the zone like any contributor's.
 
-The owner of one is `Key("Record", ZONE, "NAME/TYPE")`, so it is explained, planned, recorded
+The contributor of one is `Key("Record", ZONE, "NAME/TYPE")`, so it is explained, planned, recorded
 and counted like everything else. Values are zone-file text (RFC 1035 5), names in them
 relative to the zone unless they end with a dot, of any type that dnslib can write; all
 other types take the generic form of RFC 3597 (`\\# 4 c0000207`).
 
 * What cannot be a record is refused with the value and the reason (`BadRecord`).
 * A name that belongs to a Service (or to the zone itself) is refused too (`Conflict`), unless
-  forced. Then the records are joined, as the zone joins those of all owners, and everyone
+  forced. Then the records are joined, as the zone joins those of all contributors, and everyone
   who looks is told. A CNAME beside other records is never joined (RFC 2181 10.1).
 * They live in one JSON file in the state directory, written aside and renamed. A file that
   cannot be read keeps dnsd from starting: to serve without a record that somebody pinned,
@@ -47,11 +47,11 @@ class BadRecord(ValueError):
 
 
 class Conflict(ValueError):
-    """A name that belongs to somebody else. `owners`: whom; `forceable`: whether force helps."""
+    """A name that belongs to somebody else. `forceable`: whether force helps."""
 
-    def __init__(self, message: str, owners: Iterable[Key], forceable: bool = True) -> None:
+    def __init__(self, message: str, contributors: Iterable[Key], forceable: bool = True) -> None:
         super().__init__(message)
-        self.owners, self.forceable = tuple(owners), forceable
+        self.contributors, self.forceable = tuple(contributors), forceable
 
 
 class Record(Struct, frozen=True):
@@ -125,14 +125,24 @@ class Records:
         """Who else owns records at the name of this one, by now."""
         record = self._records.get(key)
         name = name_from_text(record.name) if record else b""
-        return [owner for owner in zone.owners(name) if owner.kind != KIND] if name else []
+        return (
+            [contributor for contributor in zone.contributors(name) if contributor.kind != KIND]
+            if name
+            else []
+        )
 
     def _check(self, record: Record, made: RRset, zone: Zone) -> list[Key]:
         """Who shares the name. Raises Conflict when that must not be."""
-        others = [owner for owner in zone.owners(made.name) if owner != record.key]
-        foreign = [owner for owner in others if owner.kind != KIND]
+        others = [
+            contributor for contributor in zone.contributors(made.name) if contributor != record.key
+        ]
+        foreign = [contributor for contributor in others if contributor.kind != KIND]
         alias = made.type == Type.CNAME
-        with_alias = [owner for owner in others if alias or _has_alias(zone, owner, made.name)]
+        with_alias = [
+            contributor
+            for contributor in others
+            if alias or _has_alias(zone, contributor, made.name)
+        ]
         if with_alias and not foreign:
             raise Conflict(
                 f"{record.name} has {_listed(with_alias)}, and a CNAME stands alone (RFC 2181"
@@ -144,7 +154,7 @@ class Records:
             raise Conflict(
                 f"{record.name} {record.type} is made by dnsd itself", [APEX], forceable=False
             )
-        foreign = [owner for owner in foreign if owner != APEX]
+        foreign = [contributor for contributor in foreign if contributor != APEX]
         if foreign and not record.forced:
             raise Conflict(
                 f"{record.name} belongs to {_listed(foreign)}; with force=true the records are"
@@ -170,13 +180,16 @@ class Records:
         self._records = records
 
 
-def _has_alias(zone: Zone, owner: Key, name: Name) -> bool:
-    return any(one.name == name and one.type == Type.CNAME for one in zone.owned(owner))
+def _has_alias(zone: Zone, contributor: Key, name: Name) -> bool:
+    return any(
+        one.name == name and one.type == Type.CNAME for one in zone.contribution(contributor)
+    )
 
 
-def _listed(owners: Iterable[Key]) -> str:
+def _listed(contributors: Iterable[Key]) -> str:
     return ", ".join(
-        f"the pinned record {owner.name}" if owner.kind == KIND else str(owner) for owner in owners
+        f"the pinned record {contributor.name}" if contributor.kind == KIND else str(contributor)
+        for contributor in contributors
     )
 
 
@@ -199,7 +212,7 @@ def _load(path: Path | None) -> list[Record]:
 
 
 def key_of(zone: str, name: str, type_: str) -> Key:
-    """The owner of a pinned record, from absolute names."""
+    """The contributor of a pinned record, from absolute names."""
     return Key(KIND, zone, f"{name}/{type_}")
 
 

@@ -1,6 +1,6 @@
 """Who depends on many: Services at node ports on all Nodes, routes on their Gateways.
 
-These are the two places where an event concerns more than one owner, and what that costs:
+These are the two places where an event concerns more than one contributor, and what that costs:
 
 * A Node whose readiness or addresses change concerns every Service that answers at node
   ports, and each of these has as many addresses as there are Nodes: the product of the two.

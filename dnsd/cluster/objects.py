@@ -59,10 +59,10 @@ from dnsd.dns.addresses import is_address, pack_addresses
 
 __all__ = [
     "CLUSTER_SCOPED",
+    "CONTRIBUTOR_KINDS",
     "GROUPS",
     "HOSTNAME_ANNOTATIONS",
     "KINDS",
-    "OWNER_KINDS",
     "PROTOCOLS",
     "RAW_TYPES",
     "ROUTE_KINDS",
@@ -730,7 +730,7 @@ _DECODERS = {kind: msgspec.json.Decoder(raw) for kind, raw in RAW_TYPES.items()}
 
 
 # ---------------------------------------------------------------------------------------
-# Subjects: what the schema is asked about, one owner of names each.
+# Subjects: what the schema is asked about, one contributor of names each.
 
 
 class ServiceSubject(Struct, frozen=True):
@@ -763,4 +763,4 @@ class RouteSubject(Struct, frozen=True):
 Subject = ServiceSubject | Namespace | Pod | Node | Ingress | RouteSubject | DNSEndpoint
 
 # The kinds that own names. An EndpointSlice and a Gateway have a say in those of others.
-OWNER_KINDS = ("Service", "Namespace", "Pod", "Node", "Ingress", *ROUTE_KINDS, "DNSEndpoint")
+CONTRIBUTOR_KINDS = ("Service", "Namespace", "Pod", "Node", "Ingress", *ROUTE_KINDS, "DNSEndpoint")

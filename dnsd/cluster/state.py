@@ -1,14 +1,15 @@
-"""What the cluster says now: objects, indexed so that an event finds its owners.
+"""What the cluster says now: objects, indexed so that an event finds its contributors.
 
-An *owner* is an object that causes names: a Service (with the EndpointSlices that name it),
+A *contributor* is an object that causes names: a Service (with the EndpointSlices that name it),
 a Namespace, a Pod; for the view from outside also a Node, an Ingress, a route (with its
-Gateways), a DNSEndpoint. `State.apply` puts events into the indexes and returns the owners whose
-names may have changed; `State.subject` hands the schema one owner with all it depends on.
+Gateways), a DNSEndpoint. `State.apply` puts events into the indexes and returns the contributors
+whose names may have changed; `State.subject` hands the schema one contributor with all it depends
+on.
 
 Rules
 * The state is a function of the last word on every key: whatever the order of events, two
   states that hold the same objects have equal subjects.
-* The dirty set covers every difference: an owner whose subject is another one after `apply`
+* The dirty set covers every difference: a contributor whose subject is another one after `apply`
   than before is in it. It may hold more, but an event that changes nothing at all dirties
   nothing.
 * An EndpointSlice dirties the Service its label named before and the one it names now, if
@@ -86,7 +87,7 @@ class State:
         self._fresh: dict[Packed, Object] = {}
 
     def apply(self, events: Iterable[Event]) -> set[Key]:
-        """Take in `events`, in order; the owners (of OWNER_KINDS) they may concern.
+        """Take in `events`, in order; the contributors (of CONTRIBUTOR_KINDS) they may concern.
 
         A Key of a kind that is not kept, or of an object that is not there, changes nothing.
         """
@@ -199,16 +200,16 @@ class State:
     def _give_slice(self, new: EndpointSlice, dirty: set[Key]) -> None:
         """Give a slice that is on its shelf to the Service that it names."""
         if new.service:
-            owner = Key("Service", intern(new.namespace), intern(new.service))
-            space = self._by_service.setdefault(owner.namespace, {})
+            contributor = Key("Service", intern(new.namespace), intern(new.service))
+            space = self._by_service.setdefault(contributor.namespace, {})
             packed = pack(new)
-            space[owner.name] = _with(space.get(owner.name), packed)
+            space[contributor.name] = _with(space.get(contributor.name), packed)
             self._fresh[packed] = new
-            self._dirty_service(owner, dirty)
+            self._dirty_service(contributor, dirty)
 
-    def _dirty_service(self, owner: Key, dirty: set[Key]) -> None:
-        if self._services.packed(owner.namespace, owner.name) is not None:
-            dirty.add(owner)
+    def _dirty_service(self, contributor: Key, dirty: set[Key]) -> None:
+        if self._services.packed(contributor.namespace, contributor.name) is not None:
+            dirty.add(contributor)
 
     def _take_addresses(self, old: Packed | None) -> None:
         if old is None:
@@ -225,27 +226,27 @@ class State:
         for ip in set(new.ips):
             self._by_address[ip] = _with(self._by_address.get(ip), pack(new))
 
-    def subject(self, owner: Key) -> Subject | None:
-        """What the schema is asked about for `owner`; None when it does not exist (any more)."""
-        match owner.kind:
+    def subject(self, contributor: Key) -> Subject | None:
+        """The subject of `contributor` for the schema; None when it does not exist."""
+        match contributor.kind:
             case "Service":
-                packed = self._services.packed(owner.namespace, owner.name)
+                packed = self._services.packed(contributor.namespace, contributor.name)
                 if packed is None:
                     return None
                 service = cast(Service, self._unpack(packed))
-                nodes = self._nodes.nodes_of(owner)
-                return ServiceSubject(service, self.slices_of(owner), nodes)
+                nodes = self._nodes.nodes_of(contributor)
+                return ServiceSubject(service, self.slices_of(contributor), nodes)
             case "Namespace":
-                return self._namespaces.get("", owner.name)
+                return self._namespaces.get("", contributor.name)
             case "Pod":
-                return self._pods.get(owner.namespace, owner.name)
+                return self._pods.get(contributor.namespace, contributor.name)
             case "Node":
-                return self._nodes.get(owner.name)
+                return self._nodes.get(contributor.name)
             case "Ingress":
-                return self._ingresses.get(owner.namespace, owner.name)
+                return self._ingresses.get(contributor.namespace, contributor.name)
             case "DNSEndpoint":
-                return self._dns_endpoints.get(owner.namespace, owner.name)
-        return self._routes.subject(owner)
+                return self._dns_endpoints.get(contributor.namespace, contributor.name)
+        return self._routes.subject(contributor)
 
     def get(self, key: Key) -> Object | None:
         """The object of this key, of any kind that is kept."""

@@ -16,7 +16,7 @@ from dnsd.dns.addresses import pack_address, pack_addresses
 
 
 class Key(NamedTuple):
-    """Names one object of the cluster; also names the owner of RRsets in the zone.
+    """Names one object of the cluster; also names the contributor of RRsets in the zone.
 
     `namespace` is empty for cluster-scoped kinds (Namespace, Node).
     """

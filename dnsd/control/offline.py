@@ -36,8 +36,8 @@ class Offline(Struct, frozen=True):
         refused = [str(problem) for problem in self.loaded.problems]
         origins = {thing.key: thing.origin for thing in self.loaded.objects}
         unserved = [
-            f"{origins[owner]}: {owner}: {text.removeprefix(f'{owner}: ')}"
-            for owner, texts in sorted(self.pipeline.problems.items())
+            f"{origins[contributor]}: {contributor}: {text.removeprefix(f'{contributor}: ')}"
+            for contributor, texts in sorted(self.pipeline.problems.items())
             for text in texts
         ]
         return [os.path.join(self.directory, line) for line in refused + unserved]

@@ -129,12 +129,12 @@ class ControlPlane:
             self.synced.set()
         self.claim(claim, batch.unknown)
 
-    def place(self, owner: Key, rrsets: Sequence[RRset], cause: Cause) -> Change | None:
-        """What an owner that is no object of the cluster contributes: see Pipeline.put."""
+    def place(self, contributor: Key, rrsets: Sequence[RRset], cause: Cause) -> Change | None:
+        """What a contributor that is no object of the cluster contributes: see Pipeline.put."""
         handed_in = time.monotonic()
         self.supervisor.flush_tables()
         self._begin()
-        change = self.pipeline.put(owner, rrsets, cause, _age(cause.at))
+        change = self.pipeline.put(contributor, rrsets, cause, _age(cause.at))
         self._finish(handed_in)
         return change
 
@@ -264,10 +264,10 @@ class ControlPlane:
     def _pin(self, settings: Settings) -> None:
         """Puts the names of the setting `hosts` that lie in our zones there, and no others."""
         wanted = dict(pinned_names(settings, self.pipeline.zone))
-        for owner in self._pinned - wanted.keys():
-            self.pipeline.put(owner, (), Cause(owner))
-        for owner, sets in wanted.items():
-            self.pipeline.put(owner, sets, Cause(owner, origin=settings.named("hosts")))
+        for contributor in self._pinned - wanted.keys():
+            self.pipeline.put(contributor, (), Cause(contributor))
+        for contributor, sets in wanted.items():
+            self.pipeline.put(contributor, sets, Cause(contributor, origin=settings.named("hosts")))
         self._pinned = set(wanted)
 
     # -- new settings ----------------------------------------------------------------------
@@ -320,7 +320,7 @@ def _claim_of(batch: Batch) -> int:
 
 
 def pinned_names(settings: Settings, zone: Zone) -> Iterator[tuple[Key, tuple[RRset, ...]]]:
-    """The names of the setting `hosts` in our zones: owner and records of each."""
+    """The names of the setting `hosts` in our zones: contributor and records of each."""
     how = OVERRIDES if settings.hosts_override else GIVES_WAY
     for text, addresses in settings.hosts:
         name = name_from_text(text)

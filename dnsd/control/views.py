@@ -6,8 +6,8 @@ the workers as frames, in the order in which they came to be.
 
 * The sights of networks follow from the configuration and are there always. Those of pods come
   with the first pod that has them and go with the last.
-* An owner that changes is put into the zones of those who see it: the schema has been asked
-  once, for all of them. What that costs: one edit a sight that sees the owner's namespace.
+* A contributor that changes is put into the zones of those who see it: the schema has been asked
+  once, for all of them. What that costs: one edit a sight that sees the contributor's namespace.
 * There are at most `MAX_VIEWS`, beyond which a pod sees nothing, which is said in the log. A
   cluster in which every namespace sees itself and a few shared ones has as many sights as
   namespaces with pods, each with few names.
@@ -69,7 +69,7 @@ class ViewZones:
         self._networks = list(self._rules.networks())
         for _, view in self._networks:
             self._hold(view)
-        pipeline.on_owner.append(self._renewed)
+        pipeline.on_contribution.append(self._renewed)
         pipeline.on_rebuild.append(self._rebuild)
 
     # -- what is asked -----------------------------------------------------------------------
@@ -98,13 +98,13 @@ class ViewZones:
 
     # -- what follows the pipeline -------------------------------------------------------------
 
-    def _renewed(self, owner: Key, rrsets: Sequence[RRset], cause: Cause, age: str) -> None:
+    def _renewed(self, contributor: Key, rrsets: Sequence[RRset], cause: Cause, age: str) -> None:
         for view, table in self._tables.items():
-            if not view.visible(owner):
+            if not view.visible(contributor):
                 continue
             table.zone.config = self._pipeline.zone.config
-            visible = visible_rrsets(view, owner, rrsets, table.zone.config)
-            change = table.zone.replace(owner, visible, cause, age)
+            visible = visible_rrsets(view, contributor, rrsets, table.zone.config)
+            change = table.zone.replace(contributor, visible, cause, age)
             if change is not None and self.tell:
                 frame = compile_change(change, table.zone)
                 self._frames.append(compile_view_frame(ViewFrame(table.number, frame)))
@@ -196,9 +196,9 @@ class ViewZones:
         """A zone of what a sight sees, from what there is now."""
         full = self._pipeline.zone
         zone = Zone(full.config, serial)
-        for owner, sets, age in full.contributions():
-            if visible := visible_rrsets(view, owner, sets, full.config):
-                zone.replace(owner, visible, Cause(owner), age)
+        for contributor, sets, age in full.contributions():
+            if visible := visible_rrsets(view, contributor, sets, full.config):
+                zone.replace(contributor, visible, Cause(contributor), age)
         zone.serial = serial % 2**32
         return zone
 

@@ -1,7 +1,7 @@
 """A name of the view from outside taken apart: who has it, who else wants it, what is awaited.
 
 Which names exist there follows from objects, not from a grammar: any host may be wished for.
-So the walk begins with the owners, and only for a name that nobody has, `svc.ns.OUT` and
+So the walk begins with the contributors, and only for a name that nobody has, `svc.ns.OUT` and
 `node.nodes.OUT` are tried.
 """
 
@@ -14,16 +14,16 @@ from dnsd.zone.compose import MARKER
 from dnsd.zone.external import standing
 from dnsd.zone.zone import APEX
 
-_LEFT_OUT = 8  # owners named in a sentence
+_LEFT_OUT = 8  # contributors named in a sentence
 
 
 def walk_external(trace: Trace, apex: Name) -> None:
     """Takes the trail's name, which lies in the outside zone `apex`, apart."""
     pipeline, zone = trace.pipeline, trace.pipeline.zone
     trace.step("view", None, f"{text_of(apex)} shows the cluster from outside")
-    owners = zone.owners(trace.name)
-    for owner in owners[:1]:
-        _owner(trace, owner)
+    contributors = zone.contributors(trace.name)
+    for contributor in contributors[:1]:
+        _contributor(trace, contributor)
     dispute = zone.disputes.get(trace.name)
     if dispute:
         others = ", ".join(map(str, dispute[1 : 1 + _LEFT_OUT]))
@@ -33,28 +33,28 @@ def walk_external(trace: Trace, apex: Name) -> None:
             False,
             f"{others} want the name too; {who} has it: first by age, then by key",
         )
-    if not owners:
+    if not contributors:
         _nobody(trace, apex)
     elif trace.found.kind == "nodata":
-        trace.because(f"{owners[0]} has other records there")
+        trace.because(f"{contributors[0]} has other records there")
     if not pipeline.zone.exists(trace.name):
         trace.because("no object has this name outside")
 
 
-def _owner(trace: Trace, owner: Key) -> None:
-    if owner == APEX:
+def _contributor(trace: Trace, contributor: Key) -> None:
+    if contributor == APEX:
         trace.step("owner", True, "the zone has it by itself")
         trace.because("it is the zone itself, or one of its name servers")
         return
-    subject = trace.pipeline.state.subject(owner)
+    subject = trace.pipeline.state.subject(contributor)
     if subject is None:
-        trace.step("owner", True, f"{owner} has the name")
-        trace.objects[owner] = Cited(*owner, origin="admin API")
+        trace.step("owner", True, f"{contributor} has the name")
+        trace.objects[contributor] = Cited(*contributor, origin="admin API")
         return
     _cite(trace, subject)
-    trace.step("owner", True, f"{owner} has the name")
+    trace.step("owner", True, f"{contributor} has the name")
     if trace.found.kind == "answer":
-        trace.because(f"{owner} has it outside")
+        trace.because(f"{contributor} has it outside")
 
 
 def _cite(trace: Trace, subject: Subject) -> None:
@@ -81,7 +81,7 @@ def _cite(trace: Trace, subject: Subject) -> None:
 
 
 def _nobody(trace: Trace, apex: Name) -> None:
-    """A name without owner: a Service or Node that has nothing to show, or a marker's."""
+    """A name without contributor: a Service or Node that has nothing to show, or a marker's."""
     labels = [label.decode("ascii", "backslashreplace") for label in labels_of(trace.name)]
     own = labels[: len(labels) - len(list(labels_of(apex)))]
     candidates = [Key("Service", own[-1], own[-2])] if len(own) > 1 else []
@@ -109,9 +109,9 @@ def _nobody(trace: Trace, apex: Name) -> None:
 
 
 def _waiting(trace: Trace) -> list[Key]:
-    """Who says that the name exists, without records. Looks through all owners."""
+    """Who says that the name exists, without records. Looks through all contributors."""
     return [
-        owner
-        for owner, sets, _ in trace.pipeline.zone.contributions()
+        contributor
+        for contributor, sets, _ in trace.pipeline.zone.contributions()
         if any(one.type == MARKER and one.name == trace.name for one in sets)
     ]

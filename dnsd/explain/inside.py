@@ -112,7 +112,7 @@ class Trace:
 
 def walk(trace: Trace, apex: Name) -> None:
     """Takes the trail's name, which lies in the zone `apex`, apart."""
-    _owners(trace)
+    _contributors(trace)
     zone = trace.pipeline.zone
     if apex in zone.external:
         from dnsd.explain.external import walk_external
@@ -130,7 +130,7 @@ def walk(trace: Trace, apex: Name) -> None:
         _under_pod(trace, own[:-1])
     elif not own:
         trace.because("it is the zone itself" if trace.found.kind == "answer" else _has(trace))
-    elif APEX in zone.owners(trace.name) or zone.exists(trace.name):
+    elif APEX in zone.contributors(trace.name) or zone.exists(trace.name):
         trace.because(
             "the zone has it by itself"
             if trace.found.kind == "answer"
@@ -143,23 +143,25 @@ def walk(trace: Trace, apex: Name) -> None:
         trace.target = Target(apex)
 
 
-def _owners(trace: Trace) -> None:
-    """Records pinned by hand, which may stand anywhere; several owners at one name."""
-    owners = trace.pipeline.zone.owners(trace.name)
-    pinned = [owner for owner in owners if owner.kind == "Record"]
-    for owner in pinned:
-        trace.step("record", True, f"{owner.name} is pinned by hand (API /records)")
-        trace.objects[owner] = Cited(*owner, origin="admin API")
-        if trace.type == _type_of(owner) and trace.found.kind == "answer":
+def _contributors(trace: Trace) -> None:
+    """Records pinned by hand, which may stand anywhere; several contributors at one name."""
+    contributors = trace.pipeline.zone.contributors(trace.name)
+    pinned = [contributor for contributor in contributors if contributor.kind == "Record"]
+    for contributor in pinned:
+        trace.step("record", True, f"{contributor.name} is pinned by hand (API /records)")
+        trace.objects[contributor] = Cited(*contributor, origin="admin API")
+        if trace.type == _type_of(contributor) and trace.found.kind == "answer":
             trace.because("the record is pinned by hand")
     zone = trace.pipeline.zone
-    if pinned and len(owners) > len(pinned) and zone.zone_of(trace.name) not in zone.external:
-        others = ", ".join(str(owner) for owner in owners if owner.kind != "Record")
+    if pinned and len(contributors) > len(pinned) and zone.zone_of(trace.name) not in zone.external:
+        others = ", ".join(
+            str(contributor) for contributor in contributors if contributor.kind != "Record"
+        )
         trace.step("conflict", None, f"the name belongs to {others} too; the records are joined")
 
 
-def _type_of(owner: Key) -> int | None:
-    text = owner.name.rpartition("/")[2]
+def _type_of(contributor: Key) -> int | None:
+    text = contributor.name.rpartition("/")[2]
     return next((int(one) for one in Type if one.name == text), None)
 
 
@@ -413,28 +415,34 @@ def _reverse(trace: Trace) -> None:
         trace.because("it is no whole address, only the way to some")
         return
     text = address_text(address)
-    owners = [one for one in trace.pipeline.zone.owners(trace.name) if one.kind == "Service"]
-    if not owners:
+    contributors = [
+        one for one in trace.pipeline.zone.contributors(trace.name) if one.kind == "Service"
+    ]
+    if not contributors:
         trace.fail("address", f"no Service and no ready endpoint has the address {text}")
         return
     said = []
-    for owner in owners[:_CITED]:
-        service = trace.pipeline.state.get(owner)
+    for contributor in contributors[:_CITED]:
+        service = trace.pipeline.state.get(contributor)
         if not isinstance(service, Service):
             continue
         trace.cite(service)
         if address in service.cluster_ips:
-            said.append(f"{text} is the ClusterIP of Service {owner.namespace}/{owner.name}")
+            said.append(
+                f"{text} is the ClusterIP of Service {contributor.namespace}/{contributor.name}"
+            )
         else:
-            said.append(f"{text} is an endpoint of Service {owner.namespace}/{owner.name}")
-            _cite_slice(trace, owner, address)
+            said.append(
+                f"{text} is an endpoint of Service {contributor.namespace}/{contributor.name}"
+            )
+            _cite_slice(trace, contributor, address)
     for one in said:
         trace.step("address", True, one)
     trace.because(" and ".join(said[:3]))
 
 
-def _cite_slice(trace: Trace, owner: Key, address: bytes) -> None:
-    for piece in trace.pipeline.state.slices_of(owner):
+def _cite_slice(trace: Trace, contributor: Key, address: bytes) -> None:
+    for piece in trace.pipeline.state.slices_of(contributor):
         if any(address in endpoint.addresses for endpoint in piece.endpoints):
             trace.cite(piece)
 

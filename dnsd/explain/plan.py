@@ -1,6 +1,6 @@
 """What manifests would do: names that would appear, vanish, change, and what conflicts.
 
-The schema is a pure function, so the answer is the real one: the owners that the manifests
+The schema is a pure function, so the answer is the real one: the contributors that the manifests
 concern get a second zone of their own, with everybody else who says something about the same
 names, and what comes out is compared with the zone that is served. Nothing is applied, and
 the cost is that of the manifests, not of the cluster.
@@ -22,7 +22,7 @@ import msgspec
 from msgspec import Struct
 
 from dnsd.cluster.objects import (
-    OWNER_KINDS,
+    CONTRIBUTOR_KINDS,
     EndpointSlice,
     Event,
     Gateway,
@@ -158,7 +158,7 @@ def plan(
 
 
 class _Draft:
-    """The second zone: the owners concerned as they would be, and who shares their names."""
+    """The second zone: the contributors concerned as they would be, and who shares their names."""
 
     def __init__(self, pipeline: Pipeline, manifests: Manifests, mode: Mode) -> None:
         self.pipeline = pipeline
@@ -169,7 +169,7 @@ class _Draft:
         self.scratch = State(pipeline.zone.config.external.node_port_types)
         events = tuple(self._events(mode))
         self._seed(events)
-        self.owners = sorted(self.scratch.apply(events))
+        self.contributors = sorted(self.scratch.apply(events))
         self.zone = Zone(pipeline.zone.config, pipeline.zone.serial)
         self.touched = self._build()
 
@@ -201,29 +201,29 @@ class _Draft:
         return new
 
     def _seed(self, events: Iterable[Event]) -> None:
-        """Puts what is there now, of the owners concerned, into the scratch state."""
+        """Puts what is there now, of the contributors concerned, into the scratch state."""
         state = self.pipeline.state
-        owners: dict[Key, None] = {}
+        contributors: dict[Key, None] = {}
         for event in events:
             key = event if isinstance(event, Key) else event.key
             for thing in (state.get(key), event):
                 if thing is None or isinstance(thing, Key):
                     continue
                 if isinstance(thing, EndpointSlice) and thing.service:
-                    owners[Key("Service", thing.namespace, thing.service)] = None
+                    contributors[Key("Service", thing.namespace, thing.service)] = None
                 elif isinstance(thing, Gateway):
-                    owners |= dict.fromkeys(state.routes_of(thing.key))
-                elif thing.kind in OWNER_KINDS:
-                    owners[thing.key] = None
+                    contributors |= dict.fromkeys(state.routes_of(thing.key))
+                elif thing.kind in CONTRIBUTOR_KINDS:
+                    contributors[thing.key] = None
         if any(event.kind == "Node" for event in events):
             types = self.pipeline.zone.config.external.node_port_types
-            owners |= {one.key: None for one in state.services() if one.type in types}
+            contributors |= {one.key: None for one in state.services() if one.type in types}
         if self.pipeline.zone.external:  # a Service at node ports depends on all of them
             self.scratch.apply(state.nodes())
         routes = [event for event in events if isinstance(event, Route)]
-        for owner in owners:
-            there = state.get(owner)
-            slices = state.slices_of(owner) if owner.kind == "Service" else ()
+        for contributor in contributors:
+            there = state.get(contributor)
+            slices = state.slices_of(contributor) if contributor.kind == "Service" else ()
             routes += [there] if isinstance(there, Route) else []
             self.scratch.apply([one for one in (there, *slices) if one is not None])
         for parent in (parent for route in routes for parent in route.parents):
@@ -235,29 +235,31 @@ class _Draft:
         served, config = self.pipeline.zone, self.pipeline.zone.config
         wanted: dict[Key, list[RRset]] = {}
         names: dict[Name, None] = {}
-        for owner in self.owners:
-            subject = self.scratch.subject(owner)
+        for contributor in self.contributors:
+            subject = self.scratch.subject(contributor)
             made, found = examine(subject, config) if subject is not None else ([], [])
-            wanted[owner] = made
+            wanted[contributor] = made
             self.problems += found
-            self._note(owner, made)
-            names.update(dict.fromkeys(one.name for one in (*served.owned(owner), *made)))
+            self._note(contributor, made)
+            names.update(
+                dict.fromkeys(one.name for one in (*served.contribution(contributor), *made))
+            )
         for name in names:
-            for owner in served.owners(name):
-                if owner != APEX and owner not in wanted:
-                    wanted[owner] = list(served.owned(owner))
-        for owner, made in wanted.items():
-            subject = self.scratch.subject(owner)
-            age = served.age(owner) if subject is None else age_of(subject)
-            self.zone.replace(owner, made, Cause(owner), age if served.external else "")
+            for contributor in served.contributors(name):
+                if contributor != APEX and contributor not in wanted:
+                    wanted[contributor] = list(served.contribution(contributor))
+        for contributor, made in wanted.items():
+            subject = self.scratch.subject(contributor)
+            age = served.age(contributor) if subject is None else age_of(subject)
+            self.zone.replace(contributor, made, Cause(contributor), age if served.external else "")
         return list(names)
 
-    def _note(self, owner: Key, made: Sequence[RRset]) -> None:
-        service = self.scratch.get(owner)
+    def _note(self, contributor: Key, made: Sequence[RRset]) -> None:
+        service = self.scratch.get(contributor)
         if not isinstance(service, Service) or service.type == "ExternalName":
             return
         if service.headless and not any(one.type for one in made):
-            self.notes.append(f"{owner} is headless: its names come with its ready endpoints")
+            self.notes.append(f"{contributor} is headless: its names come with its ready endpoints")
         elif not service.headless and not service.cluster_ips:
             below = f"{service.name}.{service.namespace}.svc."
             self.later.update(one.name for one in made if text_of(one.name).startswith(below))
@@ -269,7 +271,10 @@ def _rows(draft: _Draft, asked: Callable[[Name], int] | None) -> Iterator[tuple[
         types = {*served.types(name), *planned.types(name)}
         if name in draft.later and not served.exists(name):
             count = None if asked is None else asked(name)
-            yield "appear", Row(text_of(name), "A", 0, (), (LATER,), _owner(planned, name), count)
+            yield (
+                "appear",
+                Row(text_of(name), "A", 0, (), (LATER,), _contributor(planned, name), count),
+            )
         for type_ in sorted(types):
             before, after = served.rrset(name, type_), planned.rrset(name, type_)
             if type_ == Type.SOA or _same(before, after):
@@ -281,7 +286,7 @@ def _rows(draft: _Draft, asked: Callable[[Name], int] | None) -> Iterator[tuple[
                 said.ttl if said else 0,
                 _values(before),
                 _values(after),
-                _owner(planned if after else served, name),
+                _contributor(planned if after else served, name),
                 None if asked is None else asked(name),
             )
             yield _kind(served, planned, name, before, after), row
@@ -306,8 +311,8 @@ def _values(rrset: RRset | None) -> tuple[str, ...]:
     return tuple(rdata_text(rrset.type, one) for one in rrset.rdatas) if rrset else ()
 
 
-def _owner(zone: Zone, name: Name) -> str:
-    return ", ".join(str(owner) for owner in zone.owners(name))
+def _contributor(zone: Zone, name: Name) -> str:
+    return ", ".join(str(contributor) for contributor in zone.contributors(name))
 
 
 def _conflicts(draft: _Draft) -> Iterator[str]:
@@ -318,10 +323,12 @@ def _conflicts(draft: _Draft) -> Iterator[str]:
         visible_rrsets.setdefault(one.key, one)
     yield from _taken_addresses(draft)
     for name in draft.touched:
-        owners = draft.zone.owners(name)
-        pinned = [owner for owner in owners if owner.kind == "Record"]
-        if pinned and len(owners) > len(pinned):
-            others = ", ".join(str(owner) for owner in owners if owner.kind != "Record")
+        contributors = draft.zone.contributors(name)
+        pinned = [contributor for contributor in contributors if contributor.kind == "Record"]
+        if pinned and len(contributors) > len(pinned):
+            others = ", ".join(
+                str(contributor) for contributor in contributors if contributor.kind != "Record"
+            )
             yield f"{text_of(name)} has records pinned by hand, and would be of {others} too"
 
 
@@ -344,5 +351,5 @@ def _taken_addresses(draft: _Draft) -> Iterator[str]:
     for service in draft.pipeline.state.services():
         for address in service.cluster_ips:
             new = mine.get(address)
-            if new is not None and new.key != service.key and service.key not in draft.owners:
+            if new is not None and new.key != service.key and service.key not in draft.contributors:
                 yield f"{address_text(address)} of {new.key} is the ClusterIP of {service.key}"

@@ -87,7 +87,7 @@ class Entry(Struct, frozen=True):
     type: int
     before: RRset | None
     after: RRset | None
-    owner: Key
+    contributor: Key
     cause: Cause
 
     @property
@@ -193,14 +193,14 @@ class History:
         self,
         *,
         name: Name | None = None,
-        owner: Key | None = None,
+        contributor: Key | None = None,
         since: float = 0.0,
         behind: Entry | Place | None = None,
         limit: int = 100,
     ) -> list[Entry]:
         """What changed, newest first, at most `limit` (1000) entries.
 
-        `name`: of this name; `owner`: of the names of this object; `since` in seconds since
+        `name`: of this name; `contributor`: of the names of this object; `since` in seconds since
         the epoch; `behind`: only what comes after this entry, or place (the next page).
         Raises sqlite3.Error when the file cannot be read any more.
         """
@@ -208,7 +208,7 @@ class History:
         limit = max(1, min(limit, MAX_FOUND))
         place = behind.place if isinstance(behind, Entry) else behind
         return await loop.run_in_executor(
-            self._thread, self._find, name, owner, since, place, limit
+            self._thread, self._find, name, contributor, since, place, limit
         )
 
     async def status(self) -> HistoryStatus:
@@ -274,11 +274,11 @@ class History:
         rows = list(_rows(change))
         if not rows:
             return
-        owner, cause = change.owner, change.cause
+        contributor, cause = change.contributor, change.cause
         cursor = self._database.execute(
             "INSERT INTO changes (at, serial, kind, namespace, name, cause)"
             " VALUES (?, ?, ?, ?, ?, ?)",
-            (cause.at or time.time(), change.serial, *owner, _encode(cause)),
+            (cause.at or time.time(), change.serial, *contributor, _encode(cause)),
         )
         self._database.executemany(
             "INSERT INTO records VALUES (?, ?, ?, ?, ?)",
@@ -325,7 +325,7 @@ class History:
     def _find(
         self,
         name: Name | None,
-        owner: Key | None,
+        contributor: Key | None,
         since: float,
         behind: Place | None,
         limit: int,
@@ -336,9 +336,9 @@ class History:
         if name is not None:
             where.append("records.name = ?")
             values.append(name)
-        if owner is not None:
+        if contributor is not None:
             where.append("changes.kind = ? AND changes.namespace = ? AND changes.name = ?")
-            values += owner
+            values += contributor
         if behind is not None:
             # A change may have more records than a page: go on within it.
             where.append("(-records.change, records.name, records.type) > (?, ?, ?)")
@@ -427,7 +427,7 @@ def _entry(
     after: bytes | None,
     kind: str,
     namespace: str,
-    owner: str,
+    contributor: str,
     cause: bytes,
 ) -> Entry:
     return Entry(
@@ -438,7 +438,7 @@ def _entry(
         type_,
         _rrset(name, type_, before),
         _rrset(name, type_, after),
-        Key(kind, namespace, owner),
+        Key(kind, namespace, contributor),
         _cause(cause),
     )
 
@@ -476,7 +476,7 @@ def from_changes(changes: Iterable[Change], name: Name, limit: int) -> list[Entr
                         type_,
                         _rrset(name, type_, before),
                         _rrset(name, type_, after),
-                        change.owner,
+                        change.contributor,
                         change.cause,
                     )
                 )

@@ -13,7 +13,7 @@ The rules of a compiled body, relied upon by `answer/table.py` and `answer/engin
   by slicing.
 * The targets in SRV rdata are not compressed (RFC 2782). The records in *additional* point
   to them. The offsets are known because a question is as long as the name it asks for.
-* Additional records are of names that the SRV's own owner contributes to. Inside that is always
+* Additional records are of names that the SRV's own contributor has. Inside that is always
   so; outside a DNSEndpoint may point anywhere, and gets none for what is not its own.
 * SOA records are not here: they hold the serial, which every frame carries, and are made by
   the table when they are asked for.
@@ -144,11 +144,11 @@ def compile_change(change: Change, zone: Zone) -> bytes:
             if rrset.type in (_A, _AAAA):
                 moved.add(rrset.name)
     # Whose SRV may point there: besides who made the change, who shares a name with it.
-    owners = dict.fromkeys([change.owner] if moved else [])
+    contributors = dict.fromkeys([change.contributor] if moved else [])
     for name in moved:
-        owners.update(dict.fromkeys(zone.owners(name)))
-    for owner in owners:
-        for rrset in zone.owned(owner):
+        contributors.update(dict.fromkeys(zone.contributors(name)))
+    for contributor in contributors:
+        for rrset in zone.contribution(contributor):
             if rrset.type == _SRV and any(rdata[6:] in moved for rdata in rrset.rdatas):
                 touched[rrset.name] = None
     served = ((name, sets) for name in touched if (sets := zone.find(name)) is not None)
@@ -165,7 +165,7 @@ def compile_all(zone: Zone) -> Iterator[bytes]:
     yield _encode(Frame(zone.serial, reset=True, zones=apexes, ttl=zone.config.ttl))
     served = zone.served()
     above: dict[Name, Name] = {}
-    for first in served:  # not lists of some: while we are at an owner it is unpacked once
+    for first in served:  # not lists of some: while we are at a contributor it is unpacked once
         some = chain((first,), islice(served, _NODES_A_FRAME - 1))
         yield _frame(zone, some, above=above)
     yield _encode(Frame(zone.serial, complete=True))
@@ -282,7 +282,7 @@ def _body(rrset: RRset) -> bytes:
 def _many(zone: Zone, rrset: RRset, body: bytes, stated: bool) -> RRsetBody:
     """`stated`: targets may be anybody's, as those that a DNSEndpoint states.
 
-    Then only addresses of names that the owner has a part in come along, because only those
+    Then only addresses of names that the contributor has a part in come along, because only those
     are known to have changed when they do.
     """
     count = records_that_fit(rrset)
@@ -301,7 +301,7 @@ def _many(zone: Zone, rrset: RRset, body: bytes, stated: bool) -> RRsetBody:
         if target in seen:
             continue
         seen.add(target)
-        if stated and zone.owners(rrset.name)[0] not in zone.owners(target):
+        if stated and zone.contributors(rrset.name)[0] not in zone.contributors(target):
             continue
         owner = pack("!H", 0xC000 | offset) if offset <= _POINTER_LIMIT else target
         for one in zone.at(target):

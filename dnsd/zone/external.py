@@ -1,8 +1,8 @@
-"""The schema as seen from outside: one owner in, its RRsets in the outside zones.
+"""The schema as seen from outside: one contributor in, its RRsets in the outside zones.
 
 Inside the cluster a Service is its ClusterIP. Outside it is an address of a load balancer, or
 nodes and a port. The same subjects as in `schema.py`, another pure function of each; what an
-owner has inside and outside is one list. `OUT` being each of the outside zones:
+contributor has inside and outside is one list. `OUT` being each of the outside zones:
 
 * A Service *shows* something outside: `spec.externalIPs` whatever its type; a LoadBalancer
   what `status.loadBalancer` says (and `spec.loadBalancerIP` in a manifest, where nobody
@@ -20,7 +20,7 @@ owner has inside and outside is one list. `OUT` being each of the outside zones:
 * Hosts outside every OUT are somebody else's. Only in a DNSEndpoint they are a problem.
 * There are no wildcards here: a host `*.x` is a problem.
 
-Several owners may want one host. Inside, they would be merged; here the first of them has
+Several contributors may want one host. Inside, they would be merged; here the first of them has
 it (see `merge.py`), because two load balancers answering in turn is what nobody meant.
 
 What a Service at node ports costs when a Node changes: `cluster/outside_state.py`.

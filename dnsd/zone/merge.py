@@ -1,17 +1,17 @@
-"""What is served when several owners meet at one name.
+"""What is served when several contributors meet at one name.
 
-Inside the cluster names belong to their objects, and where owners meet (a Pod behind two
+Inside the cluster names belong to their objects, and where contributors meet (a Pod behind two
 Services has two PTR records) both are right: rdatas by union, the TTL the smallest. A CNAME
-stands alone (RFC 2181 10.1): when the first owner in the order of Keys, the apex before all,
+stands alone (RFC 2181 10.1): when the first contributor in the order of Keys, the apex before all,
 has one, it is all that is served, and otherwise CNAMEs are left out.
 
 In the outside zones a host is what somebody wished for, and two wishes contradict each other.
-There one owner has the name: the first by age (`metadata.creationTimestamp`; who has none
+There one contributor has the name: the first by age (`metadata.creationTimestamp`; who has none
 comes after those who have), then by Key. What the zone has by itself stays, and the first
-owner adds the types it lacks. The records pinned at a name are one owner. Whoever says
+contributor adds the types it lacks. The records pinned at a name are one contributor. Whoever says
 something else and is not heard is in `dispute`.
 
-Everywhere a name of the setting `hosts` gives way to all other owners, or with
+Everywhere a name of the setting `hosts` gives way to all other contributors, or with
 `hosts_override` takes the name from them: for every type, as a pin does outside our zones.
 """
 
@@ -23,34 +23,34 @@ from dnsd.cluster.objects import Key
 from dnsd.dns.rrset import RRset, rrset
 from dnsd.dns.types import Type
 
-APEX = Key("Zone", "", "apex")  # the owner of what the zones have by themselves
-# Owners of pinned names are Key(HOSTS, how, name), `how` one of these.
+APEX = Key("Zone", "", "apex")  # the contributor of what the zones have by themselves
+# Contributors of pinned names are Key(HOSTS, how, name), `how` one of these.
 HOSTS = "Hosts"
-RECORD = "Record"  # owners of records pinned by the admin API, one a name and type
+RECORD = "Record"  # contributors of records pinned by the admin API, one a name and type
 GIVES_WAY, OVERRIDES = "", "override"
 _CNAME = int(Type.CNAME)
 
 Parts = Mapping[Key, tuple[RRset, ...]]
 
 
-def precedence(owner: Key) -> tuple[bool, Key]:
-    """Sorts owners where their records are merged."""
-    return (owner != APEX, owner)
+def precedence(contributor: Key) -> tuple[bool, Key]:
+    """Sorts contributors where their records are merged."""
+    return (contributor != APEX, contributor)
 
 
-def seniority(owner: Key, ages: Mapping[Key, str]) -> tuple[bool, bool, str, Key]:
-    """Sorts owners where one has the name; `ages`: RFC 3339 in UTC, as the API writes it."""
-    age = ages.get(owner, "")
-    return (owner != APEX, not age, age, owner)
+def seniority(contributor: Key, ages: Mapping[Key, str]) -> tuple[bool, bool, str, Key]:
+    """Sorts contributors where one has the name; `ages`: RFC 3339 in UTC, as the API writes it."""
+    age = ages.get(contributor, "")
+    return (contributor != APEX, not age, age, contributor)
 
 
 def merged(parts: Parts) -> tuple[RRset, ...]:
-    """What is served inside when these owners meet at one name."""
+    """What is served inside when these contributors meet at one name."""
     parts = _without_pins(parts)
     order = sorted(parts, key=precedence)
     if order and any(one.type == _CNAME for one in parts[order[0]]):
         return parts[order[0]]
-    return union([one for owner in order for one in parts[owner] if one.type != _CNAME])
+    return union([one for contributor in order for one in parts[contributor] if one.type != _CNAME])
 
 
 def won(parts: Parts, ages: Mapping[Key, str]) -> tuple[tuple[RRset, ...], tuple[Key, ...]]:
@@ -59,33 +59,42 @@ def won(parts: Parts, ages: Mapping[Key, str]) -> tuple[tuple[RRset, ...], tuple
     The dispute is empty when nobody says anything else than what is served.
     """
     parts = _without_pins(parts)
-    order = sorted(parts, key=lambda owner: seniority(owner, ages))
+    order = sorted(parts, key=lambda contributor: seniority(contributor, ages))
     own = parts.get(APEX, ())
-    rivals = [owner for owner in order if owner != APEX]
+    rivals = [contributor for contributor in order if contributor != APEX]
     served = own
     if rivals:
         taken = {one.type for one in own}
-        first = [one for owner in rivals if _allied(owner, rivals[0]) for one in parts[owner]]
+        first = [
+            one
+            for contributor in rivals
+            if _allied(contributor, rivals[0])
+            for one in parts[contributor]
+        ]
         served = union((*own, *(one for one in first if _fits_beside(one, taken))))
-    unheard = [owner for owner in rivals if any(one not in served for one in parts[owner])]
+    unheard = [
+        contributor
+        for contributor in rivals
+        if any(one not in served for one in parts[contributor])
+    ]
     if not unheard:
         return served, ()
     return served, (order[0], *(one for one in unheard if one != order[0]))
 
 
 def _without_pins(parts: Parts) -> Parts:
-    """The owners that count once it is settled what becomes of a pin."""
-    pin = next((owner for owner in parts if owner.kind == HOSTS), None)
+    """The contributors that count once it is settled what becomes of a pin."""
+    pin = next((contributor for contributor in parts if contributor.kind == HOSTS), None)
     if pin is None:
         return parts
     if pin.namespace == OVERRIDES:
         return {pin: parts[pin]}
-    return {owner: sets for owner, sets in parts.items() if owner != pin} or parts
+    return {contributor: sets for contributor, sets in parts.items() if contributor != pin} or parts
 
 
-def _allied(owner: Key, first: Key) -> bool:
-    """Whether two owners speak with one voice: pinned records of a name, one of each type."""
-    return owner == first or owner.kind == first.kind == RECORD
+def _allied(contributor: Key, first: Key) -> bool:
+    """Whether two contributors speak with one voice: pinned records of a name, one of each type."""
+    return contributor == first or contributor.kind == first.kind == RECORD
 
 
 def _fits_beside(one: RRset, taken: set[int]) -> bool:

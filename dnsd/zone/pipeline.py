@@ -1,15 +1,15 @@
 """From what the cluster says to what is served: State, schema, zone, journal in one step.
 
-A `Batch` goes in, `Change`s come out, one for each owner whose names are different now.
+A `Batch` goes in, `Change`s come out, one for each contributor whose names are different now.
 Every Change is put into the journal and handed to the followers before the next one is
 made, so a follower sees the zone exactly as the Change left it.
 
-* The cause of a Change is the last event of its batch that concerned the owner: what an
+* The cause of a Change is the last event of its batch that concerned the contributor: what an
   answer can be traced to is the slice that just came, not the Service that was always there.
 * A bug that one object brings to light must not take the others with it: what cannot be
-  computed is logged and counted, its owner keeps the names it had, and is tried again with
+  computed is logged and counted, its contributor keeps the names it had, and is tried again with
   the next event that concerns it.
-* A follower that raises interrupts `feed`, and loses nothing: owners that are not done yet
+* A follower that raises interrupts `feed`, and loses nothing: contributors that are not done yet
   are done by the next call.
 
 Pure: no clock and no I/O. The caller passes in the log.
@@ -22,7 +22,7 @@ from typing import Protocol
 
 import msgspec
 
-from dnsd.cluster.objects import OWNER_KINDS, Event, Key
+from dnsd.cluster.objects import CONTRIBUTOR_KINDS, Event, Key
 from dnsd.cluster.state import State
 from dnsd.dns.names import Name, text_of
 from dnsd.dns.rrset import RRset
@@ -31,10 +31,10 @@ from dnsd.zone.journal import Journal
 from dnsd.zone.schema import SchemaConfig, age_of, apex, examine
 from dnsd.zone.zone import APEX, Cause, Change, Zone
 
-_MAX_PROBLEMS = 10_000  # owners whose problems are remembered
+_MAX_PROBLEMS = 10_000  # contributors whose problems are remembered
 
 
-# Owner, its RRsets, cause, age: see Zone.replace.
+# Contributor, its RRsets, cause, age: see Zone.replace.
 Renewal = Callable[[Key, Sequence[RRset], Cause, str], object]
 
 
@@ -62,11 +62,11 @@ class Pipeline:
     """Holds `state`, `zone` and `journal`, and keeps them in step.
 
     `on_change` are called with each Change, `on_rebuild` with the zone when it was built anew
-    (its serial is higher; there are no Changes from the one before), `on_owner` with what an
-    owner contributes now, whether or not that changes what is served. `synced`: a batch said
-    that all there was at the start has been said. `failures`: how often an owner could not
+    (its serial is higher; there are no Changes from the one before), `on_contribution` with what an
+    contributor contributes now, whether or not that changes what is served. `synced`: a batch said
+    that all there was at the start has been said. `failures`: how often a contributor could not
     be computed; `failed`: those that still could not, with the error's text. `problems`:
-    by owner, what the schema had to leave out. Who is left out at a name that several want
+    by contributor, what the schema had to leave out. Who is left out at a name that several want
     is in `zone.disputes`.
     """
 
@@ -83,7 +83,7 @@ class Pipeline:
         self.journal = journal
         self.on_change: list[Callable[[Change], None]] = []
         self.on_rebuild: list[Callable[[Zone], None]] = []
-        self.on_owner: list[Renewal] = []
+        self.on_contribution: list[Renewal] = []
         self.synced = False
         self.failures = 0
         self.failed: dict[Key, str] = {}
@@ -97,13 +97,13 @@ class Pipeline:
         """Applies a batch that was handed in at `at` (seconds); what it changed, in order."""
         self._synced_when_done = self._synced_when_done or batch.synced
         for event in batch.events:
-            for owner in self.state.apply((event,)):
-                # Last cause wins, and the owner keeps its place in the queue.
-                self._dirty[owner] = _cause(event, at)
+            for contributor in self.state.apply((event,)):
+                # Last cause wins, and the contributor keeps its place in the queue.
+                self._dirty[contributor] = _cause(event, at)
         changes = []
         while self._dirty:
-            owner = next(iter(self._dirty))
-            change = self._renew(self.zone, owner, self._dirty.pop(owner))
+            contributor = next(iter(self._dirty))
+            change = self._renew(self.zone, contributor, self._dirty.pop(contributor))
             if change is not None:
                 changes.append(change)
                 self._tell(change)
@@ -116,17 +116,17 @@ class Pipeline:
         return self.zone.tighten()
 
     def put(
-        self, owner: Key, rrsets: Sequence[RRset], cause: Cause, age: str = ""
+        self, contributor: Key, rrsets: Sequence[RRset], cause: Cause, age: str = ""
     ) -> Change | None:
-        """What an owner contributes that no object stands behind (a record pinned by hand).
+        """What a contributor contributes that no object stands behind (a record pinned by hand).
 
         It stays through `reconfigure`; no RRsets: it is gone. `age`: as of `Zone.replace`.
         """
         if rrsets:
-            self._placed[owner] = tuple(rrsets), cause, age
+            self._placed[contributor] = tuple(rrsets), cause, age
         else:
-            self._placed.pop(owner, None)
-        change = self._replace(self.zone, owner, rrsets, cause, age)
+            self._placed.pop(contributor, None)
+        change = self._replace(self.zone, contributor, rrsets, cause, age)
         if change is not None:
             self._tell(change)
         return change
@@ -155,10 +155,10 @@ class Pipeline:
         self._disputed.clear()
         self.state.follow_nodes(config.external.node_port_types)
         for thing in self.state.objects():
-            if thing.kind in OWNER_KINDS:
+            if thing.kind in CONTRIBUTOR_KINDS:
                 self._renew(zone, thing.key, Cause(thing.key, thing.version, thing.origin))
-        for owner, (rrsets, cause, age) in self._placed.items():
-            self._replace(zone, owner, rrsets, cause, age)
+        for contributor, (rrsets, cause, age) in self._placed.items():
+            self._replace(zone, contributor, rrsets, cause, age)
         zone.serial = serial
         self.zone = zone
         self._dirty.clear()
@@ -168,33 +168,35 @@ class Pipeline:
             reset(zone)
         return True
 
-    def _renew(self, zone: Zone, owner: Key, cause: Cause) -> Change | None:
-        """Puts what the schema now says of one owner into the zone."""
+    def _renew(self, zone: Zone, contributor: Key, cause: Cause) -> Change | None:
+        """Puts what the schema now says of one contributor into the zone."""
         try:
-            subject = self.state.subject(owner)
+            subject = self.state.subject(contributor)
             names, found = examine(subject, zone.config) if subject is not None else ([], [])
             # Inside, age decides nothing, and is not worth the memory.
             age = age_of(subject) if subject is not None and zone.config.external.zones else ""
-            change = self._replace(zone, owner, names, cause, age)
+            change = self._replace(zone, contributor, names, cause, age)
         except Exception as error:  # noqa: BLE001 - one bad object must not affect the others
             self.failures += 1
-            self.failed[owner] = f"{type(error).__name__}: {error}"
-            self._log.exception("names not computed, the previous ones stay", owner=str(owner))
+            self.failed[contributor] = f"{type(error).__name__}: {error}"
+            self._log.exception(
+                "names not computed, the previous ones stay", contributor=str(contributor)
+            )
             return None
-        self.failed.pop(owner, None)
-        self._note(owner, tuple(found))
+        self.failed.pop(contributor, None)
+        self._note(contributor, tuple(found))
         return change
 
     def _replace(
-        self, zone: Zone, owner: Key, rrsets: Sequence[RRset], cause: Cause, age: str
+        self, zone: Zone, contributor: Key, rrsets: Sequence[RRset], cause: Cause, age: str
     ) -> Change | None:
         if zone is self.zone:
-            for renewal in self.on_owner:
-                renewal(owner, rrsets, cause, age)
+            for renewal in self.on_contribution:
+                renewal(contributor, rrsets, cause, age)
         if not zone.config.external.zones:
-            return zone.replace(owner, rrsets, cause)
-        names = {one.name for one in (*zone.owned(owner), *rrsets)}
-        change = zone.replace(owner, rrsets, cause, age)
+            return zone.replace(contributor, rrsets, cause)
+        names = {one.name for one in (*zone.contribution(contributor), *rrsets)}
+        change = zone.replace(contributor, rrsets, cause, age)
         for name in names if zone.disputes or self._disputed else ():
             self._note_dispute(name, zone.disputes.get(name, ()))
         return change
@@ -212,18 +214,18 @@ class Pipeline:
                 "several want one name; the oldest has it",
                 name=text_of(name),
                 served=str(found[0]),
-                left_out=[str(owner) for owner in found[1:10]],
+                left_out=[str(contributor) for contributor in found[1:10]],
             )
 
-    def _note(self, owner: Key, found: tuple[str, ...]) -> None:
-        """Remembers what is not served of an owner, and logs it when it is news."""
-        if found == self.problems.get(owner, ()):
+    def _note(self, contributor: Key, found: tuple[str, ...]) -> None:
+        """Remembers what is not served of a contributor, and logs it when it is news."""
+        if found == self.problems.get(contributor, ()):
             return
         if not found:
-            del self.problems[owner]
-        elif owner in self.problems or len(self.problems) < _MAX_PROBLEMS:
-            self.problems[owner] = found
-            self._log.warning("not served", owner=str(owner), problems=found[:10])
+            del self.problems[contributor]
+        elif contributor in self.problems or len(self.problems) < _MAX_PROBLEMS:
+            self.problems[contributor] = found
+            self._log.warning("not served", contributor=str(contributor), problems=found[:10])
 
     def _tell(self, change: Change) -> None:
         if self.journal is not None:

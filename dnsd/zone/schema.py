@@ -1,4 +1,4 @@
-"""The Kubernetes DNS schema: one owner in, its RRsets out.
+"""The Kubernetes DNS schema: one contributor in, its RRsets out.
 
 "Kubernetes DNS-Based Service Discovery", schema 1.1.0, as a pure function of one *subject*
 (a Service with its EndpointSlices, a Namespace, a Pod) and the configuration. Which name
@@ -27,7 +27,7 @@ What cannot be served (a name that grows over 255 octets, a label over 63) is le
 `problems` says so; the rest of the subject is served. None of these functions raises for a
 subject that passed `dnsd.cluster.objects`.
 
-What an owner has in the zones of the view from outside comes behind that: `outside.py`.
+What a contributor has in the zones of the view from outside comes behind that: `outside.py`.
 
 `service.py` has what a Service owns, `compose.py` what names are put together from.
 """
@@ -140,7 +140,7 @@ def names_of(what: Key, config: SchemaConfig) -> list[Name]:
 
 
 def age_of(subject: Subject) -> str:
-    """Since when the owner exists: creationTimestamp, "" when nothing says so."""
+    """Since when the contributor exists: creationTimestamp, "" when nothing says so."""
     if isinstance(subject, ServiceSubject):
         return subject.service.created
     if isinstance(subject, RouteSubject):

@@ -1,6 +1,6 @@
-"""What an owner contributes, packed: a small part of the memory that RRsets take as objects.
+"""What a contributor contributes, packed: a small part of the memory that RRsets take as objects.
 
-The names an owner has are much alike (`10-0-0-1.web.default.svc.cluster.local` and the next
+The names a contributor has are much alike (`10-0-0-1.web.default.svc.cluster.local` and the next
 one, the PTR records that point to them): a Service of five endpoints has 14 RRsets, which
 take 2,500 octets as objects, 1,100 *loosely* packed and 250 *tightly*. To pack loosely and to
 unpack costs a few microseconds; tightly 20, which is little for a Change and much for all

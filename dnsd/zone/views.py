@@ -2,7 +2,7 @@
 
 A *sight* is what a client sees: the zones of the cluster, the outside zones, or both, and of
 which namespaces. What is not seen does not exist: each sight has a zone of its own, made of
-what the owners it sees contribute and of nothing else. So a hidden name is answered exactly
+what the contributors it sees contribute and of nothing else. So a hidden name is answered exactly
 like one that never was, on every path (A, PTR, SRV and its additional records, a chase of
 CNAMEs, ANY, a transfer), because there is no path to it: that is the whole enforcement. The
 price is memory, a node a visible name and sight; the schema runs once for all of them.
@@ -31,7 +31,7 @@ from typing import Generic, TypeVar
 import msgspec
 from msgspec import Struct
 
-from dnsd.cluster.objects import CLUSTER_SCOPED, OWNER_KINDS, Key
+from dnsd.cluster.objects import CLUSTER_SCOPED, CONTRIBUTOR_KINDS, Key
 from dnsd.dns.names import Name, is_below
 from dnsd.dns.rrset import RRset
 from dnsd.dns.types import Type
@@ -79,11 +79,11 @@ class View(Struct, frozen=True):
     external: bool = True
     namespaces: frozenset[str] | None = None
 
-    def visible(self, owner: Key) -> bool:
-        """Whether it sees anything of what this owner contributes."""
+    def visible(self, contributor: Key) -> bool:
+        """Whether it sees anything of what this contributor contributes."""
         if self.namespaces is None:
             return True
-        space = namespace_of(owner)
+        space = namespace_of(contributor)
         return space is None or space in self.namespaces
 
 
@@ -91,21 +91,21 @@ EVERYTHING = View()
 NOTHING = View(False, False, frozenset())
 
 
-def namespace_of(owner: Key) -> str | None:
-    """The namespace an owner is in; None for what is in none."""
-    if owner.kind == "Namespace":
-        return owner.name
-    namespaced = owner.kind in OWNER_KINDS and owner.kind not in CLUSTER_SCOPED
-    return owner.namespace if namespaced else None
+def namespace_of(contributor: Key) -> str | None:
+    """The namespace a contributor is in; None for what is in none."""
+    if contributor.kind == "Namespace":
+        return contributor.name
+    namespaced = contributor.kind in CONTRIBUTOR_KINDS and contributor.kind not in CLUSTER_SCOPED
+    return contributor.namespace if namespaced else None
 
 
 def visible_rrsets(
-    view: View, owner: Key, rrsets: Iterable[RRset], config: SchemaConfig
+    view: View, contributor: Key, rrsets: Iterable[RRset], config: SchemaConfig
 ) -> tuple[RRset, ...]:
-    """Which of the RRsets of an owner a sight sees."""
-    if not view.visible(owner):
+    """Which of the RRsets of a contributor a sight sees."""
+    if not view.visible(contributor):
         return ()
-    if (view.inside and view.external) or owner == APEX:  # the zones themselves
+    if (view.inside and view.external) or contributor == APEX:  # the zones themselves
         return tuple(rrsets)
     zones = tuple(zone.name for zone in config.external.zones)
     return tuple(

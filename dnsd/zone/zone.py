@@ -1,33 +1,34 @@
 """The zone: who owns which RRsets, which names exist, and what an edit changed.
 
-There is one edit, `Zone.replace(owner, rrsets, cause)`: from now on this owner contributes
-exactly these. It returns the `Change`, or None when nothing that is served is different.
-The rules:
+There is one edit, `Zone.replace(contributor, rrsets, cause)`: from now on this contributor
+contributes exactly these. It returns the `Change`, or None when nothing that is served is
+different. The rules:
 
-* **Order does not matter.** What is served is a function of what every owner contributes
+* **Order does not matter.** What is served is a function of what every contributor contributes
   now, so any sequence of edits ends where a build from scratch would.
-* **Several owners at one name** are merged inside; in the zones of the view from outside
+* **Several contributors at one name** are merged inside; in the zones of the view from outside
   the first of them has the name, by age, and who is not heard is in `disputes`: `merge.py`.
-* **A name exists** when it has records, when an owner says so (a *marker*, RRset type 0),
+* **A name exists** when it has records, when a contributor says so (a *marker*, RRset type 0),
   or when a name below it exists (an empty non-terminal, RFC 8020). Each node counts the
   markers at it and the nodes below it, so a name's parents come and go without a search.
 * **Reverse zones as needed** (see `reverse.py`) come with the first name below their apex
   and go with the last.
 * **A Change costs what it touches**, whatever the size of the zone. For that the node of a
-  name knows its owner, and only names with several owners have a table of who said what.
+  name knows its contributor, and only names with several contributors have a table of who said
+  what.
 * One serial for all zones: a secondary of any of them sees it move. It is a 32-bit
   number that wraps (RFC 1982).
 
 A name outside every zone is not served, whoever contributes it.
 
-Memory: a cluster of 50,000 endpoints has more than 100,000 names. What an owner contributes
-is kept once and packed (`packing.py`). A *leaf*, a name that one owner has alone with nothing
+Memory: a cluster of 50,000 endpoints has more than 100,000 names. What a contributor contributes
+is kept once and packed (`packing.py`). A *leaf*, a name that one contributor has alone with nothing
 below it, as nine out of ten, is not kept at all: of it there is its hash, which leads to the
-owner, and the owner knows its names. (Two names may have one hash; the second has a node then.)
-Of a leaf right below a name that the same owner has alone, as an endpoint's, there is nothing:
-it is *implied* by the name above it.
-Whoever asks for a name has the owner unpacked; the last few stay so, for names are asked for
-owner by owner.
+contributor, and the contributor knows its names. (Two names may have one hash; the second has a
+node then.) Of a leaf right below a name that the same contributor has alone, as an endpoint's,
+there is nothing: it is *implied* by the name above it.
+Whoever asks for a name has the contributor unpacked; the last few stay so, for names are asked for
+contributor by contributor.
 """
 
 from __future__ import annotations
@@ -59,8 +60,8 @@ from dnsd.zone.store import pack, tightened, unpack
 __all__ = ["APEX", "Authority", "Cause", "Change", "Zone", "newer"]
 
 _SEVERAL = Key("", "", "")  # stands in a node for "see Zone._shared"
-_RECENT = 8  # owners that stay unpacked
-_TIGHTEN = 50  # owners at once
+_RECENT = 8  # contributors that stay unpacked
+_TIGHTEN = 50  # contributors at once
 
 
 _SOA = int(Type.SOA)
@@ -89,7 +90,7 @@ class Change(Struct, frozen=True, gc=False):
     """
 
     serial: int
-    owner: Key
+    contributor: Key
     removed: tuple[RRset, ...]
     added: tuple[RRset, ...]
     born: tuple[Name, ...]
@@ -112,23 +113,24 @@ class _Node(Struct, gc=False):
     """A name that is no leaf."""
 
     holds: int  # names right below it, and markers at it
-    owner: Key | None  # whose RRsets these are; _SEVERAL; None: an empty non-terminal
-    # What is served, where that is not just what the owner contributes.
+    contributor: Key | None  # whose RRsets these are; _SEVERAL; None: an empty non-terminal
+    # What is served, where that is not just what the contributor contributes.
     sets: tuple[RRset, ...] | None = None
 
 
 class _Kept(Struct, gc=False):
-    """What an owner contributes, packed. `owner` is the one Key object that leaves lead to.
+    """What a contributor contributes, packed. `contributor` is the one Key object that leaves lead
+    to.
 
     `packed` is None while it is among the recent ones and was not packed yet.
     """
 
-    owner: Key
+    contributor: Key
     packed: bytes | None
 
 
 class _Part:
-    """What an owner contributes, unpacked: as it was given, and by name (without markers)."""
+    """What a contributor contributes, unpacked: as it was given, and by name (without markers)."""
 
     __slots__ = ("by_name", "sets")
 
@@ -173,14 +175,14 @@ class Zone:
         self._nodes: dict[Name, _Node] = {}
         self._leaves: dict[int, Key] = {}  # by the hash of the name
         self._implied = 0  # leaves without an entry there
-        self._owned: dict[Key, _Kept] = {}
+        self._contributions: dict[Key, _Kept] = {}
         self._recent: dict[Key, _Part] = {}
         # Names outside every zone -> how many contribute there all the same.
         self._orphans: dict[Name, int] = {}
         self._edited: tuple[Key, Collection[Name]] = _NOBODY  # see `replace`
         self._shared: dict[Name, dict[Key, tuple[RRset, ...]]] = {}
         self._authorities: dict[Name, Authority] = {}
-        self._ages: dict[Key, str] = {}  # of owners that have one
+        self._ages: dict[Key, str] = {}  # of contributors that have one
         # Name -> who has it, then those who say something else and are not heard.
         self.disputes: dict[Name, tuple[Key, ...]] = {}
         self._external = {zone.name: zone for zone in config.external.zones}
@@ -201,17 +203,17 @@ class Zone:
     # -- the edit
 
     def replace(
-        self, owner: Key, rrsets: Sequence[RRset], cause: Cause, age: str = ""
+        self, contributor: Key, rrsets: Sequence[RRset], cause: Cause, age: str = ""
     ) -> Change | None:
-        """From now on `owner` contributes exactly `rrsets` (none: it is gone).
+        """From now on `contributor` contributes exactly `rrsets` (none: it is gone).
 
         `age`: since when it exists (creationTimestamp, RFC 3339 in UTC), "" unknown.
 
         Returns what that changed, None if nothing, and the serial moves only if something
-        did. Several RRsets of one name and type are joined; that a CNAME of the owner's own
-        is alone at its name is up to the owner.
+        did. Several RRsets of one name and type are joined; that a CNAME of the contributor's own
+        is alone at its name is up to the contributor.
         """
-        old = self._part(owner)
+        old = self._part(contributor)
         before = old.sets
         if before:
             known = set(before)
@@ -223,19 +225,19 @@ class Zone:
             after = fresh = tuple(dict.fromkeys(rrsets))
             gone = ()
         age = age if after else ""
-        aged = age != self._ages.get(owner, "")
+        aged = age != self._ages.get(contributor, "")
         if not fresh and not gone and not aged:
             return None
         if age:
-            self._ages[owner] = age
+            self._ages[contributor] = age
         else:
-            self._ages.pop(owner, None)
+            self._ages.pop(contributor, None)
         edit = _Edit()
         new = _Part(after)
-        owner = self._keep(owner, new)
+        contributor = self._keep(contributor, new)
         was, mine = old.by_name, new.by_name
         there = set(was)  # the names that are in place, on the way from `was` to `mine`
-        self._edited = owner, there
+        self._edited = contributor, there
         # All that comes before all that goes: a name needed by both never dies in between.
         self._hold_markers(fresh, edit)
         if aged or not before:
@@ -243,11 +245,11 @@ class Zone:
         else:
             touched = dict.fromkeys([one.name for one in (*fresh, *gone) if one.name in mine])
         for name in touched:
-            self._put(owner, name, was.get(name, ()), mine[name], edit)
+            self._put(contributor, name, was.get(name, ()), mine[name], edit)
             there.add(name)
         for name in was:
             if name not in mine:
-                self._take(owner, name, was[name], edit)
+                self._take(contributor, name, was[name], edit)
                 there.discard(name)
         self._release_markers(gone, edit)
         self._edited = _NOBODY
@@ -256,7 +258,7 @@ class Zone:
         self.serial = (self.serial + 1) % 2**32
         return Change(
             self.serial,
-            owner,
+            contributor,
             tuple(edit.removed),
             tuple(edit.added),
             tuple(edit.born),
@@ -266,58 +268,58 @@ class Zone:
             cause,
         )
 
-    def _keep(self, owner: Key, part: _Part) -> Key:
-        """From now on this is what the owner contributes; the owner's own Key object."""
-        kept = self._owned.get(owner)
+    def _keep(self, contributor: Key, part: _Part) -> Key:
+        """Holds this as the contribution; returns the stored Key object of the contributor."""
+        kept = self._contributions.get(contributor)
         if not part.sets:
-            self._owned.pop(owner, None)
-            self._recent.pop(owner, None)
-            return kept.owner if kept else owner
+            self._contributions.pop(contributor, None)
+            self._recent.pop(contributor, None)
+            return kept.contributor if kept else contributor
         if kept is None:
-            kept = self._owned[owner] = _Kept(owner, None)
+            kept = self._contributions[contributor] = _Kept(contributor, None)
         else:
             kept.packed = None
-        self._remember(kept.owner, part)
-        return kept.owner
+        self._remember(kept.contributor, part)
+        return kept.contributor
 
     def rest(self) -> None:
         """Packs what the last edits left unpacked: for the time after a Change was passed on."""
-        for owner, part in self._recent.items():
-            self._pack(owner, part)
+        for contributor, part in self._recent.items():
+            self._pack(contributor, part)
 
-    def _pack(self, owner: Key, part: _Part) -> None:
-        kept = self._owned[owner]
+    def _pack(self, contributor: Key, part: _Part) -> None:
+        kept = self._contributions[contributor]
         if kept.packed is None:
             kept.packed = pack(part.sets, tight=not self._loose)
 
     def tighten(self) -> Iterator[None]:
         """Takes less memory from now on; stops for others every millisecond or so."""
         self._loose = False
-        for n, owner in enumerate(list(self._owned)):
-            kept = self._owned.get(owner)
+        for n, contributor in enumerate(list(self._contributions)):
+            kept = self._contributions.get(contributor)
             if kept is not None and kept.packed is not None:
                 kept.packed = tightened(kept.packed)
             if n % _TIGHTEN == 0:
                 yield
 
-    def _part(self, owner: Key) -> _Part:
-        """What an owner contributes now."""
-        part = self._recent.get(owner)
+    def _part(self, contributor: Key) -> _Part:
+        """What a contributor contributes now."""
+        part = self._recent.get(contributor)
         if part is None:
-            kept = self._owned.get(owner)
+            kept = self._contributions.get(contributor)
             if kept is None or kept.packed is None:  # the latter are recent
                 return _NOTHING
             part = _Part(unpack(kept.packed))
-            self._remember(kept.owner, part)
+            self._remember(kept.contributor, part)
         return part
 
-    def _remember(self, owner: Key, part: _Part) -> None:
+    def _remember(self, contributor: Key, part: _Part) -> None:
         recent = self._recent
-        recent.pop(owner, None)
+        recent.pop(contributor, None)
         if len(recent) >= _RECENT:
             oldest = next(iter(recent))
             self._pack(oldest, recent.pop(oldest))
-        recent[owner] = part
+        recent[contributor] = part
 
     def _hold_markers(self, fresh: Iterable[RRset], edit: _Edit) -> None:
         for one in fresh:
@@ -334,46 +336,50 @@ class Zone:
 
     def _leaf(self, name: Name) -> Key | None:
         """Who has this leaf; None when it is none."""
-        owner = self._leaves.get(digest(name))
-        if owner is not None and name in self._names(owner) and name not in self._orphans:
-            return owner
+        contributor = self._leaves.get(digest(name))
+        if (
+            contributor is not None
+            and name in self._names(contributor)
+            and name not in self._orphans
+        ):
+            return contributor
         above = self._nodes.get(name[1 + name[0] :])
-        owner = above.owner if above is not None else None
-        if owner is None or owner is _SEVERAL or name not in self._names(owner):
+        contributor = above.contributor if above is not None else None
+        if contributor is None or contributor is _SEVERAL or name not in self._names(contributor):
             return None
-        return None if name in self._nodes else owner
+        return None if name in self._nodes else contributor
 
-    def _names(self, owner: Key) -> Collection[Name]:
-        """The names an owner has in place."""
+    def _names(self, contributor: Key) -> Collection[Name]:
+        """The names a contributor has in place."""
         edited, there = self._edited
-        return there if owner == edited else self._part(owner).by_name
+        return there if contributor == edited else self._part(contributor).by_name
 
     def _node(self, name: Name) -> _Node | None:
         """The node of a name; a leaf's is made, to be changed."""
         node = self._nodes.get(name)
-        if node is None and (owner := self._leaf(name)) is not None:
-            if self._is_implied(owner, name):
+        if node is None and (contributor := self._leaf(name)) is not None:
+            if self._is_implied(contributor, name):
                 self._implied -= 1
             else:
                 del self._leaves[digest(name)]
-            node = self._nodes[name] = _Node(0, owner)
+            node = self._nodes[name] = _Node(0, contributor)
         return node
 
-    def _is_implied(self, owner: Key, leaf: Name) -> bool:
+    def _is_implied(self, contributor: Key, leaf: Name) -> bool:
         above = self._nodes.get(leaf[1 + leaf[0] :])
-        return above is not None and above.owner == owner
+        return above is not None and above.contributor == contributor
 
-    def _has(self, name: Name, node: _Node, owner: Key | None) -> None:
-        """From now on a node is this owner's; what it implied is entered, or the other way."""
-        before, node.owner = node.owner, owner
-        for one in (before, owner):
+    def _has(self, name: Name, node: _Node, contributor: Key | None) -> None:
+        """Sets the contributor of a node and moves its implied leaves in or out of the table."""
+        before, node.contributor = node.contributor, contributor
+        for one in (before, contributor):
             if one is None or one is _SEVERAL or not node.holds:
                 continue
             for leaf in self._names(one):
                 if leaf[1 + leaf[0] :] != name or leaf in self._nodes or leaf in self._orphans:
                     continue
                 place = digest(leaf)
-                if one is owner:
+                if one is contributor:
                     del self._leaves[place]
                     self._implied += 1
                 else:
@@ -385,31 +391,31 @@ class Zone:
 
     def _put(
         self,
-        owner: Key,
+        contributor: Key,
         name: Name,
         was: tuple[RRset, ...],
         sets: tuple[RRset, ...],
         edit: _Edit,
     ) -> None:
-        """`owner` contributes `sets` at `name`, instead of what it `was`."""
+        """`contributor` contributes `sets` at `name`, instead of what it `was`."""
         node = self._nodes.get(name)
         if node is None:
             place = digest(name)
             above = self._nodes.get(name[1 + name[0] :])
             if not was and above is not None and place not in self._leaves:
-                whose = above.owner
-                implied = whose is owner
+                whose = above.contributor
+                implied = whose is contributor
                 if (implied or whose is None or whose is _SEVERAL) and name not in self._as_needed:
                     # The usual way to begin: nobody has the name, and the one above exists.
                     above.holds += 1
                     if implied:
                         self._implied += 1
                     else:
-                        self._leaves[place] = owner
+                        self._leaves[place] = contributor
                     edit.born.append(name)
                     edit.added += sets
                     return
-            if was and self._leaf(name) == owner:  # the usual way to change
+            if was and self._leaf(name) == contributor:  # the usual way to change
                 edit.served(was, sets)
                 return
             node = self._node(name) or self._grow(name, edit)
@@ -417,41 +423,41 @@ class Zone:
                 if not was:
                     self._orphans[name] = self._orphans.get(name, 0) + 1
                 return
-        if node.owner is None:
+        if node.contributor is None:
             edit.added += sets
-            self._has(name, node, owner)
+            self._has(name, node, contributor)
             self._slim(name, node)
             return
-        if node.owner == owner:
+        if node.contributor == contributor:
             edit.served(was, sets)
             return
         before = self._served(name, node)
         parts = self._shared.setdefault(name, {})
-        if node.owner is not _SEVERAL:
-            parts[node.owner] = before
-        parts[owner] = sets
+        if node.contributor is not _SEVERAL:
+            parts[node.contributor] = before
+        parts[contributor] = sets
         self._merge(name, node, parts, before, edit)
 
-    def _take(self, owner: Key, name: Name, was: tuple[RRset, ...], edit: _Edit) -> None:
-        """`owner` contributes nothing at `name` any more."""
+    def _take(self, contributor: Key, name: Name, was: tuple[RRset, ...], edit: _Edit) -> None:
+        """`contributor` contributes nothing at `name` any more."""
         node = self._node(name)
         if node is None:
             self._orphans[name] -= 1
             if not self._orphans[name]:
                 del self._orphans[name]
             return
-        if node.owner is not _SEVERAL:
+        if node.contributor is not _SEVERAL:
             edit.served(was, ())
             self._has(name, node, None)
             self._wither(name, edit)
             return
         parts = self._shared[name]
-        del parts[owner]
+        del parts[contributor]
         self._merge(name, node, parts, node.sets or (), edit)
         if len(parts) == 1:
             (alone,) = parts
             self._has(name, node, alone)
-            if not (node.owner == APEX and name in self._as_needed):
+            if not (node.contributor == APEX and name in self._as_needed):
                 node.sets = None
             del self._shared[name]
             self.disputes.pop(name, None)
@@ -480,14 +486,14 @@ class Zone:
 
     def _slim(self, name: Name, node: _Node) -> None:
         """Makes a leaf of a node that could be one."""
-        if not node.holds and node.sets is None and node.owner is not None:
+        if not node.holds and node.sets is None and node.contributor is not None:
             place = digest(name)
-            if self._is_implied(node.owner, name):
+            if self._is_implied(node.contributor, name):
                 del self._nodes[name]
                 self._implied += 1
             elif place not in self._leaves:
                 del self._nodes[name]
-                self._leaves[place] = node.owner
+                self._leaves[place] = node.contributor
 
     def _grow(self, name: Name, edit: _Edit) -> _Node | None:
         """The node of a name that has none yet, and those between it and its apex.
@@ -515,7 +521,9 @@ class Zone:
         """Removes the name if nothing needs it, and those above it that it alone needed."""
         while (node := self._nodes.get(name)) is not None:
             as_needed = name in self._as_needed
-            if node.holds or not (node.owner is None or (as_needed and node.owner == APEX)):
+            if node.holds or not (
+                node.contributor is None or (as_needed and node.contributor == APEX)
+            ):
                 self._slim(name, node)
                 return
             del self._nodes[name]
@@ -531,7 +539,7 @@ class Zone:
 
     def _open(self, name: Name, node: _Node, edit: _Edit) -> None:
         """Makes this new node the apex of a reverse zone."""
-        node.owner, node.sets = APEX, (reverse_ns(name, self.config),)
+        node.contributor, node.sets = APEX, (reverse_ns(name, self.config),)
         self._apexes[name] = None
         edit.added += node.sets
         edit.zones_born.append(name)
@@ -556,13 +564,13 @@ class Zone:
         node = self._nodes.get(name)
         if node is not None:
             return self._served(name, node)
-        owner = self._leaf(name)
-        return self._part(owner).by_name[name] if owner is not None else None
+        contributor = self._leaf(name)
+        return self._part(contributor).by_name[name] if contributor is not None else None
 
     def _served(self, name: Name, node: _Node) -> tuple[RRset, ...]:
         if node.sets is not None:
             return node.sets
-        return self._part(node.owner).by_name[name] if node.owner is not None else ()
+        return self._part(node.contributor).by_name[name] if node.contributor is not None else ()
 
     def exists(self, name: Name) -> bool:
         """Whether the name exists, with records or as an empty non-terminal."""
@@ -575,35 +583,35 @@ class Zone:
             found.add(_SOA)
         return tuple(sorted(found))
 
-    def owners(self, name: Name) -> tuple[Key, ...]:
+    def contributors(self, name: Name) -> tuple[Key, ...]:
         """Who contributes records at a name, in order of precedence. Markers do not count."""
         node = self._nodes.get(name)
         if node is None:
-            owner = self._leaf(name)
-            return (owner,) if owner is not None else ()
-        if node.owner is None:
+            contributor = self._leaf(name)
+            return (contributor,) if contributor is not None else ()
+        if node.contributor is None:
             return ()
-        if node.owner is _SEVERAL:
+        if node.contributor is _SEVERAL:
             if self._external and self.zone_of(name) in self._external:
                 return tuple(sorted(self._shared[name], key=lambda one: seniority(one, self._ages)))
             return tuple(sorted(self._shared[name], key=precedence))
-        return (node.owner,)
+        return (node.contributor,)
 
-    def owned(self, owner: Key) -> Sequence[RRset]:
-        """What this owner contributes, markers included, before it is merged with others."""
-        return self._part(owner).sets
+    def contribution(self, contributor: Key) -> Sequence[RRset]:
+        """What this contributor contributes, markers included, before it is merged with others."""
+        return self._part(contributor).sets
 
-    def age(self, owner: Key) -> str:
-        """The age an owner was last given, "" for none."""
-        return self._ages.get(owner, "")
+    def age(self, contributor: Key) -> str:
+        """The age a contributor was last given, "" for none."""
+        return self._ages.get(contributor, "")
 
     def contributions(self) -> Iterator[tuple[Key, tuple[RRset, ...], str]]:
-        """Every owner but the apex, with what it contributes and its age."""
-        for owner, kept in self._owned.items():
-            if owner != APEX:
+        """Every contributor but the apex, with what it contributes and its age."""
+        for contributor, kept in self._contributions.items():
+            if contributor != APEX:
                 packed = kept.packed
-                sets = self._part(owner).sets if packed is None else unpack(packed)
-                yield owner, sets, self._ages.get(owner, "")
+                sets = self._part(contributor).sets if packed is None else unpack(packed)
+                yield contributor, sets, self._ages.get(contributor, "")
 
     def zone_of(self, name: Name) -> Name | None:
         """The apex of the zone a name lies in: the longest one; None outside all of them."""
@@ -653,23 +661,23 @@ class Zone:
         return (name for name, _ in self.served())
 
     def served(self) -> Iterator[tuple[Name, tuple[RRset, ...]]]:
-        """Every name that exists and what is `at` it: owner by owner, then the rest.
+        """Every name that exists and what is `at` it: contributor by contributor, then the rest.
 
         The zone may change meanwhile: of the names that come and go, it may have either.
         """
         nodes, leaves, orphans = self._nodes, self._leaves, self._orphans
-        for owner in list(self._owned):
-            for name, sets in self._part(owner).by_name.items():
+        for contributor in list(self._contributions):
+            for name, sets in self._part(contributor).by_name.items():
                 node = nodes.get(name)
                 if node is None:
                     above = nodes.get(name[1 + name[0] :])
-                    implied = above is not None and above.owner == owner
-                    if implied or (leaves.get(digest(name)) == owner and name not in orphans):
+                    implied = above is not None and above.contributor == contributor
+                    if implied or (leaves.get(digest(name)) == contributor and name not in orphans):
                         yield name, sets
-                elif node.sets is None and node.owner == owner:
+                elif node.sets is None and node.contributor == contributor:
                     yield name, sets
         for name, node in list(self._nodes.items()):
-            if node.sets is not None or node.owner is None:
+            if node.sets is not None or node.contributor is None:
                 yield name, node.sets or ()
 
     def __len__(self) -> int:
@@ -698,7 +706,7 @@ def _above(name: Name) -> Iterator[Name]:
 
 
 def _by_name(rrsets: Iterable[RRset]) -> dict[Name, tuple[RRset, ...]]:
-    """One owner's records by name, one RRset a type, ascending; markers left out."""
+    """One contributor's records by name, one RRset a type, ascending; markers left out."""
     out: dict[Name, tuple[RRset, ...]] = {}
     for one in rrsets:
         if one.type != MARKER:

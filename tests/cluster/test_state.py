@@ -15,7 +15,7 @@ from msgspec.structs import replace
 
 from dnsd.cluster.objects import (
     CLUSTER_SCOPED,
-    OWNER_KINDS,
+    CONTRIBUTOR_KINDS,
     ROUTE_KINDS,
     DNSEndpoint,
     Endpoint,
@@ -49,7 +49,7 @@ def a_slice(
 
 
 class TestServices:
-    def test_a_service_is_its_own_owner(self) -> None:
+    def test_a_service_is_its_own_contributor(self) -> None:
         state = State()
         assert state.apply([WEB_SERVICE]) == {WEB}
         assert state.subject(WEB) == ServiceSubject(WEB_SERVICE)
@@ -175,7 +175,7 @@ class TestPodsNamespacesNodes:
         assert state.apply([team.key]) == {team.key}
         assert list(state.namespaces()) == []
 
-    def test_a_node_is_its_own_owner(self) -> None:
+    def test_a_node_is_its_own_contributor(self) -> None:
         node = Node("n1", (pack_address("192.168.0.1"),))
         state = State()
         state.apply([Service("default", "np", "NodePort")])
@@ -315,14 +315,14 @@ _objects: st.SearchStrategy[Object] = st.one_of(
 _events: st.SearchStrategy[Event] = st.one_of(_objects, _objects.map(lambda thing: thing.key))
 _OWNERS = [
     Key(kind, "" if kind in CLUSTER_SCOPED else space, name)
-    for kind in OWNER_KINDS
+    for kind in CONTRIBUTOR_KINDS
     for space in "xy"
     for name in "abc"
 ]
 
 
 def _subjects(state: State) -> dict[Key, object]:
-    return {owner: state.subject(owner) for owner in _OWNERS}
+    return {contributor: state.subject(contributor) for contributor in _OWNERS}
 
 
 def _final(batches: Sequence[Sequence[Event]]) -> list[Object]:
@@ -349,7 +349,9 @@ def test_any_order_equals_the_final_objects(
         before = _subjects(state)
         dirty = state.apply(batch)
         after = _subjects(state)
-        assert {owner for owner in _OWNERS if before[owner] != after[owner]} <= dirty
+        assert {
+            contributor for contributor in _OWNERS if before[contributor] != after[contributor]
+        } <= dirty
         assert dirty <= set(_OWNERS)
     final = _final(batches)
     random.shuffle(final)  # type: ignore[attr-defined]
@@ -368,17 +370,17 @@ def test_any_order_equals_the_final_objects(
     kinds = Counter("headless" if one.headless else one.type for one in services)
     assert state.service_types() == kinds
     assert state.service_counts() == Counter(one.namespace for one in services)
-    for owner in _OWNERS:
-        assert state.slices_of(owner) == fresh.slices_of(owner)
-        if owner.kind == "Service":
+    for contributor in _OWNERS:
+        assert state.slices_of(contributor) == fresh.slices_of(contributor)
+        if contributor.kind == "Service":
             mine = {
                 one.name: one
                 for one in final
                 if isinstance(one, EndpointSlice)
-                and (one.namespace, one.service) == (owner.namespace, owner.name)
+                and (one.namespace, one.service) == (contributor.namespace, contributor.name)
             }
-            assert state.slices_of(owner) == tuple(mine[name] for name in sorted(mine))
-        assert state.get(owner) == {one.key: one for one in final}.get(owner)
+            assert state.slices_of(contributor) == tuple(mine[name] for name in sorted(mine))
+        assert state.get(contributor) == {one.key: one for one in final}.get(contributor)
 
 
 # ---------------------------------------------------------------------------------------

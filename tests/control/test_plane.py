@@ -190,7 +190,7 @@ class TestOwnService:
             publish(it, web("10.96.0.2"), synced=True)
             await is_at("10.96.0.2")
             change = next(it.journal.latest())
-            assert change.owner == APEX
+            assert change.contributor == APEX
             assert change.cause.key == Key("Service", "default", "web")
             assert abs(change.cause.at - time.time()) < 60
             await it.reconfigure(Settings(ns_service="default/web", ttl=7))

@@ -491,9 +491,9 @@ def test_what_is_in_no_namespace_is_hidden_by_views_only(served: Served) -> None
 
 def test_pinned_names_are_seen_by_all() -> None:
     served = Served(CONFIG, [Namespace("a")])
-    owner = Key("Hosts", "", "pinned.cluster.local")
+    contributor = Key("Hosts", "", "pinned.cluster.local")
     pinned = RRset(name_from_text("pinned.cluster.local."), Type.A, 5, (b"\x0a\0\0\x07",))
-    served.pipeline.put(owner, [pinned], Cause(owner))
+    served.pipeline.put(contributor, [pinned], Cause(contributor))
     for frame in served.view_zones.take():
         served.engine.apply(frame)
     for client, view in SIGHTS.items():

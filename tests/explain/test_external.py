@@ -69,7 +69,7 @@ def test_the_nodes_that_answer_are_cited() -> None:
     assert {one.kind for one in found.objects} == {"Service", "EndpointSlice", "Node"}
 
 
-def test_what_is_left_out_is_said_of_its_owner() -> None:
+def test_what_is_left_out_is_said_of_its_contributor() -> None:
     found = why("txt.k8s.example.com", Type.TXT)
     assert any("far.example.org lies in none" in step.said for step in found.steps)
 

@@ -73,7 +73,7 @@ class TestRecording:
         assert second.before == first.after
         assert second.after is not None
         assert second.after.rdatas == packed("10.96.0.8")
-        assert second.owner == WEB_KEY
+        assert second.contributor == WEB_KEY
         assert (second.at, second.serial) == (now + 1, one.zone.serial)
         assert second.type == Type.A
 
@@ -89,7 +89,7 @@ class TestRecording:
         assert entry.before is not None
         assert entry.cause.key == WEB_KEY
 
-    async def test_asking_by_owner_time_and_page(self, make: Make) -> None:
+    async def test_asking_by_contributor_time_and_page(self, make: Make) -> None:
         history = make()
         one = line(history)
         await history.begin(one.zone)
@@ -98,8 +98,8 @@ class TestRecording:
             feed(one, service("web", f"10.96.0.{i}"), at=now + i)
         feed(one, service("db", "10.96.1.1"), at=now + 9)
         await history.settled()
-        mine = await history.find(owner=WEB_KEY, limit=1000)
-        assert {entry.owner for entry in mine} == {WEB_KEY}
+        mine = await history.find(contributor=WEB_KEY, limit=1000)
+        assert {entry.contributor for entry in mine} == {WEB_KEY}
         assert WEB in {entry.name for entry in mine}
         assert [e.at for e in await history.find(name=WEB, since=now + 4)] == [now + 5, now + 4]
         page = await history.find(name=WEB, limit=2)
@@ -113,9 +113,9 @@ class TestRecording:
         for i in range(1, 4):
             feed(one, service("web", f"10.96.0.{i}", ports=["http/TCP/80"]))
         await history.settled()
-        whole = await history.find(owner=WEB_KEY, limit=1000)
+        whole = await history.find(contributor=WEB_KEY, limit=1000)
         paged, behind = [], None
-        while page := await history.find(owner=WEB_KEY, limit=2, behind=behind):
+        while page := await history.find(contributor=WEB_KEY, limit=2, behind=behind):
             paged += page
             behind = page[-1]
         assert paged == whole

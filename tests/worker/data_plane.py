@@ -53,10 +53,10 @@ class Plane:
 
     def put(self, address: str, name: str = WEB) -> list[bytes]:
         """Gives `name` one address; the frames that say so."""
-        owner = Key("Service", "default", name)
+        contributor = Key("Service", "default", name)
         packed = bytes(map(int, address.split(".")))
         records = [rrset(name_from_text(name), Type.A, 5, [packed])]
-        change = self.zone.replace(owner, records, Cause(owner))
+        change = self.zone.replace(contributor, records, Cause(contributor))
         return [compile_change(change, self.zone)] if change else []
 
     def change(self, address: str, name: str = WEB) -> None:

@@ -506,9 +506,9 @@ class TestSeveralWantOneName:
     def zone(self) -> Zone:
         return Zone(CONFIG_OUT, 1)
 
-    def put(self, zone: Zone, owner: Key, ip: str, age: str = "") -> None:
+    def put(self, zone: Zone, contributor: Key, ip: str, age: str = "") -> None:
         sets = [RRset(self.NAME, Type.A, 5, packed(ip))] if ip else []
-        zone.replace(owner, sets, Cause(owner), age)
+        zone.replace(contributor, sets, Cause(contributor), age)
 
     def served(self, zone: Zone) -> list[str]:
         found = zone.rrset(self.NAME, Type.A)
@@ -521,7 +521,7 @@ class TestSeveralWantOneName:
         self.put(zone, self.C, "192.0.2.3")
         assert self.served(zone) == ["192.0.2.2"]
         assert zone.disputes == {self.NAME: (self.B, self.A, self.C)}
-        assert zone.owners(self.NAME) == (self.B, self.A, self.C)
+        assert zone.contributors(self.NAME) == (self.B, self.A, self.C)
         self.put(zone, self.B, "")
         assert self.served(zone) == ["192.0.2.1"]
         assert zone.disputes == {self.NAME: (self.A, self.C)}
@@ -561,7 +561,7 @@ class TestSeveralWantOneName:
         assert found.rdatas == (name_from_text("ns.dns.k8s.example.com."),)
         assert zone.disputes == {OUT: (APEX, self.A)}
 
-    def test_records_pinned_at_a_name_are_one_owner(self) -> None:
+    def test_records_pinned_at_a_name_are_one_contributor(self) -> None:
         zone = self.zone()
         a, txt = (Key("Record", "k8s.example.com.", f"www/{kind}") for kind in ("A", "TXT"))
         zone.replace(a, [RRset(self.NAME, Type.A, 5, packed("192.0.2.9"))], Cause(a))
@@ -572,11 +572,11 @@ class TestSeveralWantOneName:
         assert zone.types(self.NAME) == (Type.A,)
         assert zone.disputes == {self.NAME: (self.A, a, txt)}
 
-    def test_inside_owners_are_merged_as_ever(self) -> None:
+    def test_inside_contributors_are_merged_as_ever(self) -> None:
         zone = self.zone()
         name = name_from_text("shared.default.svc.cluster.local.")
-        for owner, ip in ((self.A, "10.0.0.1"), (self.B, "10.0.0.2")):
-            zone.replace(owner, [RRset(name, Type.A, 5, packed(ip))], Cause(owner))
+        for contributor, ip in ((self.A, "10.0.0.1"), (self.B, "10.0.0.2")):
+            zone.replace(contributor, [RRset(name, Type.A, 5, packed(ip))], Cause(contributor))
         found = zone.rrset(name, Type.A)
         assert found is not None
         assert len(found.rdatas) == 2
@@ -606,7 +606,7 @@ class TestSeveralWantOneName:
             self.put(fresh, *edit)
         assert self.served(zone) == self.served(fresh)
         assert zone.disputes == fresh.disputes
-        assert zone.owners(self.NAME) == fresh.owners(self.NAME)
+        assert zone.contributors(self.NAME) == fresh.contributors(self.NAME)
         assert set(zone.names()) == set(fresh.names())
 
 

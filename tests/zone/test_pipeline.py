@@ -68,7 +68,7 @@ class TestFeed:
         assert feed(line, service("web", "10.96.0.7", labels={"a": "b"})) == []
         assert line.zone.serial == 101
 
-    def test_one_change_an_owner_however_many_events(self) -> None:
+    def test_one_change_a_contributor_however_many_events(self) -> None:
         line = pipeline()
         pieces = [piece(f"10.1.0.{i}", name=f"web-{i}") for i in range(5)]
         assert len(feed(line, service("web", "10.96.0.7"), *pieces)) == 1
@@ -107,7 +107,7 @@ class TestFeed:
 class TestCause:
     def cause(self, line: Pipeline, *events: Event, at: float) -> Cause:
         (change,) = feed(line, *events, at=at)
-        assert change.owner == WEB_KEY
+        assert change.contributor == WEB_KEY
         return change.cause
 
     def test_is_the_object_that_came(self) -> None:
@@ -145,7 +145,7 @@ class TestFollowers:
         told: list[Key] = []
 
         def observer(change: Change) -> None:
-            told.append(change.owner)
+            told.append(change.contributor)
             if len(told) == 2:
                 raise BrokenPipeError("the worker is gone")
 
@@ -160,7 +160,7 @@ class TestFollowers:
 
 
 class TestFailures:
-    def test_one_owner_does_not_take_the_others_along(self) -> None:
+    def test_one_contributor_does_not_take_the_others_along(self) -> None:
         line = pipeline()
         with capture_logs() as logs:
             feed(line, beyond_the_schema(), service("web", "10.96.0.7"))
@@ -168,9 +168,9 @@ class TestFailures:
         assert line.failures == 1
         key = beyond_the_schema().key
         assert "UnicodeEncodeError" in line.failed[key]
-        assert [one["owner"] for one in logs if one["log_level"] == "error"] == [str(key)]
+        assert [one["contributor"] for one in logs if one["log_level"] == "error"] == [str(key)]
 
-    def test_the_owner_keeps_its_names_and_is_tried_again(self) -> None:
+    def test_the_contributor_keeps_its_names_and_is_tried_again(self) -> None:
         line = pipeline()
         good = service("web", headless=True)
         bad = endpoint("10.1.0.2", hostname="größe")  # no source lets this through
@@ -363,7 +363,7 @@ class TestOutside:
         assert line.zone.exists(at)
         assert line.zone.types(at) == ()
         (change,) = feed(line, Node("n1", packed("10.0.0.1"), ready=True))
-        assert change.owner == Key("Service", "default", "np")
+        assert change.contributor == Key("Service", "default", "np")
         assert change.cause.key == Key("Node", "", "n1")
         assert line.zone.types(at) == (Type.A,)
         assert feed(line, Node("n1", packed("10.0.0.1"), ready=True, version="9")) == []

@@ -26,7 +26,7 @@ def test_what_is_packed_comes_back(some: tuple[RRset, ...]) -> None:
     assert tightened(loose) == tightened(tight) == tight
 
 
-def test_an_owner_of_many_takes_little() -> None:
+def test_a_contributor_of_many_takes_little() -> None:
     some = rrsets(headless(piece(*(f"10.1.0.{n}" for n in range(200)), ports=["a/TCP/1"])), CONFIG)
     octets = sum(len(one.name) + sum(map(len, one.rdatas)) for one in some)
     assert len(pack(some, tight=True)) < octets / 5

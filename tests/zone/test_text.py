@@ -72,7 +72,7 @@ class TestZoneText:
         zone, again = filled(), Zone(filled().config, 77)
         for text in ("db", "out", "web"):
             key = Key("Service", "default", text)
-            assert again.replace(key, zone.owned(key), Cause(key)) is not None
+            assert again.replace(key, zone.contribution(key), Cause(key)) is not None
         again.serial = zone.serial
         assert ["".join(zone_text(zone, apex)) for apex in sorted(zone.apexes())] == [
             "".join(zone_text(again, apex)) for apex in sorted(again.apexes())

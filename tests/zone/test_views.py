@@ -155,7 +155,7 @@ class TestSeen:
         assert visible_rrsets(NOTHING, SERVICE, every, CONFIG) == ()
 
     @pytest.mark.parametrize(
-        ("owner", "namespace"),
+        ("contributor", "namespace"),
         [
             (SERVICE, "a"),
             (Key("Namespace", "", "a"), "a"),
@@ -165,10 +165,10 @@ class TestSeen:
             (Key("Hosts", "", "x"), None),
         ],
     )
-    def test_the_namespace_of_an_owner(self, owner: Key, namespace: str | None) -> None:
-        assert namespace_of(owner) == namespace
-        assert spaces("a").visible(owner)
-        assert spaces("b").visible(owner) == (namespace is None)
+    def test_the_namespace_of_a_contributor(self, contributor: Key, namespace: str | None) -> None:
+        assert namespace_of(contributor) == namespace
+        assert spaces("a").visible(contributor)
+        assert spaces("b").visible(contributor) == (namespace is None)
 
 
 def test_frames_are_told_apart_and_read_again() -> None:

@@ -26,12 +26,12 @@ WEB = name("web.default.svc")
 REVERSE_10 = name("10.in-addr.arpa.")
 
 
-def cause(owner: Key) -> Cause:
-    return Cause(owner)
+def cause(contributor: Key) -> Cause:
+    return Cause(contributor)
 
 
-def replace(zone: Zone, owner: Key, *sets: RRset) -> Change | None:
-    return zone.replace(owner, sets, cause(owner))
+def replace(zone: Zone, contributor: Key, *sets: RRset) -> Change | None:
+    return zone.replace(contributor, sets, cause(contributor))
 
 
 def address(at: str, *ips: str, ttl: int = 5) -> RRset:
@@ -86,10 +86,10 @@ class TestEmptyZone:
         assert ns == zone.rrset(Z, Type.NS)
         assert zone.at(name("dns")) == zone.at(name("nobody")) == ()
 
-    def test_its_own_names_have_the_apex_as_owner(self) -> None:
+    def test_its_own_names_have_the_apex_as_contributor(self) -> None:
         zone = Zone(CONFIG, 1)
-        assert zone.owners(Z) == (APEX,)
-        assert list(zone.owned(APEX)) == apex(CONFIG)
+        assert zone.contributors(Z) == (APEX,)
+        assert list(zone.contribution(APEX)) == apex(CONFIG)
 
 
 class TestReplace:
@@ -99,7 +99,7 @@ class TestReplace:
         change = zone.replace(A, [address("web.default.svc", "10.0.0.1")], why)
         assert change == Change(
             serial=8,
-            owner=A,
+            contributor=A,
             removed=(),
             added=(address("web.default.svc", "10.0.0.1"),),
             born=(WEB, name("default.svc"), name("svc")),
@@ -118,7 +118,7 @@ class TestReplace:
         assert change.removed == (address("web.default.svc", "10.0.0.1"),)
         assert (change.added, change.born) == ((), ())
         assert change.died == (WEB, name("default.svc"), name("svc"))
-        assert list(zone.owned(A)) == []
+        assert list(zone.contribution(A)) == []
 
     def test_an_rrset_that_changed_is_in_both(self) -> None:
         zone = Zone(CONFIG, 7)
@@ -138,7 +138,7 @@ class TestReplace:
         assert replace(zone, B) is None
         assert zone.serial == 8
 
-    def test_a_name_that_moves_within_an_owner_keeps_its_parents(self) -> None:
+    def test_a_name_that_moves_within_a_contributor_keeps_its_parents(self) -> None:
         zone = Zone(CONFIG, 7)
         replace(zone, A, address("a.web.default.svc", "10.0.0.1"))
         change = replace(zone, A, address("b.web.default.svc", "10.0.0.1"))
@@ -161,7 +161,7 @@ class TestReplace:
 
 
 class TestMemory:
-    """What owners contribute is packed, and unpacked when it is asked for."""
+    """What contributors contribute is packed, and unpacked when it is asked for."""
 
     def filled(self, *, loose: bool) -> tuple[Zone, dict[Key, list[RRset]]]:
         zone, given = Zone(CONFIG, 7, loose=loose), {}
@@ -173,17 +173,17 @@ class TestMemory:
         return zone, given
 
     @pytest.mark.parametrize("loose", [False, True])
-    def test_every_owner_has_what_it_gave(self, loose: bool) -> None:
+    def test_every_contributor_has_what_it_gave(self, loose: bool) -> None:
         zone, given = self.filled(loose=loose)
         for _ in zone.tighten():
             pass
-        for owner, sets in given.items():
-            assert list(zone.owned(owner)) == sets
+        for contributor, sets in given.items():
+            assert list(zone.contribution(contributor)) == sets
             for one in sets:
                 if one.type:
                     assert zone.rrset(one.name, one.type) == one
-                    assert zone.owners(one.name) == (owner,)
-        assert {owner: list(sets) for owner, sets, _ in zone.contributions()} == given
+                    assert zone.contributors(one.name) == (contributor,)
+        assert {contributor: list(sets) for contributor, sets, _ in zone.contributions()} == given
 
     def test_changes_while_it_tightens_are_kept(self) -> None:
         zone, given = self.filled(loose=True)
@@ -195,8 +195,8 @@ class TestMemory:
         replace(zone, A, address("web", "10.0.0.2"))
         for _ in going:
             pass
-        assert zone.owned(last) == ()
-        assert zone.owned(first) == (address("web", "10.0.0.1"),)
+        assert zone.contribution(last) == ()
+        assert zone.contribution(first) == (address("web", "10.0.0.1"),)
         assert zone.rrset(name("web"), Type.A) == address("web", "10.0.0.1", "10.0.0.2")
 
     def test_a_name_takes_little(self) -> None:
@@ -219,7 +219,7 @@ class TestNames:
         for text in ("_tcp.web.default.svc", "web.default.svc", "default.svc", "svc"):
             assert zone.exists(name(text))
             assert zone.types(name(text)) == ()
-            assert zone.owners(name(text)) == ()
+            assert zone.contributors(name(text)) == ()
         replace(zone, A)
         assert not zone.exists(name("svc"))
 
@@ -240,7 +240,7 @@ class TestNames:
         assert texts(change.born) == {"team.svc", "svc"}
         assert zone.types(name("team.svc")) == ()
 
-    def test_several_owners_mark_one_name(self) -> None:
+    def test_several_contributors_mark_one_name(self) -> None:
         zone = Zone(CONFIG, 7)
         assert replace(zone, A, marker(name("team.svc")))
         assert replace(zone, B, marker(name("team.svc"))) is None
@@ -250,7 +250,7 @@ class TestNames:
         assert not zone.exists(name("svc"))
 
 
-class TestSeveralOwners:
+class TestSeveralContributors:
     def test_pointers_are_united(self) -> None:
         zone = Zone(CONFIG, 7)
         replace(zone, A, pointer("10.0.0.1", "a"))
@@ -258,17 +258,17 @@ class TestSeveralOwners:
         assert change is not None
         both = pointer("10.0.0.1", "a", "b", ttl=3)
         assert (change.removed, change.added) == ((pointer("10.0.0.1", "a"),), (both,))
-        assert zone.owners(both.name) == (A, B)
+        assert zone.contributors(both.name) == (A, B)
         replace(zone, A)
         assert zone.rrset(both.name, Type.PTR) == pointer("10.0.0.1", "b", ttl=3)
-        assert zone.owners(both.name) == (B,)
+        assert zone.contributors(both.name) == (B,)
 
     @pytest.mark.parametrize("order", [(A, B, C), (C, B, A), (B, A, C)])
-    def test_a_cname_of_the_first_owner_stands_alone(self, order: tuple[Key, ...]) -> None:
+    def test_a_cname_of_the_first_contributor_stands_alone(self, order: tuple[Key, ...]) -> None:
         said = {A: alias("web", "x"), B: address("web", "10.0.0.1"), C: alias("web", "y")}
         zone = Zone(CONFIG, 7)
-        for owner in order:
-            replace(zone, owner, said[owner])
+        for contributor in order:
+            replace(zone, contributor, said[contributor])
         assert zone.types(name("web")) == (Type.CNAME,)
         assert zone.rrset(name("web"), Type.CNAME) == said[A]
         replace(zone, A)
@@ -280,7 +280,7 @@ class TestSeveralOwners:
         zone = Zone(CONFIG, 7)
         assert replace(zone, A, alias("@", "x")) is None
         assert zone.types(Z) == (Type.NS, Type.SOA)
-        assert zone.owners(Z) == (APEX, A)
+        assert zone.contributors(Z) == (APEX, A)
 
     def test_what_changes_nothing_served_is_no_change(self) -> None:
         zone = Zone(CONFIG, 7)
@@ -391,7 +391,7 @@ def model(config: SchemaConfig, said: dict[Key, list[RRset]]) -> tuple[set[RRset
     sets = {Key("", "", ""): apex(config), **said}  # sorts first, as the apex does
     by_name: dict[Name, dict[Key, list[RRset]]] = {}
     names: set[Name] = set()
-    for owner, some in sets.items():
+    for contributor, some in sets.items():
         for one in some:
             above = [top for top in tops if is_below(one.name, top)]
             if not above:
@@ -403,7 +403,7 @@ def model(config: SchemaConfig, said: dict[Key, list[RRset]]) -> tuple[set[RRset
                 names.add(step)
                 step = parent_of(step)
             if one.type:
-                by_name.setdefault(one.name, {}).setdefault(owner, []).append(one)
+                by_name.setdefault(one.name, {}).setdefault(contributor, []).append(one)
     served: set[RRset] = set()
     for top in set(tops) - set(zone.apexes()):
         if top in names:
@@ -535,7 +535,7 @@ records = st.one_of(
 
 
 def consistent(sets: list[RRset]) -> list[RRset]:
-    """One owner's RRsets, of which a CNAME is alone at its name, as the schema's are."""
+    """One contributor's RRsets, of which a CNAME is alone at its name, as the schema's are."""
     aliases = {one.name: one for one in sets if one.type == Type.CNAME}
     return [one for one in sets if not one.type or aliases.get(one.name, one) == one]
 
@@ -563,7 +563,7 @@ class TestOrderIndependence:
 
     @settings(deadline=None, max_examples=120)
     @given(tangled, st.randoms(use_true_random=False))
-    def test_of_owners_that_quarrel(self, edits: list[Any], random: Any) -> None:
+    def test_of_contributors_that_quarrel(self, edits: list[Any], random: Any) -> None:
         zone, now = Zone(CONFIG, 0), dict[Key, list[RRset]]()
         mirror = Mirror(zone)
         for key, sets in edits:
@@ -580,7 +580,7 @@ class TestOrderIndependence:
         found = zones.digest
         zones.digest = lambda name: crc32(name) % hashes
         try:
-            self.test_of_owners_that_quarrel.hypothesis.inner_test(self, edits, random)  # type: ignore[attr-defined]
+            self.test_of_contributors_that_quarrel.hypothesis.inner_test(self, edits, random)  # type: ignore[attr-defined]
         finally:
             zones.digest = found
 
@@ -602,7 +602,7 @@ class TestOrderIndependence:
         assert set(again.rrsets()) == set(zone.rrsets())
         assert set(again.apexes()) == set(zone.apexes())
         for one in zone.names():
-            assert again.owners(one) == zone.owners(one)
+            assert again.contributors(one) == zone.contributors(one)
             assert again.zone_of(one) == zone.zone_of(one)
 
     def empties(self, zone: Zone, now: dict[Key, list[RRset]], mirror: Mirror) -> None:

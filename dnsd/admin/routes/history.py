@@ -40,15 +40,19 @@ async def history(call: Call) -> Any:
         name = name_or_none(query.name.rstrip(".") + ".")
         if name is None:
             raise Problem(400, f"name: {query.name!r} is no domain name")
-    owner = None
+    contributor = None
     if query.service:
         namespace, slash, service = query.service.partition("/")
         if not slash or not service or not namespace:
             raise Problem(400, "service: write NAMESPACE/NAME")
-        owner = Key("Service", namespace, service)
+        contributor = Key("Service", namespace, service)
     since = moment(query.since, time.time()) if query.since else 0.0
     found = await context.history.find(
-        name=name, owner=owner, since=since, behind=_place(query.cursor), limit=query.limit
+        name=name,
+        contributor=contributor,
+        since=since,
+        behind=_place(query.cursor),
+        limit=query.limit,
     )
     return {
         "changes": [shown_entry(one) for one in found],
@@ -99,7 +103,7 @@ def shown_entry(entry: Entry) -> dict[str, object]:
         "type": type_text(entry.type),
         "before": shown(entry.before) if entry.before else None,
         "after": shown(entry.after) if entry.after else None,
-        "owner": str(entry.owner),
+        "owner": str(entry.contributor),
         "cause": {**cause.key._asdict(), "version": cause.version, "origin": cause.origin},
     }
 

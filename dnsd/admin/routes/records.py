@@ -73,8 +73,8 @@ async def put(call: Call) -> Any:
     except BadRecord as error:
         raise Problem(422, str(error)) from error
     except Conflict as error:
-        owners = [str(owner) for owner in error.owners]
-        raise Problem(409, str(error), owners=owners, forceable=error.forceable) from error
+        contributors = [str(contributor) for contributor in error.contributors]
+        raise Problem(409, str(error), owners=contributors, forceable=error.forceable) from error
     except OSError as error:
         raise Problem(507, f"it could not be kept, and is not pinned: {error.strerror}") from error
     serial = change.serial if change else context.pipeline.zone.serial
@@ -106,7 +106,10 @@ def _key(call: Call) -> Key:
 
 def _shown(call: Call, record: Record) -> dict[str, object]:
     others = call.context.records.conflicts(call.context.pipeline.zone, record.key)
-    return {**msgspec.to_builtins(record), "conflicts": [str(owner) for owner in others]}
+    return {
+        **msgspec.to_builtins(record),
+        "conflicts": [str(contributor) for contributor in others],
+    }
 
 
 _PATH = "/api/v1/records/{zone}/{name}/{type}"

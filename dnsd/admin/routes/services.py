@@ -88,7 +88,7 @@ async def service(call: Call) -> Any:
     summary = _summary(call, key)
     thing = context.pipeline.state.get(key)
     slices = context.pipeline.state.slices_of(key)
-    changes = await context.history.find(owner=key, limit=_CHANGES)
+    changes = await context.history.find(contributor=key, limit=_CHANGES)
     assert isinstance(thing, Service)  # noqa: S101 - _summary has seen it
     return {
         **summary,
@@ -110,7 +110,9 @@ async def service(call: Call) -> Any:
             for piece in slices
         ],
         "addresses": _endpoints(slices),
-        "names": [shown(one) for one in context.pipeline.zone.owned(key) if one.type][:_ENDPOINTS],
+        "names": [shown(one) for one in context.pipeline.zone.contribution(key) if one.type][
+            :_ENDPOINTS
+        ],
         "changes": [shown_entry(one) for one in changes],
     }
 

@@ -71,7 +71,10 @@ async def records(call: Call) -> Any:
         "zone": text_of(apex),
         "serial": zone.serial,
         "records": [
-            {**shown(one), "owners": [str(owner) for owner in zone.owners(one.name)]}
+            {
+                **shown(one),
+                "owners": [str(contributor) for contributor in zone.contributors(one.name)],
+            }
             for name in names
             for one in _sets(zone, name, query.type)
         ],
@@ -147,9 +150,12 @@ def _wanted(zone: Zone, apex: Name, query: RecordsQuery) -> Callable[[Name], boo
         if not (query.namespace or query.service):
             return True
         return any(
-            (not query.namespace or owner.namespace == query.namespace)
-            and (not query.service or (owner.kind, owner.name) == ("Service", query.service))
-            for owner in zone.owners(name)
+            (not query.namespace or contributor.namespace == query.namespace)
+            and (
+                not query.service
+                or (contributor.kind, contributor.name) == ("Service", query.service)
+            )
+            for contributor in zone.contributors(name)
         )
 
     return wanted
