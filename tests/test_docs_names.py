@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import pytest
 import yaml
 
-from dnsd.control.plane import schema_config
+from dnsd.control.settings import schema_config
 from dnsd.dns.addresses import pack_address
 from dnsd.dns.names import name_from_text, reverse_name
 from dnsd.dns.types import Type

@@ -23,7 +23,7 @@ def command(**params: Any) -> None:
     wrong, it says what there is, and the exit code is 0. Nothing is served, no port is taken.
     """
     from dnsd.control.forwarding import upstream_config
-    from dnsd.control.plane import schema_config
+    from dnsd.control.settings import schema_config
 
     settings = settings_from(params)
     if not (settings.config or settings.manifests):

@@ -11,7 +11,7 @@ import os
 import structlog
 from msgspec import Struct
 
-from dnsd.control.plane import schema_config, view_config
+from dnsd.control.settings import schema_config, view_config
 from dnsd.control.views import ViewZones
 from dnsd.observe import logging
 from dnsd.settings.schema import Settings, SettingsError

@@ -20,28 +20,24 @@ until a change is answered everywhere is told to `supervisor.followers`.
 from __future__ import annotations
 
 import asyncio
-import socket
 import time
 from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
 
 import structlog
 
-from dnsd.answer.outcome import EngineConfig
 from dnsd.cluster.objects import Key, Pod, Service
-from dnsd.control.forwarding import upstream_config
 from dnsd.control.serial import SerialFile
+from dnsd.control.settings import own_addresses, schema_config, view_config, worker_setup
 from dnsd.control.views import ViewZones
 from dnsd.dns.addresses import pack_address
 from dnsd.dns.names import Name, name_from_text
 from dnsd.dns.rrset import RRset, rrset
 from dnsd.dns.types import Type
-from dnsd.settings.schema import Settings, SettingsError
+from dnsd.settings.schema import Settings
 from dnsd.sources.source import Batch, Source
-from dnsd.transport.listen import Address, Pair
+from dnsd.transport.listen import Pair
 from dnsd.upstream.clients import compile_clients
-from dnsd.worker.loop import uvloop_is_here
-from dnsd.worker.messages import Setup
 from dnsd.worker.supervisor import Supervisor
 from dnsd.zone.compile import (
     FRESH,
@@ -52,12 +48,10 @@ from dnsd.zone.compile import (
     compile_empty,
     compile_state,
 )
-from dnsd.zone.compose import ExternalConfig, ExternalZone
 from dnsd.zone.journal import Journal
 from dnsd.zone.merge import APEX, GIVES_WAY, HOSTS, OVERRIDES
 from dnsd.zone.pipeline import Pipeline
-from dnsd.zone.schema import SchemaConfig, names_of
-from dnsd.zone.views import PolicyRule, ViewConfig, ViewRule
+from dnsd.zone.schema import names_of
 from dnsd.zone.zone import Cause, Change, Zone
 
 log = structlog.get_logger(__name__)
@@ -84,7 +78,7 @@ class ControlPlane:
         self.state = NOT_READY  # of dnsd.zone.compile: what the workers are told to claim
         self._lacking: tuple[Key, ...] = ()  # what no source knows about: see Batch.unknown
         self.synced = asyncio.Event()  # there is something to answer with
-        self._here = _own(self.addresses)
+        self._here = own_addresses(self.addresses)
         self.journal = Journal(settings.journal_changes, settings.journal_size)
         self.pipeline = Pipeline(
             schema_config(settings, self.addresses), serials.first(self.started_at), log=log
@@ -332,124 +326,3 @@ def pinned_names(settings: Settings, zone: Zone) -> Iterator[tuple[Key, tuple[RR
             for type_, size in ((Type.A, 4), (Type.AAAA, 16))
         )
         yield Key(HOSTS, how, text), tuple(one for one in sets if one.rdatas)
-
-
-def schema_config(
-    settings: Settings, addresses: Sequence[Address], service: Service | None = None
-) -> SchemaConfig:
-    """What the schema is told. For ns.dns.ZONE: `addresses`, where dnsd listens, and `service`,
-    through which it is reached.
-
-    Raises SettingsError for an outside zone that is one already.
-    """
-    return SchemaConfig(
-        zones=tuple(name_from_text(zone) for zone in settings.zone),
-        ttl=settings.ttl,
-        pods=settings.pods,
-        endpoint_names=settings.endpoint_names,
-        endpoint_records=settings.endpoint_records,
-        empty_services=settings.empty_services,
-        ns_addresses=tuple(map(pack_address, settings.ns_addresses))
-        or (service.cluster_ips if service else ())
-        or _own(addresses),
-        reverse_zones=settings.reverse_zones,
-        external=_external(settings),
-    )
-
-
-def _external(settings: Settings) -> ExternalConfig:
-    names = [*settings.zone, *(zone.name for zone in settings.outside_zones)]
-    twice = sorted({name for name in names if names.count(name) > 1})
-    if twice:
-        who = settings.named("outside_zones")
-        raise SettingsError(f"{who}: {', '.join(twice)} is a zone already; outside needs its own")
-    zones = [
-        ExternalZone(
-            name_from_text(zone.name),
-            tuple([(name_from_text(one), tuple(map(pack_address, at))) for one, at in zone.ns]),
-            settings.ttl if zone.ttl < 0 else zone.ttl,
-        )
-        for zone in settings.outside_zones
-    ]
-    return ExternalConfig(
-        zones=tuple(zones),
-        names=settings.outside_names,
-        node_addresses=settings.outside_node_addresses,
-        node_pointers=settings.outside_node_pointers,
-        balancer_ports=settings.outside_balancer_ports,
-    )
-
-
-def view_config(settings: Settings) -> ViewConfig:
-    """Who sees what."""
-    return ViewConfig(
-        views=tuple(ViewRule(one.networks, one.see) for one in settings.views),
-        policies=tuple(
-            PolicyRule(one.namespaces, one.networks, one.see) for one in settings.policies
-        ),
-    )
-
-
-def wants_uvloop(settings: Settings) -> bool:
-    """Whether the processes of dnsd run on uvloop."""
-    return settings.uvloop != "off" and uvloop_is_here()
-
-
-def worker_setup(settings: Settings) -> Setup:
-    """What workers are told; `index` and `sockets` are the supervisor's to fill in.
-
-    Raises SettingsError for upstreams that cannot be asked.
-    """
-    upstream = upstream_config(settings)
-    return Setup(
-        index=0,
-        sockets=(),
-        engine=EngineConfig(
-            udp_size=settings.udp_size,
-            nsid=_nsid(settings.nsid),
-            version_text=settings.version_text,
-            id_text=settings.id_text,
-            allow_query=settings.allow_query,
-            tcp_keepalive=int(settings.tcp_idle_timeout * 10),
-            forwarding=upstream is not None,
-            allow_recursion=settings.allow_recursion,
-            views=view_config(settings).on,
-        ),
-        upstream=upstream,
-        tcp_max_connections=settings.tcp_max_connections,
-        tcp_max_per_client=settings.tcp_max_per_client,
-        tcp_idle_timeout=settings.tcp_idle_timeout,
-        uvloop=wants_uvloop(settings),
-        log_level=settings.log_level,
-    )
-
-
-def _nsid(text: str) -> bytes:
-    return (socket.gethostname() if text == "hostname" else text).encode()
-
-
-def _own(addresses: Sequence[Address]) -> tuple[bytes, ...]:
-    found: dict[bytes, None] = {}
-    for address in addresses:
-        packed = pack_address(address.host.partition("%")[0])
-        if not any(packed):
-            packed = _sent_from(len(packed))
-        found[packed] = None
-    return tuple(found)
-
-
-# Documentation addresses (RFC 5737, RFC 3849): nothing is sent, the kernel only says which
-# of its addresses it would send from.
-_ELSEWHERE = {4: (socket.AF_INET, "192.0.2.1"), 16: (socket.AF_INET6, "2001:db8::1")}
-
-
-def _sent_from(width: int) -> bytes:
-    """The address this host would use towards others; loopback when it has no route."""
-    family, elsewhere = _ELSEWHERE[width]
-    with socket.socket(family, socket.SOCK_DGRAM) as sock:
-        try:
-            sock.connect((elsewhere, 53))
-        except OSError:
-            return pack_address("127.0.0.1" if width == 4 else "::1")
-        host: str = sock.getsockname()[0]
-    return pack_address(host.partition("%")[0])

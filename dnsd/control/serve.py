@@ -28,8 +28,9 @@ import structlog
 
 from dnsd import __version__
 from dnsd.admin.server import AdminServer
-from dnsd.control.plane import ControlPlane, wants_uvloop
+from dnsd.control.plane import ControlPlane
 from dnsd.control.serial import SerialFile
+from dnsd.control.settings import wants_uvloop
 from dnsd.dns.names import name_from_text
 from dnsd.dns.types import Type
 from dnsd.observe import logging

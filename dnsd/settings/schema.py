@@ -406,6 +406,19 @@ class Settings(Struct, frozen=True, kw_only=True):
         ),
     ] = ()
 
+    unknown_pods: Annotated[
+        str,
+        Setting(
+            SIGHT,
+            choice("auto", "network", "narrowest", "nothing"),
+            "What dnsd answers a client that may be a pod whose event has not arrived yet."
+            " network: names by the policies of its network, or all names without one."
+            " narrowest: only names that it sees in whichever namespace it is. nothing: no name"
+            " of any namespace. auto: narrowest if a policy has namespaces, else network. Every"
+            " client may be such a pod, except pods that dnsd holds and addresses of nodes.",
+        ),
+    ] = "auto"
+
     # How questions are answered --------------------------------------------------------
     allow_query: Annotated[
         tuple[str, ...],

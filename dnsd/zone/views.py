@@ -61,10 +61,19 @@ class PolicyRule(Struct, frozen=True):
 
 
 class ViewConfig(Struct, frozen=True):
-    """The rules; without any, everybody sees everything and nothing here is in use."""
+    """The rules. Without views and policies, every client sees everything.
+
+    `unknown_pods`: what a client sees whose address is neither of a known pod nor of a node (a
+    Node's address, or that of a pod with hostNetwork), so that it may be a new pod.
+    "network": what the policies of its network show; everything without one. "narrowest": the
+    intersection of what it would see in each namespace that a policy names and in one that no
+    policy names; "own" counts as nothing. "nothing": names of no namespace. "auto": "narrowest"
+    if a policy has `namespaces`, else "network". `views` apply unchanged.
+    """
 
     views: tuple[ViewRule, ...] = ()
     policies: tuple[PolicyRule, ...] = ()
+    unknown_pods: str = "auto"
 
     @property
     def on(self) -> bool:

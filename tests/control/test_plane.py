@@ -16,8 +16,9 @@ import pytest
 from msgspec.structs import replace
 
 from dnsd.cluster.objects import Event, Key, Pod, Service
-from dnsd.control.plane import ControlPlane, schema_config, worker_setup
+from dnsd.control.plane import ControlPlane
 from dnsd.control.serial import SerialFile
+from dnsd.control.settings import schema_config, worker_setup
 from dnsd.dns.addresses import pack_address
 from dnsd.settings.schema import Settings, SettingsError
 from dnsd.sources.source import Batch, SourceStatus

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from dnsd.control.plane import schema_config
+from dnsd.control.settings import schema_config
 from dnsd.settings.kinds import BadValue, duration, show_duration, show_size, size
 from dnsd.settings.load import MAX_FILE, load
 from dnsd.settings.schema import (

@@ -9,7 +9,7 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dnsd.control.plane import schema_config, view_config
+from dnsd.control.settings import schema_config, view_config
 from dnsd.control.sources import kinds_of
 from dnsd.dns.names import name_from_text
 from dnsd.settings.kinds import BadValue, Kind
