@@ -21,7 +21,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from dnsd.answer.gate import Networks, Refusal, admit, is_dropped
+from dnsd.answer.gate import Refusal, admit, is_dropped
 from dnsd.answer.outcome import (
     ANSWERED,
     COUNTER_NAMES,
@@ -39,6 +39,7 @@ from dnsd.answer.shape import AND_AN_OPT, NO_SHAPES, ONE_QUESTION, Shape, Shapes
 from dnsd.answer.table import Entry, Table, ZoneRef
 from dnsd.dns.message import MAX_NAME, OPCODE, QR, RD, Query
 from dnsd.dns.names import Name
+from dnsd.dns.networks import Networks
 from dnsd.zone.compile import ALIAS, APEX, PODS
 
 __all__ = ["COUNTER_NAMES", "Engine", "EngineConfig", "Forward", "Over"]

@@ -17,10 +17,8 @@ answers; whatever it cannot prove comes here.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from ipaddress import ip_network
-
 from dnsd.dns.message import CH, HEADER, IN, OPCODE, OPT, QR, Ede, Malformed, Query, Rcode, parse
+from dnsd.dns.networks import Networks
 
 _TKEY, _MAILA = 249, 254  # TKEY, TSIG, IXFR, AXFR, MAILB, MAILA
 
@@ -36,31 +34,6 @@ class Refusal(Exception):
         self.rcode, self.extended, self.query = rcode, extended, query
 
 
-class Networks:
-    """A set of IPv4 and IPv6 networks that packed addresses are looked up in.
-
-    A lookup costs one masked compare a prefix length in use, not one a network. Raises
-    ValueError for text that is no network (`10.0.0.0/8`, `::1`).
-    """
-
-    __slots__ = ("_masks", "everyone")
-
-    def __init__(self, networks: Iterable[str]) -> None:
-        masks: dict[tuple[int, int], set[int]] = {}
-        for text in networks:
-            network = ip_network(text, strict=False)
-            key = (network.max_prefixlen // 8, int(network.netmask))
-            masks.setdefault(key, set()).add(int(network.network_address))
-        self._masks = tuple((octets, mask, nets) for (octets, mask), nets in masks.items())
-        self.everyone = not self._masks
-
-    def __contains__(self, address: bytes) -> bool:
-        number, octets = int.from_bytes(address, "big"), len(address)
-        return any(
-            octets == width and number & mask in networks for width, mask, networks in self._masks
-        )
-
-
 def is_dropped(packet: bytes) -> bool:
     """Rung 1: whether a packet gets no reply at all."""
     return len(packet) < HEADER or packet[2] & QR != 0
@@ -69,7 +42,7 @@ def is_dropped(packet: bytes) -> bool:
 def admit(packet: bytes, client: bytes, may_ask: Networks) -> Query:
     """Rungs 2 to 7 for a packet that `is_dropped` let through; raises `Refusal`.
 
-    `client` is the packed address of the peer; `may_ask` without networks admits everyone.
+    `client` is the packed address of the peer; `may_ask` must contain it.
     """
     if packet[2] & OPCODE:
         raise Refusal(Rcode.NOTIMP, query=_echo(packet))

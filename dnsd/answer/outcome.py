@@ -14,6 +14,7 @@ from msgspec import Struct
 
 from dnsd.dns.message import MAX_TCP, MIN_UDP, Rcode
 from dnsd.dns.names import Name
+from dnsd.dns.networks import EVERYONE
 from dnsd.dns.types import type_text
 
 
@@ -27,20 +28,20 @@ class Over(IntEnum):
 class EngineConfig(Struct, frozen=True):
     """What an engine is told once. It crosses a process boundary, so it is plain data.
 
-    `udp_size`: octets we send over UDP at most, and announce (RFC 9715). `allow_query`,
-    `allow_recursion`: networks, empty for everyone. `tcp_keepalive` in units of 100 ms
-    (RFC 7828). `forwarding`: names that are not ours become `Forward`s. `views`: clients see
-    different things (see `views.py`).
+    `udp_size`: octets that dnsd sends over UDP at most, and announces (RFC 9715).
+    `allow_query`, `allow_recursion`: networks; an empty tuple matches no client.
+    `tcp_keepalive` in units of 100 ms (RFC 7828). `forwarding`: external names become
+    `Forward`s. `views`: clients see different things (see `views.py`).
     """
 
     udp_size: int = 1232
     nsid: bytes = b""
     version_text: str = ""
     id_text: str = ""
-    allow_query: tuple[str, ...] = ()
+    allow_query: tuple[str, ...] = EVERYONE
     tcp_keepalive: int = 100
     forwarding: bool = False
-    allow_recursion: tuple[str, ...] = ()
+    allow_recursion: tuple[str, ...] = EVERYONE
     views: bool = False
 
     def limit(self, over: int, size: int | None) -> int:

@@ -13,8 +13,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from dnsd.answer.engine import Engine, EngineConfig, Forward
+from dnsd.dns.networks import NetworkMap
 from dnsd.zone.compile import compile_state
-from dnsd.zone.views import Nested, is_view_frame, read_view_frame
+from dnsd.zone.views import is_view_frame, read_view_frame
 
 _REMEMBERED = 10_000  # clients whose engine is remembered
 
@@ -34,7 +35,7 @@ class Views:
         self._engines: dict[int, Engine] = {0: self._full}
         self._blind = self._engine()  # never told anything: not ready for ever
         self._state = self.table.state
-        self._networks: Nested[int] = Nested(())
+        self._networks: NetworkMap[int] = NetworkMap(())
         self._pods: dict[bytes, int] = {}
         self._known: dict[bytes, Engine] = {}
 
@@ -70,7 +71,7 @@ class Views:
         if step.reset:
             self._pods = {}
         if step.networks:
-            self._networks = Nested(step.networks)
+            self._networks = NetworkMap(step.networks)
         self._pods.update(step.clients)
         for address in step.forgotten:
             self._pods.pop(address, None)

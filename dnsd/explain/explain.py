@@ -21,11 +21,11 @@ from itertools import islice
 
 from msgspec import Struct
 
-from dnsd.answer.gate import Networks
 from dnsd.cluster.objects import Key
 from dnsd.control.views import ViewZones
 from dnsd.dns.addresses import address_text
 from dnsd.dns.names import Name, text_of
+from dnsd.dns.networks import EVERYONE, Networks
 from dnsd.dns.rrset import RRset
 from dnsd.dns.types import Type, type_text
 from dnsd.explain import inside
@@ -69,7 +69,7 @@ class Circumstances(Struct, frozen=True):
     data: str = "fresh"
     upstream: str = ""
     cached: str = ""
-    allow_query: tuple[str, ...] = ()
+    allow_query: tuple[str, ...] = EVERYONE
     allow_recursion: tuple[str, ...] = ()
     view_zones: ViewZones | None = None  # who sees what, if not everybody sees everything
 
@@ -249,10 +249,11 @@ def _data(trace: Trace, around: Circumstances, pipeline: Pipeline) -> None:
 
 
 def _policy(trace: Trace, around: Circumstances, question: Question) -> None:
-    if not around.allow_query or not question.client:
+    networks = Networks(around.allow_query)
+    if networks.everyone or not question.client:
         return
     client = address_text(question.client)
-    if question.client in Networks(around.allow_query):
+    if question.client in networks:
         trace.step("policy", True, f"{client} may ask (allow_query)")
     else:
         trace.step("policy", False, f"{client} is in none of the networks of allow_query")

@@ -22,6 +22,7 @@ from typing import Annotated, get_args, get_type_hints
 import msgspec
 from msgspec import Struct
 
+from dnsd.dns.networks import EVERYONE
 from dnsd.settings.kinds import (
     ADDRESS_OR_OFF,
     BOOLEAN,
@@ -425,11 +426,12 @@ class Settings(Struct, frozen=True, kw_only=True):
         Setting(
             ANSWERS,
             several(CIDR),
-            "Networks whose questions are answered; the rest is refused. Default: everyone.",
+            "Networks whose queries dnsd answers; it refuses all others. Default: all networks."
+            " An empty list matches no client.",
             '["10.0.0.0/8", "fd00::/8"]',
             reload=True,
         ),
-    ] = ()
+    ] = EVERYONE
     udp_size: Annotated[
         int,
         Setting(
@@ -550,7 +552,8 @@ class Settings(Struct, frozen=True, kw_only=True):
             OTHERS,
             several(CIDR),
             "Networks whose questions for other names are answered; the rest is refused."
-            ' "0.0.0.0/0" and "::/0" are everyone. Default: private and loopback networks.',
+            ' "0.0.0.0/0" and "::/0" match every client. An empty list matches no client.'
+            " Default: private and loopback networks.",
             '["10.244.0.0/16", "127.0.0.0/8"]',
             reload=True,
         ),

@@ -26,13 +26,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from ipaddress import ip_network
-from typing import Generic, TypeVar
 
 import msgspec
 from msgspec import Struct
 
 from dnsd.cluster.objects import CLUSTER_SCOPED, CONTRIBUTOR_KINDS, Key
 from dnsd.dns.names import Name, is_below
+from dnsd.dns.networks import EVERYONE, NetworkMap
 from dnsd.dns.rrset import RRset
 from dnsd.dns.types import Type
 from dnsd.zone.compose import SchemaConfig
@@ -40,9 +40,7 @@ from dnsd.zone.merge import APEX
 
 INSIDE, OUTSIDE, BOTH = "inside", "outside", "both"
 ANY, OWN = "*", "own"
-EVERYWHERE = ("0.0.0.0/0", "::/0")
 _PTR = int(Type.PTR)
-T = TypeVar("T")
 
 
 class ViewRule(Struct, frozen=True):
@@ -128,37 +126,6 @@ def _is_outside(one: RRset, zones: tuple[Name, ...]) -> bool:
     return any(is_below(name, zone) for zone in zones)
 
 
-class Nested(Generic[T]):
-    """Networks with something each; an address finds that of the longest that holds it.
-
-    A lookup costs one masked look a prefix length in use. Raises ValueError for text that is
-    no network.
-    """
-
-    __slots__ = ("_masks",)
-
-    def __init__(self, networks: Iterable[tuple[str, T]]) -> None:
-        masks: dict[tuple[int, int], dict[int, T]] = {}
-        for text, thing in networks:
-            network = ip_network(text)
-            key = (network.max_prefixlen // 8, int(network.netmask))
-            masks.setdefault(key, {})[int(network.network_address)] = thing
-        # The longest first: a longer prefix is a larger mask.
-        self._masks = sorted(
-            ((octets, mask, found) for (octets, mask), found in masks.items()),
-            key=lambda one: one[1],
-            reverse=True,
-        )
-
-    def get(self, address: bytes) -> T | None:
-        """What belongs to the longest network that holds a packed address."""
-        number, octets = int.from_bytes(address, "big"), len(address)
-        for width, mask, found in self._masks:
-            if width == octets and (thing := found.get(number & mask)) is not None:
-                return thing
-        return None
-
-
 class _Place(Struct, frozen=True):
     """What being in a network means: the side of its view, the policies that name it."""
 
@@ -174,9 +141,9 @@ class Rules:
         self._policies = config.policies
         mentioned = {net for number in config.views for net in number.networks}
         mentioned |= {net for policy in config.policies for net in policy.networks}
-        everywhere = dict.fromkeys((*EVERYWHERE, *sorted(mentioned)))
+        everywhere = dict.fromkeys((*EVERYONE, *sorted(mentioned)))
         self._places = {text: _place(text, config) for text in everywhere}
-        self._nested = Nested(self._places.items())
+        self._by_network = NetworkMap(self._places.items())
 
     def networks(self) -> Iterator[tuple[str, View]]:
         """Each network that matters, and the sight of the clients in no longer one."""
@@ -185,14 +152,14 @@ class Rules:
 
     def of_network(self, address: bytes) -> View:
         """The sight of a client that is known by its packed address only."""
-        place = self._nested.get(address)
-        assert place is not None  # noqa: S101 - every address is somewhere in EVERYWHERE
+        place = self._by_network.get(address)
+        assert place is not None  # noqa: S101 - every address is somewhere in EVERYONE
         return self._sight(place, None)
 
     def of_pod(self, address: bytes, namespace: str) -> View:
         """The sight of a pod of this namespace at this packed address."""
-        place = self._nested.get(address)
-        assert place is not None  # noqa: S101 - every address is somewhere in EVERYWHERE
+        place = self._by_network.get(address)
+        assert place is not None  # noqa: S101 - every address is somewhere in EVERYONE
         return self._sight(place, namespace)
 
     def _sight(self, place: _Place, namespace: str | None) -> View:

@@ -366,6 +366,19 @@ class TestRotation:
 
 
 class TestClients:
+    @pytest.mark.parametrize("client", [b"\x0a\0\0\1", bytes(15) + b"\1"])
+    def test_an_empty_allow_query_matches_no_client(self, client: bytes) -> None:
+        engine = engine_of(PIPELINE, EngineConfig(allow_query=()))
+        assert engine.needs_client
+        reply = ask(engine, "web.prod.svc.cluster.local.", client=client, use_edns=0)
+        assert (reply.rcode(), ede_of(reply)) == (dns.rcode.REFUSED, [18])
+
+    @pytest.mark.parametrize("client", [b"\x0a\0\0\1", bytes(15) + b"\1"])
+    def test_an_empty_allow_recursion_matches_no_client(self, client: bytes) -> None:
+        engine = engine_of(PIPELINE, EngineConfig(forwarding=True, allow_recursion=()))
+        reply = ask(engine, "example.com.", client=client, use_edns=0)
+        assert (reply.rcode(), ede_of(reply)) == (dns.rcode.REFUSED, [18])
+
     def test_allow_query(self) -> None:
         engine = engine_of(PIPELINE, EngineConfig(allow_query=("10.0.0.0/8",)))
         assert engine.needs_client

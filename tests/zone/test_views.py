@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from dnsd.cluster.objects import Key
 from dnsd.dns.addresses import pack_address
 from dnsd.dns.names import name_from_text, reverse_name
+from dnsd.dns.networks import NetworkMap
 from dnsd.dns.rrset import RRset
 from dnsd.dns.types import Type
 from dnsd.zone.compile import compile_state
@@ -16,7 +17,6 @@ from dnsd.zone.compose import ExternalConfig, ExternalZone, SchemaConfig
 from dnsd.zone.views import (
     EVERYTHING,
     NOTHING,
-    Nested,
     PolicyRule,
     Rules,
     View,
@@ -133,7 +133,7 @@ def test_the_longest_network_tells_all_that_hold_an_address(
     expected = spaces(*said) if said else EVERYTHING
     rules = Rules(ViewConfig(policies=tuple(policies)))
     assert rules.of_network(address.packed) == expected
-    assert Nested(rules.networks()).get(address.packed) == expected
+    assert NetworkMap(rules.networks()).get(address.packed) == expected
 
 
 SERVICE, NODE = Key("Service", "a", "web"), Key("Node", "", "n")
