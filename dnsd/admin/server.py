@@ -25,8 +25,9 @@ import structlog
 
 from dnsd.admin.auth import BadTokens, Tokens, own_token, private, token_path
 from dnsd.control.plane import ControlPlane
+from dnsd.dns.addresses import Address
 from dnsd.settings.schema import Settings, SettingsError
-from dnsd.transport.listen import Address, reason_of
+from dnsd.transport.listen import reason_of
 from dnsd.worker.supervisor import WorkersFailed
 
 if TYPE_CHECKING:
@@ -248,7 +249,6 @@ def _tls(settings: Settings) -> ssl.SSLContext | None:
 
 
 def _url(address: Address, token: str, tls: bool) -> str:
-    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(address.host, address.host)
     # In the fragment, which no browser sends anywhere and no log has.
     tail = f"#token={token}" if token else ""
-    return f"{'https' if tls else 'http'}://{Address(host, address.port)}/{tail}"
+    return f"{'https' if tls else 'http'}://{address.reachable()}/{tail}"

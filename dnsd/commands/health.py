@@ -19,7 +19,6 @@ from dnsd.settings.load import load
 from dnsd.settings.schema import Settings, SettingsError
 
 TIMEOUT = 4.0  # seconds; the image gives it five in all
-_WILDCARDS = {"0.0.0.0": "127.0.0.1", "::": "::1"}
 
 
 def problem(environ: Mapping[str, str]) -> str:
@@ -44,7 +43,7 @@ def problem(environ: Mapping[str, str]) -> str:
 def _connect(settings: Settings) -> http.client.HTTPConnection | None:
     if settings.admin is None:
         return None
-    host = _WILDCARDS.get(settings.admin.host, settings.admin.host)
+    host = settings.admin.reachable().host
     if not settings.admin_tls_cert:
         return http.client.HTTPConnection(host, settings.admin.port, timeout=TIMEOUT)
     # It is this container's own; its certificate is of the name that others ask for.

@@ -15,11 +15,10 @@ from typing import Any, TypeVar
 import click
 
 from dnsd.commands.client import Client, Place, place_of
+from dnsd.dns.addresses import Address
 from dnsd.settings.schema import Settings, SettingsError
-from dnsd.transport.listen import Address
 
 _MAX_TOKEN_FILE = 4096
-_WILDCARDS = {"0.0.0.0": "127.0.0.1", "::": "::1"}
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 
 SERVER = click.option(
@@ -85,7 +84,7 @@ def _own(settings: Settings) -> Place:
     if admin is None:
         raise SettingsError(f"{settings.named('admin')}: off; give --server URL")
     scheme = "https" if getattr(settings, "admin_tls_cert", "") else "http"
-    return Place(scheme, _WILDCARDS.get(admin.host, admin.host), admin.port)
+    return Place(scheme, admin.reachable().host, admin.port)
 
 
 def _token(settings: Settings, params: dict[str, Any], place: Place) -> tuple[str, str]:

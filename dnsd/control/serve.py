@@ -279,8 +279,7 @@ def _count(number: int, noun: str) -> str:
 
 def _try(plane: ControlPlane) -> str:
     address = plane.addresses[0]
-    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(address.host, address.host)
-    return f"dig -p {address.port} @{host} {_example(plane)}"
+    return f"dig -p {address.port} @{address.reachable().host} {_example(plane)}"
 
 
 def _example(plane: ControlPlane) -> str:

@@ -14,10 +14,9 @@ from collections.abc import Sequence
 from dnsd.answer.outcome import EngineConfig
 from dnsd.cluster.objects import Service
 from dnsd.control.forwarding import upstream_config
-from dnsd.dns.addresses import pack_address
+from dnsd.dns.addresses import Address, pack_address
 from dnsd.dns.names import name_from_text
 from dnsd.settings.schema import Settings, SettingsError
-from dnsd.transport.listen import Address
 from dnsd.worker.loop import uvloop_is_here
 from dnsd.worker.messages import Setup
 from dnsd.zone.compose import ExternalConfig, ExternalZone

@@ -5,8 +5,36 @@ from __future__ import annotations
 import struct
 from ipaddress import IPv4Address, IPv6Address, ip_address
 
+from msgspec import Struct
+
 _OCTETS = {str(octet): octet for octet in range(256)}
 _four_octets = struct.Struct("4B").pack
+
+
+_LOOPBACK = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # of the wildcard addresses
+
+
+class Address(Struct, frozen=True):
+    """An IP address and a port to listen on; port 0: any free port."""
+
+    host: str
+    port: int
+
+    def __str__(self) -> str:
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+    def overlaps(self, other: Address) -> bool:
+        """Whether only one of the two can be bound: the same port, and one host or a wildcard.
+
+        The IPv6 wildcard does not take IPv4 (IPV6_V6ONLY); port 0 is never the same port.
+        """
+        hosts = {self.host, other.host}
+        alike = self.port == other.port != 0 and (":" in self.host) == (":" in other.host)
+        return alike and (len(hosts) == 1 or not hosts.isdisjoint(_LOOPBACK))
+
+    def reachable(self) -> Address:
+        """The address at which this host reaches the listener: loopback for a wildcard."""
+        return Address(_LOOPBACK.get(self.host, self.host), self.port)
 
 
 def pack_address(text: str) -> bytes:

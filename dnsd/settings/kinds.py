@@ -21,8 +21,8 @@ from typing import Any
 from msgspec import Struct
 from msgspec.structs import replace
 
+from dnsd.dns.addresses import Address
 from dnsd.dns.names import MAX_NAME, ROOT, BadName, name_from_text, text_of
-from dnsd.transport.listen import Address
 
 # Values come from files that may be damaged: an error quotes at most this much of one.
 _quote = reprlib.Repr()

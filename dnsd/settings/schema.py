@@ -22,6 +22,7 @@ from typing import Annotated, get_args, get_type_hints
 import msgspec
 from msgspec import Struct
 
+from dnsd.dns.addresses import Address
 from dnsd.dns.networks import EVERYONE
 from dnsd.settings.kinds import (
     ADDRESS_OR_OFF,
@@ -47,7 +48,6 @@ from dnsd.settings.kinds import (
 )
 from dnsd.settings.mappings import HOSTS, RULES, UPSTREAM
 from dnsd.settings.sections import POLICIES, VIEWS, ZONES, PolicySection, ViewSection, ZoneSection
-from dnsd.transport.listen import Address
 
 SOURCES = "Where Services come from"
 LISTENING = "Where dnsd listens"

@@ -25,6 +25,7 @@ from typing import Any
 
 from msgspec import Struct
 
+from dnsd.dns.addresses import Address
 from dnsd.transport.peer import ask_for_destination, is_wildcard
 
 # Asked for, not insisted on: the kernel caps it at net.core.rmem_max. At 100 bytes a query
@@ -43,25 +44,6 @@ class CannotListen(OSError):
 
     `strerror` is a sentence that names the address and the cause.
     """
-
-
-class Address(Struct, frozen=True):
-    """An IP address and a port to listen on; port 0: any free one."""
-
-    host: str
-    port: int
-
-    def __str__(self) -> str:
-        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
-
-    def overlaps(self, other: Address) -> bool:
-        """Whether only one of the two can be bound: one port, and one host or a wildcard.
-
-        That of IPv6 takes no IPv4 (see `_bind`); port 0 is never the same.
-        """
-        hosts = {self.host, other.host}
-        alike = self.port == other.port != 0 and (":" in self.host) == (":" in other.host)
-        return alike and (len(hosts) == 1 or not hosts.isdisjoint(("0.0.0.0", "::")))
 
 
 class Pair(Struct, frozen=True):
