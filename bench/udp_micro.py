@@ -30,7 +30,7 @@ class Echo:
 
     needs_client = False
 
-    def answer(self, packet: bytes, client: bytes, over: int) -> object:  # noqa: ARG002
+    def answer(self, packet: bytes, client: bytes, transport: object) -> object:  # noqa: ARG002
         return packet[:2] + b"\x85\x00" + packet[4:]
 
     def answer_batch(
@@ -39,6 +39,7 @@ class Echo:
         lengths: Sequence[int],
         stride: int,
         clients: Sequence[bytes] | None,  # noqa: ARG002
+        transport: object,  # noqa: ARG002
     ) -> Sequence[object]:
         out = []
         at = 0

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from dnsd.answer.engine import Engine, EngineConfig, Over
+from dnsd.answer.engine import Engine, EngineConfig
+from dnsd.answer.transport import Transport
 from dnsd.cluster.objects import from_plain
 from dnsd.dns.addresses import pack_address
 from dnsd.dns.names import name_from_text
 from dnsd.sources.source import Batch
+from dnsd.transport.registry import TRANSPORTS
 from dnsd.zone.compile import FRESH, compile_all, compile_state
 from dnsd.zone.compose import ExternalConfig, ExternalZone
 from dnsd.zone.pipeline import Pipeline
@@ -36,7 +38,7 @@ def build() -> Engine:
     pipeline = Pipeline(SCHEMA, 1)
     events = [event for plain in objects() for event in from_plain(plain)]
     pipeline.feed(Batch(tuple(events), synced=True), 0.0)
-    engine = Engine(ENGINE)
+    engine = Engine(ENGINE, TRANSPORTS)
     for frame in compile_all(pipeline.zone):
         engine.table.apply(frame)
     engine.table.apply(compile_state(FRESH))
@@ -48,17 +50,17 @@ def engine() -> Engine:
     return build()
 
 
-BOTH = [
-    pytest.param(case, over, id=f"{over.name}-{case.where}-{case.question}")
+ALL = [
+    pytest.param(case, transport, id=f"{transport.name}-{case.where}-{case.question}")
     for case in tables()
-    for over in Over
-    if case.runs_over(over.name.lower())
+    for transport in TRANSPORTS
+    if case.runs_over(transport)
 ]
 
 
-@pytest.mark.parametrize(("case", "over"), BOTH)
-def test_case(engine: Engine, case: Case, over: Over) -> None:
+@pytest.mark.parametrize(("case", "transport"), ALL)
+def test_case(engine: Engine, case: Case, transport: Transport) -> None:
     query = case.query()
-    reply = engine.answer(query.to_wire(), b"", over)
+    reply = engine.answer(query.to_wire(), b"", transport)
     assert isinstance(reply, bytes)
     case.check(query, reply)

@@ -16,6 +16,7 @@ import msgspec
 import pytest
 
 from dnsd.answer.engine import Engine
+from dnsd.answer.transport import Transport
 from dnsd.sources.kubernetes.client import connect
 from dnsd.sources.kubernetes.credentials import Access
 from dnsd.sources.kubernetes.scope import RESOURCES
@@ -23,6 +24,7 @@ from dnsd.sources.kubernetes.source import KubernetesConfig, KubernetesSource
 from dnsd.sources.manifests.source import Manifests
 from dnsd.sources.source import Source
 from dnsd.transport.listen import bind_group, parse
+from dnsd.transport.registry import TCP, TRANSPORTS, UDP
 from dnsd.transport.tcp import Tcp
 from dnsd.transport.udp import Udp
 from dnsd.zone.compile import FRESH, compile_all, compile_change, compile_state
@@ -68,7 +70,7 @@ async def kubernetes(folder: Path) -> AsyncIterator[Source]:
 @contextlib.asynccontextmanager
 async def serving(source: Source, batched: bool = True) -> AsyncIterator[int]:
     """The port on which what `source` says is answered, once it is in sync."""
-    pipeline, engine = Pipeline(SCHEMA, 1), Engine(ENGINE)
+    pipeline, engine = Pipeline(SCHEMA, 1), Engine(ENGINE, TRANSPORTS)
     for frame in compile_all(pipeline.zone):
         engine.table.apply(frame)
     pipeline.on_change.append(
@@ -90,17 +92,17 @@ async def serving(source: Source, batched: bool = True) -> AsyncIterator[int]:
         tcp.close()
 
 
-TRANSPORTS: dict[str, tuple[str, bool, Forward]] = {
-    "udp": ("udp", True, over_udp),
-    "udp-one-by-one": ("udp", False, over_udp),
-    "tcp": ("tcp", True, over_tcp),
+WAYS: dict[str, tuple[Transport, bool, Forward]] = {
+    "udp": (UDP, True, over_udp),
+    "udp-one-by-one": (UDP, False, over_udp),
+    "tcp": (TCP, True, over_tcp),
 }
 
 
-@pytest.mark.parametrize("transport", TRANSPORTS)
+@pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("of", [manifests, kubernetes])
-async def test_tables(of: Any, transport: str, tmp_path: Path) -> None:
-    kind, batched, ask = TRANSPORTS[transport]
+async def test_tables(of: Any, way: str, tmp_path: Path) -> None:
+    kind, batched, ask = WAYS[way]
     asked = 0
     async with of(tmp_path) as source, serving(source, batched) as port:
         for case in tables():
@@ -114,17 +116,17 @@ async def test_tables(of: Any, transport: str, tmp_path: Path) -> None:
     assert asked > 100
 
 
-@pytest.mark.parametrize("transport", TRANSPORTS)
-async def test_raw_messages(transport: str, tmp_path: Path) -> None:
-    _, batched, ask = TRANSPORTS[transport]
+@pytest.mark.parametrize("way", WAYS)
+async def test_raw_messages(way: str, tmp_path: Path) -> None:
+    _, batched, ask = WAYS[way]
     async with manifests(tmp_path) as source, serving(source, batched) as port:
         for raw in RAW:
             if raw.rcode is not None:
                 check(raw, await ask(port, raw.packet))
-        for raw in LARGEST if transport == "tcp" else ():
+        for raw in LARGEST if way == "tcp" else ():
             check(raw, await ask(port, raw.packet))
         # Those that get no reply: whatever comes back first answers the query behind them.
-        if transport != "tcp":
+        if way != "tcp":
             usual = next(raw.packet for raw in RAW if raw.data)
             for raw in RAW:
                 if raw.rcode is None:

@@ -22,6 +22,7 @@ import dns.rcode
 import msgspec
 import pytest
 
+from dnsd.transport.registry import TRANSPORTS, UDP
 from tests.cases.cluster import objects
 from tests.cases.raw import LARGEST, MOST_LABELS, QUESTION, RAW, TXT, message, opt, option
 from tests.commands.running import Running, running
@@ -150,9 +151,9 @@ def test_a_million_mutated_messages(tmp_path: Path) -> None:
 
 def test_the_engine_never_raises() -> None:
     engine = build()
-    for over in (0, 1):
-        for packet in mutated(20_000, over):
-            reply = engine.answer(packet, b"", over)
+    for transport in TRANSPORTS:
+        for packet in mutated(20_000, transport.index):
+            reply = engine.answer(packet, b"", transport)
             assert reply is None or isinstance(reply, bytes)
             assert reply is None or reply[:2] == packet[:2]
 
@@ -177,14 +178,14 @@ def test_work_is_bounded() -> None:
         *(raw.packet for raw in LARGEST),
     ]
     packets = [*SEEDS, *worst, *mutated(500, 5)]
-    lines_of(partial(engine.answer, SEEDS[-1], b"", 0))  # what is done once, for all that follow
-    lines = sorted(lines_of(partial(engine.answer, packet, b"", 0)) for packet in packets)
+    lines_of(partial(engine.answer, SEEDS[-1], b"", UDP))  # what is done once, for all that follow
+    lines = sorted(lines_of(partial(engine.answer, packet, b"", UDP)) for packet in packets)
     median = lines[len(lines) // 2]
     assert lines[-1] < 20 * median
     # All at once. Most of it is walks along labels, whose lines take the least time of all.
     more = MOST_LABELS + TXT + (b"\0" + TXT) * 14 + opt(subnet * 32)
     dearest = message(labels + more, ar=16)
-    assert lines_of(partial(engine.answer, dearest, b"", 0)) < 40 * median
+    assert lines_of(partial(engine.answer, dearest, b"", UDP)) < 40 * median
 
 
 def test_names_that_do_not_exist_leave_nothing_behind() -> None:
@@ -195,7 +196,7 @@ def test_names_that_do_not_exist_leave_nothing_behind() -> None:
     def flood(count: int) -> None:
         for i in range(count):
             packet = template.replace(b"x" * 8, b"%08d" % i)
-            engine.answer_batch(packet, [len(packet)], len(packet), None)
+            engine.answer_batch(packet, [len(packet)], len(packet), None, UDP)
 
     flood(1_000)
     gc.collect()

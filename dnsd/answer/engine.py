@@ -24,25 +24,25 @@ from collections.abc import Callable, Sequence
 from dnsd.answer.gate import Refusal, admit, is_dropped
 from dnsd.answer.outcome import (
     ANSWERED,
-    COUNTER_NAMES,
     NODATA,
     NXDOMAIN,
     OUTCOME_OF,
-    OVER_COUNTERS,
     Counters,
     EngineConfig,
     Forward,
-    Over,
+    counter_index,
+    counter_names,
 )
 from dnsd.answer.reply import Reply
 from dnsd.answer.shape import AND_AN_OPT, NO_SHAPES, ONE_QUESTION, Shape, Shapes, shapes_of
 from dnsd.answer.table import Entry, Table, ZoneRef
+from dnsd.answer.transport import Transport
 from dnsd.dns.message import MAX_NAME, OPCODE, QR, RD, Query
 from dnsd.dns.names import Name
 from dnsd.dns.networks import Networks
 from dnsd.zone.compile import ALIAS, APEX, PODS
 
-__all__ = ["COUNTER_NAMES", "Engine", "EngineConfig", "Forward", "Over"]
+__all__ = ["Engine", "EngineConfig", "Forward", "counter_names"]
 
 _REMEMBERED_CLIENTS = 10_000
 # Replies remembered, 300 octets each or so. Once full it stays as it is until the table
@@ -57,8 +57,9 @@ _WALK = 4
 class Engine:
     """Answers for one table. One engine a process; not for use by several threads."""
 
-    def __init__(self, config: EngineConfig) -> None:
-        self.config = config
+    def __init__(self, config: EngineConfig, transports: Sequence[Transport]) -> None:
+        """`transports`: all that it answers over, each at its index."""
+        self.config, self.transports = config, transports
         self.table = Table()
         self._may_ask = Networks(config.allow_query)
         self._may_recurse = Networks(config.allow_recursion)
@@ -69,38 +70,44 @@ class Engine:
         # Replies of upstreams that are kept, when there are any: their key (name, type and
         # class, `Shape.kept`), packet, question as asked, EDNS, room -> the reply, or None.
         self.kept: Callable[[bytes, bytes, bytes, bool, int], bytes | None] | None = None
-        self.tally = Counters()
+        self.tally = Counters(len(transports))
         self._clients: dict[bytes, bool] = {}
         self._recursive: dict[bytes, bool] = {}
-        self._replies: tuple[dict[bytes, tuple[bytes, list[int]]], ...] = ({}, {}, {})
+        # By the index of their shapes, with where a transport counts answers.
+        self._replies: tuple[tuple[dict[bytes, tuple[bytes, list[int]]], int], ...] = ()
         self._seen = self._shaped_for = -1  # version and state of the table
-        self._shapes: tuple[Shapes, ...] = (NO_SHAPES,) * 4
+        self._shapes: tuple[Shapes, ...] = ()
 
     # -- the short cut ---------------------------------------------------------------------
 
     def answer_batch(
-        self, blob: bytes, lengths: Sequence[int], stride: int, clients: Sequence[bytes] | None
+        self,
+        blob: bytes,
+        lengths: Sequence[int],
+        stride: int,
+        clients: Sequence[bytes] | None,
+        transport: Transport,
     ) -> list[bytes | Forward | None]:
-        """Replies to UDP packets that lie `stride` apart in `blob`, in their order.
+        """Replies to packets of one transport that lie `stride` apart in `blob`, in their order.
 
         Packet i is blob[i * stride : i * stride + lengths[i]]; `clients` may be None unless
         `needs_client`.
         """
-        shared = 0
+        if self._seen != self.table.version:
+            self._renew()
+        shared = transport.index
         if clients is not None and self.needs_client:
-            if (shared := self._shared_shapes(clients)) < 0:
+            if (shared := self._shared_shapes(clients, shared)) < 0:
                 return [
-                    self.answer(blob[i * stride : i * stride + length], clients[i], 0)
+                    self.answer(blob[i * stride : i * stride + length], clients[i], transport)
                     for i, length in enumerate(lengths)
                 ]
         else:
             clients = None
-        if self._seen != self.table.version:
-            self._renew()
         plain, with_opt = self._shapes[shared]
         types, other = self.table.types, self.tally.other
         tally_of, join = self.tally.of, b"".join
-        known = self._replies[shared]
+        known, answered = self._replies[shared]
         recall, room = known.get, _REMEMBERED_REPLIES - len(known)
         replies: list[bytes | Forward | None] = []
         append = replies.append
@@ -110,7 +117,7 @@ class Engine:
             reply = recall(key)
             if reply is not None:
                 tail, tally = reply
-                tally[0] += 1
+                tally[answered] += 1
                 append(blob[begin : begin + 2] + tail)
                 begin += stride
                 continue
@@ -123,12 +130,12 @@ class Engine:
             else:
                 tails = with_opt.get(head)
                 if tails is None or (shape := tails.get(packet[-11:])) is None:
-                    append(self._slow(packet, clients[i] if clients else b"", 0))
+                    append(self._slow(packet, clients[i] if clients else b"", transport))
                     continue
                 name, kind = packet[12:-15], packet[-15:-11]
             sets = types.get(kind)
             if sets is None:
-                append(self._slow(packet, clients[i] if clients else b"", 0))
+                append(self._slow(packet, clients[i] if clients else b"", transport))
                 continue
             rdata = sets[0].get(name)
             if rdata is not None:
@@ -137,10 +144,10 @@ class Engine:
                 head = kind  # the whole record, in fact
             else:
                 client = clients[i] if clients else b""
-                append(self._miss(packet, client, 0, shape, name, kind, sets[3], name))
+                append(self._miss(packet, client, transport, shape, name, kind, sets[3], name))
                 continue
             tally = tally_of.get(kind, other)
-            tally[0] += 1
+            tally[answered] += 1
             tail = join((shape.hit, name, head, rdata, shape.opt))
             append(packet[:2] + tail)
             if room > 0:
@@ -148,15 +155,17 @@ class Engine:
                 known[key] = tail, tally
         return replies
 
-    def answer(self, packet: bytes, client: bytes, over: int) -> bytes | Forward | None:
+    def answer(self, packet: bytes, client: bytes, transport: Transport) -> bytes | Forward | None:
         """The reply to one packet; None when there is to be none, `Forward` to ask upstream.
 
-        `client`: packed address of the peer, b"" unless `needs_client`. `over`: an `Over`.
+        `client`: packed address of the peer, b"" unless `needs_client`.
         """
         if self._seen != self.table.version:
             self._renew()
         plain, with_opt = (
-            self._shapes_for(client)[over] if self.needs_client else self._shapes[over]
+            self._shapes_for(client, transport)
+            if self.needs_client
+            else self._shapes[transport.index]
         )
         head = packet[2:12]
         shape = plain.get(head)
@@ -165,15 +174,15 @@ class Engine:
         else:
             tails = with_opt.get(head)
             if tails is None or (shape := tails.get(packet[-11:])) is None:
-                return self._slow(packet, client, over)
+                return self._slow(packet, client, transport)
             name, kind = packet[12:-15], packet[-15:-11]
-        return self._found(packet, client, over, shape, name, kind, name)
+        return self._found(packet, client, transport, shape, name, kind, name)
 
     def _found(
         self,
         packet: bytes,
         client: bytes,
-        over: int,
+        transport: Transport,
         shape: Shape,
         asked: bytes,
         kind: bytes,
@@ -182,7 +191,7 @@ class Engine:
         """The reply to a usual query; for `asked` and `name` see `_miss`."""
         sets = self.table.types.get(kind)
         if sets is None:
-            return self._slow(packet, client, over)
+            return self._slow(packet, client, transport)
         one, heads, own, many = sets
         rdata = one.get(name)
         if rdata is not None:
@@ -190,7 +199,7 @@ class Engine:
         elif (rdata := own.get(name)) is not None:
             head = kind
         else:
-            return self._miss(packet, client, over, shape, asked, kind, many, name)
+            return self._miss(packet, client, transport, shape, asked, kind, many, name)
         tally = self.tally
         tally.of.get(kind, tally.other)[shape.tally + ANSWERED] += 1
         return b"".join((packet[:2], shape.hit, asked, head, rdata, shape.opt))
@@ -199,7 +208,7 @@ class Engine:
         self,
         packet: bytes,
         client: bytes,
-        over: int,
+        transport: Transport,
         shape: Shape,
         asked: bytes,
         kind: bytes,
@@ -217,7 +226,7 @@ class Engine:
         zone_ref = table.names.get(name)
         if zone_ref is not None:
             if zone_ref.kind in (APEX, ALIAS):
-                return self._slow(packet, client, over)
+                return self._slow(packet, client, transport)
         else:
             for leaves in table.leaves:
                 if name in leaves:
@@ -231,7 +240,7 @@ class Engine:
         if name is asked:
             lower = name.lower()
             if lower != name:
-                return self._found(packet, client, over, shape, asked, kind, lower)
+                return self._found(packet, client, transport, shape, asked, kind, lower)
         if self.kept is not None and shape.kept:
             # Found there octet for octet: well-formed, and no name of ours.
             key = b"".join((name, kind, shape.kept))
@@ -241,7 +250,7 @@ class Engine:
                 return reply
         zone_ref = self._encloser(name)
         if zone_ref is None or zone_ref.kind == PODS or table.unknown:
-            return self._slow(packet, client, over)
+            return self._slow(packet, client, transport)
         tally = self.tally
         tally.of.get(kind, tally.other)[shape.tally + NXDOMAIN] += 1
         negative = zone_ref.negative(len(name))
@@ -305,20 +314,26 @@ class Engine:
     def _renew(self) -> None:
         """Forgets what was derived from the table as it was."""
         self._seen = self.table.version
-        self._replies = ({}, {}, {})  # by the index of their shapes
+        self._replies = tuple(
+            ({}, counter_index(transport, ANSWERED)) for transport in (*self.transports,) * 2
+        )
         if self._shaped_for == self.table.state:
             return
         state = self._shaped_for = self.table.state
-        # UDP and TCP without RA, then with it.
+        # Every transport without RA, then every one with it.
         always = self.config.forwarding and self._may_recurse.everyone
         self._shapes = tuple(
-            shapes_of(self.config, state, over, ra) for ra in (always, True) for over in Over
+            shapes_of(self.config, state, transport, ra)
+            for ra in (always, True)
+            for transport in self.transports
         )
 
     # -- clients ---------------------------------------------------------------------------
 
-    def _shared_shapes(self, clients: Sequence[bytes]) -> int:
-        """The index of the shapes over UDP that all these clients share; -1 when none is known.
+    def _shared_shapes(self, clients: Sequence[bytes], index: int) -> int:
+        """The index of the shapes that all these clients share; -1 when none is known.
+
+        `index`: that of their transport.
 
         The usual batch comes from clients that were here before and may all do the same.
         """
@@ -327,16 +342,16 @@ class Engine:
         kinds = set(map(self._recursive.get, clients))
         if len(kinds) != 1 or None in kinds:
             return -1
-        return 2 if True in kinds else 0
+        return index + len(self.transports) if True in kinds else index
 
-    def _shapes_for(self, client: bytes) -> tuple[Shapes, ...]:
+    def _shapes_for(self, client: bytes, transport: Transport) -> Shapes:
         """The shapes for one client; none for those who may not ask."""
         recursive = self._remember(self._recursive, client, self._resolves_for)
         if not self._may_ask.everyone and not self._remember(
             self._clients, client, self._may_ask.__contains__
         ):
-            return (NO_SHAPES, NO_SHAPES)
-        return self._shapes[2:] if recursive else self._shapes[:2]
+            return NO_SHAPES
+        return self._shapes[transport.index + (len(self.transports) if recursive else 0)]
 
     @staticmethod
     def _remember(memory: dict[bytes, bool], client: bytes, judge: Callable[[bytes], bool]) -> bool:
@@ -355,28 +370,30 @@ class Engine:
 
     # -- the complete way ------------------------------------------------------------------
 
-    def _slow(self, packet: bytes, client: bytes, over: int) -> bytes | Forward | None:
+    def _slow(self, packet: bytes, client: bytes, transport: Transport) -> bytes | Forward | None:
         if is_dropped(packet):
             self.tally.dropped += 1
             return None
         try:
             query = admit(packet, client, self._may_ask)
         except Refusal as refusal:
-            return self._refused(packet, refusal, client, over)
-        return self._reply(packet, query, client, over).make()
+            return self._refused(packet, refusal, client, transport)
+        return self._reply(packet, query, client, transport).make()
 
-    def _refused(self, packet: bytes, refusal: Refusal, client: bytes, over: int) -> bytes:
+    def _refused(
+        self, packet: bytes, refusal: Refusal, client: bytes, transport: Transport
+    ) -> bytes:
         query = refusal.query
         if query is not None:
-            reply = self._reply(packet, query, client, over)
+            reply = self._reply(packet, query, client, transport)
             return reply.send(refusal.rcode, extended=refusal.extended, opcode=packet[2] & OPCODE)
-        self.tally.count(b"", OVER_COUNTERS[over] + OUTCOME_OF[refusal.rcode])
+        self.tally.count(b"", counter_index(transport, OUTCOME_OF[refusal.rcode]))
         return packet[:2] + bytes((QR | packet[2] & (OPCODE | RD), refusal.rcode)) + bytes(8)
 
-    def _reply(self, packet: bytes, query: Query, client: bytes, over: int) -> Reply:
+    def _reply(self, packet: bytes, query: Query, client: bytes, transport: Transport) -> Reply:
         ra = self._resolves_for(client)
-        return Reply(self.config, self.table, self.tally, packet, query, client, over, ra)
+        return Reply(self.config, self.table, self.tally, packet, query, client, transport, ra)
 
     def counters(self) -> tuple[int, ...]:
-        """Totals since the start, in the order of `COUNTER_NAMES`."""
+        """Totals since the start, in the order of `counter_names`."""
         return self.tally.totals()

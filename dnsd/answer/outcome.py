@@ -7,22 +7,16 @@ earnest share a list, so what a packet says can never make the counters grow.
 
 from __future__ import annotations
 
-from enum import IntEnum
+from collections.abc import Iterable
 from struct import pack
 
 from msgspec import Struct
 
+from dnsd.answer.transport import Transport
 from dnsd.dns.message import MAX_TCP, MIN_UDP, Rcode
 from dnsd.dns.names import Name
 from dnsd.dns.networks import EVERYONE
 from dnsd.dns.types import type_text
-
-
-class Over(IntEnum):
-    """The transport's kind, as far as an answer depends on it."""
-
-    UDP = 0
-    TCP = 1
 
 
 class EngineConfig(Struct, frozen=True):
@@ -44,9 +38,9 @@ class EngineConfig(Struct, frozen=True):
     allow_recursion: tuple[str, ...] = EVERYONE
     views: bool = False
 
-    def limit(self, over: int, size: int | None) -> int:
+    def limit(self, transport: Transport, size: int | None) -> int:
         """Octets a reply may have; `size` is what the query's OPT says, None without one."""
-        if over == Over.TCP:
+        if not transport.datagram:
             return MAX_TCP
         return MIN_UDP if size is None else max(MIN_UDP, min(size, self.udp_size))
 
@@ -66,7 +60,6 @@ class Forward(Struct, frozen=True, gc=False):
     name: Name
     type: int
     client: bytes
-    over: int
     limit: int
     rd: bool
     cd: bool
@@ -97,40 +90,50 @@ OUTCOME_OF = {
     Rcode.NOTIMP: 6,
     Rcode.BADVERS: 7,
 }
-# A tally has the outcomes over UDP, then those over TCP.
-OVER_COUNTERS = (0, len(OUTCOMES))
 _OTHER = 0
 _COUNTED_TYPES = (_OTHER, 1, 2, 5, 6, 12, 15, 16, 28, 33, 64, 65, 255)
 
-COUNTER_NAMES: tuple[str, ...] = (
-    *(
-        f"queries.{transport}.{type_text(type_) if type_ else 'other'}.{outcome}"
-        for type_ in _COUNTED_TYPES
-        for transport in ("udp", "tcp")
-        for outcome in OUTCOMES
-    ),
-    "dropped",
-    "truncated",
-    "asked_upstream",
-)
+
+def counter_names(transports: Iterable[Transport]) -> tuple[str, ...]:
+    """The names of `Counters.totals`, in its order."""
+    names = [transport.name for transport in transports]
+    return (
+        *(
+            f"queries.{name}.{type_text(type_) if type_ else 'other'}.{outcome}"
+            for type_ in _COUNTED_TYPES
+            for name in names
+            for outcome in OUTCOMES
+        ),
+        "dropped",
+        "truncated",
+        "asked_upstream",
+    )
+
+
+def counter_index(transport: Transport, outcome: int) -> int:
+    """Where the list of a query type counts an outcome over a transport."""
+    return transport.index * len(OUTCOMES) + outcome
 
 
 class Counters:
-    """The engine's counters. `of` finds a type's list by QTYPE and QCLASS on the wire."""
+    """The engine's counters. `of` finds a type's list by QTYPE and QCLASS on the wire.
+
+    `counter_index` gives the position in such a list; `transports` is their number.
+    """
 
     __slots__ = ("asked", "dropped", "of", "other", "truncated")
 
-    def __init__(self) -> None:
-        size = 2 * len(OUTCOMES)
+    def __init__(self, transports: int) -> None:
+        size = transports * len(OUTCOMES)
         self.of = {pack("!HH", type_, 1): [0] * size for type_ in _COUNTED_TYPES}
         self.other = self.of[pack("!HH", _OTHER, 1)]
         self.dropped = self.truncated = self.asked = 0
 
     def count(self, kind: bytes, index: int) -> None:
-        """Counts one query; `index` is the transport's OVER_TALLY plus the outcome."""
+        """Counts one query; `index` is that of `counter_index`."""
         self.of.get(kind, self.other)[index] += 1
 
     def totals(self) -> tuple[int, ...]:
-        """Totals since the start, in the order of `COUNTER_NAMES`."""
+        """Totals since the start, in the order of `counter_names`."""
         counts = [count for tally in self.of.values() for count in tally]
         return (*counts, self.dropped, self.truncated, self.asked)

@@ -14,14 +14,14 @@ from dnsd.answer.outcome import (
     ANSWERED,
     NODATA,
     OUTCOME_OF,
-    OVER_COUNTERS,
     Counters,
     EngineConfig,
     Forward,
-    Over,
+    counter_index,
 )
 from dnsd.answer.pods import address_of
 from dnsd.answer.table import Table, ZoneRef
+from dnsd.answer.transport import Transport
 from dnsd.dns.message import (
     AA,
     CH,
@@ -52,7 +52,7 @@ _A, _AAAA, _CNAME = b"\x00\x01\x00\x01", b"\x00\x1c\x00\x01", b"\x00\x05\x00\x01
 class Reply:
     """One query and what is needed to answer it. `ra`: whether we would resolve for the client."""
 
-    __slots__ = ("client", "config", "over", "packet", "query", "ra", "table", "tally")
+    __slots__ = ("client", "config", "packet", "query", "ra", "table", "tally", "transport")
 
     def __init__(
         self,
@@ -62,12 +62,12 @@ class Reply:
         packet: bytes,
         query: Query,
         client: bytes,
-        over: int,
+        transport: Transport,
         ra: bool,
     ) -> None:
         self.config, self.table, self.tally = config, table, tally
         self.packet, self.query, self.client = packet, query, client
-        self.over, self.ra = over, ra
+        self.transport, self.ra = transport, ra
 
     def make(self) -> bytes | Forward:
         """Finds the answer: chaos, not ours, not ready, or from the table."""
@@ -221,8 +221,7 @@ class Reply:
             name=name,
             type=query.type,
             client=self.client,
-            over=self.over,
-            limit=self.config.limit(self.over, edns.size if edns else None),
+            limit=self.config.limit(self.transport, edns.size if edns else None),
             rd=query.rd,
             cd=query.cd,
             do=edns is not None and edns.do,
@@ -254,7 +253,7 @@ class Reply:
             if extended is None and aa and table.state == STALE and query.cls != CH:
                 extended = Ede.STALE_NXDOMAIN if rcode == Rcode.NXDOMAIN else Ede.STALE
             opt = opt_record(self.config.udp_size, edns.do, rcode >> 4, self._options(extended))
-        limit = self.config.limit(self.over, edns.size if edns else None)
+        limit = self.config.limit(self.transport, edns.size if edns else None)
         room = limit - HEADER - len(query.question) - len(answer) - len(authority) - len(opt)
         first = QR | opcode | (AA if aa else 0) | (RD if query.rd else 0)
         outcome = OUTCOME_OF.get(rcode, ANSWERED if answers else NODATA)
@@ -264,7 +263,7 @@ class Reply:
             first |= TC
             answer, answers, authority, authorities = b"", 0, b"", 0
             self.tally.truncated += 1
-        self.tally.count(query.question[-4:], OVER_COUNTERS[self.over] + outcome)
+        self.tally.count(query.question[-4:], counter_index(self.transport, outcome))
         head = pack(
             "!BBHHHH",
             first,
@@ -286,12 +285,12 @@ class Reply:
         edns, options = query.edns, b""
         if edns is None:
             return options
-        if edns.keepalive and self.over == Over.TCP:
+        if edns.keepalive and self.transport.keepalive:
             options += option(Option.TCP_KEEPALIVE, pack("!H", config.tcp_keepalive))
         if extended is not None:
             options += ede(extended)
         if edns.nsid and config.nsid:
-            room = config.limit(self.over, edns.size) - HEADER - len(query.question) - _OPT
+            room = config.limit(self.transport, edns.size) - HEADER - len(query.question) - _OPT
             if len(config.nsid) + 4 + len(options) <= room:
                 options = option(Option.NSID, config.nsid) + options
         return options

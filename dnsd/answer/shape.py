@@ -14,7 +14,8 @@ from struct import pack
 
 from msgspec import Struct
 
-from dnsd.answer.outcome import OVER_COUNTERS, EngineConfig, Over
+from dnsd.answer.outcome import EngineConfig, counter_index
+from dnsd.answer.transport import Transport
 from dnsd.dns.message import AA, AD, CD, HEADER, QR, RA, RD, TC, Ede, Rcode, ede, opt_record
 from dnsd.zone.compile import NOT_READY, STALE
 
@@ -51,16 +52,16 @@ _FLAGS = tuple(bytes((first, second)) for first in (0, RD) for second in (0, AD,
 _SIZES = (512, 1220, 1232, 1280, 1400, 1410, 1440, 1452, 1472, 1680, 2048, 4096, 8192, 65535)
 
 
-def shapes_of(config: EngineConfig, state: int, over: Over, ra: bool) -> Shapes:
+def shapes_of(config: EngineConfig, state: int, transport: Transport, ra: bool) -> Shapes:
     """The shapes of all usual queries; none while the table is not ready."""
     if state == NOT_READY:
         return NO_SHAPES
     plain: dict[bytes, Shape] = {}
     with_opt: dict[bytes, dict[bytes, Shape]] = {}
     for flags in _FLAGS:
-        plain[flags + ONE_QUESTION] = _shape(config, state, over, flags, ra, None, False)
+        plain[flags + ONE_QUESTION] = _shape(config, state, transport, flags, ra, None, False)
         with_opt[flags + AND_AN_OPT] = {
-            opt_record(size, do): _shape(config, state, over, flags, ra, size, do)
+            opt_record(size, do): _shape(config, state, transport, flags, ra, size, do)
             for size in _SIZES
             for do in (False, True)
         }
@@ -70,7 +71,7 @@ def shapes_of(config: EngineConfig, state: int, over: Over, ra: bool) -> Shapes:
 def _shape(
     config: EngineConfig,
     state: int,
-    over: Over,
+    transport: Transport,
     flags: bytes,
     ra: bool,
     size: int | None,
@@ -94,7 +95,7 @@ def _shape(
         nodata=bytes((first, second)) + one_authority,
         nxdomain=bytes((first, second | Rcode.NXDOMAIN)) + one_authority,
         opt_nx=opt_nx,
-        room=config.limit(over, size) - HEADER - len(opt),
-        tally=OVER_COUNTERS[over],
+        room=config.limit(transport, size) - HEADER - len(opt),
+        tally=counter_index(transport, 0),
         kept=bytes((do << 1 | bool(flags[1] & CD),)) if rd and ra else b"",
     )

@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from dnsd.answer.engine import Engine, EngineConfig, Forward
+from dnsd.answer.transport import Transport
 from dnsd.dns.networks import NetworkMap
 from dnsd.zone.compile import compile_state
 from dnsd.zone.views import is_view_frame, read_view_frame
@@ -27,9 +28,9 @@ class Views:
 
     needs_client = True
 
-    def __init__(self, config: EngineConfig) -> None:
-        self.config = config
-        self._full = Engine(config)
+    def __init__(self, config: EngineConfig, transports: Sequence[Transport]) -> None:
+        self.config, self.transports = config, transports
+        self._full = Engine(config, transports)
         self.table = self._full.table
         self.tally = self._full.tally
         self._engines: dict[int, Engine] = {0: self._full}
@@ -50,7 +51,7 @@ class Views:
             engine.kept = kept
 
     def _engine(self) -> Engine:
-        engine = Engine(self.config)
+        engine = Engine(self.config, self.transports)
         engine.tally, engine.kept = self.tally, self._full.kept
         return engine
 
@@ -103,23 +104,28 @@ class Views:
             if engine is not self._full:
                 engine.table.apply(compile_state(self._state))
 
-    def answer(self, packet: bytes, client: bytes, over: int) -> bytes | Forward | None:
+    def answer(self, packet: bytes, client: bytes, transport: Transport) -> bytes | Forward | None:
         """See `Engine.answer`."""
-        return self._for(client).answer(packet, client, over)
+        return self._for(client).answer(packet, client, transport)
 
     def answer_batch(
-        self, blob: bytes, lengths: Sequence[int], stride: int, clients: Sequence[bytes] | None
+        self,
+        blob: bytes,
+        lengths: Sequence[int],
+        stride: int,
+        clients: Sequence[bytes] | None,
+        transport: Transport,
     ) -> list[bytes | Forward | None]:
         """See `Engine.answer_batch`; `clients` must be there."""
         assert clients is not None  # noqa: S101 - `needs_client` says so
         engines = [self._for(client) for client in clients]
         if len(set(map(id, engines))) == 1:
-            return engines[0].answer_batch(blob, lengths, stride, clients)
+            return engines[0].answer_batch(blob, lengths, stride, clients, transport)
         return [
-            engines[i].answer(blob[i * stride : i * stride + length], clients[i], 0)
+            engines[i].answer(blob[i * stride : i * stride + length], clients[i], transport)
             for i, length in enumerate(lengths)
         ]
 
     def counters(self) -> tuple[int, ...]:
-        """Totals since the start, in the order of `COUNTER_NAMES`."""
+        """Totals since the start, in the order of `counter_names`."""
         return self.tally.totals()

@@ -19,11 +19,9 @@ from typing import Protocol
 
 import structlog
 
-log = structlog.get_logger(__name__)
+from dnsd.answer.transport import Transport
 
-# The values of dnsd.answer.engine.Over; plain ints, because they are compared once a query.
-OVER_UDP = 0
-OVER_TCP = 1
+log = structlog.get_logger(__name__)
 
 # Below this a message has no header, and without an id nobody could use a reply to it.
 HEADER_BYTES = 12
@@ -60,11 +58,16 @@ class Answerer(Protocol):
     def needs_client(self) -> bool:
         """False: the client address may be passed as b"" or None."""
 
-    def answer(self, packet: bytes, client: bytes, over: int) -> object:
+    def answer(self, packet: bytes, client: bytes, transport: Transport) -> object:
         """bytes: the reply. None: drop. Anything else: an Ask."""
 
     def answer_batch(
-        self, blob: bytes, lengths: Sequence[int], stride: int, clients: Sequence[bytes] | None
+        self,
+        blob: bytes,
+        lengths: Sequence[int],
+        stride: int,
+        clients: Sequence[bytes] | None,
+        transport: Transport,
     ) -> Sequence[object]:
         """One outcome a packet; packet i is blob[i * stride : i * stride + lengths[i]]."""
 
@@ -96,11 +99,11 @@ class Failures:
 
 
 def answer_safely(
-    engine: Answerer, packet: bytes, client: bytes, over: int, failures: Failures
+    engine: Answerer, packet: bytes, client: bytes, transport: Transport, failures: Failures
 ) -> object:
     """The engine's outcome for one packet; None (and a note in `failures`) when it raises."""
     try:
-        return engine.answer(packet, client, over)
+        return engine.answer(packet, client, transport)
     except Exception as error:  # noqa: BLE001  (whatever it is, it must not end the process)
         failures.note(error, packet)
         return None

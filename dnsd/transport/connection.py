@@ -29,7 +29,6 @@ from msgspec import Struct
 
 from dnsd.transport.answering import (
     HEADER_BYTES,
-    OVER_TCP,
     Answerer,
     Failures,
     LateReply,
@@ -38,6 +37,7 @@ from dnsd.transport.answering import (
     ask_safely,
 )
 from dnsd.transport.counting import TcpCounters
+from dnsd.transport.registry import TCP
 
 # So many octets of messages are as much work as a query. A guess: it leaves usual queries as
 # they are, and makes the largest message count as 129, a whole turn.
@@ -286,7 +286,7 @@ class Connection(asyncio.BufferedProtocol):
         keeper = self._keeper
         tally = keeper.tally
         tally.received += 1
-        outcome = answer_safely(keeper.engine, query, self.client, OVER_TCP, keeper.failures)
+        outcome = answer_safely(keeper.engine, query, self.client, TCP, keeper.failures)
         if isinstance(outcome, bytes):
             self._put(outcome)
         elif outcome is None or keeper.on_ask is None:

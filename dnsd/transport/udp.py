@@ -26,7 +26,6 @@ from typing import Protocol
 
 from dnsd.transport import mmsg
 from dnsd.transport.answering import (
-    OVER_UDP,
     Answerer,
     Failures,
     LateReply,
@@ -38,6 +37,7 @@ from dnsd.transport.counting import UdpCounters
 from dnsd.transport.mmsg import MAX_PACKET, STRIDE, Mmsg
 from dnsd.transport.peer import Peer, ask_for_destination, is_wildcard
 from dnsd.transport.plain import Plain
+from dnsd.transport.registry import UDP
 
 # A wakeup answers at most this many packets (times SLOTS) before others get the event loop:
 # about 2 ms of work at 5 us a query.
@@ -131,7 +131,7 @@ class Udp:
             return self._answer_singly(lengths)
         clients = datagrams.clients(n) if engine.needs_client else None
         try:
-            return engine.answer_batch(datagrams.blob(n), lengths, STRIDE, clients)
+            return engine.answer_batch(datagrams.blob(n), lengths, STRIDE, clients, UDP)
         except Exception:  # noqa: BLE001  (the packet that raised is found one by one)
             return self._answer_singly(lengths)
 
@@ -146,7 +146,7 @@ class Udp:
                 outcomes.append(None)
                 continue
             packet = datagrams.packet(i, length)
-            outcomes.append(answer_safely(engine, packet, clients[i], OVER_UDP, failures))
+            outcomes.append(answer_safely(engine, packet, clients[i], UDP, failures))
         return outcomes
 
     def _look_at_others(self, outcomes: Sequence[object]) -> None:

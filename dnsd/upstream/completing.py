@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 
 from dnsd.answer.engine import Engine, Forward
+from dnsd.answer.transport import Transport
 from dnsd.dns.message import AA, IN, RA, RD, Malformed, Rcode, parse, question_end
 from dnsd.dns.names import Name
 from dnsd.dns.reading import name_end
@@ -55,22 +56,33 @@ class Completing:
         self._engine, self._clients = engine, clients
         self._zones, self._domains = zones, domains
 
-    def answer(self, packet: bytes, client: bytes, over: int) -> Outcome:
+    def answer(self, packet: bytes, client: bytes, transport: Transport) -> Outcome:
         """Like `Engine.answer`, with a fourth outcome."""
-        return self._judge(packet, client, over, self._engine.answer(packet, client, over))
+        return self._judge(
+            packet, client, transport, self._engine.answer(packet, client, transport)
+        )
 
     def answer_batch(
-        self, blob: bytes, lengths: Sequence[int], stride: int, clients: Sequence[bytes] | None
+        self,
+        blob: bytes,
+        lengths: Sequence[int],
+        stride: int,
+        clients: Sequence[bytes] | None,
+        transport: Transport,
     ) -> list[Outcome]:
         """Like `Engine.answer_batch`, with a fourth outcome."""
         outcomes: list[Outcome] = []
         for i, length in enumerate(lengths):
             packet = blob[i * stride : i * stride + length]
-            outcomes.append(self.answer(packet, clients[i] if clients else b"", 0))
+            outcomes.append(self.answer(packet, clients[i] if clients else b"", transport))
         return outcomes
 
     def _judge(
-        self, packet: bytes, client: bytes, over: int, reply: bytes | Forward | None
+        self,
+        packet: bytes,
+        client: bytes,
+        transport: Transport,
+        reply: bytes | Forward | None,
     ) -> Outcome:
         if not isinstance(reply, bytes) or reply[3] & 0x0F != Rcode.NXDOMAIN:
             return reply
@@ -95,8 +107,7 @@ class Completing:
             name=query.name,
             type=query.type,
             client=client,
-            over=over,
-            limit=self._engine.config.limit(over, edns.size if edns else None),
+            limit=self._engine.config.limit(transport, edns.size if edns else None),
             rd=query.rd,
             cd=query.cd,
             do=edns is not None and edns.do,

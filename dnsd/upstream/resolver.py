@@ -24,12 +24,13 @@ import asyncio
 import functools
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from msgspec.structs import replace
 
-from dnsd.answer.outcome import Forward, Over
+from dnsd.answer.outcome import Forward
+from dnsd.answer.transport import Transport
 from dnsd.dns.message import Ede, Rcode, opt_record
 from dnsd.dns.names import ROOT, Name
 from dnsd.dns.reading import BadReply, Record, query, read_reply
@@ -58,7 +59,11 @@ _NO_ROUTE = (int(Ede.NOT_AUTHORITATIVE), "no upstream for this name")
 class Home(Protocol):
     """What of the engine is needed to go on in our own zones."""
 
-    def answer(self, packet: bytes, client: bytes, over: int) -> bytes | Forward | None:
+    @property
+    def transports(self) -> Sequence[Transport]:
+        """Those that it answers over."""
+
+    def answer(self, packet: bytes, client: bytes, transport: Transport) -> bytes | Forward | None:
         """The reply, `Forward` when the name leads out of our zones (again), None for nothing."""
 
 
@@ -81,6 +86,8 @@ class Resolver:
     ) -> None:
         self.config = check(config)
         self._engine = engine
+        # For questions of its own: one on which no reply is cut.
+        self._whole = next(one for one in engine.transports if not one.datagram)
         self._is_ours = is_ours
         self._clock = clock
         self._udp_size = udp_size
@@ -285,7 +292,7 @@ class Resolver:
     def _in_own_zones(self, ask: Forward, name: Name) -> Part:
         """What our own zones say of a name that an upstream's CNAME led to."""
         question = name + ask.question[-4:-2] + _CLASS_IN
-        reply = self._engine.answer(query(b"\x00\x00", question), ask.client, Over.TCP)
+        reply = self._engine.answer(query(b"\x00\x00", question), ask.client, self._whole)
         if isinstance(reply, Forward):
             if not reply.chained:
                 raise Failed(())

@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING
 
 from msgspec.structs import astuple, fields
 
-from dnsd.answer.outcome import COUNTER_NAMES
+from dnsd.answer.outcome import counter_names
 from dnsd.transport.counting import TcpCounters, UdpCounters
+from dnsd.transport.registry import TRANSPORTS
 from dnsd.upstream.status import COUNTER_NAMES as UPSTREAM_NAMES
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ Totals = tuple[int, ...]
 _UDP = tuple(f"udp.{field.name}" for field in fields(UdpCounters))
 _TCP = tuple(f"tcp.{field.name}" for field in fields(TcpCounters))
 _UPSTREAM = tuple(f"upstream.{name}" for name in UPSTREAM_NAMES)
-NAMES: tuple[str, ...] = (*COUNTER_NAMES, *_UDP, *_TCP, *_UPSTREAM)
+NAMES: tuple[str, ...] = (*counter_names(TRANSPORTS), *_UDP, *_TCP, *_UPSTREAM)
 ZERO: Totals = (0,) * len(NAMES)
 
 

@@ -36,6 +36,7 @@ from dnsd.answer.engine import Engine, EngineConfig
 from dnsd.observe.logging import configure
 from dnsd.transport.connection import TcpLimits
 from dnsd.transport.listen import adopt
+from dnsd.transport.registry import TRANSPORTS
 from dnsd.transport.tcp import Tcp
 from dnsd.transport.udp import Udp
 from dnsd.upstream.status import tells_of_clients
@@ -252,7 +253,7 @@ class _Worker:
         self.ended.set_result(0)
 
     def _probe(self, probe: Probe) -> None:
-        outcome = self.front.answer(probe.packet, probe.client, probe.over)
+        outcome = self.front.answer(probe.packet, probe.client, TRANSPORTS[probe.transport])
 
         def say(reply: bytes | None) -> None:
             self._say(Probed(probe.id, reply))
@@ -318,10 +319,10 @@ class _Worker:
 def _engine_of(config: EngineConfig) -> tuple[Engine | Views, Views | None]:
     """The engine, and the same if it is several."""
     if not config.views:
-        return Engine(config), None
+        return Engine(config, TRANSPORTS), None
     from dnsd.answer.views import Views  # brings the schema along
 
-    views = Views(config)
+    views = Views(config, TRANSPORTS)
     return views, views
 
 

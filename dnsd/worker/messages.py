@@ -106,7 +106,7 @@ class Probe(Struct, frozen=True, tag="probe"):
     id: int
     packet: bytes
     client: bytes
-    over: int
+    transport: int  # the index in the registry
 
 
 class Flush(Struct, frozen=True, tag="flush"):
@@ -179,7 +179,7 @@ class Sample(Struct, array_like=True, frozen=True, gc=False):
     question: bytes
     client: bytes
     rcode: int
-    over: int
+    transport: int  # the index in the registry
     took: float
     found: bool = False
 

@@ -33,6 +33,7 @@ import msgspec
 import structlog
 from msgspec import Struct
 
+from dnsd.answer.transport import Transport
 from dnsd.transport.listen import Pair
 from dnsd.upstream.status import Where
 from dnsd.worker import counters
@@ -249,12 +250,12 @@ class Supervisor:
         for link in self._links():
             link.tell(self._watch)
 
-    async def ask(self, packet: bytes, client: bytes, over: int) -> bytes | None:
+    async def ask(self, packet: bytes, client: bytes, transport: Transport) -> bytes | None:
         """What a worker answers to this packet, upstreams included; None: nothing.
 
         Raises NoWorker.
         """
-        probe = Probe(next(self._ids), packet, client, over)
+        probe = Probe(next(self._ids), packet, client, transport.index)
         found: Probed = await self._put_question(self._open_link(), probe.id, probe)
         return found.reply
 

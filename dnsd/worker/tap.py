@@ -20,8 +20,9 @@ from collections.abc import Callable, Iterable, Sequence
 from time import perf_counter
 from typing import Protocol
 
+from dnsd.answer.transport import Transport
 from dnsd.dns.message import HEADER, Malformed, question_end
-from dnsd.transport.answering import OVER_UDP, Answerer
+from dnsd.transport.answering import Answerer
 from dnsd.worker.messages import DROPPED, FORWARDED, Sample, Samples, Watch
 
 _BUNDLE = 100  # samples sent together at most
@@ -33,7 +34,7 @@ _A_BATCH = 8  # samples taken of one batch at most, so that they spread over tim
 
 
 class Tapped(Protocol):
-    """A transport, as far as the tap needs one."""
+    """A listener, as far as the tap needs one."""
 
     def answer_with(self, engine: Answerer) -> None:
         """Ask this engine from now on."""
@@ -67,10 +68,10 @@ class _Front:
     """What one transport talks to while the tap is in its way. Clients are looked up for
     samples only, so that the other queries of a batch do not pay for theirs."""
 
-    __slots__ = ("_batch", "_engine", "_single", "_transport")
+    __slots__ = ("_batch", "_engine", "_listener", "_single")
 
-    def __init__(self, tap: Tap, engine: Answerer, transport: Tapped) -> None:
-        self._engine, self._transport = engine, transport
+    def __init__(self, tap: Tap, engine: Answerer, listener: Tapped) -> None:
+        self._engine, self._listener = engine, listener
         self._batch, self._single = tap.batch, tap.single
 
     @property
@@ -78,26 +79,31 @@ class _Front:
         """As the engine."""
         return self._engine.needs_client
 
-    def answer(self, packet: bytes, client: bytes, over: int) -> object:
+    def answer(self, packet: bytes, client: bytes, transport: Transport) -> object:
         """See Engine.answer."""
         begun = perf_counter()
-        outcome = self._engine.answer(packet, client, over)
-        self._single(packet, client, outcome, over, perf_counter() - begun)
+        outcome = self._engine.answer(packet, client, transport)
+        self._single(packet, client, outcome, transport, perf_counter() - begun)
         return outcome
 
     def answer_batch(
-        self, blob: bytes, lengths: Sequence[int], stride: int, clients: Sequence[bytes] | None
+        self,
+        blob: bytes,
+        lengths: Sequence[int],
+        stride: int,
+        clients: Sequence[bytes] | None,
+        transport: Transport,
     ) -> Sequence[object]:
         """See Engine.answer_batch."""
         begun = perf_counter()
-        outcomes = self._engine.answer_batch(blob, lengths, stride, clients)
+        outcomes = self._engine.answer_batch(blob, lengths, stride, clients, transport)
         took = perf_counter() - begun
-        self._batch(self._transport, blob, lengths, stride, outcomes, took)
+        self._batch(self._listener, blob, lengths, stride, outcomes, transport, took)
         return outcomes
 
 
 class Tap:
-    """Stands in the way of `transports` only while it has to.
+    """Stands in the way of `listeners` only while it has to.
 
     `send` takes the bundles. `taken`, `dropped`: samples since the start.
     """
@@ -105,14 +111,14 @@ class Tap:
     def __init__(
         self,
         engine: Answerer,
-        transports: Iterable[Tapped],
+        listeners: Iterable[Tapped],
         send: Callable[[Samples], bool],
         loop: asyncio.AbstractEventLoop,
     ) -> None:
         """`send` returns False when there is no room for a bundle."""
         self.taken = self.dropped = 0
         self._engine = engine
-        self._fronts = [(one, _Front(self, engine, one)) for one in transports]
+        self._fronts = [(one, _Front(self, engine, one)) for one in listeners]
         self._send, self._loop = send, loop
         self._needles: tuple[bytes, ...] = ()
         self._rate, self._found = _Budget(0, loop.time), _Budget(0, loop.time)
@@ -145,14 +151,14 @@ class Tap:
         self._timer = None
         if not self._in_the_way:
             self._in_the_way = True
-            for transport, front in self._fronts:
-                transport.answer_with(front)
+            for listener, front in self._fronts:
+                listener.answer_with(front)
 
     def _step_aside(self) -> None:
         if self._in_the_way:
             self._in_the_way = False
-            for transport, _ in self._fronts:
-                transport.answer_with(self._engine)
+            for listener, _ in self._fronts:
+                listener.answer_with(self._engine)
 
     def _rest(self) -> None:
         """The budget is used up: out of the way until there is some again."""
@@ -164,30 +170,33 @@ class Tap:
 
     # -- what passes -------------------------------------------------------------------------
 
-    def single(self, packet: bytes, client: bytes, outcome: object, over: int, took: float) -> None:
+    def single(
+        self, packet: bytes, client: bytes, outcome: object, transport: Transport, took: float
+    ) -> None:
         """One query that was answered by itself."""
         if self._needles and self._holds(packet.lower()):
             if self._found.take(1):
-                self._take(packet, client, outcome, over, took, found=True)
+                self._take(packet, client, outcome, transport, took, found=True)
         elif self._rate.rate:
             if self._rate.take(1):
-                self._take(packet, client, outcome, over, took)
+                self._take(packet, client, outcome, transport, took)
             else:
                 self._rest()
 
     def batch(
         self,
-        transport: Tapped,
+        listener: Tapped,
         blob: bytes,
         lengths: Sequence[int],
         stride: int,
         outcomes: Sequence[object],
+        transport: Transport,
         took: float,
     ) -> None:
         """A batch that was answered."""
         for needle in self._needles:
             if needle in (lower := blob.lower()):
-                self._search(transport, lower, blob, lengths, stride, outcomes, took)
+                self._search(listener, lower, blob, lengths, stride, outcomes, transport, took)
                 break
         if not self._rate.rate:
             return
@@ -198,26 +207,27 @@ class Tap:
             return
         for i in range(0, number, -(-number // granted)):
             packet = blob[i * stride : i * stride + lengths[i]]
-            self._take(packet, transport.client(i), outcomes[i], OVER_UDP, took)
+            self._take(packet, listener.client(i), outcomes[i], transport, took)
 
     def _holds(self, lower: bytes) -> bool:
         return any(needle in lower for needle in self._needles)
 
     def _search(
         self,
-        transport: Tapped,
+        listener: Tapped,
         lower: bytes,
         blob: bytes,
         lengths: Sequence[int],
         stride: int,
         outcomes: Sequence[object],
+        transport: Transport,
         took: float,
     ) -> None:
         for i, length in enumerate(lengths):
             begin = i * stride
             if self._holds(lower[begin : begin + length]) and self._found.take(1):
-                packet, client = blob[begin : begin + length], transport.client(i)
-                self._take(packet, client, outcomes[i], OVER_UDP, took, found=True)
+                packet, client = blob[begin : begin + length], listener.client(i)
+                self._take(packet, client, outcomes[i], transport, took, found=True)
 
     # -- samples -----------------------------------------------------------------------------
 
@@ -226,7 +236,7 @@ class Tap:
         packet: bytes,
         client: bytes,
         outcome: object,
-        over: int,
+        transport: Transport,
         took: float,
         found: bool = False,
     ) -> None:
@@ -241,7 +251,7 @@ class Tap:
         except Malformed:
             question = b""
         self.taken += 1
-        self._bundle.append(Sample(question, client, rcode, over, took, found))
+        self._bundle.append(Sample(question, client, rcode, transport.index, took, found))
         if len(self._bundle) >= _BUNDLE:
             self._hand_over()
         elif self._flush is None:

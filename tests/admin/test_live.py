@@ -11,6 +11,7 @@ from dnsd.admin.live import MAX_LISTENERS, STREAM_RATE, Filter, Live, TooManyLis
 from dnsd.dns.names import name_from_text
 from dnsd.dns.types import Type
 from dnsd.sources.source import Batch
+from dnsd.transport.registry import TCP, UDP
 from dnsd.worker.messages import DROPPED, FORWARDED, Sample, Samples
 from tests.answer.building import pipeline_of
 from tests.zone.made import packed
@@ -21,8 +22,8 @@ from tests.zone.made import service as made_service
 
 def sample(name: str = "web.prod.svc.cluster.local.", type_: int = Type.A, **more: Any) -> Sample:
     question = name_from_text(name) + int(type_).to_bytes(2, "big") + b"\0\1"
-    return Sample(**{"question": question, "client": CLIENT, "rcode": 0, "over": 0, "took": 1e-5,
-                     **more})  # fmt: skip
+    return Sample(**{"question": question, "client": CLIENT, "rcode": 0,
+                     "transport": UDP.index, "took": 1e-5, **more})  # fmt: skip
 
 
 class Made:
@@ -96,7 +97,11 @@ class TestFilters:
     async def test_what_a_query_says(self) -> None:
         made = Made()
         with made.live.listening(Filter()) as listener:
-            made.take(sample(over=1), sample(rcode=FORWARDED), Sample(b"", b"", DROPPED, 0, 0))
+            made.take(
+                sample(transport=TCP.index),
+                sample(rcode=FORWARDED),
+                Sample(b"", b"", DROPPED, 0, 0),
+            )
             async for bundle in bundles(listener, 20.0):
                 first, second, third = bundle
                 break

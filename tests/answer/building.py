@@ -7,9 +7,11 @@ from typing import Any
 import dns.message
 
 from dnsd.answer.engine import Engine, EngineConfig
+from dnsd.answer.transport import Transport
 from dnsd.cluster.objects import from_plain
 from dnsd.dns.names import name_from_text
 from dnsd.sources.source import Batch
+from dnsd.transport.registry import TRANSPORTS, UDP
 from dnsd.zone.compile import FRESH, compile_all, compile_change, compile_state
 from dnsd.zone.pipeline import Pipeline
 from dnsd.zone.schema import SchemaConfig
@@ -36,7 +38,7 @@ def feed(pipeline: Pipeline, plains: list[dict[str, Any]]) -> list[bytes]:
 
 
 def engine_of(pipeline: Pipeline, config: EngineConfig | None = None, state: int = FRESH) -> Engine:
-    engine = Engine(config or EngineConfig())
+    engine = Engine(config or EngineConfig(), TRANSPORTS)
     for frame in compile_all(pipeline.zone):
         engine.table.apply(frame)
     engine.table.apply(compile_state(state))
@@ -44,11 +46,16 @@ def engine_of(pipeline: Pipeline, config: EngineConfig | None = None, state: int
 
 
 def ask(
-    engine: Engine, name: str, type_: str = "A", over: int = 0, client: bytes = b"", **options: Any
+    engine: Engine,
+    name: str,
+    type_: str = "A",
+    transport: Transport = UDP,
+    client: bytes = b"",
+    **options: Any,
 ) -> dns.message.Message:
     """The engine's reply, parsed by somebody else."""
     query = dns.message.make_query(name, type_, **options)
-    reply = engine.answer(query.to_wire(), client, over)
+    reply = engine.answer(query.to_wire(), client, transport)
     assert isinstance(reply, bytes)
     parsed = dns.message.from_wire(reply)
     assert query.is_response(parsed) or parsed.rcode()

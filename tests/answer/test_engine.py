@@ -17,8 +17,10 @@ from dnslib import DNSRecord
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dnsd.answer.engine import COUNTER_NAMES, Engine, EngineConfig, Forward, Over
+from dnsd.answer.engine import Engine, EngineConfig, Forward, counter_names
+from dnsd.answer.transport import Transport
 from dnsd.dns.names import name_from_text
+from dnsd.transport.registry import TCP, TRANSPORTS, UDP
 from dnsd.zone.compile import FRESH, NOT_READY, STALE, compile_state
 from dnsd.zone.schema import SchemaConfig
 from tests.answer.building import SCHEMA, ZONE, ask, engine_of, feed, pipeline_of
@@ -65,23 +67,23 @@ class TestShortCut:
             if data.draw(st.integers(0, 3)) == 0:
                 at = data.draw(st.integers(0, len(packet) - 1))
                 packet[at] = data.draw(st.integers(0, 255))
-            over = data.draw(st.sampled_from(list(Over)))
-            self.both(engine, bytes(packet), over)
+            transport = data.draw(st.sampled_from(TRANSPORTS))
+            self.both(engine, bytes(packet), transport)
 
         agree()
 
-    def both(self, engine: Engine, packet: bytes, over: Over) -> None:
+    def both(self, engine: Engine, packet: bytes, transport: Transport) -> None:
         turn = engine.table._turn
-        short = engine.answer(packet, b"", over)
+        short = engine.answer(packet, b"", transport)
         engine.table._turn = turn
         with only_complete_way(engine):
-            assert engine.answer(packet, b"", over) == short
+            assert engine.answer(packet, b"", transport) == short
         engine.table._turn = turn
-        if over == Over.UDP:
+        if transport.datagram:
             # Twice: the second time the reply may be one that is remembered.
             for _ in range(2):
                 engine.table._turn = turn
-                batch = engine.answer_batch(packet, [len(packet)], len(packet), None)
+                batch = engine.answer_batch(packet, [len(packet)], len(packet), None, UDP)
                 assert batch == [short]
 
     def test_is_taken(self) -> None:
@@ -152,15 +154,15 @@ class TestRememberedReplies:
         engine = engine_of(pipeline)
         packet = dns.message.make_query("web.prod.svc.cluster.local.", "A").to_wire()
         size = len(packet)
-        first = engine.answer_batch(packet * 2, [size] * 2, size, None)
+        first = engine.answer_batch(packet * 2, [size] * 2, size, None, UDP)
         assert first[0] == first[1]
         for frame in feed(pipeline, [service("web", "10.96.0.77")]):
             engine.table.apply(frame)
-        (second,) = engine.answer_batch(packet, [size], size, None)
+        (second,) = engine.answer_batch(packet, [size], size, None, UDP)
         assert isinstance(second, bytes)
         assert second.endswith(b"\x0a\x60\x00\x4d")
         engine.table.apply(compile_state(NOT_READY))
-        (third,) = engine.answer_batch(packet, [size], size, None)
+        (third,) = engine.answer_batch(packet, [size], size, None, UDP)
         assert isinstance(third, bytes)
         assert third[3] & 15 == dns.rcode.SERVFAIL
 
@@ -168,8 +170,8 @@ class TestRememberedReplies:
         engine = engine_of(PIPELINE)
         for name in ("nope.prod", "WEB.prod", "db.prod"):
             packet = dns.message.make_query(f"{name}.svc.cluster.local.", "A").to_wire()
-            engine.answer_batch(packet, [len(packet)], len(packet), None)
-        assert engine._replies[0] == {}
+            engine.answer_batch(packet, [len(packet)], len(packet), None, UDP)
+        assert engine._replies[UDP.index][0] == {}
 
     def test_bounded(self) -> None:
         plains = [service(f"s{i}", f"10.97.{i // 250}.{i % 250}") for i in range(2100)]
@@ -181,8 +183,8 @@ class TestRememberedReplies:
                 packet = query.to_wire().replace(
                     b"\x01s\x04", f"{chr(len(str(i)) + 1)}s{i}\4".encode()
                 )
-                assert engine.answer_batch(packet, [len(packet)], len(packet), None)[0]
-        assert len(engine._replies[0]) == 16_384
+                assert engine.answer_batch(packet, [len(packet)], len(packet), None, UDP)[0]
+        assert len(engine._replies[UDP.index][0]) == 16_384
 
 
 class TestBatchesOfClients:
@@ -205,11 +207,11 @@ class TestBatchesOfClients:
             [inside, external] * (count // 2),
             [inside] * (count - 1) + [b"\x0a\0\0\2"],
         ):
-            batch = engine.answer_batch(blob, lengths, stride, clients)
+            batch = engine.answer_batch(blob, lengths, stride, clients, UDP)
             for packet, client, outcome in zip(packets, clients, batch, strict=True):
-                assert outcome == single.answer(packet, client, 0)
+                assert outcome == single.answer(packet, client, UDP)
         for client, ra in ((inside, 0x80), (external, 0), (inside, 0x80)):
-            replies = engine.answer_batch(blob, lengths, stride, [client] * count)
+            replies = engine.answer_batch(blob, lengths, stride, [client] * count, UDP)
             assert [one[3] & 0x80 for one in replies[:4] if isinstance(one, bytes)] == [ra] * 4
 
 
@@ -234,7 +236,7 @@ class TestStates:
 
     def test_before_any_frame(self) -> None:
         """Not even which zones are ours is known."""
-        reply = ask(Engine(EngineConfig()), "web.prod.svc.cluster.local.", use_edns=0)
+        reply = ask(Engine(EngineConfig(), TRANSPORTS), "web.prod.svc.cluster.local.", use_edns=0)
         assert (reply.rcode(), ede_of(reply)) == (dns.rcode.SERVFAIL, [14])
 
     def test_stale(self) -> None:
@@ -258,27 +260,27 @@ class TestEdnsOptions:
 
     CONFIG = EngineConfig(nsid=b"pod-7", tcp_keepalive=42)
 
-    def options(self, over: int, *codes: int) -> dict[int, bytes]:
+    def options(self, transport: Transport, *codes: int) -> dict[int, bytes]:
         generic = [dns.edns.GenericOption(code, b"") for code in codes]
         reply = ask(
             engine_of(PIPELINE, self.CONFIG),
             "web.prod.svc.cluster.local.",
-            over=over,
+            transport=transport,
             use_edns=0,
             options=generic,
         )
         return {int(one.otype): one.to_wire() for one in reply.options}
 
     def test_nsid(self) -> None:
-        assert self.options(Over.UDP, 3) == {3: b"pod-7"}
-        assert self.options(Over.UDP) == {}
+        assert self.options(UDP, 3) == {3: b"pod-7"}
+        assert self.options(UDP) == {}
 
     @pytest.mark.parametrize("octets", [200, 226, 227, 255, 480, 70_000])
     @pytest.mark.parametrize("name", ["web.prod.svc.cluster.local.", f"{'a.' * 114}cluster.local."])
-    @pytest.mark.parametrize("over", list(Over))
+    @pytest.mark.parametrize("transport", TRANSPORTS)
     @pytest.mark.parametrize("state", [FRESH, STALE])
     def test_nsid_is_left_out_rather_than_too_much(
-        self, octets: int, name: str, over: Over, state: int
+        self, octets: int, name: str, transport: Transport, state: int
     ) -> None:
         """Whatever is configured, no reply is larger than its client can take."""
         assert len(dns.name.from_text(name).to_wire() or b"") in (28, 243)
@@ -289,22 +291,22 @@ class TestEdnsOptions:
             query = dns.message.make_query(
                 asked, "TXT", cls, use_edns=0, payload=512, options=options
             )
-            wire = engine.answer(query.to_wire(), b"", over)
+            wire = engine.answer(query.to_wire(), b"", transport)
             assert isinstance(wire, bytes)
-            assert len(wire) <= (512 if over == Over.UDP else 65535)
+            assert len(wire) <= (512 if transport.datagram else 65535)
             reply = dns.message.from_wire(wire)
             assert reply.edns == 0
             told = [one.to_wire() for one in reply.options if int(one.otype) == 3]
             assert told in ([], [config.nsid])
             fits = 12 + len(query.question[0].name.to_wire() or b"") + 4 + 11 + 4 + octets + 6
-            if fits <= (512 if over == Over.UDP else 65535):
+            if fits <= (512 if transport.datagram else 65535):
                 assert told
             assert bool(reply.flags & dns.flags.TC) == (not reply.answer and not reply.authority)
 
     def test_keepalive(self) -> None:
-        assert self.options(Over.TCP, 11) == {11: b"\x00\x2a"}
-        assert self.options(Over.UDP, 11) == {}
-        assert self.options(Over.TCP) == {}
+        assert self.options(TCP, 11) == {11: b"\x00\x2a"}
+        assert self.options(UDP, 11) == {}
+        assert self.options(TCP) == {}
 
     def test_do_comes_back(self) -> None:
         reply = ask(engine_of(PIPELINE), "web.prod.svc.cluster.local.", want_dnssec=True)
@@ -355,7 +357,7 @@ class TestRotation:
         firsts = [Counter[bytes]() for _ in asked]
         for _ in range(rounds):
             for query, first in zip(queries, firsts, strict=True):
-                reply = self.ENGINE.answer(query, b"", Over.UDP)
+                reply = self.ENGINE.answer(query, b"", UDP)
                 assert isinstance(reply, bytes)
                 parsed = dns.message.from_wire(reply)
                 first[parsed.answer[0][0].to_wire()] += 1
@@ -388,7 +390,7 @@ class TestClients:
         assert (reply.rcode(), ede_of(reply)) == (dns.rcode.REFUSED, [18])
         packet = dns.message.make_query(name, "A").to_wire()
         replies = engine.answer_batch(
-            packet * 2, [len(packet)] * 2, len(packet), [b"\x0a\0\0\1", b"\x0b\0\0\1"]
+            packet * 2, [len(packet)] * 2, len(packet), [b"\x0a\0\0\1", b"\x0b\0\0\1"], UDP
         )
         assert [reply[3] & 15 for reply in replies if isinstance(reply, bytes)] == [0, 5]
 
@@ -396,7 +398,7 @@ class TestClients:
         engine = engine_of(PIPELINE, EngineConfig(allow_query=("10.0.0.0/8",)))
         packet = dns.message.make_query("web.prod.svc.cluster.local.", "A").to_wire()
         for i in range(10_500):
-            engine.answer(packet, b"\x0a" + i.to_bytes(3, "big"), 0)
+            engine.answer(packet, b"\x0a" + i.to_bytes(3, "big"), UDP)
         assert len(engine._clients) <= 10_000
 
 
@@ -409,7 +411,7 @@ class TestAsk:
     def outcome(self, name: str, client: bytes, flags: int = 0x100) -> bytes | Forward | None:
         query = dns.message.make_query(name, "A", use_edns=0)
         query.flags = flags
-        return engine_of(PIPELINE, self.CONFIG).answer(query.to_wire(), client, 0)
+        return engine_of(PIPELINE, self.CONFIG).answer(query.to_wire(), client, UDP)
 
     def test_not_ours(self) -> None:
         asked = self.outcome("WWW.example.com.", self.FRIEND)
@@ -507,7 +509,7 @@ class TestChains:
         )
         engine = engine_of(pipeline)
         assert ask(engine, "to-all.prod.svc.cluster.local.").flags & dns.flags.TC
-        reply = ask(engine, "to-all.prod.svc.cluster.local.", over=Over.TCP)
+        reply = ask(engine, "to-all.prod.svc.cluster.local.", transport=TCP)
         assert sum(len(rrset) for rrset in reply.answer) == 2001
 
 
@@ -524,7 +526,7 @@ class TestHuge:
         engine = engine_of(pipeline)
         for type_, name in (("A", "all"), ("SRV", "_p._tcp.all")):
             query = dns.message.make_query(f"{name}.prod.svc.cluster.local.", type_, use_edns=0)
-            wire = engine.answer(query.to_wire(), b"", Over.TCP)
+            wire = engine.answer(query.to_wire(), b"", TCP)
             assert isinstance(wire, bytes)
             assert len(wire) <= 65535
             reply = dns.message.from_wire(wire)
@@ -543,7 +545,7 @@ class TestSeenByOthers:
         for rrset in pipeline.zone.rrsets():
             name = dns.name.from_wire(rrset.name, 0)[0]
             query = dns.message.make_query(name, dns.rdatatype.RdataType.make(rrset.type))
-            wire = engine.answer(query.to_wire(), b"", Over.TCP)
+            wire = engine.answer(query.to_wire(), b"", TCP)
             assert isinstance(wire, bytes)
             one = dns.message.from_wire(wire)
             assert one.rcode() == 0 or one.answer == []
@@ -567,13 +569,15 @@ class TestCounters:
         engine = engine_of(PIPELINE)
         before = engine.counters()
         ask(engine, "web.prod.svc.cluster.local.")
-        ask(engine, "web.prod.svc.cluster.local.", "AAAA", over=Over.TCP)
+        ask(engine, "web.prod.svc.cluster.local.", "AAAA", transport=TCP)
         ask(engine, "nope.prod.svc.cluster.local.", "TYPE1234")
         ask(engine, "example.com.")
-        engine.answer(b"", b"", 0)
+        engine.answer(b"", b"", UDP)
         moved = {
             name: after - was
-            for name, was, after in zip(COUNTER_NAMES, before, engine.counters(), strict=True)
+            for name, was, after in zip(
+                counter_names(TRANSPORTS), before, engine.counters(), strict=True
+            )
             if after != was
         }
         assert moved == {

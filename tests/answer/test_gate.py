@@ -8,10 +8,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dnsd.answer.engine import Engine, Over
+from dnsd.answer.engine import Engine
 from dnsd.answer.gate import Refusal, admit, is_dropped
+from dnsd.answer.transport import Transport
 from dnsd.dns.message import Rcode
 from dnsd.dns.networks import EVERYONE, Networks
+from dnsd.transport.registry import TRANSPORTS, UDP
 from tests.cases.raw import LARGEST, QUESTION, RAW, Raw, check, message
 from tests.test_cases import build
 
@@ -22,9 +24,9 @@ def engine() -> Engine:
 
 
 @pytest.mark.parametrize("raw", [*RAW, *LARGEST], ids=lambda raw: raw.title)
-@pytest.mark.parametrize("over", list(Over), ids=lambda over: over.name)
-def test_raw(engine: Engine, raw: Raw, over: Over) -> None:
-    reply = engine.answer(raw.packet, b"", over)
+@pytest.mark.parametrize("transport", TRANSPORTS, ids=lambda transport: transport.name)
+def test_raw(engine: Engine, raw: Raw, transport: Transport) -> None:
+    reply = engine.answer(raw.packet, b"", transport)
     assert reply is None or isinstance(reply, bytes)
     check(raw, reply)
 
@@ -36,8 +38,8 @@ def test_in_a_batch(engine: Engine, raw: Raw) -> None:
     packets = [usual, raw.packet, usual]
     stride = max(map(len, packets))
     blob = b"".join(packet.ljust(stride, b"\0") for packet in packets)
-    replies = engine.answer_batch(blob, [len(packet) for packet in packets], stride, None)
-    assert replies == [engine.answer(packet, b"", Over.UDP) for packet in packets]
+    replies = engine.answer_batch(blob, [len(packet) for packet in packets], stride, None, UDP)
+    assert replies == [engine.answer(packet, b"", UDP) for packet in packets]
 
 
 def test_a_client_that_may_not_ask() -> None:

@@ -9,7 +9,7 @@
 
 * `Q NAME TYPE [CLASS] [options]`: the query. RD is set unless `-rd`. Options: `+edns` or
   `+edns=SIZE`, `+do`, `+nsid`, `+keepalive`, `+ad`, `+cd`; `udp` or `tcp`: this case is for
-  that transport only.
+  that transport, and those that carry datagrams or streams like it, only.
 * then the response code and the flags that are set, from aa tc rd ra ad cd. `+opt`: the
   reply has an OPT (and without it, it has none); `ede=N`: it has that extended error;
   `size<=N`: the whole message is not longer.
@@ -27,6 +27,8 @@ import dns.edns
 import dns.flags
 import dns.message
 import dns.rcode
+
+from dnsd.answer.transport import Transport
 
 HERE = Path(__file__).parent
 
@@ -63,10 +65,10 @@ class Case:
             message.use_edns(0, flags, size, options=options)
         return message
 
-    def runs_over(self, transport: str) -> bool:
-        """Whether this case is for that transport ("udp" or "tcp")."""
+    def runs_over(self, transport: Transport) -> bool:
+        """Whether this case is for that transport, or for one like it."""
         only = {"udp", "tcp"} & set(self.options)
-        return not only or transport in only
+        return not only or ("udp" if transport.datagram else "tcp") in only
 
     def check(self, query: dns.message.Message, wire: bytes) -> None:
         """Fails with the difference, in the table's words."""

@@ -19,6 +19,7 @@ from structlog.testing import capture_logs
 
 import dnsd.control.views
 from dnsd.answer.engine import Engine, EngineConfig
+from dnsd.answer.transport import Transport
 from dnsd.answer.views import Views
 from dnsd.cluster.objects import Event, Key, Namespace, Pod, from_plain
 from dnsd.control.views import ViewZones
@@ -27,6 +28,7 @@ from dnsd.dns.names import name_from_text, text_of
 from dnsd.dns.rrset import RRset
 from dnsd.dns.types import Type
 from dnsd.sources.source import Batch
+from dnsd.transport.registry import TCP, TRANSPORTS, UDP
 from dnsd.zone.compile import FRESH, NOT_READY, compile_all, compile_change, compile_state
 from dnsd.zone.compose import ExternalConfig, ExternalZone, SchemaConfig
 from dnsd.zone.pipeline import Pipeline
@@ -137,7 +139,7 @@ class Served:
 
     def fresh(self) -> Views:
         """A worker that is told everything now."""
-        engine = Views(EngineConfig(views=True))
+        engine = Views(EngineConfig(views=True), TRANSPORTS)
         assert isinstance(engine, Views)
         for frame in compile_all(self.pipeline.zone):
             engine.table.apply(frame)
@@ -170,12 +172,16 @@ class Served:
 
 
 def said(
-    engine: Engine | Views, name: str, type_: str, client: str = "10.0.0.1", over: int = 0
+    engine: Engine | Views,
+    name: str,
+    type_: str,
+    client: str = "10.0.0.1",
+    transport: Transport = UDP,
 ) -> list[str]:
     """The reply as sorted lines; a zone's serial says nothing of names, and is left out."""
     query = dns.message.make_query(name, type_, use_edns=0)
     query.id = 1
-    reply = engine.answer(query.to_wire(), pack_address(client), over)
+    reply = engine.answer(query.to_wire(), pack_address(client), transport)
     assert isinstance(reply, bytes)
     text = dns.message.from_wire(reply).to_text()
     return sorted(re.sub(r"(SOA \S+ \S+) \d+", r"\1 *", line) for line in text.splitlines())
@@ -191,7 +197,7 @@ def never_was(view: View, events: Iterable[Event]) -> Engine:
             continue
         visible = visible_rrsets(view, event.key, examine(subject, SCHEMA)[0], SCHEMA)
         zone.replace(event.key, visible, Cause(event.key))
-    engine = Engine(EngineConfig())
+    engine = Engine(EngineConfig(), TRANSPORTS)
     for frame in compile_all(zone):
         engine.table.apply(frame)
     engine.table.apply(compile_state(FRESH))
@@ -233,8 +239,12 @@ def test_the_networks_have_these_sights(served: Served) -> None:
         assert served.view_zones.of_client(pack_address(client)) == view
 
 
-@pytest.mark.parametrize(("client", "over"), [*((client, 0) for client in SIGHTS), ("10.0.1.1", 1)])
-def test_what_is_hidden_is_as_if_it_never_was(served: Served, client: str, over: int) -> None:
+@pytest.mark.parametrize(
+    ("client", "transport"), [*((client, UDP) for client in SIGHTS), ("10.0.1.1", TCP)]
+)
+def test_what_is_hidden_is_as_if_it_never_was(
+    served: Served, client: str, transport: Transport
+) -> None:
     """Every name there is, and one below and beside each, for every type."""
     other = never_was(SIGHTS[client], cluster())
     names = {text_of(name) for name in served.pipeline.zone.names()}
@@ -243,7 +253,8 @@ def test_what_is_hidden_is_as_if_it_never_was(served: Served, client: str, over:
         (name, type_)
         for name in sorted(names)
         for type_ in TYPES
-        if said(served.engine, name, type_, client, over) != said(other, name, type_, client, over)
+        if said(served.engine, name, type_, client, transport)
+        != said(other, name, type_, client, transport)
     ]
     assert differing == []
 
@@ -410,7 +421,7 @@ class TestPods:
 
 class TestViews:
     def test_a_worker_without_a_table_for_a_client_says_nothing(self) -> None:
-        engine = Views(EngineConfig(views=True))
+        engine = Views(EngineConfig(views=True), TRANSPORTS)
         for frame in compile_all(Zone(SCHEMA, 1)):
             engine.table.apply(frame)
         engine.table.apply(compile_state(FRESH))
@@ -432,9 +443,9 @@ class TestViews:
         ]
         blob = b"".join(packet.ljust(512, b"\0") for packet in packets)
         packed = [pack_address(client) for client in clients]
-        replies = served.engine.answer_batch(blob, [len(one) for one in packets], 512, packed)
+        replies = served.engine.answer_batch(blob, [len(one) for one in packets], 512, packed, UDP)
         alone = [
-            served.engine.answer(packet, client, 0)
+            served.engine.answer(packet, client, UDP)
             for packet, client in zip(packets, packed, strict=True)
         ]
         assert replies == alone
@@ -442,7 +453,7 @@ class TestViews:
     def test_without_rules_the_engine_is_the_usual_one(self) -> None:
         assert not ViewConfig().on
         assert not EngineConfig().views
-        assert not Engine(EngineConfig()).needs_client
+        assert not Engine(EngineConfig(), TRANSPORTS).needs_client
 
     def test_counters_are_those_of_all(self, served: Served) -> None:
         before = sum(served.engine.counters())

@@ -12,6 +12,7 @@ from dnsd.answer.engine import Engine
 from dnsd.dns.names import Name, name_from_text, text_of
 from dnsd.dns.types import Type, type_text
 from dnsd.explain.lookup import lookup
+from dnsd.transport.registry import TCP
 from dnsd.zone.pipeline import Pipeline
 from dnsd.zone.schema import SchemaConfig
 from dnsd.zone.text import rdata_text
@@ -66,7 +67,7 @@ def test_it_says_what_the_engine_says(config: SchemaConfig) -> None:
 def compare(pipeline: Pipeline, engine: Engine, name: Name, type_: Type) -> str:
     """What is different between the two, "" when nothing is."""
     found = lookup(pipeline.zone, name, type_)
-    reply = ask(engine, text_of(name), type_text(type_), over=1)
+    reply = ask(engine, text_of(name), type_text(type_), transport=TCP)
     said = sorted(
         f"{rrset.name.to_text().lower()} {dns.rdatatype.to_text(rrset.rdtype)} {rdata.to_text()}"
         for rrset in reply.answer

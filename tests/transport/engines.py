@@ -12,6 +12,7 @@ import itertools
 import socket
 from collections.abc import Sequence
 
+from dnsd.answer.transport import Transport
 from dnsd.transport.answering import LateReply
 
 _ids = itertools.count(1)
@@ -42,13 +43,13 @@ class Obedient:
     def __init__(self, *, needs_client: bool = False) -> None:
         self.needs_client = needs_client
         self.clients: set[bytes] = set()
-        self.overs: set[int] = set()
+        self.transports: set[Transport] = set()
         self.batches: list[int] = []
         self.octets = 0  # of all queries
 
-    def answer(self, packet: bytes, client: bytes, over: int) -> object:
+    def answer(self, packet: bytes, client: bytes, transport: Transport) -> object:
         self.clients.add(client)
-        self.overs.add(over)
+        self.transports.add(transport)
         self.octets += len(packet)
         order = packet[12:]
         if len(packet) < 12 or packet[2] & 0x80 or order.startswith(b"drop"):
@@ -62,11 +63,18 @@ class Obedient:
         return reply_to(packet)
 
     def answer_batch(
-        self, blob: bytes, lengths: Sequence[int], stride: int, clients: Sequence[bytes] | None
+        self,
+        blob: bytes,
+        lengths: Sequence[int],
+        stride: int,
+        clients: Sequence[bytes] | None,
+        transport: Transport,
     ) -> Sequence[object]:
         self.batches.append(len(lengths))
         return [
-            self.answer(blob[i * stride : i * stride + n], clients[i] if clients else b"", 0)
+            self.answer(
+                blob[i * stride : i * stride + n], clients[i] if clients else b"", transport
+            )
             for i, n in enumerate(lengths)
         ]
 

@@ -5,27 +5,21 @@ from __future__ import annotations
 import structlog
 from structlog.testing import capture_logs
 
-from dnsd.answer.engine import Over
 from dnsd.transport.answering import (
-    OVER_TCP,
-    OVER_UDP,
     Failures,
     LateReply,
     answer_safely,
     ask_safely,
 )
+from dnsd.transport.registry import UDP
 from tests.transport.engines import Obedient, query, reply_to
-
-
-def test_the_numbers_are_the_engines() -> None:
-    assert (OVER_UDP, OVER_TCP) == (Over.UDP, Over.TCP)
 
 
 class TestFailures:
     def test_an_outcome_passes_through(self) -> None:
         failures = Failures("udp")
         packet = query()
-        assert answer_safely(Obedient(), packet, b"", 0, failures) == reply_to(packet)
+        assert answer_safely(Obedient(), packet, b"", UDP, failures) == reply_to(packet)
         assert failures.count == 0
 
     def test_many_are_counted_and_one_is_logged(self) -> None:
@@ -34,7 +28,7 @@ class TestFailures:
         packet = query(b"raise", size=500)
         with capture_logs() as lines:
             for _ in range(50):
-                assert answer_safely(Obedient(), packet, b"", 0, failures) is None
+                assert answer_safely(Obedient(), packet, b"", UDP, failures) is None
         assert failures.count == 50
         (line,) = lines
         assert line["transport"] == "udp"

@@ -11,6 +11,7 @@ import pytest
 
 from dnsd.transport.connection import Overdue, TcpLimits
 from dnsd.transport.listen import Address, bind_tcp
+from dnsd.transport.registry import TCP
 from dnsd.transport.tcp import Tcp
 from tests.helpers import eventually
 from tests.transport.engines import Obedient, TcpClient, framed, query, reply_to
@@ -159,7 +160,7 @@ class TestRfc7766Section62ConnectionHandling:
         client = await served.client("127.0.0.5")
         await client.ask(query())
         assert served.engine.clients == {socket.inet_aton("127.0.0.5")}
-        assert served.engine.overs == {1}
+        assert served.engine.transports == {TCP}
 
     async def test_an_engine_that_raises_costs_that_query(self, serve: type[Served]) -> None:
         served = serve()

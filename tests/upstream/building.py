@@ -11,6 +11,8 @@ import dns.message
 import dns.rcode
 
 from dnsd.answer.engine import Engine, EngineConfig, Forward
+from dnsd.answer.transport import Transport
+from dnsd.transport.registry import UDP
 from dnsd.upstream.config import UpstreamConfig
 from dnsd.upstream.resolver import Resolver
 from dnsd.zone.compile import compile_all, compile_change
@@ -50,8 +52,10 @@ class ControlPlane:
     def __init__(self, pipeline: Pipeline, engine: Engine, resolver: Resolver, clock: Clock):
         self.pipeline, self.engine, self.resolver, self.clock = pipeline, engine, resolver, clock
 
-    async def send(self, packet: bytes, client: bytes = b"\x7f\0\0\1", over: int = 0) -> bytes:
-        outcome = self.engine.answer(packet, client, over)
+    async def send(
+        self, packet: bytes, client: bytes = b"\x7f\0\0\1", transport: Transport = UDP
+    ) -> bytes:
+        outcome = self.engine.answer(packet, client, transport)
         if isinstance(outcome, Forward):
             return self.resolver.cached(outcome) or await self.resolver.resolve(outcome)
         assert outcome is not None
@@ -62,20 +66,20 @@ class ControlPlane:
         name: str,
         type_: str = "A",
         *,
-        over: int = 0,
+        transport: Transport = UDP,
         client: bytes = b"\x7f\0\0\1",
         edns: bool = True,
         **options: Any,
     ) -> dns.message.Message:
         query = dns.message.make_query(name, type_, use_edns=0 if edns else -1, **options)
-        reply = dns.message.from_wire(await self.send(query.to_wire(), client, over))
+        reply = dns.message.from_wire(await self.send(query.to_wire(), client, transport))
         assert query.is_response(reply)
         return reply
 
     def at_once(self, name: str, type_: str = "A", **options: Any) -> bytes | None:
         """What `cached` alone says."""
         query = dns.message.make_query(name, type_, **options)
-        outcome = self.engine.answer(query.to_wire(), b"\x7f\0\0\1", 0)
+        outcome = self.engine.answer(query.to_wire(), b"\x7f\0\0\1", UDP)
         assert isinstance(outcome, Forward)
         return self.resolver.cached(outcome)
 

@@ -22,7 +22,6 @@ ASK = Forward(
     name=NAME,
     type=Type.A,
     client=b"",
-    over=0,
     limit=1232,
     rd=True,
     cd=False,

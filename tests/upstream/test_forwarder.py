@@ -8,6 +8,7 @@ from pathlib import Path
 
 import dns.message
 
+from dnsd.transport.registry import UDP
 from dnsd.upstream import forwarder as module
 from dnsd.upstream.config import UpstreamConfig
 from dnsd.upstream.forwarder import Forwarder, make_room
@@ -17,7 +18,7 @@ from tests.upstream.scripted import address, upstream
 
 
 def outcome(home: ControlPlane, name: str) -> object:
-    return home.engine.answer(dns.message.make_query(name, "A").to_wire(), b"\x7f\0\0\1", 0)
+    return home.engine.answer(dns.message.make_query(name, "A").to_wire(), b"\x7f\0\0\1", UDP)
 
 
 async def test_now_or_later_and_once() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from dnsd.answer.engine import Forward
+from dnsd.transport.registry import UDP
 from tests.helpers import eventually
 from tests.upstream.building import ControlPlane, errors, plane, rcode, texts
 from tests.upstream.scripted import address, upstream
@@ -104,6 +105,6 @@ async def test_a_client_that_happens_to_spell_alike_is_answered() -> None:
 
 
 def await_outcome(home: ControlPlane, packet: bytes) -> Forward:
-    outcome = home.engine.answer(packet, b"\x7f\0\0\1", 0)
+    outcome = home.engine.answer(packet, b"\x7f\0\0\1", UDP)
     assert isinstance(outcome, Forward)
     return outcome

@@ -10,6 +10,7 @@ import dns.message
 import dns.query
 import pytest
 
+from dnsd.transport.registry import TCP
 from tests.upstream.building import alias, plane, rcode, service, texts
 from tests.upstream.nsd import nsd
 
@@ -64,7 +65,7 @@ async def test_we_say_what_nsd_says(port: int, scheme: str) -> None:
             query = dns.message.make_query(full(name), type_, use_edns=0)
             said = await loop.run_in_executor(None, dns.query.tcp, query, "127.0.0.1", 5.0, port)
             for _ in range(2):  # asked, then kept
-                reply = await home.ask(full(name), type_, over=1)
+                reply = await home.ask(full(name), type_, transport=TCP)
                 assert rcode(reply) == rcode(said), (name, type_)
                 said_of_chain = [rrset for rrset in said.answer if rrset.rdtype != 39]  # DNAME
                 assert sorted(map(str, reply.answer)) == sorted(map(str, said_of_chain))
@@ -76,7 +77,7 @@ async def test_we_say_what_nsd_says(port: int, scheme: str) -> None:
 async def test_two_hundred_addresses_come_over_tcp(port: int) -> None:
     async with plane(servers=(f"udp://127.0.0.1:{port}",)) as home:
         udp = await home.ask("many.nsd.example.")
-        tcp = await home.ask("many.nsd.example.", over=1)
+        tcp = await home.ask("many.nsd.example.", transport=TCP)
     assert udp.flags & dns.flags.TC
     assert len(texts(tcp)) == 200
 

@@ -12,6 +12,7 @@ import dns.name
 import pytest
 
 from dnsd.answer.engine import EngineConfig
+from dnsd.transport.registry import TCP, UDP
 from dnsd.upstream.forwarder import Forwarder
 from dnsd.zone.compile import NOT_READY, compile_state
 from tests.helpers import eventually
@@ -73,7 +74,7 @@ class TestForwarding:
 
         async with upstream(script) as up, plane(servers=(up.url,)) as home:
             udp = await home.ask("big.example.")
-            tcp = await home.ask("big.example.", over=1)
+            tcp = await home.ask("big.example.", transport=TCP)
         assert [over for over, _, _ in up.asked] == ["udp", "tcp"]
         assert udp.flags & dns.flags.TC
         assert not udp.answer
@@ -346,7 +347,7 @@ class TestMisbehaving:
             return [reply_to(query, *(f"{name} 60 TXT {'x' * 240}{n}" for n in range(240)))]
 
         async with upstream(script) as up, plane(servers=(up.over("tcp"),)) as home:
-            reply = await home.ask("huge.example.", "TXT", over=1)
+            reply = await home.ask("huge.example.", "TXT", transport=TCP)
         assert len(texts(reply)) == 240
 
     async def test_a_cname_loop_is_servfail(self) -> None:
@@ -513,7 +514,7 @@ class TestExternalName:
             plane(alias("ext", "www.example"), servers=(up.over("tcp"),)) as home,
         ):
             udp = await home.ask("ext.default.svc.cluster.local.")
-            tcp = await home.ask("ext.default.svc.cluster.local.", over=1)
+            tcp = await home.ask("ext.default.svc.cluster.local.", transport=TCP)
         assert udp.flags & dns.flags.TC
         assert texts(udp) == ["ext.default.svc.cluster.local. CNAME www.example."]
         assert len(texts(tcp)) == 101
@@ -644,7 +645,7 @@ class TestShortCut:
                         home.engine.kept = None
                         complete = await home.send(query.to_wire())
                         home.engine.kept = home.resolver.kept
-                        short = home.engine.answer(query.to_wire(), b"\x7f\0\0\1", 0)
+                        short = home.engine.answer(query.to_wire(), b"\x7f\0\0\1", UDP)
                         assert short == complete
         assert len(up.asked) == 8  # DO is set in no query without EDNS
 

@@ -12,6 +12,7 @@ from dnsd.answer.engine import EngineConfig
 from dnsd.cluster.objects import Key, Pod
 from dnsd.dns.addresses import pack_address
 from dnsd.dns.names import name_from_text, text_of
+from dnsd.transport.registry import UDP
 from dnsd.upstream.clients import Clients, compile_clients
 from dnsd.upstream.completing import Completable, Completing
 from dnsd.upstream.search import Client, completion
@@ -126,7 +127,7 @@ class Pods:
     ) -> dns.message.Message:
         query = dns.message.make_query(name, type_, use_edns=0, **options)
         packet = query.to_wire()
-        (outcome,) = self.front.answer_batch(packet, [len(packet)], len(packet), [client])
+        (outcome,) = self.front.answer_batch(packet, [len(packet)], len(packet), [client], UDP)
         if isinstance(outcome, Completable):
             wire = await self.home.resolver.complete(outcome.ask, outcome.plain, outcome.completion)
         else:

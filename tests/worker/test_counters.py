@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from dnsd.answer.engine import COUNTER_NAMES
+from dnsd.answer.engine import counter_names
+from dnsd.transport.registry import TRANSPORTS
 from dnsd.worker import counters
 
 
 def test_names_are_distinct_and_begin_with_the_engine_s() -> None:
     assert len(set(counters.NAMES)) == len(counters.NAMES)
-    assert counters.NAMES[: len(COUNTER_NAMES)] == COUNTER_NAMES
+    engine = counter_names(TRANSPORTS)
+    assert counters.NAMES[: len(engine)] == engine
     assert {"udp.received", "tcp.accepted"} <= set(counters.NAMES)
 
 

@@ -11,6 +11,7 @@ import pytest
 from dnsd.dns.message import HEADER
 from dnsd.dns.names import name_from_text
 from dnsd.transport.answering import Answerer
+from dnsd.transport.registry import TCP, UDP
 from dnsd.worker.messages import DROPPED, Sample, Samples, Watch
 from dnsd.worker.supervisor import NoWorker
 from dnsd.worker.tap import Tap
@@ -39,7 +40,7 @@ class Transport:
         """A batch of questions, put to whoever answers now."""
         packets = [dns.message.make_query(name, "A").to_wire() for name in names]
         blob = b"".join(packet.ljust(STRIDE, b"\0") for packet in packets)
-        return list(self.engine.answer_batch(blob, [*map(len, packets)], STRIDE, None))
+        return list(self.engine.answer_batch(blob, [*map(len, packets)], STRIDE, None, UDP))
 
 
 class Bench:
@@ -103,7 +104,7 @@ class TestTap:
         assert (first.rcode, second.rcode) == (0, 3)
         assert (first.client, second.client) == (b"\x7f\0\0\1", b"\x7f\0\0\2")
         assert first.took > 0
-        assert (first.over, first.found) == (0, False)
+        assert (first.transport, first.found) == (0, False)
 
     async def test_at_a_high_rate_it_steps_aside_and_comes_back(self, bench: Bench) -> None:
         bench.tap.watch(Watch(50))
@@ -142,7 +143,7 @@ class TestTap:
     async def test_what_is_no_query(self, bench: Bench) -> None:
         bench.tap.watch(Watch(1000, (b"x",)))
         for packet in (b"", b"x", bytes(HEADER), b"x" * 40, bytes(2) + b"\x80" + bytes(9)):
-            bench.transport.engine.answer(packet, b"", 1)
+            bench.transport.engine.answer(packet, b"", TCP)
         await eventually(lambda: bench.samples)
         assert all(one.question == b"" for one in bench.samples)
         assert DROPPED in {one.rcode for one in bench.samples}
@@ -155,16 +156,16 @@ class TestOverTheFeed:
         seen: list[Sample] = []
         supervisor.on_samples.append(lambda bundle: seen.extend(bundle.samples))
         with pytest.raises(NoWorker):
-            await supervisor.ask(b"", b"", 0)
+            await supervisor.ask(b"", b"", UDP)
         supervisor.start()
         supervisor.release()
         try:
             await supervisor.opened()
             query = dns.message.make_query(WEB, "A")
-            reply = await supervisor.ask(query.to_wire(), b"\x7f\0\0\1", 1)
+            reply = await supervisor.ask(query.to_wire(), b"\x7f\0\0\1", TCP)
             assert reply is not None
             assert dns.message.from_wire(reply).answer[0][0].to_text() == "10.0.0.1"
-            assert await supervisor.ask(b"short", b"", 0) is None
+            assert await supervisor.ask(b"short", b"", UDP) is None
             assert await supervisor.flush(None) == -1
             assert seen == []
 

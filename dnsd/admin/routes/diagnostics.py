@@ -10,7 +10,6 @@ from msgspec import Meta, Struct
 
 from dnsd.admin.records import BadRecord
 from dnsd.admin.routing import JSON, MAX_BODY, YAML, Call, Problem, Route
-from dnsd.answer.outcome import Over
 from dnsd.dns.addresses import pack_address
 from dnsd.dns.message import Rcode, opt_record
 from dnsd.dns.names import Name
@@ -18,6 +17,7 @@ from dnsd.dns.types import Type, type_text
 from dnsd.explain.explain import BadQuestion, Question, explain, read
 from dnsd.explain.plan import Mode, TooMuch, plan, read_manifests
 from dnsd.explain.search_list import name_or_none
+from dnsd.transport.registry import TCP, UDP
 from dnsd.worker.supervisor import NoWorker
 
 YAML_TYPES = (YAML, "text/yaml", "application/x-yaml", "text/x-yaml")
@@ -54,10 +54,10 @@ async def resolve(call: Call) -> Any:
     if name is None:
         raise Problem(400, f"name: {query.name!r} is no domain name")
     type_ = type_of(query.type)
-    over = Over.TCP if query.over == "tcp" else Over.UDP
+    transport = TCP if query.over == "tcp" else UDP
     packet = question(name, type_)
     try:
-        reply = await call.context.plane.supervisor.ask(packet, _client(query.client), over)
+        reply = await call.context.plane.supervisor.ask(packet, _client(query.client), transport)
     except NoWorker as error:
         raise Problem(503, str(error)) from error
     if reply is None:
