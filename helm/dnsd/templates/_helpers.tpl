@@ -37,8 +37,8 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- end -}}
 
 {{/*
-Values as dnsd reads them: a list may be written as text with commas, a boolean as a word.
-The first is JSON, the second "true" or nothing.
+Values as dnsd reads them: a list may be text with commas, and a boolean may be a word. The first
+template returns JSON, the second one "true" or an empty text.
 */}}
 {{- define "dnsd.list" -}}
 {{- $items := list -}}
@@ -62,7 +62,7 @@ The first is JSON, the second "true" or nothing.
 {{- include "dnsd.list" (default "cluster.local" .Values.config.zone) -}}
 {{- end -}}
 
-{{/* The names under which Pods reach the admin Service, whatever they leave to search lists. */}}
+{{/* The names of the admin Service, complete and shortened by search lists. */}}
 {{- define "dnsd.adminNames" -}}
 {{- $name := printf "%s-admin" (include "dnsd.fullname" .) -}}
 {{- $inside := printf "%s.%s" $name .Release.Namespace -}}
@@ -76,8 +76,8 @@ The first is JSON, the second "true" or nothing.
 {{- define "dnsd.tlsPath" -}}/etc/dnsd-admin-tls{{- end -}}
 
 {{/*
-The settings file: what the chart needs, replaced by .Values.config key by key; to
-`admin_hosts` the names of the admin Service are added.
+The settings file: the settings that the chart needs. Keys of .Values.config replace them. The
+template adds the names of the admin Service to `admin_hosts`.
 */}}
 {{- define "dnsd.config" -}}
 {{- $config := .Values.config -}}
@@ -90,7 +90,7 @@ The settings file: what the chart needs, replaced by .Values.config key by key; 
 {{- $_ := set $all "kubernetes" true -}}
 {{- $_ := set $all "ns_service" (printf "%s/%s" .Release.Namespace (include "dnsd.fullname" .)) -}}
 {{- end -}}
-{{- /* The only address of the Service, known beforehand; ns_service finds what it is given. */ -}}
+{{- /* With a fixed clusterIP the address is known; otherwise dnsd reads it from ns_service. */ -}}
 {{- $fixed := and .Values.service.clusterIP (ne .Values.service.clusterIP "None") -}}
 {{- if and $fixed (eq .Values.service.ipFamilyPolicy "SingleStack") -}}
 {{- $_ := set $all "ns_addresses" (list .Values.service.clusterIP) -}}
@@ -113,8 +113,8 @@ The settings file: what the chart needs, replaced by .Values.config key by key; 
 {{- end -}}
 
 {{/*
-The port of `listen` or `admin` (a dict of `name` and `value`) that the Pod offers: that of
-the first address that can be reached from outside of it.
+The port of `listen` or `admin` (a dict of `name` and `value`) that the Pod exposes: the port of the
+first address that clients outside the Pod can reach.
 */}}
 {{- define "dnsd.port" -}}
 {{- $found := "" -}}
@@ -124,10 +124,10 @@ the first address that can be reached from outside of it.
 {{- end -}}
 {{- end -}}
 {{- if not $found -}}
-{{- fail (printf "config.%s: %v cannot be reached from outside the Pod; Services and probes need an address like 0.0.0.0:1053" .name .value) -}}
+{{- fail (printf "config.%s: clients outside the Pod cannot reach %v; set an address like 0.0.0.0:1053 for Services and probes" .name .value) -}}
 {{- end -}}
 {{- if lt (int $found) 1024 -}}
-{{- fail (printf "config.%s: a Pod without privilege cannot take port %s, which is below 1024; the Service maps 53 to whatever it is" .name $found) -}}
+{{- fail (printf "config.%s: a Pod without privileges cannot bind port %s, which is below 1024; choose a port of 1024 or above, to which the Service maps 53" .name $found) -}}
 {{- end -}}
 {{- $found -}}
 {{- end -}}
@@ -135,28 +135,28 @@ the first address that can be reached from outside of it.
 {{- define "dnsd.ports" -}}
 {{- $config := include "dnsd.config" . | fromYaml -}}
 {{- if has (toString $config.admin | lower) (list "off" "false") -}}
-{{- fail "config.admin: off leaves the kubelet nothing to probe; networkPolicy.adminFrom keeps others out" -}}
+{{- fail "config.admin: the kubelet cannot probe a Pod with admin off; to restrict access, set networkPolicy.adminFrom" -}}
 {{- end -}}
 {{- $dns := include "dnsd.port" (dict "name" "listen" "value" $config.listen) -}}
 {{- $admin := include "dnsd.port" (dict "name" "admin" "value" $config.admin) -}}
 {{- dict "dns" (int $dns) "admin" (int $admin) | toJson -}}
 {{- end -}}
 
-{{/* What asks the admin port speaks as it does. */}}
+{{/* The scheme (HTTP or HTTPS) of clients of the admin port. */}}
 {{- define "dnsd.scheme" -}}
 {{- $config := include "dnsd.config" . | fromYaml -}}
 {{- ternary "HTTPS" "HTTP" (not (empty $config.admin_tls_cert)) -}}
 {{- end -}}
 
 {{/*
-Where the volume `state` is mounted; nothing when there is no state directory, or when it lies
-in what is mounted anyway.
+The mount path of the volume `state`. Empty without a state directory, or if another mount contains
+the directory.
 */}}
 {{- define "dnsd.stateMount" -}}
 {{- $config := include "dnsd.config" . | fromYaml -}}
 {{- $directory := trimSuffix "/" (toString $config.state_dir) -}}
 {{- if and $directory (not (hasPrefix "/" $directory)) -}}
-{{- fail (printf "config.state_dir: %s must be an absolute path; a volume is mounted there" $directory) -}}
+{{- fail (printf "config.state_dir: %s is not an absolute path; the chart mounts a volume there, so write an absolute path" $directory) -}}
 {{- end -}}
 {{- $mounted := list "/tmp" -}}
 {{- range .Values.extraVolumeMounts -}}
@@ -171,8 +171,8 @@ in what is mounted anyway.
 {{- end -}}
 
 {{/*
-"true" when the state outlives a Pod: no two Pods may then run beside each other on it, for
-the serial, the history and the snapshot in it are one dnsd's.
+"true" when the state outlives a Pod. Two Pods must then not use it at the same time, because the
+serial, the history, and the snapshot in it belong to one dnsd.
 */}}
 {{- define "dnsd.stateIsKept" -}}
 {{- $own := list "emptyDir" "ephemeral" "csi" -}}
@@ -183,15 +183,15 @@ the serial, the history and the snapshot in it are one dnsd's.
 {{- if $kept -}}
 {{- $daemon := eq .Values.kind "daemonset" -}}
 {{- if ternary (ne $kept "hostPath") (gt (int .Values.replicas) 1) $daemon -}}
-{{- fail (printf "state: %s would be one directory for all Pods, and it can be one Pod's only: set replicas to 1 (hostPath is also possible with kind: daemonset), or take an emptyDir or ephemeral volume" $kept) -}}
+{{- fail (printf "state: all Pods would share %s, but the directory must belong to one Pod: set replicas to 1 (hostPath is also possible with kind: daemonset), or use an emptyDir or ephemeral volume" $kept) -}}
 {{- end -}}
 true
 {{- end -}}
 {{- end -}}
 
 {{/*
-The settings that the chart itself reads, to make rules, ports and volumes of them. As
-variables they would beat the file and be overlooked here. A test finds them in the templates.
+The settings from which the chart makes rules, ports, and volumes. As variables they would override
+the file, and the chart would not see them. A test finds them in the templates.
 */}}
 {{- define "dnsd.checkEnv" -}}
 {{- $read := list "admin" "admin_cluster_tokens" "admin_hosts" "admin_tls_cert" "admin_tls_key"
@@ -200,21 +200,21 @@ variables they would beat the file and be overlooked here. A test finds them in 
 {{- range .Values.env -}}
 {{- $name := trimPrefix "DNSD_" .name -}}
 {{- if and (ne $name .name) (has (lower $name) $read) -}}
-{{- fail (printf "env: the chart follows %s, and would not see %s; set it under config" (lower $name) .name) -}}
+{{- fail (printf "env: the chart depends on %s and cannot see %s here; set it under config" (lower $name) .name) -}}
 {{- end -}}
 {{- end -}}
 {{- end -}}
 
-{{/* "true" when dnsd asks the API server. */}}
+{{/* "true" when dnsd connects to the API server. */}}
 {{- define "dnsd.watches" -}}
 {{- $config := include "dnsd.config" . | fromYaml -}}
 {{- include "dnsd.true" $config.kubernetes -}}
 {{- end -}}
 
 {{/*
-The namespaces in which a Role is enough; none when dnsd watches the whole cluster. Of more
-than 16 it does, and leaves out the others itself (MAX_NAMESPACE_SCOPES in
-dnsd/cluster/kubernetes.py; a test holds the two together).
+The namespaces in which a Role is sufficient. Empty when dnsd watches the whole cluster. With more
+than 16 namespaces, dnsd watches the whole cluster and filters the objects (MAX_NAMESPACE_SCOPES in
+dnsd/sources/kubernetes/; a test compares the two numbers).
 */}}
 {{- define "dnsd.namespaces" -}}
 {{- $named := include "dnsd.list" .Values.config.namespaces | fromJsonArray -}}
@@ -222,8 +222,8 @@ dnsd/cluster/kubernetes.py; a test holds the two together).
 {{- end -}}
 
 {{/*
-What dnsd may read: list and watch on what the enabled features need, nothing else. The
-conditions are those of kinds_of in dnsd/kubelink.py; a test holds the two together.
+The permissions of dnsd: list and watch on the kinds that the enabled features need. The conditions
+are those of kinds_of in dnsd/; a test compares the two.
 */}}
 {{- define "dnsd.rules" -}}
 {{- $config := .Values.config -}}
@@ -260,8 +260,8 @@ conditions are those of kinds_of in dnsd/kubelink.py; a test holds the two toget
 {{- end -}}
 
 {{/*
-What is not in any namespace. `get`: the uid of kube-system tells clusters apart. Reviews are
-created to be answered, and not stored.
+The cluster-scoped permissions. `get` reads the uid of kube-system, which identifies the cluster. The
+API server answers reviews and does not store them.
 */}}
 {{- define "dnsd.clusterRules" -}}
 - apiGroups: [""]
