@@ -532,23 +532,32 @@ class TestSettings:
             variable = f"DNSD_{name.upper()}"
             done = run(helm, tmp_path, {"env": [{"name": variable, "value": "x"}]})
             assert done.returncode != 0, name
-            assert f"env: the chart follows {name}, and would not see {variable}" in done.stderr
+            assert f"env: the chart depends on {name} and cannot see {variable}" in done.stderr
 
     @pytest.mark.parametrize(
         ("values", "word"),
         [
-            ({"config": {"admin": False}}, "config.admin: off leaves"),
-            ({"config": {"admin": "off"}}, "config.admin: off leaves"),
-            ({"config": {"admin": "127.0.0.1:8053"}}, "config.admin: 127.0.0.1:8053 cannot"),
-            ({"config": {"listen": "127.0.0.1:1053"}}, "config.listen: 127.0.0.1:1053 cannot"),
-            ({"config": {"listen": ["[::1]:1053"]}}, "config.listen: [[::1]:1053] cannot"),
+            ({"config": {"admin": False}}, "config.admin: the kubelet cannot probe"),
+            ({"config": {"admin": "off"}}, "config.admin: the kubelet cannot probe"),
+            (
+                {"config": {"admin": "127.0.0.1:8053"}},
+                "config.admin: clients outside the Pod cannot reach 127.0.0.1:8053",
+            ),
+            (
+                {"config": {"listen": "127.0.0.1:1053"}},
+                "config.listen: clients outside the Pod cannot reach 127.0.0.1:1053",
+            ),
+            (
+                {"config": {"listen": ["[::1]:1053"]}},
+                "config.listen: clients outside the Pod cannot reach [[::1]:1053]",
+            ),
             ({"config": {"listen": ["0.0.0.0:53"]}}, "config.listen: a Pod without privilege"),
             ({"config": {"listen": ["0.0.0.0:0"]}}, "config.listen: a Pod without privilege"),
-            ({"config": {"state_dir": "state"}}, "config.state_dir: state must be an absolute"),
+            ({"config": {"state_dir": "state"}}, "config.state_dir: state is not an absolute path"),
             ({"state": {"persistentVolumeClaim": {"claimName": "x"}}}, "set replicas to 1"),
             (
                 {"state": {"nfs": {"server": "x", "path": "/"}}, "kind": "daemonset"},
-                "nfs would be one directory for all Pods",
+                "all Pods would share nfs",
             ),
         ],
     )

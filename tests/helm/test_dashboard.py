@@ -229,7 +229,7 @@ class TestAlerts:
     @pytest.mark.parametrize(
         ("values", "word"),
         [
-            ({"enabled": True, "without": ["DnsdSlow"]}, "DnsdSlow is no alert"),
+            ({"enabled": True, "without": ["DnsdSlow"]}, "DnsdSlow is not an alert"),
             ({"enabled": True, "selector": '{job="a"}'}, "selector"),
             ({"enable": True}, "enable"),
         ],
