@@ -13,6 +13,7 @@ import yaml
 from dnsd.control.settings import schema_config
 from dnsd.dns.addresses import pack_address
 from dnsd.dns.names import name_from_text, reverse_name
+from dnsd.dns.text import rrset_text
 from dnsd.dns.types import Type
 from dnsd.settings.schema import OUTSIDE as OUTSIDE_GROUP
 from dnsd.settings.schema import SIGHT, Settings, declared
@@ -20,7 +21,6 @@ from dnsd.sources.manifests.source import load
 from dnsd.sources.source import Batch
 from dnsd.zone.pipeline import Pipeline
 from dnsd.zone.schema import SchemaConfig
-from dnsd.zone.text import rrset_text
 from dnsd.zone.zone import Zone
 
 ROOT = Path(__file__).parent.parent

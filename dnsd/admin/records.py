@@ -27,9 +27,10 @@ from msgspec import Struct
 
 from dnsd.cluster.objects import Key
 from dnsd.dns.names import BadName, Name, is_below, name_from_text, text_of
+from dnsd.dns.rdata import BadRecord
 from dnsd.dns.rrset import RRset, rrset
+from dnsd.dns.text import rdata_text
 from dnsd.dns.types import Type, type_text
-from dnsd.zone.text import rdata_text
 from dnsd.zone.zone import APEX, Cause, Change, Zone
 
 log = structlog.get_logger(__name__)
@@ -40,10 +41,6 @@ MAX_RECORDS = 10_000
 MAX_VALUES = 500  # of one RRset
 MAX_TTL = 2**31 - 1  # RFC 2181 8
 _MAX_FILE = 64 << 20
-
-
-class BadRecord(ValueError):
-    """What is no record; says which value and why."""
 
 
 class Conflict(ValueError):
@@ -220,7 +217,7 @@ def record_of(
     zone: Name, name: str, type_: str, ttl: int, values: Iterable[str], **more: object
 ) -> Record:
     """A record as the API gets it: `name` relative to the zone or absolute. Raises BadRecord."""
-    from dnsd.admin.rdata import type_number  # who has no records does without dnslib
+    from dnsd.dns.rdata import type_number  # who has no records does without dnslib
 
     owner = name_in(zone, name)
     return msgspec.convert(
@@ -249,7 +246,7 @@ def name_in(zone: Name, text: str) -> Name:
 
 def parsed(record: Record) -> RRset:
     """The RRset of a record. Raises BadRecord with the value and the reason."""
-    from dnsd.admin.rdata import rdata, type_number
+    from dnsd.dns.rdata import rdata_from_text, type_number
 
     zone, number = name_from_text(record.zone), type_number(record.type)[0]
     name = name_in(zone, record.name)
@@ -259,7 +256,7 @@ def parsed(record: Record) -> RRset:
         raise BadRecord(f"{len(record.values)} values, must be 1 to {MAX_VALUES}")
     if number == Type.CNAME and len(set(record.values)) > 1:
         raise BadRecord("a CNAME has one value")
-    rdatas = [rdata(zone, record.type, number, value) for value in record.values]
+    rdatas = [rdata_from_text(number, value, zone) for value in record.values]
     return rrset(name, number, record.ttl, rdatas)
 
 

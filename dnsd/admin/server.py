@@ -175,7 +175,8 @@ async def _for_ever(context: Context) -> None:
 def _records(settings: Settings) -> Records | None:
     if not settings.state_dir or not Path(settings.state_dir, _RECORDS).exists():
         return None
-    from dnsd.admin.records import BadRecord, Records  # half of a start without any
+    from dnsd.admin.records import Records  # half of a start without any
+    from dnsd.dns.rdata import BadRecord
 
     try:
         return Records(settings.state_dir)

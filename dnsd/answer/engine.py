@@ -37,8 +37,8 @@ from dnsd.answer.reply import Reply
 from dnsd.answer.shape import AND_AN_OPT, NO_SHAPES, ONE_QUESTION, Shape, Shapes, shapes_of
 from dnsd.answer.table import Entry, Table, ZoneRef
 from dnsd.answer.transport import Transport
-from dnsd.dns.message import MAX_NAME, OPCODE, QR, RD, Query
-from dnsd.dns.names import Name
+from dnsd.dns.message import OPCODE, QR, RD, Query
+from dnsd.dns.names import MAX_NAME, Name
 from dnsd.dns.networks import Networks
 from dnsd.zone.compile import ALIAS, APEX, PODS
 

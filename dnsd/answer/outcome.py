@@ -13,7 +13,7 @@ from struct import pack
 from msgspec import Struct
 
 from dnsd.answer.transport import Transport
-from dnsd.dns.message import MAX_TCP, MIN_UDP, Rcode
+from dnsd.dns.message import MAX_MESSAGE, MIN_UDP, Rcode
 from dnsd.dns.names import Name
 from dnsd.dns.networks import EVERYONE
 from dnsd.dns.types import type_text
@@ -41,7 +41,7 @@ class EngineConfig(Struct, frozen=True):
     def limit(self, transport: Transport, size: int | None) -> int:
         """Octets a reply may have; `size` is what the query's OPT says, None without one."""
         if not transport.datagram:
-            return MAX_TCP
+            return MAX_MESSAGE
         return MIN_UDP if size is None else max(MIN_UDP, min(size, self.udp_size))
 
 

@@ -43,8 +43,8 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from dnsd.dns.message import HEADER, MAX_NAME
-from dnsd.dns.names import Name, is_below
+from dnsd.dns.message import HEADER
+from dnsd.dns.names import MAX_NAME, Name, is_below
 from dnsd.dns.types import Type
 from dnsd.zone.compile import (
     ALIAS,

@@ -94,8 +94,7 @@ def _offline(settings: Settings, question: dict[str, Any]) -> dict[str, Any]:
 
 
 def _type(text: str) -> int:
-    from dnsd.admin.rdata import type_number
-    from dnsd.admin.records import BadRecord
+    from dnsd.dns.rdata import BadRecord, type_number
     from dnsd.dns.types import Type
 
     if text.upper() in Type.__members__:

@@ -13,9 +13,10 @@ from dnsd.commands.client import Client, path_part
 from dnsd.commands.options import settings_command, settings_from
 from dnsd.commands.remote import connect, is_offline, remote_options
 from dnsd.dns.names import BadName, Name, name_from_text, text_of
+from dnsd.dns.text import canonical, rdata_text
 from dnsd.dns.types import Type, type_text
 from dnsd.settings.schema import NAMES, OUTSIDE, SOURCES, Settings, SettingsError
-from dnsd.zone.text import canonical, rdata_text, zone_text
+from dnsd.zone.text import zone_text
 from dnsd.zone.zone import Zone
 
 _PAGE = 1000

@@ -1,4 +1,7 @@
-"""IP addresses: text to packed bytes, and back."""
+"""IP addresses: text to packed bytes, and back.
+
+In `dns/` (wire format, no I/O). Change here: which texts are addresses, and how they are printed.
+"""
 
 from __future__ import annotations
 
@@ -40,10 +43,10 @@ class Address(Struct, frozen=True):
 def pack_address(text: str) -> bytes:
     """The 4 or 16 bytes of an IPv4 or IPv6 address in text.
 
-    Raises ValueError for anything else, zone identifiers (`fe80::1%eth0`) included.
+    Raises ValueError for other text, also for addresses with a zone identifier (`fe80::1%eth0`).
     """
     try:
-        # Most are IPv4, and ipaddress takes ten times as long about one.
+        # Most addresses are IPv4, and ipaddress takes ten times as long for one.
         first, second, third, fourth = text.split(".")
         return _four_octets(_OCTETS[first], _OCTETS[second], _OCTETS[third], _OCTETS[fourth])
     except (KeyError, ValueError):
@@ -53,9 +56,9 @@ def pack_address(text: str) -> bytes:
 
 
 def pack_addresses(values: list[str] | None, width: int = 0) -> tuple[bytes, ...] | None:
-    """The addresses packed; None when one of them is none, or has not `width` octets (0: any).
+    """The packed addresses; None if one is not an address of `width` octets (0: either width).
 
-    For the many that are right: who gets None asks `Check.addresses` what is wrong.
+    This is the quick path for valid objects. After None, `Check.addresses` finds the reason.
     """
     if not values:
         return ()
@@ -80,8 +83,8 @@ _MAPPED = bytes(10) + b"\xff\xff"  # RFC 4291 2.5.5.2
 def address_text(packed: bytes) -> str:
     """The usual text form of a packed address (RFC 5952 for IPv6).
 
-    IPv4-mapped ones in hexadecimal too: whether `str` writes them so depends on the version
-    of Python, and names are made of this text.
+    IPv4-mapped addresses are in hexadecimal. The form that `str` gives them depends on the
+    version of Python, and names are made from this text.
     """
     if len(packed) == 4:
         return str(IPv4Address(packed))

@@ -1,32 +1,37 @@
-"""The wire: header, question, EDNS (RFC 1035 4.1, RFC 6891).
+"""DNS messages: the header, the question, and EDNS (RFC 1035 4.1, RFC 6891).
 
-`parse` reads a query of any origin. It is the slow, complete reader: `engine.py` knows the
-usual queries by their shape and comes here for all others, and both must agree (a property
-test holds them together).
+In `dns/` (wire format, no I/O). Change here: how queries are read, and how queries, headers, and
+OPT records are written. `records.py` adds the records of replies.
+
+`parse` reads a query from any sender. It is the slow and complete reader: `answer/engine.py`
+recognizes usual queries by their shape and calls `parse` for all others. Both must agree; a
+property test compares them.
 
 Rules:
 
-* Nothing is trusted: each octet is read once, each count is checked against the octets
-  that are there before anything is made of it, no pointer is followed.
-* Who is wrong is said by the exception: `Malformed` is the sender's fault and carries the
-  response code.
-* A query is QR 0, opcode QUERY, one question, no answer or authority records. A record
-  other than OPT in the additional section (TSIG, say) is read over.
-* Work is bounded by what queries need, not by the octets that came, of which TCP carries
-  65,535: MAX_RECORDS additional records whose owners have MAX_OWNERS octets together, and
-  MAX_OPTIONS options. What has more is malformed. A single option may fill the message.
+* No octet is trusted. Each octet is read once. Each count is checked against the octets that
+  are present before anything is allocated for it. A query's compression pointers are not followed.
+* `Malformed` means that the sender is at fault, and carries the response code for the sender.
+* A query has QR 0, opcode QUERY, one question, and no answer or authority records. Records
+  other than OPT in the additional section (for example TSIG) are skipped.
+* The work is bounded by what queries need, not by the octets received, because a message over
+  TCP may have 65,535 octets: at most MAX_RECORDS additional records, whose owner names have at
+  most MAX_OWNERS octets together, and at most MAX_OPTIONS options. A query with more is
+  malformed. A single option may fill the message.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from enum import IntEnum
 from struct import Struct
 from typing import NamedTuple
 
+from dnsd.dns.names import MAX_NAME
+
 HEADER = 12
-MAX_NAME = 255
-MIN_UDP = 512  # what everybody can receive, RFC 1035 4.2.1
-MAX_TCP = 65_535
+MIN_UDP = 512  # octets that every client can receive, RFC 1035 4.2.1
+MAX_MESSAGE = 65_535  # octets, RFC 1035 4.2.2
 
 # Flags, first and second octet (RFC 1035 4.1.1, RFC 4035 3.1).
 QR, OPCODE, AA, TC, RD = 0x80, 0x78, 0x04, 0x02, 0x01
@@ -35,14 +40,16 @@ RA, Z, AD, CD = 0x80, 0x40, 0x20, 0x10
 IN, CH, ANY_CLASS = 1, 3, 255
 OPT = 41
 
-# Guesses, far above what is in use: queries carry an OPT, and a TSIG or SIG(0) where they are
-# signed; fewer than 30 options have a code, and none is of use twice. More would be allowed
-# by the RFCs, and would make one message cost what a hundred do.
+# Guesses, far above what is in use: queries carry an OPT record, and a TSIG or SIG(0) record if
+# they are signed. Fewer than 30 options have a code, and repeating one is useless. The RFCs allow
+# more, but then one message could cost as much as a hundred.
 MAX_RECORDS = 16  # in the additional section
 MAX_OWNERS = MAX_NAME + MAX_RECORDS  # octets: the longest name once, else roots
 MAX_OPTIONS = 32  # in the OPT record
 
 _OPTION = Struct("!HH").unpack_from  # code, length
+FIXED = Struct("!HHIH").unpack_from  # type, class, TTL, RDLENGTH of a record
+FIXED_SIZE = 10
 
 
 class Rcode(IntEnum):
@@ -76,11 +83,12 @@ class Option(IntEnum):
     NSID = 3  # RFC 5001
     CLIENT_SUBNET = 8  # RFC 7871
     TCP_KEEPALIVE = 11  # RFC 7828
+    PADDING = 12  # RFC 7830
     EDE = 15  # RFC 8914
 
 
 class Malformed(ValueError):
-    """A message that is no query: `rcode` is what its sender is told."""
+    """A message that is not well-formed: `rcode` is the response code for the sender of a query."""
 
     def __init__(self, problem: str, rcode: Rcode = Rcode.FORMERR) -> None:
         super().__init__(problem)
@@ -98,7 +106,7 @@ class Edns(NamedTuple):
 
 
 class Query(NamedTuple):
-    """A query that could be read. `question` is name, type and class as asked (case kept)."""
+    """A parsed query. `question` holds name, type, and class as received (case kept)."""
 
     id: bytes
     rd: bool
@@ -110,29 +118,32 @@ class Query(NamedTuple):
     edns: Edns | None
 
 
-def parse(packet: bytes) -> Query:
-    """The query in a packet of at least 12 octets whose header says QUERY.
+# -- reading
 
-    Raises `Malformed` for everything else; takes bounded time, whatever len(packet).
+
+def parse(packet: bytes) -> Query:
+    """The query in a packet of at least 12 octets whose header has QR 0 and opcode QUERY.
+
+    Raises `Malformed` for everything else. Takes bounded time, whatever len(packet).
     """
     counts = packet[4:12]
     if counts[:6] != b"\x00\x01\x00\x00\x00\x00":
         raise Malformed("a query has one question and no answer or authority records")
     additional = counts[6] << 8 | counts[7]
     if additional > MAX_RECORDS:
-        raise Malformed("more additional records than a query has")
+        raise Malformed(f"a query has at most {MAX_RECORDS} additional records")
     end = len(packet)
     position = question_end(packet)
     question = packet[HEADER:position]
-    if additional * 11 > end - position:  # the shortest record has 11 octets
-        raise Malformed("more records announced than octets sent")
+    if additional * (1 + FIXED_SIZE) > end - position:  # the shortest owner has 1 octet
+        raise Malformed("the header counts more records than the octets can hold")
     edns = None
     owners = 0
     for _ in range(additional):
         fixed = _owner_end(packet, position)
         owners += fixed - position
         if owners > MAX_OWNERS:
-            raise Malformed("longer owners of additional records than a query has")
+            raise Malformed(f"the owners of additional records have over {MAX_OWNERS} octets")
         position, found = _record(packet, position, fixed)
         if found is not None:
             if edns is not None:
@@ -154,31 +165,31 @@ def parse(packet: bytes) -> Query:
 
 
 def question_end(packet: bytes) -> int:
-    """The offset behind the first question of a packet; raises `Malformed`.
+    """The offset after the first question of a packet; raises `Malformed`.
 
-    Only plain labels are allowed: there is nothing before the question that a compression
-    pointer could point to, and no other label type was ever deployed (RFC 6891 5).
+    Only plain labels are allowed: a compression pointer has no earlier name to point to, and no
+    other label type was ever deployed (RFC 6891 5).
     """
     limit = min(len(packet), HEADER + MAX_NAME)
     position = _labels_end(packet, HEADER, limit)
     if position >= limit:
         raise Malformed("the question's name is cut short, or has over 255 octets")
     if packet[position]:
-        raise Malformed("a label type other than plain in the question")
+        raise Malformed("the question has a label type other than plain")
     if position + 5 > len(packet):
         raise Malformed("the question is cut short")
     return position + 5
 
 
 def _labels_end(packet: bytes, position: int, limit: int) -> int:
-    """The offset behind the plain labels that begin at `position`, `limit` or more if cut."""
+    """The offset after the plain labels that begin at `position`; `limit` or more if cut."""
     while position < limit and 0 < packet[position] < 64:
         position += 1 + packet[position]
     return position
 
 
 def _owner_end(packet: bytes, start: int) -> int:
-    """The offset behind the owner of an additional record."""
+    """The offset after the owner of an additional record."""
     limit = min(len(packet), start + MAX_NAME)
     position = _labels_end(packet, start, limit)
     if position >= limit:
@@ -187,42 +198,45 @@ def _owner_end(packet: bytes, start: int) -> int:
     if length >= 0xC0:
         return position + 2
     if length:
-        raise Malformed("a label type other than plain in a record's owner")
+        raise Malformed("a record's owner has a label type other than plain")
     return position + 1
 
 
-def _record(packet: bytes, start: int, position: int) -> tuple[int, Edns | None]:
-    """Reads over one additional record: the offset behind it, and its EDNS if it is OPT.
+def _record(packet: bytes, start: int, fixed: int) -> tuple[int, Edns | None]:
+    """The offset after one additional record, and its EDNS if it is OPT.
 
-    Its owner begins at `start`, its type at `position`.
+    Its owner begins at `start`, its type at `fixed`.
     """
-    end = len(packet)
-    if position + 10 > end:
-        raise Malformed("a record is cut short")
-    type_ = packet[position] << 8 | packet[position + 1]
-    behind = position + 10 + (packet[position + 8] << 8 | packet[position + 9])
-    if behind > end:
-        raise Malformed("a record's data is cut short")
+    type_, size, ttl, data, behind = fixed_part(packet, fixed)
     if type_ != OPT:
         return behind, None
-    if position - start != 1 or packet[start]:
-        raise Malformed("OPT is owned by the root (RFC 6891 6.1.2)")
-    nsid, keepalive = _options(packet, position + 10, behind)
-    return behind, Edns(
-        size=packet[position + 2] << 8 | packet[position + 3],
-        version=packet[position + 5],
-        do=bool(packet[position + 6] & 0x80),
-        nsid=nsid,
-        keepalive=keepalive,
-    )
+    if fixed - start != 1 or packet[start]:
+        raise Malformed("the owner of OPT is the root (RFC 6891 6.1.2)")
+    nsid, keepalive = _requested(packet, data, behind)
+    return behind, Edns(size, ttl >> 16 & 0xFF, bool(ttl & 0x8000), nsid, keepalive)
 
 
-def _options(packet: bytes, position: int, end: int) -> tuple[bool, bool]:
-    """Whether the options ask for NSID and for keepalive; others are ignored (RFC 6891 6.1.2)."""
-    nsid = keepalive = False
-    for _ in range(MAX_OPTIONS):
-        if position == end:
-            return nsid, keepalive
+def fixed_part(packet: bytes, position: int) -> tuple[int, int, int, int, int]:
+    """Type, class, TTL, and the offsets of the start and end of RDATA, from the type's offset on.
+
+    Raises `Malformed` if the packet ends before.
+    """
+    data = position + FIXED_SIZE
+    if data > len(packet):
+        raise Malformed("a record is cut short")
+    type_, class_, ttl, length = FIXED(packet, position)
+    behind = data + length
+    if behind > len(packet):
+        raise Malformed("a record's data is cut short")
+    return type_, class_, ttl, data, behind
+
+
+def edns_options(packet: bytes, position: int, end: int) -> Iterator[tuple[int, bytes]]:
+    """Code and data of each option of an OPT record whose RDATA is packet[position:end].
+
+    Raises `Malformed`.
+    """
+    while position != end:
         data = position + 4
         if data > end:
             raise Malformed("an EDNS option is cut short")
@@ -230,36 +244,111 @@ def _options(packet: bytes, position: int, end: int) -> tuple[bool, bool]:
         position = data + length
         if position > end:
             raise Malformed("an EDNS option is longer than its record")
+        yield code, packet[data:position]
+
+
+def _requested(packet: bytes, position: int, end: int) -> tuple[bool, bool]:
+    """Whether options request NSID and keepalive. Unknown ones are ignored (RFC 6891 6.1.2)."""
+    nsid = keepalive = False
+    for count, (code, data) in enumerate(edns_options(packet, position, end)):
+        if count == MAX_OPTIONS:
+            raise Malformed(f"a query has at most {MAX_OPTIONS} EDNS options")
         if code == Option.NSID:
             nsid = True
         elif code == Option.TCP_KEEPALIVE:
             keepalive = True
         elif code == Option.CLIENT_SUBNET:
-            _check_client_subnet(packet[data:position])
-    if position != end:
-        raise Malformed("more EDNS options than a query has")
+            _check_client_subnet(data)
     return nsid, keepalive
 
 
 def _check_client_subnet(data: bytes) -> None:
-    """RFC 7871 6 and 7.1.2: known family, prefix in range, no more octets than it needs."""
+    """RFC 7871 6 and 7.1.2: known family, prefix in range, exactly the octets of the prefix."""
     if len(data) < 4:
         raise Malformed("a client subnet option of under 4 octets")
     family, source, scope = data[0] << 8 | data[1], data[2], data[3]
     bits = {1: 32, 2: 128}.get(family)
     if bits is None or source > bits:
-        raise Malformed("a client subnet of an unknown family or too long a prefix")
+        raise Malformed("a client subnet of an unknown family or with too long a prefix")
     if scope:
         raise Malformed("a client subnet with a scope in a query")
     address = data[4:]
     if len(address) != (source + 7) // 8:
-        raise Malformed("a client subnet whose address does not have its prefix's octets")
+        raise Malformed("a client subnet whose address does not have the octets of its prefix")
     if source % 8 and address[-1] & (0xFF >> source % 8):
-        raise Malformed("a client subnet with bits set behind its prefix")
+        raise Malformed("a client subnet with bits set after its prefix")
+
+
+def is_reply_to(data: bytes, query_id: bytes, question: bytes) -> bool:
+    """Whether a message claims to answer this query: ID, QR, opcode, and the exact question.
+
+    The case of the question counts: a query with random case (0x20) must come back in the same
+    case. The sender is not checked here, because the sockets are connected.
+    """
+    return (
+        data[:2] == query_id
+        and len(data) >= HEADER + len(question)
+        and data[2] & 0xF8 == QR
+        and data[4:6] == b"\x00\x01"
+        and data[HEADER : HEADER + len(question)] == question
+    )
+
+
+def is_recased(data: bytes, query_id: bytes, question: bytes) -> bool:
+    """Whether a message would be a reply to this query except for the case of its question."""
+    end = HEADER + len(question)
+    return is_reply_to(
+        data[:HEADER] + data[HEADER:end].lower() + data[end:], query_id, question.lower()
+    )
+
+
+def is_truncated(data: bytes) -> bool:
+    """Whether TC is set in a message of at least 12 octets."""
+    return bool(data[2] & TC)
+
+
+# -- writing
+
+
+def query(
+    query_id: bytes,
+    question: bytes,
+    *,
+    do: bool = False,
+    cd: bool = False,
+    size: int = 1232,
+    options: bytes = b"",
+) -> bytes:
+    """A query for `question` (name, type, class; case as given) with RD set.
+
+    `size` is the EDNS UDP size in octets; 0 leaves out OPT, for upstreams that reject it.
+    """
+    flags = bytes((RD, CD if cd else 0))
+    opt = opt_record(size, do, options=options) if size else b""
+    return b"%b%b\x00\x01\x00\x00\x00\x00\x00%c%b%b" % (query_id, flags, bool(opt), question, opt)
+
+
+def reply_header(
+    query_id: bytes,
+    *,
+    rcode: int,
+    rd: bool,
+    cd: bool,
+    aa: bool = False,
+    tc: bool = False,
+    counts: bytes,
+) -> bytes:
+    """The header of a reply with RA set; `counts` are its last six octets: AN, NS, AR."""
+    return b"%b%c%c\x00\x01%b" % (
+        query_id,
+        QR | (RD if rd else 0) | (AA if aa else 0) | (TC if tc else 0),
+        RA | (CD if cd else 0) | (rcode & 0x0F),
+        counts,
+    )
 
 
 def opt_record(size: int, do: bool, extended_rcode: int = 0, options: bytes = b"") -> bytes:
-    """The OPT record of a reply: version 0, our size, DO as asked (RFC 6891 6.1.2, RFC 3225 3)."""
+    """An OPT record of version 0 (RFC 6891 6.1.2). A reply repeats DO of the query (RFC 3225 3)."""
     return b"\x00\x00\x29%b%b\x00%b\x00%b%b" % (
         size.to_bytes(2, "big"),
         bytes((extended_rcode,)),
@@ -274,6 +363,6 @@ def option(code: int, data: bytes) -> bytes:
     return code.to_bytes(2, "big") + len(data).to_bytes(2, "big") + data
 
 
-def ede(code: int) -> bytes:
-    """The extended error option (RFC 8914 2), without text."""
-    return option(Option.EDE, code.to_bytes(2, "big"))
+def ede(code: int, text: str = "") -> bytes:
+    """The extended error option (RFC 8914 2)."""
+    return option(Option.EDE, code.to_bytes(2, "big") + text.encode())

@@ -1,6 +1,8 @@
 """Domain names in wire form, and their text.
 
-A *name* is bytes everywhere in `zone/` and `answer/`: its uncompressed wire form (RFC 1035 section
+In `dns/` (wire format, no I/O). Change here: how names are read from text, compared, and printed.
+
+A *name* is bytes everywhere in dnsd: its uncompressed wire form (RFC 1035 section
 3.1), ASCII letters in lower case, the root label included. Two names are the same name when the
 bytes are equal. A name is below another when it ends with it at a label boundary. A name can go
 into a packet or a dict as it is. Only the edges use text.
@@ -20,7 +22,7 @@ MAX_LABEL = 63
 
 
 class BadName(ValueError):
-    """Text that is no domain name: says which label and why."""
+    """Text that is not a domain name; names the label and the reason."""
 
 
 def name_of(*labels: str | bytes, below: Name = ROOT) -> Name:
@@ -90,6 +92,13 @@ def labels_of(name: Name) -> Iterator[bytes]:
     while length := name[position]:
         yield name[position + 1 : position + 1 + length]
         position += 1 + length
+
+
+def name_end(data: bytes, position: int) -> int:
+    """The offset after the uncompressed, well-formed name that begins at `position`."""
+    while data[position]:
+        position += 1 + data[position]
+    return position + 1
 
 
 def parent_of(name: Name) -> Name:

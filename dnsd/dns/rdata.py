@@ -1,7 +1,10 @@
-"""Records that somebody wrote down as text: from their presentation form to rdata.
+"""Record data: zone-file text to wire form (RFC 1035 5.1, RFC 3597 5).
 
-Of the types that DNSEndpoint objects use. What names a name in its text is absolute, with or
-without the trailing dot, as external-dns reads it.
+In `dns/` (wire format, no I/O). Change here: which record types can be written as text, and how.
+
+`rdata_from_text` reads the value of a pinned record, of any type that dnslib can write or in the
+generic form. `endpoint_rdatas` reads the targets of a DNSEndpoint as external-dns does: names are
+absolute, and TXT is one unquoted string. `text.py` has the other direction.
 """
 
 from __future__ import annotations
@@ -10,26 +13,75 @@ from collections.abc import Sequence
 from struct import pack
 
 from dnsd.dns.addresses import pack_address
-from dnsd.dns.names import BadName, Name, name_from_text
+from dnsd.dns.names import BadName, Name, name_from_text, text_of
 from dnsd.dns.types import Type
 
-MAX_RDATAS = 1000  # of one RRset; what is beyond fits no message
+MAX_VALUE = 4096  # characters of one value
+MAX_RDATAS = 1000  # of one RRset; more do not fit any message
 _MAX_TXT = 16_384  # octets of one TXT
+
+# Made by dnsd itself, meta types, or useless without signatures over the whole zone.
+_REFUSED = {"SOA", "OPT", "ANY", "AXFR", "IXFR", "TSIG", "TKEY", "MAILA", "MAILB", "RRSIG", "NSEC"}
+_NAMES = (Type.NS, Type.CNAME, Type.PTR)
 
 
 class BadRecord(ValueError):
-    """A record that cannot be served; says why."""
+    """Text that is not a record; names the value and the reason."""
 
 
-def rdata_of(type_: str, targets: Sequence[str]) -> tuple[int, list[bytes]]:
-    """The type's number and an rdata for each target. Raises BadRecord.
+def type_number(text: str) -> tuple[int, str]:
+    """The number and the name of a type that can be pinned. Raises BadRecord."""
+    from dnslib import QTYPE  # imported only where records are read: most servers have none
 
-    NS is not among the types: a name server below the zone would be a delegation, and there
-    are none here.
+    upper = text.upper()
+    number = QTYPE.reverse.get(upper)
+    if number is None and upper.startswith("TYPE") and upper[4:].isdecimal():
+        number = int(upper[4:]) if len(upper) < 10 else 0
+        upper = QTYPE.forward.get(number, f"TYPE{number}")
+    if number is None or not 0 < number < 65536:
+        raise BadRecord(f"{text!r} is not a record type")
+    if upper in _REFUSED or 128 <= number < 256:
+        raise BadRecord(
+            f"{upper} records cannot be pinned, because dnsd makes them or a query type"
+        )
+    return int(number), upper
+
+
+def rdata_from_text(type_: int, value: str, origin: Name) -> bytes:
+    """The wire form of one value, whose relative names are completed by `origin`.
+
+    Raises BadRecord.
     """
-    reader = _READERS.get(type_)
+    from dnslib import QTYPE, RDMAP
+
+    name = QTYPE.forward.get(type_, f"TYPE{type_}")
+    try:
+        if len(value) > MAX_VALUE or not value.isprintable():
+            raise BadRecord(f"has {len(value)} characters, or some that cannot be printed")
+        if name not in RDMAP:
+            return _generic(value)
+        if type_ in (Type.A, Type.AAAA):
+            return _address(value.strip(), 4 if type_ == Type.A else 16)
+        if type_ in _NAMES:
+            return name_from_text(value.strip(), origin)
+        if type_ == Type.SRV:
+            return _numbers_and_name(value, 3, origin)
+        return _by_dnslib(origin, name, type_, value)
+    except (ValueError, IndexError, OverflowError) as error:
+        raise BadRecord(f"{value[:100]!r} is not a value of type {name}: {error}") from error
+
+
+def endpoint_rdatas(type_: str, targets: Sequence[str]) -> tuple[int, list[bytes]]:
+    """The type's number and an rdata for each target of a DNSEndpoint. Raises BadRecord.
+
+    NS is not among the types: a name server below the zone would be a delegation, which dnsd
+    does not serve.
+    """
+    reader = _ENDPOINT_READERS.get(type_)
     if reader is None:
-        raise BadRecord(f"recordType {type_!r} is not served, only {', '.join(_READERS)}")
+        raise BadRecord(
+            f"recordType {type_!r} is not supported; use {', '.join(_ENDPOINT_READERS)}"
+        )
     if not 0 < len(targets) <= MAX_RDATAS:
         raise BadRecord(f"has {len(targets)} targets, must have 1 to {MAX_RDATAS}")
     out = []
@@ -37,53 +89,38 @@ def rdata_of(type_: str, targets: Sequence[str]) -> tuple[int, list[bytes]]:
         try:
             out.append(reader(target))
         except ValueError as error:
-            raise BadRecord(f"targets[{i}]: {error}") from error
+            raise BadRecord(f"targets[{i}] {target[:100]!r}: {error}") from error
     return int(Type[type_]), out
 
 
-def _name(text: str) -> Name:
-    if not text.rstrip("."):
-        raise BadName("is missing")
-    return name_from_text(text.rstrip(".") + ".").lower()
-
-
-def _a(text: str) -> bytes:
-    return _address(text, 4, "IPv4")
-
-
-def _aaaa(text: str) -> bytes:
-    return _address(text, 16, "IPv6")
-
-
-def _address(text: str, width: int, family: str) -> bytes:
+def _address(text: str, width: int) -> bytes:
     try:
         packed = pack_address(text)
     except ValueError:
         packed = b""
     if len(packed) != width:
-        raise BadRecord(f"{text!r} is no {family} address")
+        raise BadRecord(f"is not an IPv{4 if width == 4 else 6} address")
     return packed
 
 
-def _numbers(text: str, count: int) -> tuple[list[int], str]:
-    """`count` numbers of 16 bits and what follows them."""
-    *numbers, rest = text.split(maxsplit=count) if text.strip() else [""]
-    if len(numbers) != count or not all(one.isascii() and one.isdigit() for one in numbers):
-        raise BadRecord(f"{text!r} does not begin with {count} numbers and a name")
+def _absolute(text: str) -> Name:
+    """The name in text that is absolute with and without its trailing dot."""
+    if not text.rstrip("."):
+        raise BadName("is missing")
+    return name_from_text(text.rstrip(".") + ".")
+
+
+def _numbers_and_name(text: str, count: int, origin: Name | None = None) -> bytes:
+    """`count` numbers of 16 bits and a name, which is absolute without `origin`."""
+    words = text.split()
+    numbers = words[:count]
+    if len(words) != count + 1 or not all(one.isascii() and one.isdigit() for one in numbers):
+        raise BadRecord(f"must be {'PRIORITY WEIGHT PORT' if count == 3 else 'PREFERENCE'} TARGET")
     values = [int(one[:6]) for one in numbers]
     if any(value > 65535 for value in values):
-        raise BadRecord(f"{text!r} has a number over 65535")
-    return values, rest
-
-
-def _srv(text: str) -> bytes:
-    (priority, weight, port), target = _numbers(text, 3)
-    return pack(">HHH", priority, weight, port) + _name(target)
-
-
-def _mx(text: str) -> bytes:
-    (preference,), target = _numbers(text, 1)
-    return pack(">H", preference) + _name(target)
+        raise BadRecord("a number is not in 0 to 65535")
+    name = _absolute(words[-1]) if origin is None else name_from_text(words[-1], origin)
+    return pack(f">{count}H", *values) + name
 
 
 def _txt(text: str) -> bytes:
@@ -96,11 +133,47 @@ def _txt(text: str) -> bytes:
     return b"".join(bytes((len(piece),)) + piece for piece in pieces)
 
 
-_READERS = {
-    "A": _a,
-    "AAAA": _aaaa,
-    "CNAME": _name,
-    "MX": _mx,
-    "SRV": _srv,
+_ENDPOINT_READERS = {
+    "A": lambda text: _address(text, 4),
+    "AAAA": lambda text: _address(text, 16),
+    "CNAME": _absolute,
+    "MX": lambda text: _numbers_and_name(text, 1),
+    "SRV": lambda text: _numbers_and_name(text, 3),
     "TXT": _txt,
 }
+
+
+def _generic(value: str) -> bytes:
+    """RFC 3597 5: backslash, hash, length, and hexadecimal digits in any number of words."""
+    words = value.split()
+    if len(words) < 2 or words[0] != "\\#" or not words[1].isdecimal():
+        raise BadRecord("dnsd cannot read the text of this type; write it as \\# LENGTH HEX")
+    rdata = bytes.fromhex("".join(words[2:]))
+    if len(rdata) != int(words[1]):
+        raise BadRecord(f"has {len(rdata)} octets, not {words[1]}")
+    return rdata
+
+
+def _by_dnslib(origin: Name, name: str, type_: int, value: str) -> bytes:
+    from dnslib import CLASS, RR, DNSBuffer
+
+    class Uncompressed(DNSBuffer):  # type: ignore[misc]  # dnslib has no types
+        """Writes names in full, because an rdata of the zone has no message to point into."""
+
+        def encode_name(self, name: object) -> None:
+            self.encode_name_nocompress(name)
+
+    # The text is one line whose owner and type are set here: the value cannot become a directive,
+    # and everything after the first record is refused.
+    try:
+        (made,) = RR.fromZone(f". 0 IN {name} {value}", origin=text_of(origin))
+        buffer = Uncompressed()
+        made.rdata.pack(buffer)
+    except Exception as error:  # dnslib raises whatever its own parsing runs into
+        raise BadRecord(str(error) or type(error).__name__) from error
+    if made.rtype != type_ or made.rclass != CLASS.IN:
+        raise BadRecord("is a record of another type or class")
+    rdata = bytes(buffer.data)
+    if not 0 < len(rdata) < 65536:
+        raise BadRecord(f"has {len(rdata)} octets")
+    return rdata

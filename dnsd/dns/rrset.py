@@ -1,7 +1,9 @@
 """RRsets: all records of one name and type.
 
-An *rdata* is bytes: uncompressed wire form. An `RRset` holds its rdatas sorted and without
-duplicates, so that equal sets compare equal, whatever order they were collected in.
+In `dns/` (wire format, no I/O). Change here: what an RRset holds.
+
+An *rdata* is bytes in uncompressed wire form. An `RRset` holds its rdatas sorted and without
+duplicates, so equal sets compare equal in whatever order they were collected.
 """
 
 from __future__ import annotations
@@ -29,5 +31,5 @@ class RRset(Struct, frozen=True, gc=False, array_like=True):
 
 
 def rrset(name: Name, type_: int, ttl: int, rdatas: Iterable[bytes]) -> RRset:
-    """An RRset of these rdatas, sorted and each once."""
+    """The RRset of these rdatas, sorted and without duplicates."""
     return RRset(name, int(type_), ttl, tuple(sorted(set(rdatas))))

@@ -1,4 +1,7 @@
-"""Resource record and query types (IANA "DNS Parameters")."""
+"""Resource record and query types (IANA "DNS Parameters").
+
+In `dns/` (wire format, no I/O). Change here: which types have a name in dnsd.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,7 @@ from enum import IntEnum
 
 
 class Type(IntEnum):
-    """RR and query types (IANA "DNS Parameters") that dnsd names somewhere."""
+    """The record and query types that the code of dnsd mentions."""
 
     A = 1
     NS = 2

@@ -27,6 +27,7 @@ from dnsd.dns.addresses import address_text
 from dnsd.dns.names import Name, text_of
 from dnsd.dns.networks import EVERYONE, Networks
 from dnsd.dns.rrset import RRset
+from dnsd.dns.text import rdata_text
 from dnsd.dns.types import Type, type_text
 from dnsd.explain import inside
 from dnsd.explain.inside import Cited, Step, Trace
@@ -35,7 +36,6 @@ from dnsd.explain.nearest import nearest
 from dnsd.explain.search_list import Asked, domains, name_or_none, pod_of, walk
 from dnsd.observe.history import Entry, from_changes
 from dnsd.zone.pipeline import Pipeline
-from dnsd.zone.text import rdata_text
 from dnsd.zone.zone import Zone
 
 _JOURNAL_LOOKED_AT = 2000  # changes; what `explain` without a history walks at most

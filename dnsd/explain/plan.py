@@ -37,11 +37,11 @@ from dnsd.cluster.state import State
 from dnsd.dns.addresses import address_text
 from dnsd.dns.names import Name, text_of
 from dnsd.dns.rrset import RRset
+from dnsd.dns.text import canonical, rdata_text
 from dnsd.dns.types import Type, type_text
 from dnsd.sources.manifests.file import parse
 from dnsd.zone.pipeline import Pipeline
 from dnsd.zone.schema import age_of, examine
-from dnsd.zone.text import canonical, rdata_text
 from dnsd.zone.zone import APEX, Cause, Zone
 
 MAX_OBJECTS = 20_000  # in manifests that are planned; more is a cluster, not a change

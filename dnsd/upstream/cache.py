@@ -26,7 +26,7 @@ from struct import Struct as Packing
 
 from dnsd.dns.message import CD, QR, RA, RD, Rcode
 from dnsd.dns.names import Name
-from dnsd.dns.reading import Writer, read_reply
+from dnsd.dns.records import Writer, read_reply
 from dnsd.upstream.chain import Part
 
 _U32 = Packing("!I")

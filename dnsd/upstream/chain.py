@@ -19,7 +19,7 @@ from msgspec import Struct
 
 from dnsd.dns.message import Rcode
 from dnsd.dns.names import Name, is_below
-from dnsd.dns.reading import Record, Reply
+from dnsd.dns.records import Record, Reply
 from dnsd.dns.types import Type
 
 MAX_CHAIN = 10  # CNAMEs followed for one question, wherever they come from

@@ -15,8 +15,7 @@ from msgspec import Struct
 from dnsd.answer.engine import Engine, Forward
 from dnsd.answer.transport import Transport
 from dnsd.dns.message import AA, IN, RA, RD, Malformed, Rcode, parse, question_end
-from dnsd.dns.names import Name
-from dnsd.dns.reading import name_end
+from dnsd.dns.names import Name, name_end
 from dnsd.dns.types import Type
 from dnsd.upstream.clients import Clients
 from dnsd.upstream.search import Completion, completion

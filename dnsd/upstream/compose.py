@@ -13,8 +13,8 @@ from collections.abc import Iterable, Sequence
 from msgspec import Struct
 
 from dnsd.answer.outcome import Forward
-from dnsd.dns.message import HEADER, QR, RD, Ede, Option, Rcode, opt_record, option
-from dnsd.dns.reading import Record, Writer, header, read_reply
+from dnsd.dns.message import HEADER, QR, RD, Ede, Option, Rcode, opt_record, option, reply_header
+from dnsd.dns.records import Record, Writer, read_reply
 from dnsd.upstream.chain import Part
 
 Errors = tuple[tuple[int, str], ...]
@@ -84,7 +84,7 @@ def _message(
     ask: Forward, rcode: int, counts: tuple[int, int], body: bytes, opt: bytes, tc: bool
 ) -> bytes:
     tail = b"".join(count.to_bytes(2, "big") for count in (*counts, 1 if opt else 0))
-    head = header(
+    head = reply_header(
         ask.packet[:2], rcode=rcode, rd=ask.rd, cd=ask.cd, aa=ask.ours, tc=tc, counts=tail
     )
     return head + ask.question + body + opt

@@ -22,7 +22,8 @@ import socket
 from contextlib import closing
 from pathlib import Path
 
-from dnsd.dns.reading import BadReply, Reply, is_recased, is_reply_to, is_truncated, read_reply
+from dnsd.dns.message import Malformed, is_recased, is_reply_to, is_truncated
+from dnsd.dns.records import Reply, read_reply
 from dnsd.upstream.config import ServerSpec
 from dnsd.upstream.errors import NetworkError
 
@@ -133,7 +134,7 @@ class _Wait:
             try:
                 self.future.set_result(read_reply(data))
                 return
-            except BadReply:
+            except Malformed:
                 pass
         elif self.grace is None and is_recased(data, self.id, self.question):
             self.grace = self.loop.call_later(_RECASED_GRACE, self.fail, UseTcp(CASE_NOT_KEPT))

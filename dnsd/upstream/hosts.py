@@ -17,7 +17,7 @@ from dnsd.cluster.objects import is_host_name
 from dnsd.dns.addresses import is_address, pack_address
 from dnsd.dns.message import Rcode
 from dnsd.dns.names import Name, name_from_text, reverse_name
-from dnsd.dns.reading import Record
+from dnsd.dns.records import Record
 from dnsd.dns.types import Type
 from dnsd.upstream.chain import Part
 from dnsd.upstream.config import BadUpstream

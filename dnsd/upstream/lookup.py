@@ -20,7 +20,7 @@ from msgspec.structs import replace
 
 from dnsd.dns.message import Ede, Rcode
 from dnsd.dns.names import Name
-from dnsd.dns.reading import Record
+from dnsd.dns.records import Record
 from dnsd.dns.types import Type
 from dnsd.upstream.cache import Cache, Entry, key_of
 from dnsd.upstream.chain import BadChain, Part, along_chain

@@ -17,7 +17,7 @@ from collections.abc import Sequence
 
 from dnsd.dns.message import Rcode
 from dnsd.dns.names import Name
-from dnsd.dns.reading import Reply
+from dnsd.dns.records import Reply
 from dnsd.dns.types import Type
 from dnsd.upstream.errors import NoReply, Unusable, UpstreamFailure
 from dnsd.upstream.server import Server

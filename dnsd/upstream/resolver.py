@@ -31,9 +31,9 @@ from msgspec.structs import replace
 
 from dnsd.answer.outcome import Forward
 from dnsd.answer.transport import Transport
-from dnsd.dns.message import Ede, Rcode, opt_record
+from dnsd.dns.message import Ede, Malformed, Rcode, opt_record, query
 from dnsd.dns.names import ROOT, Name
-from dnsd.dns.reading import BadReply, Record, query, read_reply
+from dnsd.dns.records import Record, read_reply
 from dnsd.dns.types import Type
 from dnsd.upstream.cache import Cache, key_of
 from dnsd.upstream.chain import MAX_CHAIN, Part
@@ -299,7 +299,7 @@ class Resolver:
             return Part(Rcode.NOERROR, own_chain(reply), leads_to=reply.name)
         try:
             read = read_reply(reply or b"")
-        except BadReply:
+        except Malformed:
             raise Failed(()) from None
         if read.rcode not in (Rcode.NOERROR, Rcode.NXDOMAIN):
             raise Failed(read.errors)

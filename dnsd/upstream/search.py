@@ -32,7 +32,7 @@ from msgspec import Struct
 
 from dnsd.dns.message import Rcode
 from dnsd.dns.names import MAX_NAME, Name, is_below, labels_of, name_of
-from dnsd.dns.reading import Record
+from dnsd.dns.records import Record
 from dnsd.dns.types import Type
 from dnsd.upstream.chain import Part
 

@@ -14,9 +14,9 @@ import ssl
 
 import structlog
 
-from dnsd.dns.message import Rcode, option
+from dnsd.dns.message import Rcode, option, query
 from dnsd.dns.names import Name
-from dnsd.dns.reading import Reply, query
+from dnsd.dns.records import Reply
 from dnsd.upstream import datagram
 from dnsd.upstream.config import ServerSpec
 from dnsd.upstream.errors import NoReply, UpstreamFailure

@@ -23,7 +23,7 @@ from struct import pack
 
 from dnsd.dns.message import Rcode
 from dnsd.dns.names import IN_ADDR_ARPA, IP6_ARPA, ROOT, Name, name_from_text, name_of, parent_of
-from dnsd.dns.reading import Record
+from dnsd.dns.records import Record
 from dnsd.dns.types import Type
 from dnsd.upstream.chain import Part
 

@@ -16,7 +16,8 @@ import secrets
 import ssl
 from collections.abc import Callable
 
-from dnsd.dns.reading import BadReply, Reply, is_reply_to, read_reply
+from dnsd.dns.message import Malformed, is_reply_to
+from dnsd.dns.records import Reply, read_reply
 from dnsd.upstream.config import BadUpstream, ServerSpec
 from dnsd.upstream.errors import NetworkError
 
@@ -161,7 +162,7 @@ class _Connection:
                 continue
             try:
                 future.set_result(read_reply(data))
-            except BadReply:
+            except Malformed:
                 mismatches += 1
 
     async def _head(self) -> bytes:

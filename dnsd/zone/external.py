@@ -45,7 +45,7 @@ from dnsd.cluster.objects import (
     Subject,
 )
 from dnsd.dns.names import BadName, Name, is_below, name_from_text, name_of, reverse_name, text_of
-from dnsd.dns.rdata import BadRecord, rdata_of
+from dnsd.dns.rdata import BadRecord, endpoint_rdatas
 from dnsd.dns.rrset import RRset, rrset
 from dnsd.dns.types import Type
 from dnsd.zone.compose import (
@@ -408,7 +408,7 @@ def _stated(stated: DNSEndpoint, config: SchemaConfig, problems: list[str]) -> l
             continue
         name, zone = found
         try:
-            type_, rdatas = rdata_of(one.type, one.targets)
+            type_, rdatas = endpoint_rdatas(one.type, one.targets)
         except BadRecord as error:
             problems.append(f"{who}: {error}")
             continue

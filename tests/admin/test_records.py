@@ -5,83 +5,23 @@ from __future__ import annotations
 import stat
 from pathlib import Path
 
-import dns.rdata
-import dns.rdatatype
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
-from dnsd.admin.rdata import type_number
-from dnsd.admin.records import FILE, BadRecord, Conflict, Record, Records, key_of, parsed, record_of
-from dnsd.dns.names import name_from_text, text_of
+from dnsd.admin.records import FILE, Conflict, Record, Records, key_of, parsed, record_of
+from dnsd.dns.names import name_from_text
+from dnsd.dns.rdata import BadRecord
 from dnsd.dns.types import Type, type_text
 from dnsd.zone.pipeline import Pipeline
-from dnsd.zone.text import rdata_text
 from tests.answer.building import ZONE, ask, engine_of, pipeline_of
 from tests.cases import cluster
+from tests.dns.test_rdata import VALUES
 
 
 def record(type_: str, *values: str, name: str = "api", **more: object) -> Record:
     return record_of(ZONE, name, type_, 30, values, **more)
 
 
-DIGEST = "ab" * 32
-VALUES = [
-    ("A", "192.0.2.7", "192.0.2.7"),
-    ("AAAA", "2001:db8::7", "2001:db8::7"),
-    ("CNAME", "web.prod.svc", "web.prod.svc.cluster.local."),
-    ("CNAME", "Example.ORG.", "example.org."),
-    ("NS", "ns1", "ns1.cluster.local."),
-    ("PTR", "host.example.", "host.example."),
-    ("TXT", 'v=spf1 "a b"', '"v=spf1" "a b"'),
-    ("MX", "10 mail", "10 mail.cluster.local."),
-    ("SRV", "0 5 443 api", "0 5 443 api.cluster.local."),
-    ("CAA", '0 issue "ca.example"', '0 issue "ca.example"'),
-    ("NAPTR", '100 10 "s" "SIP" "" rep', '100 10 "s" "SIP" "" rep.cluster.local.'),
-    ("TLSA", f"3 1 1 {DIGEST}", f"3 1 1 {DIGEST}"),
-    ("SSHFP", f"4 2 {DIGEST}", f"4 2 {DIGEST}"),
-    ("DS", f"1 8 2 {DIGEST}", f"1 8 2 {DIGEST}"),
-    ("RP", "me info", "me.cluster.local. info.cluster.local."),
-    ("HTTPS", "1 . alpn=h2", '1 . alpn="h2"'),
-    ("TYPE65280", "\\# 4 c0000207", "\\# 4 c0000207"),
-]
-
-
 class TestValues:
-    @pytest.mark.parametrize(("type_", "value", "text"), VALUES, ids=lambda one: str(one)[:12])
-    def test_somebody_else_reads_the_same(self, type_: str, value: str, text: str) -> None:
-        made = parsed(record(type_, value))
-        (rdata,) = made.rdatas
-        read = dns.rdata.from_wire("IN", dns.rdatatype.from_text(type_), rdata, 0, len(rdata))
-        assert read.to_text() == text
-        assert (made.ttl, text_of(made.name)) == (30, "api.cluster.local.")
-
-    @pytest.mark.parametrize(
-        ("type_", "value", "problem"),
-        [
-            ("A", "192.0.2.256", "is no A value"),
-            ("A", "2001:db8::7", "other family"),
-            ("AAAA", "192.0.2.7", "other family"),
-            ("CNAME", "a..b", "empty label"),
-            ("MX", "mail", "is no MX value"),
-            ("MX", "x mail", "is no MX value"),
-            ("SRV", "0 5 api", "PRIORITY WEIGHT PORT TARGET"),
-            ("SRV", "0 5 65536 api", "not in 0 to 65535"),
-            ("TXT", "a\nb IN A 192.0.2.1", "cannot be printed"),
-            ("TXT", "x" * 5000, "5000 characters"),
-            ("TYPE65280", "\\# 3 c0000207", "has 4 octets, not 3"),
-            ("TYPE65280", "hello", "LENGTH HEX"),
-        ],
-    )
-    def test_what_is_none_says_why(self, type_: str, value: str, problem: str) -> None:
-        with pytest.raises(BadRecord, match=problem):
-            parsed(record(type_, value))
-
-    @pytest.mark.parametrize("type_", ["SOA", "ANY", "OPT", "RRSIG", "AXFR", "NOPE", "TYPE0", ""])
-    def test_types_that_cannot_be_pinned(self, type_: str) -> None:
-        with pytest.raises(BadRecord):
-            type_number(type_)
-
     @pytest.mark.parametrize("name", ["x" * 64, "a..b", "api.example.org.", "é"])
     def test_names_that_do_not_lie_there(self, name: str) -> None:
         with pytest.raises(BadRecord):
@@ -94,22 +34,6 @@ class TestValues:
             parsed(record("A"))
         with pytest.raises(BadRecord, match="one value"):
             parsed(record("CNAME", "a", "b"))
-
-    @settings(deadline=None, max_examples=200)
-    @given(
-        st.sampled_from(["TXT", "MX", "CAA", "SRV", "HTTPS", "NAPTR", "LOC", "TLSA", "TYPE999"]),
-        st.text(max_size=40)
-        | st.from_regex(r'[0-9]{1,3} [0-9]{1,3} "?[a-z]{0,3}"?', fullmatch=True),
-    )
-    def test_whatever_the_text_it_is_a_record_or_refused(self, type_: str, value: str) -> None:
-        try:
-            made = parsed(record(type_, value))
-        except BadRecord:
-            return
-        (rdata,) = made.rdatas
-        assert rdata_text(made.type, rdata)
-        if type_ in ("TXT", "MX", "SRV"):  # of the others dnspython checks more than the form
-            dns.rdata.from_wire("IN", made.type, rdata, 0, len(rdata))
 
 
 class TestZone:

@@ -25,7 +25,7 @@ names = st.lists(labels, min_size=0, max_size=6).map(lambda parts: dns.name.Name
     st.none() | st.integers(0, 65535),
     st.lists(st.tuples(st.sampled_from([3, 10, 11, 65001]), st.binary(max_size=12)), max_size=3),
 )
-def test_what_others_write_is_read(
+def test_a_query_of_dnspython_is_read(
     name: dns.name.Name,
     type_: int,
     cls: int,
@@ -56,7 +56,7 @@ def test_what_others_write_is_read(
 @settings(max_examples=300, deadline=None)
 @given(st.data())
 def test_a_damaged_query_is_read_or_refused(data: st.DataObject) -> None:
-    """What we accept, an independent parser accepts too, with the same question.
+    """A query that dnsd accepts is accepted by dnspython too, with the same question.
 
     The OPT stays an OPT: as another record its data would mean something to that parser.
     """
@@ -77,14 +77,14 @@ def test_a_damaged_query_is_read_or_refused(data: st.DataObject) -> None:
 
 
 @pytest.mark.parametrize("end", range(12, 55))
-def test_cut_anywhere(end: int) -> None:
+def test_a_query_cut_anywhere_is_malformed(end: int) -> None:
     wire = dns.message.make_query("web.prod.svc.cluster.local.", "A", use_edns=0).to_wire()
     assert len(wire) > end
     with pytest.raises(Malformed):
         parse(wire[:end])
 
 
-def test_opt_record() -> None:
+def test_dnspython_reads_the_opt_record() -> None:
     """Read back by an independent parser."""
     reply = dns.message.make_query("a.", "A")
     wire = bytearray(reply.to_wire())

@@ -10,12 +10,12 @@ import pytest
 
 from dnsd.answer.engine import Engine
 from dnsd.dns.names import Name, name_from_text, text_of
+from dnsd.dns.text import rdata_text
 from dnsd.dns.types import Type, type_text
 from dnsd.explain.lookup import lookup
 from dnsd.transport.registry import TCP
 from dnsd.zone.pipeline import Pipeline
 from dnsd.zone.schema import SchemaConfig
-from dnsd.zone.text import rdata_text
 from tests.answer.building import SCHEMA, ZONE, ask, engine_of, pipeline_of
 from tests.cases import cluster
 

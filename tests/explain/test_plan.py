@@ -12,12 +12,12 @@ from hypothesis import strategies as st
 from dnsd.cluster.objects import Key, Object, from_plain
 from dnsd.dns.names import Name, name_from_text, text_of
 from dnsd.dns.rrset import RRset
+from dnsd.dns.text import rdata_text
 from dnsd.dns.types import Type, type_text
 from dnsd.explain import plan as planning
 from dnsd.explain.plan import LATER, Manifests, Mode, Plan, TooMuch, plan, read_manifests
 from dnsd.sources.source import Batch
 from dnsd.zone.pipeline import Pipeline
-from dnsd.zone.text import rdata_text
 from dnsd.zone.zone import Cause
 from tests.answer.building import SCHEMA, pipeline_of
 from tests.cases import cluster

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from dnsd.dns.message import Rcode
 from dnsd.dns.names import name_from_text
-from dnsd.dns.reading import Record
+from dnsd.dns.records import Record
 from dnsd.dns.types import Type
 from dnsd.upstream.cache import Cache, Entry, key_of
 from dnsd.upstream.chain import Part

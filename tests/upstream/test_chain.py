@@ -6,10 +6,10 @@ import pytest
 
 from dnsd.dns.message import Rcode
 from dnsd.dns.names import name_from_text, text_of
-from dnsd.dns.reading import read_reply
+from dnsd.dns.records import read_reply
 from dnsd.dns.types import Type
 from dnsd.upstream.chain import BadChain, Part, along_chain
-from tests.dns.test_reading import message
+from tests.dns.test_records import message
 
 WWW = name_from_text("www.example.")
 SOA = "example. 300 SOA ns.example. host.example. 1 2 3 4 60"

@@ -9,7 +9,7 @@ from msgspec.structs import replace
 from dnsd.answer.engine import Forward
 from dnsd.dns.message import Ede, Rcode
 from dnsd.dns.names import name_from_text
-from dnsd.dns.reading import Record
+from dnsd.dns.records import Record
 from dnsd.dns.types import Type
 from dnsd.upstream.compose import Answer, compose, own_chain, servfail
 from tests.upstream.building import errors, texts

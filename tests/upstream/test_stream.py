@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from dnsd.dns.reading import query
+from dnsd.dns.message import query
 from dnsd.upstream.config import BadUpstream, parse_server
 from dnsd.upstream.stream import Stream, tls_context
 from tests.helpers import eventually

@@ -17,9 +17,9 @@ from dnsd.cluster.objects import (
 from dnsd.dns.addresses import pack_address
 from dnsd.dns.names import Name, name_from_text, text_of
 from dnsd.dns.rrset import RRset
+from dnsd.dns.text import rdata_text
 from dnsd.dns.types import type_text
 from dnsd.zone.schema import SchemaConfig, rrsets
-from dnsd.zone.text import rdata_text
 from dnsd.zone.zone import Cause, Change, Zone
 
 Z = name_from_text("cluster.local.")

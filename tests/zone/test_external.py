@@ -29,11 +29,11 @@ from dnsd.cluster.objects import (
 )
 from dnsd.dns.names import is_below, name_from_text, text_of
 from dnsd.dns.rrset import RRset
+from dnsd.dns.text import rdata_text
 from dnsd.dns.types import Type
 from dnsd.zone.compose import ExternalConfig, ExternalZone, SchemaConfig
 from dnsd.zone.external import external_apex, external_rrsets, standing
 from dnsd.zone.schema import examine
-from dnsd.zone.text import rdata_text
 from dnsd.zone.zone import APEX, Cause, Zone
 from tests.zone.made import CONFIG, Z, endpoint, packed, piece, service, table
 
@@ -455,17 +455,17 @@ class TestDNSEndpoints:
         ("record", "why"),
         [
             (stated("a.example.org", "A", "192.0.2.1"), "lies in none of the outside zones"),
-            (stated("a.k8s.example.com", "A", "2001:db8::1"), "is no IPv4 address"),
+            (stated("a.k8s.example.com", "A", "2001:db8::1"), "is not an IPv4 address"),
             (stated("a.k8s.example.com", "A"), "has 0 targets"),
-            (stated("a.k8s.example.com", "NS", "ns.example.net"), "'NS' is not served"),
+            (stated("a.k8s.example.com", "NS", "ns.example.net"), "'NS' is not supported"),
             (stated("*.k8s.example.com", "A", "192.0.2.1"), "no wildcards"),
             (stated("a..k8s.example.com", "A", "192.0.2.1"), "is no domain name"),
             (stated("", "A", "192.0.2.1"), "lies in none"),
             (stated("a.k8s.example.com", "CNAME", "b.example.", "c.example."), "only record"),
             (stated("k8s.example.com", "CNAME", "b.example."), "only record"),
             (stated("a.k8s.example.com", "CNAME", ""), "is missing"),
-            (stated("a.k8s.example.com", "SRV", "1 2 a.example"), "3 numbers"),
-            (stated("a.k8s.example.com", "MX", "70000 a.example"), "over 65535"),
+            (stated("a.k8s.example.com", "SRV", "1 2 a.example"), "PRIORITY WEIGHT PORT TARGET"),
+            (stated("a.k8s.example.com", "MX", "70000 a.example"), "not in 0 to 65535"),
             (stated("a.k8s.example.com", "TXT", "x" * 20_000), "the limit is"),
         ],
     )

@@ -15,9 +15,9 @@ import dnsd.zone.zone as zones
 from dnsd.cluster.objects import Key, Namespace, Pod, ServiceSubject, Subject
 from dnsd.dns.names import Name, is_below, name_from_text, parent_of, text_of
 from dnsd.dns.rrset import RRset
+from dnsd.dns.text import rdata_text
 from dnsd.dns.types import Type
 from dnsd.zone.schema import SchemaConfig, apex, marker, rrsets
-from dnsd.zone.text import rdata_text
 from dnsd.zone.zone import APEX, Cause, Change, Zone, newer
 from tests.zone.made import CONFIG, Z, endpoint, headless, name, packed, piece, put, service, table
 

@@ -8,11 +8,11 @@ from typing import Annotated, Any, Literal
 
 from msgspec import Meta, Struct
 
-from dnsd.admin.records import BadRecord
 from dnsd.admin.routing import JSON, MAX_BODY, YAML, Call, Problem, Route
 from dnsd.dns.addresses import pack_address
 from dnsd.dns.message import Rcode, opt_record
 from dnsd.dns.names import Name
+from dnsd.dns.rdata import BadRecord
 from dnsd.dns.types import Type, type_text
 from dnsd.explain.explain import BadQuestion, Question, explain, read
 from dnsd.explain.plan import Mode, TooMuch, plan, read_manifests
@@ -140,7 +140,7 @@ def type_of(text: str) -> int:
     for one in Type:
         if one.name == upper:
             return int(one)
-    from dnsd.admin.rdata import type_number
+    from dnsd.dns.rdata import type_number
 
     try:
         return type_number(upper)[0]

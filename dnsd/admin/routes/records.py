@@ -8,20 +8,12 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta, Struct
 
-from dnsd.admin.records import (
-    MAX_TTL,
-    MAX_VALUES,
-    BadRecord,
-    Conflict,
-    Record,
-    key_of,
-    name_in,
-    record_of,
-)
+from dnsd.admin.records import MAX_TTL, MAX_VALUES, Conflict, Record, key_of, name_in, record_of
 from dnsd.admin.routes.zones import zone_named
 from dnsd.admin.routing import JSON, Access, Call, Problem, Route, answer
 from dnsd.cluster.objects import Key
 from dnsd.dns.names import text_of
+from dnsd.dns.rdata import BadRecord
 
 
 class Given(Struct, frozen=True, forbid_unknown_fields=True):
@@ -94,7 +86,7 @@ async def delete(call: Call) -> Any:
 
 
 def _key(call: Call) -> Key:
-    from dnsd.admin.rdata import type_number
+    from dnsd.dns.rdata import type_number
 
     zone = zone_named(call.context.pipeline.zone, call.path("zone"))
     try:

@@ -16,8 +16,8 @@ from dnsd.admin.records import shown
 from dnsd.admin.routing import Call, Problem, Route
 from dnsd.dns.names import BadName, Name, is_below, name_from_text, text_of
 from dnsd.dns.rrset import RRset
+from dnsd.dns.text import rrset_text
 from dnsd.dns.types import Type, type_text
-from dnsd.zone.text import rrset_text
 from dnsd.zone.zone import Zone
 
 DNS_TEXT = "text/dns"  # RFC 4027

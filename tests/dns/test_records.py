@@ -10,8 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from dnsd.dns.message import Malformed, is_recased, is_reply_to, query
 from dnsd.dns.names import name_from_text
-from dnsd.dns.reading import BadReply, Record, Writer, is_recased, is_reply_to, query, read_reply
+from dnsd.dns.records import Record, Writer, read_reply
 from dnsd.dns.types import Type
 
 RECORDS = (
@@ -111,7 +112,7 @@ class TestRefusing:
         ],
     )
     def test_owners(self, owner: bytes, problem: str) -> None:
-        with pytest.raises(BadReply, match=problem):
+        with pytest.raises(Malformed, match=problem):
             read_reply(HEADER + QUESTION + owner + (FIXED if len(owner) < 11 else b""))
 
     def test_a_name_over_255_by_pointers(self) -> None:
@@ -119,26 +120,26 @@ class TestRefusing:
         first = part * 3 + b"\x00"
         body = first + FIXED + (part + b"\xc0\x1d") + FIXED
         header = HEADER[:6] + b"\x00\x02" + HEADER[8:]
-        with pytest.raises(BadReply, match="255"):
+        with pytest.raises(Malformed, match="255"):
             read_reply(header + QUESTION + body)
 
     @pytest.mark.parametrize("count", [b"\xff\xff", b"\x00\x02"])
     def test_counts_that_the_octets_cannot_hold(self, count: bytes) -> None:
-        with pytest.raises(BadReply):
+        with pytest.raises(Malformed):
             read_reply(HEADER[:6] + count + HEADER[8:] + QUESTION + b"\xc0\x0c" + FIXED)
 
     @pytest.mark.parametrize("octets", [b"", b"\x00" * 11, b"\x00" * 70_000])
     def test_what_is_no_message(self, octets: bytes) -> None:
-        with pytest.raises(BadReply):
+        with pytest.raises(Malformed):
             read_reply(octets)
 
     def test_octets_behind_the_end(self) -> None:
-        with pytest.raises(BadReply, match="after"):
+        with pytest.raises(Malformed, match="after"):
             read_reply(HEADER + QUESTION + b"\xc0\x0c" + FIXED + b"\x00")
 
     def test_addresses_of_the_wrong_size(self) -> None:
         fixed = FIXED[:8] + b"\x00\x03" + FIXED[10:13]
-        with pytest.raises(BadReply, match="address"):
+        with pytest.raises(Malformed, match="address"):
             read_reply(HEADER + QUESTION + b"\xc0\x0c" + fixed)
 
     @given(st.data())
@@ -151,7 +152,7 @@ class TestRefusing:
         octets = octets[: data.draw(st.integers(0, len(octets)))]
         try:
             reply = read_reply(bytes(octets))
-        except BadReply:
+        except Malformed:
             return
         for record in reply.answer + reply.authority:
             assert len(record.name) <= 255
@@ -172,7 +173,7 @@ class TestRefusing:
         ]
         body = first + b"".join(owner + FIXED for owner in owners)
         count = (1 + len(owners)).to_bytes(2, "big")
-        with pytest.raises(BadReply, match="steps"):
+        with pytest.raises(Malformed, match="steps"):
             read_reply(HEADER[:6] + count + HEADER[8:] + QUESTION + body)
 
 
