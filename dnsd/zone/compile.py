@@ -56,7 +56,8 @@ SMALL_BODY = 512 - 12 - 255 - 4 - 40
 _SMALL_RDATA = SMALL_BODY - 12
 _POINTER_LIMIT = 0x3FFF
 _OWNER_IS_QUESTION = b"\xc0\x0c"
-_NODES_A_FRAME = 2_000
+# Names in one frame of a whole table: a step of the control loop compiles one frame, in 10 ms.
+NODES_A_FRAME = 500
 _RECORD = Packing("!2sHHIH").pack  # owner, type, class, TTL, length
 _FIXED = Packing("!HHIH").pack  # the same without the owner
 _A, _AAAA, _CNAME, _SRV = int(Type.A), int(Type.AAAA), int(Type.CNAME), int(Type.SRV)
@@ -155,18 +156,24 @@ def compile_change(change: Change, zone: Zone) -> bytes:
     return _frame(zone, served, gone=change.died, zones_gone=change.zones_died)
 
 
-def compile_all(zone: Zone) -> Iterator[bytes]:
+def compile_all(zone: Zone, size: int = NODES_A_FRAME) -> Iterator[bytes]:
     """Frames that build the whole table anew: the first resets, the last completes.
 
-    A generator, so that the control process never holds the zone twice and can do other
-    work between frames. The zone must not change before it is exhausted.
+    A generator: each step compiles at most `size` names. The zone may change between
+    two steps. The table is complete if the frame of each Change is applied between the frames
+    where it was compiled, because a node says what its name *is*, not what changed.
     """
-    apexes = tuple(_apexes(zone, zone.apexes()))
-    yield _encode(Frame(zone.serial, reset=True, zones=apexes, ttl=zone.config.ttl))
+    apexes = zone.apexes()
+    reset = Frame(
+        zone.serial, reset=True, zones=tuple(_apexes(zone, apexes)), ttl=zone.config.ttl
+    )
+    yield _encode(reset)
     served = zone.served()
     above: dict[Name, Name] = {}
-    for first in served:  # not lists of some: while we are at a contributor it is unpacked once
-        some = chain((first,), islice(served, _NODES_A_FRAME - 1))
+    for first in served:  # not lists of some: a contributor is unpacked once for all its names
+        if zone.apexes() != apexes:
+            apexes, above = zone.apexes(), {}
+        some = chain((first,), islice(served, size - 1))
         yield _frame(zone, some, above=above)
     yield _encode(Frame(zone.serial, complete=True))
 

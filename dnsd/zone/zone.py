@@ -183,6 +183,8 @@ class Zone:
         self._shared: dict[Name, dict[Key, tuple[RRset, ...]]] = {}
         self._authorities: dict[Name, Authority] = {}
         self._ages: dict[Key, str] = {}  # of contributors that have one
+        # For each walk of `served` under way: names that lost one of several contributors.
+        self._walks: list[dict[Name, None]] = []
         # Name -> who has it, then those who say something else and are not heard.
         self.disputes: dict[Name, tuple[Key, ...]] = {}
         self._external = {zone.name: zone for zone in config.external.zones}
@@ -451,6 +453,8 @@ class Zone:
             self._has(name, node, None)
             self._wither(name, edit)
             return
+        for walk in self._walks:
+            walk[name] = None
         parts = self._shared[name]
         del parts[contributor]
         self._merge(name, node, parts, node.sets or (), edit)
@@ -663,22 +667,40 @@ class Zone:
     def served(self) -> Iterator[tuple[Name, tuple[RRset, ...]]]:
         """Every name that exists and what is `at` it: contributor by contributor, then the rest.
 
-        The zone may change meanwhile: of the names that come and go, it may have either.
+        The zone may change during the walk. Each pair is true at the moment it is yielded, and
+        each name that exists during the whole walk with the same records is yielded. So a
+        consumer that also applies each Change, in order, ends with the zone as it is.
         """
         nodes, leaves, orphans = self._nodes, self._leaves, self._orphans
-        for contributor in list(self._contributions):
-            for name, sets in self._part(contributor).by_name.items():
-                node = nodes.get(name)
-                if node is None:
-                    above = nodes.get(name[1 + name[0] :])
-                    implied = above is not None and above.contributor == contributor
-                    if implied or (leaves.get(digest(name)) == contributor and name not in orphans):
+        again: dict[Name, None] = {}
+        self._walks.append(again)
+        try:
+            for contributor in list(self._contributions):
+                for name in list(self._part(contributor).by_name):
+                    sets = self._part(contributor).by_name.get(name)
+                    if sets is None:  # the zone changed during the walk
+                        continue
+                    node = nodes.get(name)
+                    if node is None:
+                        above = nodes.get(name[1 + name[0] :])
+                        implied = above is not None and above.contributor == contributor
+                        known = leaves.get(digest(name)) == contributor and name not in orphans
+                        if implied or known:
+                            yield name, sets
+                    elif node.sets is None and node.contributor == contributor:
                         yield name, sets
-                elif node.sets is None and node.contributor == contributor:
-                    yield name, sets
-        for name, node in list(self._nodes.items()):
-            if node.sets is not None or node.contributor is None:
-                yield name, node.sets or ()
+            for name in list(nodes):
+                node = nodes.get(name)
+                if node is not None and (node.sets is not None or node.contributor is None):
+                    yield name, node.sets or ()
+            # A name that passed from several contributors to one may be in neither part.
+            while again:
+                name, _ = again.popitem()
+                found = self.find(name)
+                if found is not None:
+                    yield name, found
+        finally:
+            self._walks.remove(again)
 
     def __len__(self) -> int:
         """How many names exist."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import islice
 from typing import Any
 
 import msgspec
@@ -28,6 +29,7 @@ from dnsd.zone.compile import (
 )
 from dnsd.zone.pipeline import Pipeline
 from dnsd.zone.schema import SchemaConfig
+from dnsd.zone.zone import Cause, Zone
 from tests.answer.building import SCHEMA, ask, engine_of, feed, pipeline_of
 from tests.cases.cluster import endpoint, endpoint_slice, external, objects, port, service
 
@@ -53,6 +55,10 @@ def contents(table: Table) -> dict[str, Any]:
         "depths": table.depths,
         "serial": table.serial,
     }
+
+
+def batch_of(step: Plain | Key) -> Batch:
+    return Batch(tuple([step] if isinstance(step, Key) else from_plain(step)))
 
 
 def from_scratch(pipeline: Pipeline) -> Table:
@@ -94,6 +100,48 @@ def test_changes_equal_a_build_from_scratch(steps: list[Plain | Key], pods: str)
         events = [step] if isinstance(step, Key) else from_plain(step)
         pipeline.feed(Batch(tuple(events)), 0.0)
     assert contents(table) == contents(from_scratch(pipeline))
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    st.lists(changed_objects(), max_size=20),
+    st.lists(changed_objects(), max_size=20),
+    st.integers(1, 4),
+)
+def test_a_table_that_is_compiled_while_the_zone_changes_is_complete(
+    before: list[Plain | Key], during: list[Plain | Key], size: int
+) -> None:
+    pipeline = Pipeline(SCHEMA, 1)
+    table = Table()
+    for step in before:
+        pipeline.feed(batch_of(step), 0.0)
+    pipeline.on_change.append(lambda change: table.apply(compile_change(change, pipeline.zone)))
+    left = iter(during)
+    for frame in compile_all(pipeline.zone, size):
+        table.apply(frame)
+        for step in islice(left, 2):
+            pipeline.feed(batch_of(step), 0.0)
+    table.apply(compile_state(FRESH, pipeline.zone.serial))
+    assert contents(table) == contents(from_scratch(pipeline))
+
+
+def test_a_name_that_passes_to_its_other_contributor_during_the_walk_is_served() -> None:
+    """Its records stay the same, so no Change says anything of it."""
+    zone = Zone(SCHEMA, 1)
+    shared = rrset(name_from_text("shared.cluster.local."), Type.A, 5, [bytes(4)])
+    first, second = Key("Service", "default", "a"), Key("Service", "default", "b")
+    other = rrset(name_from_text("other.cluster.local."), Type.A, 5, [bytes(4)])
+    zone.replace(first, [other], Cause(first))
+    zone.replace(second, [shared], Cause(second))
+    walk = zone.served()
+    met = []
+    while other.name not in met:
+        met.append(next(walk)[0])
+    assert shared.name not in met
+    zone.replace(first, [other, shared], Cause(first))
+    assert zone.replace(second, [], Cause(second)) is None
+    met += [name for name, _ in walk]
+    assert shared.name in met
 
 
 def test_frames_may_come_twice() -> None:
