@@ -287,6 +287,10 @@ class State:
         """All Pods, or those of one namespace."""
         return self._pods if namespace is None else self._pods.within(namespace)
 
+    def pod_keys(self) -> list[Key]:
+        """The keys of all Pods."""
+        return [Key("Pod", namespace, name) for namespace, name in self._pods.places()]
+
     def namespaces(self) -> Iterable[Namespace]:
         """The Namespace objects."""
         return self._namespaces

@@ -23,6 +23,7 @@ import asyncio
 import time
 from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
+from itertools import islice
 
 import structlog
 
@@ -41,6 +42,7 @@ from dnsd.upstream.clients import compile_clients
 from dnsd.worker.supervisor import Supervisor
 from dnsd.zone.compile import (
     FRESH,
+    NODES_A_FRAME,
     NOT_READY,
     STALE,
     compile_all,
@@ -102,7 +104,6 @@ class ControlPlane:
         claim = _claim_of(batch)
         if claim == NOT_READY:  # what is taken back must not be denied first
             self.claim(claim)
-        self.supervisor.flush_tables()
         self._begin()
         try:
             now = time.time()
@@ -126,7 +127,6 @@ class ControlPlane:
     def place(self, contributor: Key, rrsets: Sequence[RRset], cause: Cause) -> Change | None:
         """What a contributor that is no object of the cluster contributes: see Pipeline.put."""
         handed_in = time.monotonic()
-        self.supervisor.flush_tables()
         self._begin()
         change = self.pipeline.put(contributor, rrsets, cause, _age(cause.at))
         self._finish(handed_in)
@@ -238,22 +238,26 @@ class ControlPlane:
             self._frames.append(compile_clients(here, gone))
 
     def _table(self) -> Iterator[bytes]:
-        zone = self.pipeline.zone  # the one to send, even if another takes its place
+        """The frames of the whole table. The zone may change between two of them."""
+        zone = self.pipeline.zone
         if self.state == NOT_READY:
-            return iter((compile_empty(zone), compile_state(NOT_READY, zone.serial)))
-        view_zones = self.view_zones.tables() if self.view_zones is not None else iter(())
-        pods: list[Pod] = []
-        if self.settings.search_completion:
-            pods = list(self.pipeline.state.pods())
-
-        def frames() -> Iterator[bytes]:
+            yield compile_empty(zone)
+        else:
             if self.settings.search_completion:
-                yield compile_clients(pods, reset=True)
+                yield from self._clients()
             yield from compile_all(zone)
-            yield from view_zones
-            yield self._claimed()
+            if self.view_zones is not None:
+                yield from self.view_zones.tables()
+        yield self._claimed()
 
-        return frames()
+    def _clients(self) -> Iterator[bytes]:
+        """The frames of all pods, for search-path completion."""
+        state = self.pipeline.state
+        keys = iter(state.pod_keys())
+        yield compile_clients((), reset=True)
+        while some := list(islice(keys, NODES_A_FRAME)):
+            pods = [pod for key in some if isinstance(pod := state.get(key), Pod)]
+            yield compile_clients(pods)
 
     def _pin(self, settings: Settings) -> None:
         """Puts the names of the setting `hosts` that lie in our zones there, and no others."""
@@ -279,7 +283,6 @@ class ControlPlane:
         # From here to the end nobody else has a turn.
         completion = settings.search_completion != self.settings.search_completion
         now = time.monotonic()
-        self.supervisor.flush_tables()
         self._begin()
         own = self._own_service(settings)
         rebuilt = self.pipeline.reconfigure(schema_config(settings, self.addresses, own))

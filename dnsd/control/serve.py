@@ -157,6 +157,10 @@ class Serve:
             await _cancelled(hurried, draining)
         await supervisor.stop()
         plane.close()
+        # The loop removes its handlers when it closes, and a signal would then kill the process.
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+            asyncio.get_running_loop().remove_signal_handler(number)
+            signal.signal(number, signal.SIG_IGN)
 
     # -- signals ---------------------------------------------------------------------------
 

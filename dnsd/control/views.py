@@ -18,7 +18,6 @@ the workers as frames, in the order in which they came to be.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import chain
 
 import structlog
 from msgspec import Struct
@@ -210,15 +209,18 @@ class ViewZones:
         return frames
 
     def tables(self) -> Iterator[bytes]:
-        """Everything: the frames that build all tables and say whose they are.
+        """The frames that build all tables and assign the clients to them.
 
-        The zones must not change before it is exhausted.
+        Views and zones may change between two frames; `take` has the frames of those changes.
         """
-        whole = [(table.number, table.zone) for table in self._tables.values()]
+        for view, table in list(self._tables.items()):
+            for frame in _whole(table.number, table.zone):
+                if self._tables.get(view) is not table:  # the last client of the view has gone
+                    break
+                yield frame
         networks = tuple([(text, self._view(view)) for text, view in self._networks])
         clients = tuple([(address, self._view(view)) for address, view in self._pods.items()])
-        last = compile_view_frame(ViewFrame(reset=True, networks=networks, clients=clients))
-        return chain(*(_whole(number, zone) for number, zone in whole), (last,))
+        yield compile_view_frame(ViewFrame(reset=True, networks=networks, clients=clients))
 
 
 def _whole(number: int, zone: Zone) -> Iterator[bytes]:

@@ -48,7 +48,7 @@ from dnsd.worker.messages import (
     MAX_DOWN,
     Applied,
     Assembler,
-    BadFeed,
+    BadMessage,
     Down,
     Drain,
     Drained,
@@ -115,11 +115,11 @@ def _read_setup(feed: socket.socket, assembler: Assembler) -> tuple[Setup, list[
     while not messages:
         data = feed.recv(_CHUNK)
         if not data:
-            raise BadFeed("the feed ended before it began")
+            raise BadMessage("the feed ended before it began")
         messages = [read_down(body) for body in assembler.take(data)]
     feed.setblocking(False)
     if not isinstance(messages[0], Setup):
-        raise BadFeed(f"the first message is {type(messages[0]).__name__}, not Setup")
+        raise BadMessage(f"the first message is {type(messages[0]).__name__}, not Setup")
     return messages[0], messages[1:]
 
 
@@ -197,7 +197,7 @@ class _Worker:
             cache = self.forwarder.resolver.cache if self.forwarder is not None else None
             self._say(Flushed(message.id, cache.flush(message.name) if cache else -1))
         else:
-            raise BadFeed("a second Setup")
+            raise BadMessage("a second Setup")
 
     def _apply(self, frames: Sequence[bytes]) -> None:
         for frame in frames:

@@ -37,7 +37,7 @@ HEARTBEAT = 1.0  # seconds between two signs of life
 _HEADER = 4
 
 
-class BadFeed(Exception):
+class BadMessage(Exception):
     """The other side sent what is no message."""
 
 
@@ -235,7 +235,7 @@ class Assembler:
         self._limit = limit
 
     def take(self, data: bytes) -> Iterator[bytes]:
-        """The messages that `data` completes, without their length. Raises BadFeed."""
+        """The messages that `data` completes, without their length. Raises BadMessage."""
         buffer = self._buffer
         buffer += data
         begin = 0
@@ -243,7 +243,7 @@ class Assembler:
             while len(buffer) - begin >= _HEADER:
                 (length,) = unpack_from("!I", buffer, begin)
                 if length > self._limit:
-                    raise BadFeed(f"a message of {length} bytes, the limit is {self._limit}")
+                    raise BadMessage(f"a message of {length} bytes, the limit is {self._limit}")
                 end = begin + _HEADER + length
                 if len(buffer) < end:
                     break
@@ -255,16 +255,16 @@ class Assembler:
 
 
 def read_down(body: bytes) -> Down:
-    """The message to a worker in these bytes. Raises BadFeed."""
+    """The message to a worker in these bytes. Raises BadMessage."""
     try:
         return _down.decode(body)
     except msgspec.DecodeError as error:
-        raise BadFeed(f"not a message: {error}") from error
+        raise BadMessage(f"not a message: {error}") from error
 
 
 def read_up(body: bytes) -> Up:
-    """The message from a worker in these bytes. Raises BadFeed."""
+    """The message from a worker in these bytes. Raises BadMessage."""
     try:
         return _up.decode(body)
     except msgspec.DecodeError as error:
-        raise BadFeed(f"not a message: {error}") from error
+        raise BadMessage(f"not a message: {error}") from error

@@ -1,14 +1,15 @@
-"""One worker process as the control process sees it: its pid, its feed, what it last said.
+"""One worker process as the control process sees it: its pid, its channel, and its last messages.
 
-A link writes without ever blocking and without ever holding much. What it has to write is,
-in this order, a whole table, produced frame by frame as the worker takes it, and then the
-changes since. The table is made from the zone as it is, so before the zone changes the
-frames that are not made yet have to be: `flush_tables` does that, and the changes queue up behind
-them. A worker that reads nothing while changes pile up is ended (`Timeouts.backlog`), and one
-that gives no sign of life as well (`is_silent`): whoever owns the link replaces it.
+In `worker/` (control process side of the data plane). Change here: how a worker process is
+started, written to, read from, and reaped.
 
-What a worker prints is logged, and its last words are kept: when a worker dies, they are
-usually the reason.
+`WorkerProcess` writes without blocking. Its queue holds messages in the order in which they apply:
+the frames of a whole table (see table_load.py) and the changes between them. A worker that does
+not read its changes is ended (`Timeouts.backlog`), and so is one that sends no heartbeat
+(`is_silent`). The supervisor then replaces it.
+
+The output of a worker goes to the log. The last line is kept, because it usually has the reason
+when a worker ends.
 """
 
 from __future__ import annotations
@@ -23,44 +24,44 @@ import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from enum import Enum
 from pathlib import Path
+from typing import Protocol
 
 import msgspec
 from msgspec import Struct
 
+from dnsd.observe.tasks import Tasks
 from dnsd.transport.listen import Pair
 from dnsd.worker import counters
 from dnsd.worker.messages import (
     MAX_UP,
     Applied,
     Assembler,
-    BadFeed,
+    BadMessage,
     Down,
     Drain,
     Drained,
     Heartbeat,
-    Open,
     Opened,
     Setup,
     Socket,
-    Table,
     Up,
     Upstream,
     packed,
     read_up,
 )
 
-_CHUNK = 1 << 16
-_READS = 20  # of its output after its end, 64 KiB each
-_MAX_LINE = 1 << 14
-_MAX_WORDS = 300
+_CHUNK = 1 << 16  # bytes of one read
+_READS = 20  # reads of the output of a worker after its end
+_MAX_LINE = 1 << 14  # bytes of one line of output in the log
+_MAX_LAST_LINE = 300  # bytes of `last_line`
+_AHEAD = 4  # messages in the queue from which on a table load waits
 
-
-# Starts the processes, and so lends them its priority (see priority.py). It stays as long as
-# this process does, because the system ends a worker with the thread that started it.
+# This thread starts the processes, so they get its priority (see priority.py). It lives as long
+# as this process, because the kernel ends a worker with the thread that started it.
 _starter = ThreadPoolExecutor(1, "starter")
 
 
@@ -70,11 +71,11 @@ def starter() -> int:
 
 
 class State(Enum):
-    """Where a worker is in its life."""
+    """The phases in the life of a worker."""
 
-    STARTING = "starting"  # the process runs, it has no table yet
+    STARTING = "starting"  # the process runs and does not have a table
     LOADING = "loading"
-    OPEN = "open"  # answering
+    OPEN = "open"  # answers queries
     DRAINING = "draining"
     GONE = "gone"
 
@@ -82,13 +83,20 @@ class State(Enum):
 class Timeouts(Struct, frozen=True):
     """When a worker counts as stuck. Times in seconds."""
 
-    start: float = 60.0  # until the first word; a loaded machine starts processes slowly
-    silence: float = 10.0  # between two
-    backlog: int = 64 << 20  # bytes of changes that it has not read
+    start: float = 60.0  # until the first message; a loaded machine starts processes slowly
+    silence: float = 10.0  # between two messages
+    backlog: int = 64 << 20  # bytes of changes that the worker has not read
+
+
+class Load(Protocol):
+    """The table load that a worker takes part in (table_load.py)."""
+
+    def resume(self) -> None:
+        """A queue has room again, or the worker ended."""
 
 
 class WorkerProcess:
-    """A worker process. `ended` has a sentence on why, once it is gone and reaped."""
+    """A worker process. `ended` gets the reason of its end, as a clause, when it is reaped."""
 
     def __init__(
         self,
@@ -96,156 +104,135 @@ class WorkerProcess:
         pairs: Sequence[Pair],
         *,
         timeouts: Timeouts,
-        heard: Callable[[WorkerProcess, Up], None],
-        printed: Callable[[WorkerProcess, bytes], None],
+        on_message: Callable[[WorkerProcess, Up], None],
+        on_output: Callable[[WorkerProcess, bytes], None],
     ) -> None:
-        """Starts the process, on the running event loop. Raises OSError when it cannot."""
+        """Starts the process, on the running event loop. Raises OSError if it cannot start."""
         self.state = State.STARTING
-        self.applied = -1  # the last step it has taken
+        self.applied = -1  # the last step that the worker reported as applied
+        self.load: Load | None = None
         self.counters = counters.ZERO
         self.lag = 0.0
         self.servers: tuple[Upstream, ...] = ()
         self.started = self.heard_at = time.monotonic()
         self.ended: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         self.index = setup.index
-        self._patience = timeouts
-        self._heard, self._printed = heard, printed
+        self._timeouts = timeouts
+        self._on_message, self._on_output = on_message, on_output
         self._loop = asyncio.get_running_loop()
+        self._tasks = Tasks()
         self._assembler = Assembler(MAX_UP)
-        self._loading: Iterator[bytes] | None = None
-        self._queue: deque[bytes] = deque()
+        self._queue: deque[tuple[bytes, int]] = deque()  # a message, and its part of the backlog
         self._backlog = 0  # bytes of changes in the queue
-        self._now: memoryview | None = None  # what is being written
-        self._writing = False  # when the feed takes more
+        self._sending: memoryview | None = None  # the rest of a message of which a part is sent
+        self._writing = False  # waits until the channel takes more
         self._reason = ""
         self._line = b""
-        self.last_line = ""  # of what it printed besides its log
-        self._feed, theirs = socket.socketpair()
-        self._feed.setblocking(False)
-        self._output, output = os.pipe()
+        self.last_line = ""  # of its output that is not a log line
+        self._channel, channel_of_worker = socket.socketpair()
+        self._channel.setblocking(False)
+        self._output, output_of_worker = os.pipe()
         os.set_blocking(self._output, False)
         try:
-            self.process = _starter.submit(_spawn, theirs, output, pairs).result()
+            started = _starter.submit(_spawn, channel_of_worker, output_of_worker, pairs)
+            self.process = started.result()
         except OSError:
-            self._feed.close()
+            self._channel.close()
             os.close(self._output)
             raise
         finally:
-            theirs.close()
-            os.close(output)
-        self._loop.add_reader(self._feed, self._readable)
+            channel_of_worker.close()
+            os.close(output_of_worker)
+        self._loop.add_reader(self._channel, self._readable)
         self._loop.add_reader(self._output, self._read_output)
         self._put(packed(msgspec.structs.replace(setup, sockets=_sockets(pairs))))
 
     # -- down ------------------------------------------------------------------------------
 
-    def load(self, frames: Iterator[bytes], step: int) -> None:
-        """Send a whole table, as of `step`; the first one opens the worker.
-
-        `frames` are taken one by one, as the worker takes them: see `flush_tables`.
-        """
-        self.flush_tables()
+    def begin(self, load: Load) -> None:
+        """From now on the messages of this table load are put here, and of no other."""
+        self.load = load
         if self.state is State.STARTING:
             self.state = State.LOADING
 
-        def messages() -> Iterator[bytes]:
-            for frame in frames:
-                yield packed(Table(0, (frame,)))
-            yield packed(Table(step, ()))  # now, and not before, it is at `step`
-            yield packed(Open())
+    @property
+    def has_room(self) -> bool:
+        """Whether the queue is short enough for another frame of a table."""
+        return len(self._queue) < _AHEAD
 
-        self._loading = messages()
-        self._want_to_write()
-
-    def flush_tables(self) -> None:
-        """Make what is left of the table now, because the zone is about to change."""
-        if self._loading is not None:
-            self._queue.extend(self._loading)
-            self._loading = None
+    def put_table(self, message: bytes) -> None:
+        """Send a packed message of the table load."""
+        self._put(message)
 
     def change(self, message: bytes) -> None:
-        """Send a packed `Table`, after `flush_tables`. A worker that takes none is ended."""
-        if self.state in (State.STARTING, State.GONE):
+        """Send a packed `Table` that holds a change. Ends a worker that does not read them."""
+        if self.state in (State.STARTING, State.GONE):  # its table will have the change
             return
         self._backlog += len(message)
-        if self._backlog > self._patience.backlog:
-            self.kill("it took no changes any more")
+        if self._backlog > self._timeouts.backlog:
+            self.kill("it did not read its changes")
         else:
-            self._put(message)
+            self._put(message, len(message))
 
-    def tell(self, message: Down) -> None:
-        """Send something small that is no change; only an open worker hears it."""
+    def send(self, message: Down) -> None:
+        """Send a small message that is not a change; only to an open worker."""
         if self.state is State.OPEN:
             self._put(packed(message))
 
     def drain(self, order: Drain) -> None:
-        """Tell it to finish and exit."""
+        """Have the worker finish and exit."""
         if self.state is not State.GONE:
             self.state = State.DRAINING
             self._put(packed(order))
 
     def kill(self, reason: str) -> None:
-        """End it at once; `ended` gets the reason."""
+        """End the worker at once; `ended` gets the reason."""
         self._reason = self._reason or reason
         with contextlib.suppress(ProcessLookupError):
             self.process.send_signal(signal.SIGKILL)
 
     def is_silent(self) -> bool:
-        """Whether it is so long without a sign of life that it must be stuck."""
-        timeouts = self._patience
+        """Whether the last message is so old that the worker must be stuck."""
+        timeouts = self._timeouts
         limit = timeouts.start if self.heard_at == self.started else timeouts.silence
         return time.monotonic() - self.heard_at > limit
 
-    def _put(self, message: bytes) -> None:
-        self._queue.append(message)
-        self._want_to_write()
-
-    def _want_to_write(self) -> None:
-        """Write at once, for a change is waited for; what the feed does not take, later."""
-        if self._feed.fileno() >= 0 and self._write() and not self._writing:
+    def _put(self, message: bytes, backlog: int = 0) -> None:
+        """Queue a message, and write at once: clients wait for a change."""
+        self._queue.append((message, backlog))
+        if self._channel.fileno() >= 0 and self._write() and not self._writing:
             self._writing = True
-            self._loop.add_writer(self._feed, self._writable)
+            self._loop.add_writer(self._channel, self._writable)
 
     def _writable(self) -> None:
         if not self._write():
             self._writing = False
-            self._loop.remove_writer(self._feed)
+            self._loop.remove_writer(self._channel)
 
     def _write(self) -> bool:
-        """Send one message, or what the feed takes of it; whether there is more."""
-        if self._now is None and (message := self._next()) is not None:
-            self._now = memoryview(message)
-        if self._now is None:
-            self._backlog = 0
-            return False
+        """Send one message, or what the channel takes of it; whether there is more."""
+        if self._sending is None:
+            if not self._queue:
+                return False
+            message, backlog = self._queue.popleft()
+            self._sending = memoryview(message)
+            self._backlog -= backlog
         try:
-            sent = self._feed.send(self._now)
+            sent = self._channel.send(self._sending)
         except (BlockingIOError, InterruptedError):
             return True
         except OSError:
-            return False  # the reader sees the end, and acts
-        self._now = self._now[sent:] if sent < len(self._now) else None
-        if self._now is None and self._loading is None and not self._queue:
-            self._backlog = 0
-            return False
-        return True
-
-    def _next(self) -> bytes | None:
-        if self._loading is not None:
-            # What is in the queue was put there before the table: later changes settle it.
-            if self._queue:
-                return self._queue.popleft()
-            message = next(self._loading, None)
-            if message is not None:
-                return message
-            self._loading = None
-        return self._queue.popleft() if self._queue else None
+            return False  # the reader sees the end of the channel
+        self._sending = self._sending[sent:] if sent < len(self._sending) else None
+        if self.load is not None and self.has_room:
+            self.load.resume()
+        return self._sending is not None or bool(self._queue)
 
     # -- up --------------------------------------------------------------------------------
 
     def _readable(self) -> None:
         try:
-            data = self._feed.recv(_CHUNK)
+            data = self._channel.recv(_CHUNK)
         except (BlockingIOError, InterruptedError):
             return
         except OSError:
@@ -255,15 +242,15 @@ class WorkerProcess:
             return
         try:
             for body in self._assembler.take(data):
-                self._hear(read_up(body))
-        except BadFeed as error:
-            self.kill(f"it said what no worker says: {error}")
+                self._receive(read_up(body))
+        except BadMessage as error:
+            self.kill(f"it sent an invalid message: {error}")
 
-    def _hear(self, message: Up) -> None:
+    def _receive(self, message: Up) -> None:
         self.heard_at = time.monotonic()
         if isinstance(message, Heartbeat):
             if len(message.counters) != len(counters.NAMES):
-                raise BadFeed(f"{len(message.counters)} counters")
+                raise BadMessage(f"a heartbeat with {len(message.counters)} counters")
             self.counters, self.lag = message.counters, message.lag
             self.servers = message.servers
         elif isinstance(message, Applied):
@@ -271,8 +258,8 @@ class WorkerProcess:
         elif isinstance(message, Opened) and self.state is State.LOADING:
             self.state = State.OPEN
         elif isinstance(message, Drained):
-            self._reason = "it finished" if message.clean else "it was out of time to finish"
-        self._heard(self, message)
+            self._reason = "it finished" if message.clean else "it did not finish in time"
+        self._on_message(self, message)
 
     def _read_output(self) -> None:
         try:
@@ -286,8 +273,8 @@ class WorkerProcess:
         self._line = self._line[-_MAX_LINE:]
         for line in lines:
             if line.strip() and not line.startswith(b"{"):
-                self.last_line = line[:_MAX_WORDS].decode("utf-8", "replace").strip()
-            self._printed(self, line[:_MAX_LINE])
+                self.last_line = line[:_MAX_LAST_LINE].decode("utf-8", "replace").strip()
+            self._on_output(self, line[:_MAX_LINE])
 
     # -- the end ---------------------------------------------------------------------------
 
@@ -295,22 +282,23 @@ class WorkerProcess:
         if self.state is State.GONE:
             return
         self.state = State.GONE
-        self._loading = None
         self._queue.clear()
-        self._loop.remove_reader(self._feed)
-        self._loop.remove_writer(self._feed)
-        self._feed.close()
-        self._reaping = self._loop.create_task(self._reap())
+        self._loop.remove_reader(self._channel)
+        self._loop.remove_writer(self._channel)
+        self._channel.close()
+        if self.load is not None:
+            self.load.resume()
+        self._tasks.start(self._reap(), "reap a worker")
 
     async def _reap(self) -> None:
-        # Its end of the feed is closed, so it is about to exit or already has. One that
-        # does not gets a second; waiting is done in a thread because it could block.
+        # The worker closed its channel, so it exits or already has. A worker that does not
+        # exit gets one second. A thread waits, because waiting could block.
         try:
             await asyncio.to_thread(self.process.wait, 1.0)
         except subprocess.TimeoutExpired:
             self.process.kill()
             await asyncio.to_thread(self.process.wait)
-        for _ in range(_READS):  # what it said last may still be in the pipe
+        for _ in range(_READS):  # its last output may still be in the pipe
             self._read_output()
         self._loop.remove_reader(self._output)
         os.close(self._output)
@@ -333,22 +321,23 @@ def _sockets(pairs: Sequence[Pair]) -> tuple[Socket, ...]:
     return tuple(found)
 
 
-def _spawn(feed: socket.socket, output: int, pairs: Sequence[Pair]) -> subprocess.Popen[bytes]:
-    """A fresh interpreter: nothing of this process's memory, and of its files only these."""
-    return subprocess.Popen(  # noqa: S603  (our own interpreter and module)
-        [sys.executable, "-P", "-m", "dnsd.worker", str(feed.fileno()), str(os.getpid())],
+def _spawn(channel: socket.socket, output: int, pairs: Sequence[Pair]) -> subprocess.Popen[bytes]:
+    """A fresh interpreter, which gets no memory and no other open files of this process."""
+    return subprocess.Popen(  # noqa: S603  (the interpreter and a module of dnsd)
+        [sys.executable, "-P", "-m", "dnsd.worker", str(channel.fileno()), str(os.getpid())],
         stdin=subprocess.DEVNULL,
         stdout=output,
         stderr=output,
-        pass_fds=[feed.fileno(), *(one.fd for one in _sockets(pairs))],
+        pass_fds=[channel.fileno(), *(one.fd for one in _sockets(pairs))],
         env=_environment(),
-        # Out of a terminal's reach. In a session of its own it would be out of that of `nice`
-        # too: Linux shares the cores out among sessions first (sched(7), autogroup).
+        # Signals of a terminal do not reach a process group of its own. A session of its own
+        # would also escape `nice`: Linux divides the cores among sessions first (sched(7),
+        # autogroup).
         process_group=0,
     )
 
 
-# Of the environment a worker gets what Python needs to start, and nothing that may be secret.
+# The variables that Python needs to start. Others may hold secrets, so a worker does not get them.
 _KEPT = ("PATH", "LANG", "LC_ALL", "TZ", "LD_LIBRARY_PATH", "PYTHONHOME", "PYTHONPATH")
 
 
@@ -356,7 +345,7 @@ def _environment() -> dict[str, str]:
     kept = {name: os.environ[name] for name in _KEPT if name in os.environ}
     root = Path(__file__).resolve().parents[2]
     if root.name not in ("site-packages", "dist-packages"):
-        # Run from a checkout: the worker must find this dnsd, and with -P it does not look
-        # into the current directory.
+        # dnsd runs from a checkout. With -P the worker does not search the current directory,
+        # so it needs the path.
         kept["PYTHONPATH"] = os.pathsep.join(filter(None, (kept.get("PYTHONPATH"), str(root))))
     return kept

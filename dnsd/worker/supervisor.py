@@ -1,28 +1,26 @@
-"""Keeps the workers running, and tells them all what changed.
+"""Keeps the workers running, and sends every change to all of them.
 
-Each worker has a *seat*: its own sockets, bound once by the control process and held open
-until the end. Whoever sits there, packets queue in the kernel between one worker and the
-next, and none is lost.
+In `worker/` (control process side of the data plane). Change here: when workers start, are
+replaced, and stop, and when a change counts as answered everywhere.
 
-* A worker that ends unasked is replaced at once; when that keeps happening, or when it ends
-  before it can answer, after longer and longer pauses (with jitter, up to `MAX_PAUSE`), so
-  that a bug at start does not become a fork bomb.
-* A worker that takes no changes, says nonsense or nothing is ended, and so replaced.
-* New settings for workers (`renew`) mean new workers: successors are started on the same
-  sockets, and when all of them answer the old ones finish and go. If one cannot start, all
-  the old ones stay: no worker answers by other settings than the rest.
-* `broadcast` takes the frames of one batch. When every worker has applied them, the
-  followers hear how long that took: the change is answered everywhere.
+Each worker has a *slot*: sockets that the control process binds once and holds open until the
+end. Packets queue in the kernel between one worker and its replacement, and none is lost.
 
-The table of a new worker is `table()`, frames of the zone as it is. Whoever changes the
-zone calls `flush_tables` before.
+* A worker that ends unexpectedly is replaced at once. If that repeats, or if the worker ends
+  before it has a table, the pause before the replacement grows (with jitter, up to `MAX_PAUSE`),
+  so that a bug at the start does not become a fork bomb.
+* A worker that does not read its changes, sends an invalid message, or sends no heartbeat is
+  ended, and so replaced.
+* New settings for workers (`renew`) need new workers. Successors start on the same sockets. When
+  all of them answer, the former workers finish. If one successor cannot start, all former workers
+  stay: all workers answer by the same settings.
+* `broadcast` takes the frames of one batch. When every worker has applied them, `on_applied` is
+  called: the change is answered everywhere.
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import itertools
 import random
 import time
 from collections import deque
@@ -34,12 +32,12 @@ import structlog
 from msgspec import Struct
 
 from dnsd.answer.transport import Transport
+from dnsd.observe.tasks import Tasks
 from dnsd.transport.listen import Pair
 from dnsd.upstream.status import Where
 from dnsd.worker import counters
 from dnsd.worker.messages import (
     Applied,
-    Down,
     Drain,
     Flush,
     Flushed,
@@ -57,35 +55,34 @@ from dnsd.worker.messages import (
     packed,
 )
 from dnsd.worker.process import State, Timeouts, WorkerProcess
+from dnsd.worker.requests import NoWorker, Requests
+from dnsd.worker.table_load import TableLoad
+
+__all__ = ["NoWorker", "Supervisor", "WorkerStatus", "WorkersFailed"]
 
 log = structlog.get_logger(__name__)
 
 FIRST_PAUSE, MAX_PAUSE = 0.1, 10.0  # seconds before a worker that fails at once is replaced
-_LASTING = 10.0  # a worker that lived so long did not fail at once
-# A worker that could answer did not fail by itself: somebody killed it, or something that was
-# asked did. So many times in a row it is replaced without a pause, for nobody else answers.
+_LASTING = 10.0  # seconds; a worker that lived so long did not fail at once
+# A worker that had a table did not fail at its start: something killed it, or a query did. It is
+# replaced without a pause so many times in a row, because no other process may answer.
 _EXCUSED = 20
-_LOOK = 1.0  # seconds between two looks for silent workers
-_GRACE = 2.0  # beyond the limit of a drain, before workers are ended
-_MAX_PENDING = 10_000  # changes whose way is timed, while nobody answers
-_QUESTION_TIMEOUT = 10.0  # seconds a probe or a flush may take
-_START_FAILURES = 3  # of one seat, before a start is given up
+_CHECK_EVERY = 1.0  # seconds between two checks for silent workers
+_GRACE = 2.0  # seconds after the limit of a drain until workers are ended
+_MAX_PENDING = 10_000  # changes whose time is measured while no worker answers
+_START_FAILURES = 3  # of one slot, after which a start fails
 
 
 class WorkersFailed(Exception):
-    """No worker comes up; the text has the reason and the last line it printed."""
-
-
-class NoWorker(Exception):
-    """Nobody answers right now, or not in time."""
+    """A worker does not start. The text has the reason and its last line of output."""
 
 
 class WorkerStatus(Struct, frozen=True):
-    """One seat, for status pages and metrics. Times in seconds."""
+    """One slot, for status pages and metrics. Times in seconds."""
 
     index: int
     pid: int
-    state: str  # of dnsd.worker.process.State; "waiting" when nobody sits there
+    state: str  # of dnsd.worker.process.State; "waiting" between two workers
     age: float
     lag: float
     restarts: int
@@ -93,21 +90,21 @@ class WorkerStatus(Struct, frozen=True):
 
 
 class _Slot:
-    """One worker's place: sockets, who sits there, and what former workers counted."""
+    """The sockets of one worker, its processes, and the totals of its former processes."""
 
-    __slots__ = ("current", "failures", "index", "last_end", "links", "pairs", "past", "restarts")
+    __slots__ = ("current", "failures", "index", "last_end", "pairs", "past", "restarts", "workers")
 
     def __init__(self, index: int, pairs: Sequence[Pair]) -> None:
         self.index, self.pairs = index, pairs
         self.current: WorkerProcess | None = None
-        self.links: list[WorkerProcess] = []  # the current one, a successor, those that finish
+        self.workers: list[WorkerProcess] = []  # current, successor, and those that finish
         self.past = counters.ZERO
         self.restarts = self.failures = 0
         self.last_end = ""
 
 
 class Supervisor:
-    """All workers. Methods are for the event loop that started it."""
+    """All workers. Call the methods on the event loop that started it."""
 
     def __init__(
         self,
@@ -116,20 +113,22 @@ class Supervisor:
         table: Callable[[], Iterator[bytes]],
         timeouts: Timeouts = Timeouts(),  # noqa: B008  (frozen)
     ) -> None:
-        """`slots`: the sockets of each worker. `setup`: its `index` and `sockets` are ignored."""
+        """`slots`: the sockets of each worker. `setup`: its `index` and `sockets` are ignored.
+        `table`: the frames of the whole table; the zone may change while they are taken.
+        """
         self.slots = [_Slot(index, pairs) for index, pairs in enumerate(slots)]
         self.setup = setup
         self.on_applied: list[Callable[[float, float], None]] = []  # (handed in, answered)
-        self._table, self._patience = table, timeouts
-        self._released = self._stopping = False
-        self._step = 0
-        self._pending: deque[tuple[int, float]] = deque(maxlen=_MAX_PENDING)
-        self._tasks: set[asyncio.Task[Any]] = set()
-        self._changed = asyncio.Event()
         self.on_samples: list[Callable[[Samples], None]] = []
+        self._table, self._timeouts = table, timeouts
+        self._released = self._stopping = False
+        self._step = 0  # of the last change
+        self._pending: deque[tuple[int, float]] = deque(maxlen=_MAX_PENDING)
+        self._without_table: list[WorkerProcess] = []
+        self._tasks = Tasks()
+        self._changed = asyncio.Event()
         self._watch = Watch(0)
-        self._ids = itertools.count(1)
-        self._asked: dict[int, tuple[WorkerProcess, asyncio.Future[Any]]] = {}
+        self._requests = Requests()
 
     # -- starting --------------------------------------------------------------------------
 
@@ -137,201 +136,194 @@ class Supervisor:
         """Start the processes. They wait for `release`."""
         for slot in self.slots:
             self._spawn(slot, self.setup)
-        self._keep(self._look())
+        self._tasks.start(self._end_silent_workers(), "look for silent workers")
 
     def release(self) -> None:
-        """There is a zone to answer from: let the workers load and open."""
+        """The zone can be answered from: send the table, after which the workers answer."""
         self._released = True
-        for link in self._links():
-            self._load(link)
+        self._load(self._workers())
 
     async def opened(self) -> None:
-        """Wait until every seat answers. Raises WorkersFailed when one keeps failing."""
+        """Wait until every slot answers. Raises WorkersFailed when a slot fails repeatedly."""
         while not all(slot.current and slot.current.state is State.OPEN for slot in self.slots):
             for slot in self.slots:
                 if slot.failures >= _START_FAILURES:
                     raise WorkersFailed(slot.last_end)
-            self._changed.clear()
-            await self._changed.wait()
+            await self._next_change()
+
+    async def _next_change(self) -> None:
+        """Wait until a worker opens, ends, or applies a change."""
+        self._changed.clear()
+        await self._changed.wait()
 
     def _spawn(self, slot: _Slot, setup: Setup) -> WorkerProcess | None:
         try:
-            link = WorkerProcess(
+            worker = WorkerProcess(
                 msgspec.structs.replace(setup, index=slot.index, sockets=()),
                 slot.pairs,
-                timeouts=self._patience,
-                heard=self._heard,
-                printed=_relay,
+                timeouts=self._timeouts,
+                on_message=self._received,
+                on_output=_log_output,
             )
         except OSError as error:
             slot.last_end = f"it could not be started: {error.strerror}"
             slot.failures += 1
             log.exception("cannot start a worker", worker=slot.index)
-            self._keep(self._replace(slot))
+            self._tasks.start(self._replace(slot), "replace a worker")
             return None
-        slot.links.append(link)
-        slot.current = slot.current or link
-        self._keep(self._follow(slot, link))
+        slot.workers.append(worker)
+        slot.current = slot.current or worker
+        self._tasks.start(self._follow(slot, worker), "follow a worker")
         if self._released:
-            self._load(link)
-        return link
+            # Workers that start in the same step of the event loop get one table.
+            self._without_table.append(worker)
+            if len(self._without_table) == 1:
+                asyncio.get_running_loop().call_soon(self._load_started)
+        return worker
 
-    def _load(self, link: WorkerProcess) -> None:
-        link.load(self._table(), self._step)
+    def _load_started(self) -> None:
+        workers, self._without_table = self._without_table, []
+        self._load([worker for worker in workers if worker.load is None])
 
-    # -- what changed ----------------------------------------------------------------------
+    def _load(self, workers: Sequence[WorkerProcess]) -> None:
+        if workers:
+            load = TableLoad(self._table(), workers)
+            self._tasks.start(load.run(lambda: self._step), "send a table")
+
+    # -- changes ---------------------------------------------------------------------------
 
     @property
     def wants_changes(self) -> bool:
-        """Whether anybody has begun to load a table; if not, changes need not be compiled."""
+        """Whether a worker has begun to load a table; if not, changes need not be compiled."""
         return self._released
 
-    def flush_tables(self) -> None:
-        """The zone is about to change: finish making the tables that are being sent."""
-        for link in self._links():
-            link.flush_tables()
-
     def broadcast(self, frames: Sequence[bytes], at: float) -> None:
-        """Have every worker apply `frames` in one step; `at` is when their cause was handed in,
-        on time.monotonic's clock."""
-        self.flush_tables()
+        """Have every worker apply `frames` in one step. `at`: when their cause was handed in,
+        in seconds of time.monotonic()."""
         self._step += 1
-        message = packed(Table(self._step, tuple(frames)))
         self._pending.append((self._step, at))
-        for link in self._links():
-            link.change(message)
+        message, during_load = packed(Table(self._step, tuple(frames))), b""
+        for worker in self._workers():
+            if worker.load is None:
+                worker.change(message)
+            else:
+                during_load = during_load or packed(Table(0, tuple(frames)))
+                worker.change(during_load)
 
     def reload(self, at: float) -> None:
-        """The zone is another one: send all of it to every worker, which takes it in beside
-        what it answers from. `at` as above."""
+        """Send the whole table to every worker, which answers from the former one until the new
+        one is complete. `at`: as in `broadcast`."""
         self._step += 1
         self._pending.append((self._step, at))
         if self._released:
-            for link in self._links():
-                self._load(link)
+            self._load(self._workers())
 
     async def caught_up(self) -> None:
-        """Wait until every change so far is answered everywhere."""
-        while self._pending:
-            self._changed.clear()
-            await self._changed.wait()
+        """Wait until every change before this call is answered everywhere."""
+        last = self._step
+        while self._pending and self._pending[0][0] <= last:
+            await self._next_change()
 
-    def _heard(self, link: WorkerProcess, message: Up) -> None:
+    def _received(self, worker: WorkerProcess, message: Up) -> None:
         if isinstance(message, Applied | Opened):
             self._acknowledge()
         if isinstance(message, Opened):
             if self._watch != Watch(0):
-                link.tell(self._watch)
+                worker.send(self._watch)
             self._changed.set()
         elif isinstance(message, Samples):
-            for sampler in self.on_samples:
-                sampler(message)
+            for observer in self.on_samples:
+                observer(message)
         elif isinstance(message, Probed | Peeked | Flushed):
-            asked = self._asked.get(message.id)
-            if asked is not None and asked[0] is link and not asked[1].done():
-                asked[1].set_result(message)
+            self._requests.receive(worker, message)
 
     def _acknowledge(self) -> None:
-        answering = [link.applied for link in self._links() if link.state is State.OPEN]
+        answering = [worker.applied for worker in self._workers() if worker.state is State.OPEN]
         everywhere = min(answering, default=-1)
         now = time.monotonic()
         while self._pending and self._pending[0][0] <= everywhere:
             _, at = self._pending.popleft()
             for observer in self.on_applied:
                 observer(at, now)
-        if not self._pending:
             self._changed.set()
 
-    # -- questions ---------------------------------------------------------------------------
+    # -- requests --------------------------------------------------------------------------
 
     def watch(self, rate: int, needles: tuple[bytes, ...] = ()) -> None:
-        """Have every worker sample queries (see dnsd.worker.tap); `on_samples` get them."""
+        """Have every worker sample queries (see dnsd.worker.tap) for `on_samples`."""
         self._watch = Watch(rate, needles)
-        for link in self._links():
-            link.tell(self._watch)
+        for worker in self._workers():
+            worker.send(self._watch)
 
-    async def ask(self, packet: bytes, client: bytes, transport: Transport) -> bytes | None:
-        """What a worker answers to this packet, upstreams included; None: nothing.
+    async def probe(self, packet: bytes, client: bytes, transport: Transport) -> bytes | None:
+        """The reply of a worker to this packet, upstreams included; None if it drops the packet.
 
         Raises NoWorker.
         """
-        probe = Probe(next(self._ids), packet, client, transport.index)
-        found: Probed = await self._put_question(self._open_link(), probe.id, probe)
+        worker = self._open_workers()[0]
+        found: Probed = await self._requests.send(
+            worker, lambda number: Probe(number, packet, client, transport.index)
+        )
         return found.reply
 
     async def peek(self, name: bytes, type_: int) -> Where | None:
-        """Where a name that is not ours would be answered; None: nothing is forwarded.
+        """Where an external name would be answered; None: dnsd does not forward.
 
         Raises NoWorker.
         """
-        peek = Peek(next(self._ids), name, type_)
-        found: Peeked = await self._put_question(self._open_link(), peek.id, peek)
+        worker = self._open_workers()[0]
+        found: Peeked = await self._requests.send(worker, lambda number: Peek(number, name, type_))
         return found.where
 
-    def _open_link(self) -> WorkerProcess:
-        for link in self._links():
-            if link.state is State.OPEN:
-                return link
-        raise NoWorker("no worker answers right now")
-
     async def flush(self, name: bytes | None) -> int:
-        """Forget replies of upstreams, in every worker; how many, -1: there is no cache.
+        """Forget cached replies of upstreams in every worker: those for `name`, or all (None).
 
-        Raises NoWorker.
+        Returns how many, -1 if there is no cache. Raises NoWorker.
         """
-        waits = []
-        for link in self._links():
-            if link.state is State.OPEN:
-                order = Flush(next(self._ids), name)
-                waits.append(self._put_question(link, order.id, order))
-        if not waits:
-            raise NoWorker("no worker answers right now")
-        counts = [found.count for found in await asyncio.gather(*waits)]
+        replies: list[Flushed] = await asyncio.gather(
+            *(
+                self._requests.send(worker, lambda number: Flush(number, name))
+                for worker in self._open_workers()
+            )
+        )
+        counts = [reply.count for reply in replies]
         return sum(counts) if min(counts) >= 0 else -1
 
-    async def _put_question(self, link: WorkerProcess, number: int, message: Down) -> Any:
-        future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
-        self._asked[number] = link, future
-        link.tell(message)
-        try:
-            async with asyncio.timeout(_QUESTION_TIMEOUT):
-                return await future
-        except TimeoutError as error:
-            raise NoWorker("the worker that was asked did not answer in time") from error
-        finally:
-            self._asked.pop(number, None)
+    def _open_workers(self) -> list[WorkerProcess]:
+        found = [worker for worker in self._workers() if worker.state is State.OPEN]
+        if not found:
+            raise NoWorker("no worker answers now")
+        return found
 
     def servers(self) -> list[tuple[Upstream, ...]]:
-        """The upstream servers, as each worker knows them."""
-        return [link.servers for link in self._links()]
+        """The upstream servers, as each worker sees them."""
+        return [worker.servers for worker in self._workers()]
 
-    # -- ends and beginnings ---------------------------------------------------------------
+    # -- replacing -------------------------------------------------------------------------
 
-    async def _follow(self, slot: _Slot, link: WorkerProcess) -> None:
-        reason = await link.ended
-        slot.links.remove(link)
-        for asked, future in list(self._asked.values()):
-            if asked is link and not future.done():
-                future.set_exception(NoWorker("the worker that was asked ended"))
-        slot.past = counters.summed((slot.past, link.counters))
+    async def _follow(self, slot: _Slot, worker: WorkerProcess) -> None:
+        """Wait for the end of a worker, and replace it unless that was intended."""
+        reason = await asyncio.shield(worker.ended)  # a cancel must not reach it
+        slot.workers.remove(worker)
+        self._requests.fail(worker)
+        slot.past = counters.summed((slot.past, worker.counters))
         self._acknowledge()
-        if link is not slot.current or self._stopping:
-            self._changed.set()
+        self._changed.set()
+        if worker is not slot.current or self._stopping:
             return
         slot.current = None
-        # The last line of a traceback is the one that says what happened.
-        slot.last_end = f"{reason}: {link.last_line}" if link.last_line else reason
-        lived = time.monotonic() - link.started
+        # The last line of a traceback has the error.
+        slot.last_end = f"{reason}: {worker.last_line}" if worker.last_line else reason
+        lived = time.monotonic() - worker.started
         slot.failures = 1 if lived >= _LASTING else slot.failures + 1
         log.error(
             "a worker ended and is being replaced",
             worker=slot.index,
-            pid=link.process.pid,
+            pid=worker.process.pid,
             reason=reason,
             lived=round(lived, 1),
         )
-        self._changed.set()
-        await self._replace(slot, excused=_EXCUSED if link.applied >= 0 else 0)
+        await self._replace(slot, excused=_EXCUSED if worker.applied >= 0 else 0)
 
     async def _replace(self, slot: _Slot, excused: int = 0) -> None:
         slot.restarts += 1
@@ -342,24 +334,32 @@ class Supervisor:
         if not self._stopping and slot.current is None:
             self._spawn(slot, self.setup)
 
-    async def _look(self) -> None:
+    async def _end_silent_workers(self) -> None:
         while not self._stopping:
-            for link in self._links():
-                if link.is_silent():
-                    link.kill("it gave no sign of life any more")
-            await asyncio.sleep(_LOOK)
+            for worker in self._workers():
+                if worker.is_silent():
+                    worker.kill("it sent no heartbeat")
+            await asyncio.sleep(_CHECK_EVERY)
 
     async def renew(self, setup: Setup) -> None:
         """Replace each worker by one with this setup, without a gap.
 
-        All or none: the old ones finish once every new one answers. Raises WorkersFailed when
-        one of the new ones does not come up; then they go, and the old ones stay.
+        All or none: the former workers finish when every successor answers. Raises WorkersFailed
+        when a successor does not start; then the successors end, and the former workers stay.
         """
         successors: list[WorkerProcess] = []
         try:
             for slot in self.slots:
-                successors.append(self._successor(slot, setup))
-                await self._all_open(successors)
+                successor = self._spawn(slot, setup)
+                if successor is None:
+                    raise WorkersFailed(slot.last_end)  # noqa: TRY301
+                successors.append(successor)
+            while not all(successor.state is State.OPEN for successor in successors):
+                for successor in successors:
+                    if successor.state is State.GONE:
+                        reason = await asyncio.shield(successor.ended)
+                        raise WorkersFailed(reason)  # noqa: TRY301
+                await self._next_change()
         except BaseException:
             self._dismiss(successors)
             raise
@@ -370,103 +370,85 @@ class Supervisor:
             if former is not None and former is not successor:
                 former.drain(order)
 
-    def _successor(self, slot: _Slot, setup: Setup) -> WorkerProcess:
-        link = self._spawn(slot, setup)
-        if link is None:
-            raise WorkersFailed(slot.last_end)
-        return link
-
-    async def _all_open(self, links: Sequence[WorkerProcess]) -> None:
-        """Wait until these answer. Raises WorkersFailed when one of them has ended."""
-        while not all(link.state is State.OPEN for link in links):
-            for link in links:
-                if link.state is State.GONE:
-                    raise WorkersFailed(await link.ended)
-            self._changed.clear()
-            await self._changed.wait()
-
     def _dismiss(self, successors: Sequence[WorkerProcess]) -> None:
-        """These succeed nobody after all; what they were asked they still answer."""
-        sitting = [slot.current for slot in self.slots]
+        """End successors that do not take over. They answer what they have received."""
+        current = [slot.current for slot in self.slots]
         order = Drain(0.0, self.setup.tcp_idle_timeout, handover=True)
-        for link in successors:
-            # One that sits where nobody sat is replaced, and who waits there waits for that.
-            if link.state is State.OPEN and link not in sitting:
-                link.drain(order)
+        for successor in successors:
+            # A successor in an empty slot is the current worker: its end lets it be replaced.
+            if successor.state is State.OPEN and successor not in current:
+                successor.drain(order)
             else:
-                link.kill("another one did not start")
+                successor.kill("another worker did not start")
 
     # -- stopping --------------------------------------------------------------------------
 
     async def drain(self, quiet: float, limit: float) -> None:
-        """Let every worker finish and exit; those still there after `limit` are ended."""
+        """Let every worker finish and exit; end those that run after `limit` seconds."""
         self._stopping = True
         order = Drain(quiet, limit)
-        for link in self._links():
-            if link.state is State.OPEN:
-                link.drain(order)
+        for worker in self._workers():
+            if worker.state is State.OPEN:
+                worker.drain(order)
             else:
-                link.kill("it was not answering yet")
-        ends = [link.ended for link in self._links()]
-        if ends:
-            await asyncio.wait(ends, timeout=limit + _GRACE)
+                worker.kill("it did not answer yet")
+        await self._all_ended(limit + _GRACE)
         await self.stop()
 
     async def stop(self) -> None:
-        """End every worker now, and close the sockets."""
+        """End every worker now, and close the sockets. Can be called again, also after a cancel."""
         self._stopping = True
-        for link in self._links():
-            link.kill("it was told to stop")
-        await asyncio.gather(*(link.ended for link in self._links()))
-        for task in tuple(self._tasks):
-            task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await task
+        for worker in self._workers():
+            worker.kill("dnsd stops")
+        await self._all_ended()
+        await self._tasks.close()
         for slot in self.slots:
             for pair in slot.pairs:
                 pair.close()
 
-    # -- telling ---------------------------------------------------------------------------
+    async def _all_ended(self, timeout: float | None = None) -> None:  # noqa: ASYNC109
+        """Wait until all workers are reaped. (A gather that is cancelled would cancel `ended`.)"""
+        ends = [worker.ended for slot in self.slots for worker in slot.workers]
+        if ends:
+            await asyncio.wait(ends, timeout=timeout)
+
+    # -- status ----------------------------------------------------------------------------
 
     def counters(self) -> counters.Totals:
-        """What all workers counted, those that are gone included; see dnsd.worker.counters."""
+        """The totals of all workers, former ones included; see dnsd.worker.counters."""
         parts = [slot.past for slot in self.slots]
-        return counters.summed([*parts, *(link.counters for link in self._links())])
+        return counters.summed([*parts, *(worker.counters for worker in self._workers())])
 
     def status(self) -> list[WorkerStatus]:
-        """One status a seat."""
+        """The status of each slot."""
         now = time.monotonic()
         return [
             WorkerStatus(
                 index=slot.index,
-                pid=link.process.pid if link else 0,
-                state=link.state.value if link else "waiting",
-                age=now - link.started if link else 0.0,
-                lag=link.lag if link else 0.0,
+                pid=worker.process.pid if worker else 0,
+                state=worker.state.value if worker else "waiting",
+                age=now - worker.started if worker else 0.0,
+                lag=worker.lag if worker else 0.0,
                 restarts=slot.restarts,
                 last_end=slot.last_end,
             )
             for slot in self.slots
-            for link in [slot.current]
+            for worker in [slot.current]
         ]
 
-    def _links(self) -> list[WorkerProcess]:
-        return [link for slot in self.slots for link in slot.links if link.state is not State.GONE]
-
-    def _keep(self, work: Any) -> None:
-        task = asyncio.get_running_loop().create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+    def _workers(self) -> list[WorkerProcess]:
+        return [one for slot in self.slots for one in slot.workers if one.state is not State.GONE]
 
 
-def _relay(link: WorkerProcess, line: bytes) -> None:
-    """Log what a worker printed: its log is JSON lines, anything else is passed on as it is."""
+def _log_output(worker: WorkerProcess, line: bytes) -> None:
+    """Log a line of output of a worker: JSON lines are its log, others are logged as text."""
     try:
         fields = msgspec.json.decode(line, type=dict[str, Any])
         event, level = str(fields.pop("event")), str(fields.pop("level", "info"))
     except (msgspec.DecodeError, KeyError):
-        log.warning("a worker printed", worker=link.index, line=line.decode("utf-8", "replace"))
+        text = line.decode("utf-8", "replace")
+        log.warning("output of a worker", worker=worker.index, line=text)
         return
     fields.pop("timestamp", None)
-    speak = {"debug": log.debug, "info": log.info, "warning": log.warning}.get(level, log.error)
-    speak(event, **{**fields, "worker": link.index})
+    write = {"debug": log.debug, "info": log.info, "warning": log.warning}.get(level, log.error)
+    write(event, **{**fields, "worker": worker.index})

@@ -164,9 +164,7 @@ def compile_all(zone: Zone, size: int = NODES_A_FRAME) -> Iterator[bytes]:
     where it was compiled, because a node says what its name *is*, not what changed.
     """
     apexes = zone.apexes()
-    reset = Frame(
-        zone.serial, reset=True, zones=tuple(_apexes(zone, apexes)), ttl=zone.config.ttl
-    )
+    reset = Frame(zone.serial, reset=True, zones=tuple(_apexes(zone, apexes)), ttl=zone.config.ttl)
     yield _encode(reset)
     served = zone.served()
     above: dict[Name, Name] = {}

@@ -45,7 +45,7 @@ async def test_programming_latency(tmp_path: Path) -> None:
 
 async def test_a_worker_that_ends_is_noticed_and_replaced(tmp_path: Path) -> None:
     async with admin(tmp_path, workers=True) as api:
-        (link,) = api.plane.supervisor._links()
+        (link,) = api.plane.supervisor._workers()
         link.kill("a test")
         await link.ended
         await eventually(lambda: api.context.ready().ok)

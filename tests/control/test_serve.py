@@ -197,6 +197,20 @@ class TestStopping:
             server.signal(signal.SIGTERM)
             assert server.ended() == 0, server.stderr
 
+    def test_signals_that_repeat_until_the_end_do_not_change_the_exit_code(
+        self, manifests: Path
+    ) -> None:
+        flags = ("--drain-quiet", "10ms", "--drain-limit", "20ms", "--workers", "2")
+        with serving("--manifests", str(manifests), *flags) as server:
+
+            def has_ended() -> bool:
+                server.signal(signal.SIGTERM)
+                return server.process.poll() is not None
+
+            until(has_ended)
+            assert server.ended() == 0, server.stderr
+            assert "Traceback" not in server.stderr
+
     def test_the_limit_ends_a_drain_that_questions_keep_up(self, manifests: Path) -> None:
         flags = ("--drain-quiet", "10m", "--drain-limit", "200ms")
         with serving("--manifests", str(manifests), *flags) as server:

@@ -61,7 +61,6 @@ class Plane:
 
     def change(self, address: str, name: str = WEB) -> None:
         """The same, told to the workers."""
-        self.supervisor.flush_tables()
         self.supervisor.broadcast(self.put(address, name), asyncio.get_running_loop().time())
 
     async def ask(self, name: str = WEB, *, tcp: bool = False) -> list[str]:

@@ -12,7 +12,7 @@ from dnsd.worker.messages import (
     MAX_UP,
     Applied,
     Assembler,
-    BadFeed,
+    BadMessage,
     Drain,
     Drained,
     Heartbeat,
@@ -41,13 +41,13 @@ class TestAssembler:
         assert found == DOWN
 
     def test_a_message_over_the_limit_is_refused_before_it_is_there(self) -> None:
-        with pytest.raises(BadFeed, match="101 bytes, the limit is 100"):
+        with pytest.raises(BadMessage, match="101 bytes, the limit is 100"):
             list(Assembler(100).take(pack("!I", 101)))
 
     def test_messages_before_a_bad_one_are_not_lost(self) -> None:
         stream = Assembler(100).take(packed(Open()) + pack("!I", 101))
         assert read_down(next(stream)) == Open()
-        with pytest.raises(BadFeed):
+        with pytest.raises(BadMessage):
             next(stream)
 
 
@@ -57,9 +57,9 @@ class TestMessages:
         assert read_up(packed(message)[4:]) == message
 
     def test_neither_side_takes_what_is_the_other_s(self) -> None:
-        with pytest.raises(BadFeed):
+        with pytest.raises(BadMessage):
             read_up(packed(Open())[4:])
-        with pytest.raises(BadFeed):
+        with pytest.raises(BadMessage):
             read_down(packed(Opened())[4:])
 
     @given(st.binary(max_size=200))
@@ -67,6 +67,6 @@ class TestMessages:
     def test_any_bytes_are_a_message_or_refused(self, data: bytes) -> None:
         try:
             assert isinstance(read_up(data), Applied | Opened | Heartbeat | Drained)
-        except BadFeed as error:
+        except BadMessage as error:
             data = str(error).encode()
         assert len(data) < MAX_UP

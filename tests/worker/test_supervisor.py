@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import os
 import signal
+from collections import Counter
 from collections.abc import Iterator
 from functools import partial
 
@@ -15,7 +17,8 @@ from dnsd.answer.engine import EngineConfig
 from dnsd.worker import counters
 from dnsd.worker.process import Timeouts
 from dnsd.worker.supervisor import WorkersFailed
-from tests.helpers import eventually
+from dnsd.zone.compile import NODES_A_FRAME
+from tests.helpers import DEADLINE, eventually
 from tests.serving import alive
 from tests.worker.data_plane import HOST, SETUP, WEB, Plane, answering
 
@@ -53,9 +56,63 @@ class TestChanges:
         finally:
             await plane.supervisor.stop()
 
+    async def test_a_table_is_compiled_once_for_all_workers(self) -> None:
+        plane = CountedTable(workers=3)
+        plane.supervisor.start()
+        try:
+            plane.supervisor.release()
+            await plane.supervisor.opened()
+            assert plane.tables == 1
+            await plane.supervisor.renew(replace(SETUP, engine=EngineConfig(version_text="new")))
+            assert plane.tables == 2
+        finally:
+            await plane.supervisor.stop()
+
+    async def test_a_step_of_the_loop_compiles_one_frame_also_when_the_zone_changes(self) -> None:
+        plane = CountedTable(workers=2)
+        for number in range(5 * NODES_A_FRAME):
+            plane.put("10.1.0.1", f"s{number}.default.svc.cluster.local.")
+        plane.supervisor.start()
+        try:
+            counting = asyncio.create_task(plane.count_steps())
+            plane.supervisor.release()
+            while plane.supervisor.status()[0].state != "open":
+                plane.change(f"10.0.1.{plane.step % 250}")
+                await asyncio.sleep(0)
+            await plane.supervisor.opened()
+            counting.cancel()
+            assert len(plane.frames_in_step) > 5
+            assert max(plane.frames_in_step.values()) == 1
+        finally:
+            await plane.supervisor.stop()
+
+    async def test_a_worker_whose_table_cannot_be_compiled_is_replaced(self) -> None:
+        plane = FailsOnce()
+        plane.supervisor.start()
+        try:
+            plane.supervisor.release()
+            await plane.supervisor.opened()
+            (status,) = plane.supervisor.status()
+            assert status.last_end == "its table could not be compiled"
+            assert await plane.ask() == ["10.0.0.1"]
+        finally:
+            await plane.supervisor.stop()
+
+    async def test_caught_up_does_not_wait_for_changes_after_the_call(self) -> None:
+        async with answering() as plane:
+            changes = itertools.count()
+
+            def change_again(*_: float) -> None:
+                plane.change(f"10.0.2.{next(changes) % 250}")
+
+            plane.supervisor.on_applied.append(change_again)
+            change_again()
+            async with asyncio.timeout(DEADLINE):
+                await plane.supervisor.caught_up()
+            plane.supervisor.on_applied.clear()
+
     async def test_another_zone_takes_the_place_of_the_first(self) -> None:
         async with answering() as plane:
-            plane.supervisor.flush_tables()
             former, plane.zone = plane.zone, Plane().zone
             plane.zone.serial = former.serial + 1
             plane.put("10.0.0.9", "other.default.svc.cluster.local.")
@@ -96,7 +153,7 @@ class TestEnds:
             await eventually(lambda: not alive(former))
             assert await plane.ask() == ["10.0.0.1"]
             (status,) = plane.supervisor.status()
-            assert status.last_end == "it gave no sign of life any more"
+            assert status.last_end == "it sent no heartbeat"
 
     async def test_one_that_takes_no_changes_is_ended_and_memory_stays(self) -> None:
         async with answering(timeouts=Timeouts(backlog=100_000)) as plane:
@@ -111,7 +168,7 @@ class TestEnds:
             await eventually(pile_up)
             await eventually(partial(plane.answers, WEB, "10.2.0.99"))
             (status,) = plane.supervisor.status()
-            assert status.last_end == "it took no changes any more"
+            assert status.last_end == "it did not read its changes"
 
     async def test_workers_that_cannot_start_are_given_up_with_the_reason(self) -> None:
         plane = Plane(setup=replace(SETUP, engine=EngineConfig(allow_query=("nonsense",))))
@@ -176,7 +233,9 @@ class TestRenew:
             with pytest.raises(WorkersFailed, match="SIGKILL"):
                 await plane.supervisor.renew(second)
             assert plane.pids() == before
-            await eventually(lambda: [len(slot.links) for slot in plane.supervisor.slots] == [1, 1])
+            await eventually(
+                lambda: [len(slot.workers) for slot in plane.supervisor.slots] == [1, 1]
+            )
             for _ in range(10):  # from ten ports: both workers are asked
                 assert await plane.version() == "first"
             assert [status.restarts for status in plane.supervisor.status()] == [0, 0]
@@ -184,11 +243,43 @@ class TestRenew:
             await plane.supervisor.stop()
 
 
-class _SecondDies(Plane):
-    """Who is to succeed at the second seat is killed before it has a table."""
+class CountedTable(Plane):
+    """Counts the tables, and the frames that one step of the event loop takes."""
+
+    def __init__(self, workers: int) -> None:
+        super().__init__(workers)
+        self.tables = self.step = 0
+        self.frames_in_step: Counter[int] = Counter()
 
     def table(self) -> Iterator[bytes]:
-        links = self.supervisor.slots[1].links
+        self.tables += 1
+        for frame in super().table():
+            self.frames_in_step[self.step] += 1
+            yield frame
+
+    async def count_steps(self) -> None:
+        while True:
+            self.step += 1
+            await asyncio.sleep(0)
+
+
+class FailsOnce(Plane):
+    """The first table cannot be compiled."""
+
+    failed = False
+
+    def table(self) -> Iterator[bytes]:
+        if not self.failed:
+            self.failed = True
+            raise RuntimeError("a bug in the compiler")
+        yield from super().table()
+
+
+class _SecondDies(Plane):
+    """The successor in the second slot is killed before it has a table."""
+
+    def table(self) -> Iterator[bytes]:
+        links = self.supervisor.slots[1].workers
         if len(links) > 1:
             os.kill(links[-1].process.pid, signal.SIGKILL)
         return super().table()
@@ -210,6 +301,20 @@ class TestDrain:
             os.kill(pids[0], signal.SIGSTOP)
             await plane.supervisor.drain(0.01, 0.01)
             assert not any(map(alive, pids))
+
+    async def test_a_stop_can_be_cancelled_and_repeated(self) -> None:
+        """A second signal during a drain does that."""
+        async with answering(2) as plane:
+            pids = plane.pids()
+            draining = asyncio.create_task(plane.supervisor.drain(0.01, 10.0))
+            await eventually(lambda: not any(map(alive, pids)), "the workers have exited")
+            draining.cancel()
+            stopping = asyncio.create_task(plane.supervisor.stop())
+            await asyncio.sleep(0)
+            stopping.cancel()
+            await plane.supervisor.stop()
+            ends = [status.last_end for status in plane.supervisor.status()]
+            assert ends == ["", ""]
 
     async def test_stopping_before_anything_answered(self) -> None:
         plane = Plane()

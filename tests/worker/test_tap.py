@@ -156,16 +156,16 @@ class TestOverTheFeed:
         seen: list[Sample] = []
         supervisor.on_samples.append(lambda bundle: seen.extend(bundle.samples))
         with pytest.raises(NoWorker):
-            await supervisor.ask(b"", b"", UDP)
+            await supervisor.probe(b"", b"", UDP)
         supervisor.start()
         supervisor.release()
         try:
             await supervisor.opened()
             query = dns.message.make_query(WEB, "A")
-            reply = await supervisor.ask(query.to_wire(), b"\x7f\0\0\1", TCP)
+            reply = await supervisor.probe(query.to_wire(), b"\x7f\0\0\1", TCP)
             assert reply is not None
             assert dns.message.from_wire(reply).answer[0][0].to_text() == "10.0.0.1"
-            assert await supervisor.ask(b"short", b"", UDP) is None
+            assert await supervisor.probe(b"short", b"", UDP) is None
             assert await supervisor.flush(None) == -1
             assert seen == []
 
@@ -178,7 +178,7 @@ class TestOverTheFeed:
             await eventually(sampled)
             assert seen[0].client == b"\x7f\0\0\1"
 
-            (link,) = supervisor._links()
+            (link,) = supervisor._workers()
             link.kill("a test")
             await link.ended
             await supervisor.opened()

@@ -57,7 +57,7 @@ async def resolve(call: Call) -> Any:
     transport = TCP if query.over == "tcp" else UDP
     packet = question(name, type_)
     try:
-        reply = await call.context.plane.supervisor.ask(packet, _client(query.client), transport)
+        reply = await call.context.plane.supervisor.probe(packet, _client(query.client), transport)
     except NoWorker as error:
         raise Problem(503, str(error)) from error
     if reply is None:
