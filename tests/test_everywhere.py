@@ -17,9 +17,9 @@ import pytest
 
 from dnsd.answer.engine import Engine
 from dnsd.answer.transport import Transport
+from dnsd.cluster.objects import RESOURCES
 from dnsd.sources.kubernetes.client import connect
 from dnsd.sources.kubernetes.credentials import Access
-from dnsd.sources.kubernetes.scope import RESOURCES
 from dnsd.sources.kubernetes.source import KubernetesConfig, KubernetesSource
 from dnsd.sources.manifests.source import Manifests
 from dnsd.sources.source import Source

@@ -1,14 +1,19 @@
-"""What the strippers of all kinds share: the names of objects, refusals, checked fields.
+"""Object keys, object metadata, and the field checks that all kinds share.
 
-`objects.py` and `outside_objects.py` turn the JSON of the API into stripped structs; here
-are the API server's own rules as far as DNS depends on them, each stated once.
+In `cluster/` (control plane: the state of the cluster). Change here: a rule of the API server that
+several kinds of objects share.
+
+`objects/` decodes the JSON of the API into stripped structs. dnsd applies the rules of the API
+server itself, because manifests are not validated by an API server, and because dnsd does not
+trust the one that it watches. Each violation is a `BadObject` that names the object, the field,
+and the problem.
 """
 
 from __future__ import annotations
 
 import re
 from sys import intern
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from msgspec import Struct
 
@@ -16,7 +21,7 @@ from dnsd.dns.addresses import pack_address, pack_addresses
 
 
 class Key(NamedTuple):
-    """Names one object of the cluster; also names the contributor of RRsets in the zone.
+    """Identifies one object of the cluster, and the contributor of an RRset in the zone.
 
     `namespace` is empty for cluster-scoped kinds (Namespace, Node).
     """
@@ -26,28 +31,25 @@ class Key(NamedTuple):
     name: str
 
     def __str__(self) -> str:
-        return (
-            f"{self.kind} {self.namespace}/{self.name}"
-            if self.namespace
-            else f"{self.kind} {self.name}"
-        )
+        place = f"{self.namespace}/{self.name}" if self.namespace else self.name
+        return f"{self.kind} {place}"
 
 
 class BadObject(ValueError):
     """An object that Kubernetes would refuse, or that DNS cannot use.
 
-    `field` is the JSON path (`spec.ports[0].port`), `problem` one clause in plain words.
+    `field` is the JSON path (`spec.ports[0].port`), and `problem` is one clause.
     """
 
     def __init__(self, kind: str, namespace: str, name: str, field: str, problem: str) -> None:
         self.kind, self.namespace, self.name = kind, namespace, name
         self.field, self.problem = field, problem
-        who = f"{kind} {namespace}/{name}" if namespace else f"{kind} {name}".rstrip()
-        super().__init__(f"{who}: {field}: {problem}" if field else f"{who}: {problem}")
+        subject = str(Key(kind, namespace, name)).rstrip()
+        super().__init__(": ".join(part for part in (subject, field, problem) if part))
 
 
 class Meta(Struct, rename="camel"):
-    """metadata of any object, as the API writes it."""
+    """metadata of any object, as the API writes it (ObjectMeta, meta/v1)."""
 
     name: str = ""
     namespace: str | None = None
@@ -58,60 +60,117 @@ class Meta(Struct, rename="camel"):
     annotations: dict[str, str] | None = None
 
 
-# ---------------------------------------------------------------------------------------
-# Validation: the API server's rules, as far as DNS depends on them.
+class LabelRule(NamedTuple):
+    """A pattern for one label, and its description in an error."""
 
-LABEL_1035 = re.compile(r"[a-z]([-a-z0-9]{0,61}[a-z0-9])?")
-LABEL_1123 = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
-PORT_NAME = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
-# ExternalName is checked by the API server as a lower-case RFC 1123 subdomain; the DNS has
-# names with underscores and capitals in use (`_spf`, `Foo.example`), and refusing them here
-# would lose a name that a CNAME can carry. Lengths are the wire's limits.
+    pattern: re.Pattern[str]
+    description: str
+
+
+RFC_1035 = LabelRule(
+    re.compile(r"[a-z]([-a-z0-9]{0,61}[a-z0-9])?"),
+    "DNS label (RFC 1035: a-z, 0-9, '-', begins with a letter)",
+)
+RFC_1123 = LabelRule(
+    re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?"), "DNS label (RFC 1123: a-z, 0-9, '-')"
+)
+# The API server checks externalName as a lower-case RFC 1123 subdomain. The DNS also uses names
+# with underscores and capitals (`_spf`, `Foo.example`), and a CNAME can carry them.
 _HOST_LABEL = re.compile(r"[A-Za-z0-9_]([-A-Za-z0-9_]{0,61}[A-Za-z0-9_])?")
 
 PROTOCOLS = ("TCP", "UDP", "SCTP")
 
 
 def is_host_name(text: str) -> bool:
-    """Whether `text` can be a CNAME target: labels of 1 to 63, at most 253 in all."""
-    text = text[:-1] if text.endswith(".") else text
+    """Whether `text` can be the target of a CNAME.
+
+    Each label has 1 to 63 characters, and the name at most 253 (RFC 1035 2.3.4).
+    """
+    text = text.removesuffix(".")
     return 0 < len(text) <= 253 and all(_HOST_LABEL.fullmatch(part) for part in text.split("."))
 
 
 class Check:
-    """The object under validation: says whose field is wrong, so that no caller repeats it."""
+    """The object under validation. Each method raises BadObject with the field and the problem."""
 
-    __slots__ = ("kind", "name", "namespace")
+    __slots__ = ("kind", "meta", "name", "namespace", "origin")
 
-    def __init__(self, kind: str, meta: Meta, default_namespace: str = "") -> None:
-        self.kind = kind
+    def __init__(
+        self, kind: str, meta: Meta, origin: str, namespaced: bool, rule: LabelRule | None
+    ) -> None:
+        """Checks the names. `rule`: for metadata.name; None accepts any name that is present."""
+        self.kind, self.meta, self.origin = kind, meta, origin
         self.name = meta.name
-        # Namespaces are few and stand in every object: what is kept of it shares one copy.
-        self.namespace = intern(meta.namespace or default_namespace)
+        # Few namespaces occur in many objects, so all objects share one copy of each.
+        self.namespace = intern(meta.namespace or "default") if namespaced else ""
+        if rule:
+            self.label("metadata.name", self.name, rule)
+        elif not self.name:
+            raise self.error("metadata.name", "is missing")
+        if namespaced:
+            self.label("metadata.namespace", self.namespace)
 
-    def refuse(self, field: str, problem: str) -> BadObject:
+    def metadata(self, stripped: type[Struct]) -> dict[str, Any]:
+        """The fields of a stripped struct that come from the metadata."""
+        meta = self.meta
+        values = {
+            "namespace": self.namespace,
+            "name": self.name,
+            "uid": meta.uid or "",
+            "version": meta.resource_version or "",
+            "created": meta.creation_timestamp or "",
+            "origin": self.origin,
+        }
+        return {field: values[field] for field in values if field in stripped.__struct_fields__}
+
+    def error(self, field: str, problem: str) -> BadObject:
+        """The error for a field of this object."""
         return BadObject(self.kind, self.namespace, self.name, field, problem)
 
-    def label(self, field: str, value: str, pattern: re.Pattern[str], rule: str) -> None:
-        if not pattern.fullmatch(value):
-            if not value:
-                raise self.refuse(field, "is missing")
-            if len(value) > 63:
-                raise self.refuse(
-                    field, f"{value!r} has {len(value)} characters, a DNS label has at most 63"
-                )
-            raise self.refuse(field, f"{value!r} is not a {rule}")
+    def label(self, field: str, value: str, rule: LabelRule = RFC_1123) -> None:
+        """Check one DNS label of 1 to 63 characters."""
+        if rule.pattern.fullmatch(value):
+            return
+        if not value:
+            raise self.error(field, "is missing")
+        if len(value) > 63:
+            problem = f"has {len(value)} characters, but a DNS label has at most 63"
+            raise self.error(field, f"{value!r} {problem}")
+        raise self.error(field, f"{value!r} is not a {rule.description}")
 
-    def address(self, field: str, value: str) -> bytes:
+    def one_of(self, field: str, value: str, choices: tuple[str, ...]) -> str:
+        """The value, if it is one of `choices`."""
+        if value not in choices:
+            raise self.error(field, f"{value!r} is not one of {', '.join(choices)}")
+        return value
+
+    def host(self, field: str, value: str | None) -> str:
+        """A host name; an empty string if it is absent."""
+        if value and not is_host_name(value):
+            raise self.error(field, f"{value!r} is not a host name")
+        return value or ""
+
+    def address(self, field: str, value: str | None) -> bytes:
+        """The octets of an IP address."""
         try:
-            return pack_address(value)
+            return pack_address(value or "")
         except ValueError:
-            raise self.refuse(field, f"{value!r} is not an IP address") from None
+            raise self.error(field, f"{value!r} is not an IP address") from None
 
     def addresses(
-        self, field: str, values: list[str] | None, item: str = "[{}]"
+        self,
+        field: str,
+        values: list[str] | None,
+        *,
+        item: str = "[{}]",
+        single: str | None = None,
     ) -> tuple[bytes, ...]:
-        """`item`: what the path of one of them adds to `field`."""
+        """The octets of IP addresses. `item`: the path of one address below `field`.
+
+        `single`: the value of an older field in the singular (`podIP`, beside `podIPs`).
+        """
+        if not values and single:
+            field, item, values = field.removesuffix("s"), "", [single]
         packed = pack_addresses(values)
         if packed is not None:
             return packed
@@ -119,15 +178,12 @@ class Check:
             self.address(field + item.format(i), value) for i, value in enumerate(values or ())
         )
 
-    def protocol(self, field: str, value: str | None) -> str:
-        value = value or "TCP"
-        if value not in PROTOCOLS:
-            raise self.refuse(field, f"{value!r} is none of {', '.join(PROTOCOLS)}")
-        return value
-
-    def port(self, field: str, value: int | None) -> int:
+    def port(self, field: str, value: int | None, optional: bool = False) -> int:
+        """A port from 1 to 65535; with `optional`, 0 if it is absent."""
+        if optional and not value:
+            return 0
         if value is None:
-            raise self.refuse(field, "is missing")
+            raise self.error(field, "is missing")
         if not 1 <= value <= 65535:
-            raise self.refuse(field, f"{value} is not in 1 to 65535")
+            raise self.error(field, f"{value} is not in 1 to 65535")
         return value

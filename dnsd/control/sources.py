@@ -17,7 +17,7 @@ import msgspec
 import structlog
 
 from dnsd.cluster.objects import ROUTE_KINDS
-from dnsd.cluster.packing import Packed
+from dnsd.cluster.store import Packed
 from dnsd.settings.schema import Settings, SettingsError
 from dnsd.sources.kubernetes import snapshot
 from dnsd.sources.kubernetes.client import connect

@@ -152,7 +152,7 @@ def _guess(pipeline: Pipeline, text: str, searches: Sequence[str]) -> str:
     if len(labels) == 1:
         return f"{text}.{searches[0]}"
     spaces = {one.name for one in pipeline.state.namespaces()}
-    spaces |= set(pipeline.state.service_namespaces())
+    spaces |= set(pipeline.state.service_counts())
     if labels[-1] == "svc" and len(labels) > 2:
         return f"{text}.{searches[-1]}"
     return f"{text}.{searches[1]}" if labels[-1] in spaces and len(searches) > 1 else ""

@@ -87,7 +87,7 @@ class Trace:
 
     def namespaces(self) -> set[str]:
         """The namespaces that have Services, whether or not there is an object for them."""
-        return set(self.pipeline.state.service_namespaces())
+        return set(self.pipeline.state.service_counts())
 
     def siblings(self) -> Iterator[tuple[str, str]]:
         """Names beside the one that is missing, below the Service that exists."""

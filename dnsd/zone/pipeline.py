@@ -108,7 +108,7 @@ class Pipeline:
                 changes.append(change)
                 self._tell(change)
         self.synced = self._synced_when_done
-        self.state.rest()
+        self.state.compact()
         return changes
 
     def tighten(self) -> Iterator[None]:

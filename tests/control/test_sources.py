@@ -13,7 +13,7 @@ import msgspec
 import pytest
 from structlog.testing import capture_logs
 
-from dnsd.cluster.packing import unpack
+from dnsd.cluster.store import unpack
 from dnsd.control.sources import KubernetesLink, kubernetes_config, open_link
 from dnsd.settings.schema import Settings, SettingsError
 from dnsd.settings.sections import PolicySection

@@ -8,9 +8,8 @@ import random
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
-from dnsd.cluster.objects import Key, Object, from_plain
+from dnsd.cluster.objects import RESOURCES, Key, Object, from_plain
 from dnsd.sources.kubernetes.client import Client
-from dnsd.sources.kubernetes.scope import RESOURCES
 from dnsd.sources.kubernetes.snapshot import Snapshot
 from dnsd.sources.kubernetes.source import KubernetesConfig, KubernetesSource
 from dnsd.sources.source import Batch, SourceStatus

@@ -15,13 +15,12 @@ from dnsd.admin.app import Gate
 from dnsd.admin.auth import Tokens
 from dnsd.admin.routing import Access, Problem
 from dnsd.admin.server import PATIENCE
-from dnsd.cluster.objects import CLUSTER_SCOPED
+from dnsd.cluster.objects import CLUSTER_SCOPED, RESOURCES
 from dnsd.commands.options import settings_from
 from dnsd.commands.serve import command as serve
 from dnsd.control.sources import kinds_of, kubernetes_config
 from dnsd.settings.kinds import BadValue
 from dnsd.settings.schema import Settings, declared
-from dnsd.sources.kubernetes.scope import RESOURCES
 from dnsd.sources.kubernetes.source import ALWAYS, MAX_NAMESPACE_SCOPES, scopes
 from tests.helm.charting import CHART, NEWEST, Objects, one, pod_of, run
 from tests.test_dockerfile import image_environment

@@ -21,7 +21,7 @@ from sys import intern
 import structlog
 
 from dnsd.cluster.objects import Event, Key, Object
-from dnsd.cluster.store import Shelf
+from dnsd.cluster.store import Store
 from dnsd.sources.kubernetes.client import ApiError, Unreachable
 from dnsd.sources.kubernetes.credentials import KubeError
 from dnsd.sources.kubernetes.reflector import ListWatch, Refusal, WatchChunk, whole
@@ -62,8 +62,8 @@ class Informer:
 
     def __init__(self, list_watch: ListWatch) -> None:
         self.list_watch = list_watch
-        self.kind = list_watch.scope.resource.kind
-        self.known: Shelf[Object] = Shelf()
+        self.kind = list_watch.scope.resource.name
+        self.known: Store[Object] = Store()
         self.status = SourceStatus(f"kubernetes/{list_watch.scope.id}", "starting")
         self.version = ""
         self.synced = False
@@ -96,7 +96,7 @@ class Informer:
 
     def drop(self, namespace: str, name: str) -> Key | None:
         """Forget an object; its Key, if it was known."""
-        if self.known.drop(namespace, name) is None:
+        if self.known.pop(namespace, name) is None:
             return None
         self.status.objects = len(self.known)
         return Key(self.kind, namespace, name)
@@ -152,7 +152,7 @@ class Informer:
 
     def forget(self) -> None:
         """Be as before the first contact."""
-        self.known = Shelf()
+        self.known = Store()
         self.seen = self.touched = None
         self.version = self.status.resource_version = ""
         self.synced = self.excused = self.blank = self.forbidden = False
@@ -205,7 +205,7 @@ async def _compare(informer: Informer) -> tuple[dict[Place, Object], list[Place]
                 if isinstance(one, Key):
                     continue
                 seen.add(one.namespace, one.name)
-                if _differs(informer.known.get(one.namespace, one.name), one):
+                if _differs(informer.known.object(one.namespace, one.name), one):
                     differing[one.namespace, one.name] = one
             await asyncio.sleep(0)
     return differing, [place for place in informer.known.places() if place not in seen]

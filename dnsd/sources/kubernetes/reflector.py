@@ -200,7 +200,7 @@ async def watch(list_watch: ListWatch, version: str) -> AsyncGenerator[WatchChun
         params |= {"sendInitialEvents": "true", "resourceVersionMatch": "NotOlderThan"}
     else:
         params["resourceVersion"] = version
-    state = _Stream(list_watch.scope.resource.kind, listing)
+    state = _Stream(list_watch.scope.resource.name, listing)
     lines = list_watch.client.lines(
         list_watch.scope.path, params, lambda: timing.end_mark if state.listing else timing.idle
     )
@@ -299,7 +299,7 @@ async def pages(list_watch: ListWatch) -> AsyncGenerator[WatchChunk, None]:
         while True:
             batcher = _Batcher()
             for item in items[:RUN]:
-                batcher.add(list_watch.scope.resource.kind, item)
+                batcher.add(list_watch.scope.resource.name, item)
             del items[:RUN]
             last = not items and not token
             batcher.version = version if last else ""

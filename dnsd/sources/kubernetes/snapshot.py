@@ -32,7 +32,7 @@ from typing import BinaryIO
 import msgspec
 from msgspec import Struct
 
-from dnsd.cluster.packing import LAYOUT, NotPacked, Packed, checked
+from dnsd.cluster.store import LAYOUT, NotPacked, Packed, checked
 
 MAGIC = b"DNSDSNAP"
 VERSION = 2

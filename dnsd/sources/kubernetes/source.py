@@ -46,14 +46,14 @@ import msgspec
 import structlog
 from msgspec import Struct
 
-from dnsd.cluster.objects import CLUSTER_SCOPED, Event, Key
-from dnsd.cluster.packing import Packed, unpack, unpack_events
+from dnsd.cluster.objects import CLUSTER_SCOPED, RESOURCES, Event, Key
+from dnsd.cluster.store import Packed, unpack, unpack_events
 from dnsd.sources.kubernetes.client import ApiError, Client, Unreachable
 from dnsd.sources.kubernetes.credentials import KubeError
 from dnsd.sources.kubernetes.identity import Identity, OtherCluster
 from dnsd.sources.kubernetes.informer import Informer, explain, reconcile
 from dnsd.sources.kubernetes.reflector import ListWatch, Retry, WatchChunk, reflect
-from dnsd.sources.kubernetes.scope import RESOURCES, Scope
+from dnsd.sources.kubernetes.scope import Scope
 from dnsd.sources.kubernetes.snapshot import Header, Snapshot
 from dnsd.sources.source import Batch, SourceStatus
 
@@ -246,7 +246,7 @@ class KubernetesSource:
             if f.version or f.excused
         }
         header = Header(self._identity.uid, self.client.endpoint, versions, self._now())
-        return header, [one for informer in self._informers for one in informer.known.all_packed()]
+        return header, [one for informer in self._informers for one in informer.known.values()]
 
     # -- following ----------------------------------------------------------------------
 
@@ -405,7 +405,7 @@ class KubernetesSource:
         if self._only and namespace not in self._only:
             return False
         return not self.config.namespace_selector or any(
-            informer.kind == "Namespace" and informer.known.packed("", namespace)
+            informer.kind == "Namespace" and informer.known.get("", namespace)
             for informer in self._informers
         )
 
@@ -417,7 +417,7 @@ class KubernetesSource:
             one
             for informer in self._informers
             if informer.kind not in CLUSTER_SCOPED
-            for one in informer.known.within(event.name)
+            for one in informer.known.objects(event.name)
         )
         return [one.key for one in inside] if isinstance(event, Key) else list(inside)
 
@@ -512,7 +512,7 @@ class KubernetesSource:
                     packed
                     for place in places[start : start + RUN]
                     if self._shown_place(informer, *place)
-                    and (packed := informer.known.packed(*place)) is not None
+                    and (packed := informer.known.get(*place)) is not None
                 ]
                 self._say(unpack_events(shown))
                 await asyncio.sleep(0)

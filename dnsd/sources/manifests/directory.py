@@ -34,7 +34,7 @@ import structlog
 from msgspec import Struct
 
 from dnsd.cluster.objects import Key
-from dnsd.cluster.packing import Packed
+from dnsd.cluster.store import Packed
 from dnsd.sources.manifests import file
 from dnsd.sources.manifests.file import SUFFIXES, ManifestFile, Problem
 from dnsd.sources.manifests.filename import shown

@@ -33,8 +33,8 @@ from msgspec.structs import replace
 
 from dnsd.cluster.objects import (
     CLUSTER_SCOPED,
-    GROUPS,
     KINDS,
+    TABLE,
     BadObject,
     Key,
     Object,
@@ -42,7 +42,7 @@ from dnsd.cluster.objects import (
     from_json,
     from_plain,
 )
-from dnsd.cluster.packing import Packed, kind_of, pack, unpack
+from dnsd.cluster.store import Packed, kind_of, pack, unpack
 from dnsd.sources.manifests import yaml
 from dnsd.sources.manifests.yaml import Chunk, Unreadable
 
@@ -409,7 +409,7 @@ class _Reader:
             self._report("", f"{field}.kind".lstrip("."), _no_kind(value, kind))
         elif kind in _LISTS and (nested or not field or kind not in KINDS):
             self._list(kind, items, field, nested)
-        elif kind not in KINDS or (isinstance(api, str) and _group(api) != GROUPS.get(kind, "")):
+        elif kind not in KINDS or (isinstance(api, str) and _group(api) != TABLE[kind].group):
             known = f"{kind}.{_group(api)}" if kind in KINDS else kind
             self._skipped[known] = self._skipped.get(known, 0) + 1
         else:

@@ -36,9 +36,8 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from dnsd.cluster.objects import Key, Object, Service
-from dnsd.cluster.packing import Packed, pack, unpack
+from dnsd.cluster.store import KeyTable, Packed, pack, unpack
 from dnsd.dns.addresses import address_text
-from dnsd.sources.kubernetes.keytable import KeyTable
 from dnsd.sources.manifests.allocate import Asker, Network, address_allocator
 from dnsd.sources.manifests.file import Entry, Problem
 from dnsd.sources.manifests.nodeports import NONE_LEFT, NodePorts
@@ -206,9 +205,9 @@ class Catalogue:
         else:
             entry = None
         if entry is None:
-            self._plain.drop(key)
+            self._plain.pop(key)
         else:
-            self._plain.put(key, entry)
+            self._plain.set(key, entry)
 
     # -- names ---------------------------------------------------------------------------
 

@@ -36,7 +36,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from dnsd.cluster.objects import Key, Object
-from dnsd.cluster.packing import Packed, unpack_events
+from dnsd.cluster.store import Packed, unpack_events
 from dnsd.sources.manifests.directory import Folder, Limits, Look
 from dnsd.sources.manifests.file import Problem
 from dnsd.sources.manifests.filename import shown

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from dnsd.cluster.objects import Key, Service
+from dnsd.cluster.objects import RESOURCES, Key, Service
 from dnsd.sources.kubernetes.client import ApiError, Unreachable
 from dnsd.sources.kubernetes.informer import Informer, explain
 from dnsd.sources.kubernetes.reflector import ListWatch, Refusal, WatchChunk
-from dnsd.sources.kubernetes.scope import RESOURCES, Scope
+from dnsd.sources.kubernetes.scope import Scope
 
 SERVICES = Scope(RESOURCES["Service"])
 

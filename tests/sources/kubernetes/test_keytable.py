@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dnsd.cluster.objects import Key
-from dnsd.sources.kubernetes.keytable import KeyTable
+from dnsd.cluster.store import KeyTable
 
 _keys = st.builds(
     Key,

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dnsd.cluster.objects import Event, Key, Service
+from dnsd.cluster.objects import RESOURCES, Event, Key, Service
 from dnsd.sources.kubernetes.client import ApiError, LineSplitter, Silent, Unreachable, seconds_of
 from dnsd.sources.kubernetes.reflector import (
     ListWatch,
@@ -25,7 +25,7 @@ from dnsd.sources.kubernetes.reflector import (
     watch,
     whole,
 )
-from dnsd.sources.kubernetes.scope import RESOURCES, Scope
+from dnsd.sources.kubernetes.scope import Scope
 from tests.fakekube import faults, plain, replay
 from tests.fakekube.connect import client_of
 from tests.fakekube.replay import Replay

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from dnsd.cluster.objects import KINDS
-from dnsd.sources.kubernetes.scope import RESOURCES, Scope
+from dnsd.cluster.objects import KINDS, RESOURCES
+from dnsd.sources.kubernetes.scope import Scope
 
 
 @pytest.mark.parametrize(

@@ -29,7 +29,7 @@ from dnsd.cluster.objects import (
     ServicePort,
     StatedRecords,
 )
-from dnsd.cluster.packing import pack, unpack
+from dnsd.cluster.store import pack, unpack
 from dnsd.sources.kubernetes import snapshot
 from dnsd.sources.kubernetes.snapshot import BadSnapshot, Header, read, write
 

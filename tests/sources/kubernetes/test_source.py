@@ -13,7 +13,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from dnsd.cluster.objects import Key
-from dnsd.cluster.packing import unpack
+from dnsd.cluster.store import unpack
 from dnsd.dns.names import name_from_text
 from dnsd.sources.kubernetes.client import connect
 from dnsd.sources.kubernetes.credentials import Access

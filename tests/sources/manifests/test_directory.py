@@ -11,7 +11,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from dnsd.cluster.objects import Key
-from dnsd.cluster.packing import Packed, unpack
+from dnsd.cluster.store import Packed, unpack
 from dnsd.sources.manifests import file
 from dnsd.sources.manifests.directory import Folder, Limits
 from dnsd.sources.manifests.file import Entry, ManifestFile

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dnsd.cluster.objects import Service, ServicePort
-from dnsd.cluster.packing import unpack_events
+from dnsd.cluster.store import unpack_events
 from dnsd.sources.manifests.allocate import NODE_PORTS
 from dnsd.sources.manifests.file import parse
 from dnsd.sources.manifests.nodeports import NodePorts

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from dnsd.cluster.objects import Key, Object, Service, ServicePort
-from dnsd.cluster.packing import unpack_events
+from dnsd.cluster.store import unpack_events
 from dnsd.dns.addresses import address_text, pack_address
 from dnsd.sources.manifests.allocate import NODE_PORTS
 from dnsd.sources.manifests.file import Entry, stated

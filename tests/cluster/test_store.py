@@ -32,8 +32,7 @@ from dnsd.cluster.objects import (
     ServicePort,
     StatedRecords,
 )
-from dnsd.cluster.packing import NotPacked, checked, kind_of, pack, unpack, unpack_events
-from dnsd.cluster.store import Shelf
+from dnsd.cluster.store import NotPacked, Shelf, checked, kind_of, pack, unpack, unpack_events
 
 _LEAVES: dict[Any, st.SearchStrategy[Any]] = {
     str: st.text(max_size=6),
