@@ -36,7 +36,7 @@ def informer() -> Informer:
 
 
 def names(informer: Informer) -> set[str]:
-    return {one.name for one in informer.known}
+    return {one.name for one in informer.known.objects()}
 
 
 def test_a_first_listing_says_everything_and_is_no_relist(informer):
@@ -55,9 +55,9 @@ def test_a_relist_says_what_differs_and_then_what_is_gone(informer):
 def test_of_an_unchanged_object_the_old_copy_stays(informer):
     """Otherwise a relist would hold two copies of everything for a while."""
     informer.take(listed(service("a", "1")))
-    old = informer.known.packed("default", "a")
+    old = informer.known.get("default", "a")
     informer.take(listed(service("a", "1")))
-    assert informer.known.packed("default", "a") is old
+    assert informer.known.get("default", "a") is old
 
 
 def test_nothing_is_dropped_by_a_listing_that_breaks_off(informer):

@@ -56,7 +56,7 @@ OBJECTS = (
         (Endpoint((b"\x0a\x01\x00\x01",), "host", False, "pod", "node"),),
         (EndpointPort("http", "TCP", 8080),),
     ),
-    Namespace("default", {"team": "a"}, "uid", "3"),
+    Namespace("default", {"team": "a"}, uid="uid", version="3"),
     Pod("default", "p", (b"\x0a\x01\x00\x01",), "Running", searches=("x.example",)),
     Node("n", (b"\xc0\x00\x02\x02",), ready=True),
     Ingress("default", "i", ("a.example",), (LoadBalancerIngress(b"\xc0\x00\x02\x03"),)),

@@ -73,7 +73,7 @@ async def agree(one, kube, **keep) -> None:
 
     def equal() -> bool:
         wanted = contents(kube)
-        kinds = {scope.resource.kind for scope in scopes(one.source.config)}
+        kinds = {scope.resource.name for scope in scopes(one.source.config)}
         return one.source.synced and one.objects == {
             key: value for key, value in wanted.items() if key.kind in kinds
         }
