@@ -11,10 +11,10 @@ from dnsd.dns.addresses import pack_address
 from dnsd.dns.names import name_from_text
 from dnsd.sources.source import Batch
 from dnsd.transport.registry import TRANSPORTS
-from dnsd.zone.compile import FRESH, compile_all, compile_state
-from dnsd.zone.compose import ExternalConfig, ExternalZone
+from dnsd.zone.compile import compile_all
+from dnsd.zone.config import ExternalConfig, ExternalZone, SchemaConfig
+from dnsd.zone.frame import FRESH, compile_state
 from dnsd.zone.pipeline import Pipeline
-from dnsd.zone.schema import SchemaConfig
 from tests.cases import Case, tables
 from tests.cases.cluster import objects
 

@@ -19,8 +19,8 @@ from dnsd.settings.schema import OUTSIDE as OUTSIDE_GROUP
 from dnsd.settings.schema import SIGHT, Settings, declared
 from dnsd.sources.manifests.source import load
 from dnsd.sources.source import Batch
+from dnsd.zone.config import SchemaConfig
 from dnsd.zone.pipeline import Pipeline
-from dnsd.zone.schema import SchemaConfig
 from dnsd.zone.zone import Zone
 
 ROOT = Path(__file__).parent.parent

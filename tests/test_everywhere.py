@@ -27,7 +27,8 @@ from dnsd.transport.listen import bind_group, parse
 from dnsd.transport.registry import TCP, TRANSPORTS, UDP
 from dnsd.transport.tcp import Tcp
 from dnsd.transport.udp import Udp
-from dnsd.zone.compile import FRESH, compile_all, compile_change, compile_state
+from dnsd.zone.compile import compile_all, compile_change
+from dnsd.zone.frame import FRESH, compile_state
 from dnsd.zone.pipeline import Pipeline
 from tests.asking import over_tcp, over_udp
 from tests.cases import tables

@@ -24,9 +24,8 @@ from dnsd.dns.rrset import RRset
 from dnsd.dns.types import Type
 from dnsd.sources.kubernetes.source import ALWAYS, KubernetesConfig, KubernetesSource
 from dnsd.sources.source import Batch
-from dnsd.zone.compose import ExternalConfig, ExternalZone
+from dnsd.zone.config import ExternalConfig, ExternalZone, SchemaConfig
 from dnsd.zone.pipeline import Pipeline
-from dnsd.zone.schema import SchemaConfig
 from tests.fakekube import faults, plain
 from tests.fakekube.connect import client_of
 from tests.fakekube.following import contents

@@ -36,8 +36,9 @@ from dnsd.sources.source import SourceStatus
 from dnsd.upstream.status import Where
 from dnsd.worker import counters
 from dnsd.worker.supervisor import NoWorker, WorkerStatus
-from dnsd.zone.compile import NOT_READY, STALE
-from dnsd.zone.zone import Cause, Change, Zone
+from dnsd.zone.change import Cause, Change
+from dnsd.zone.frame import NOT_READY, STALE
+from dnsd.zone.zone import Zone
 
 log = structlog.get_logger(__name__)
 

@@ -15,7 +15,8 @@ from msgspec import Struct
 
 from dnsd.admin.records import shown
 from dnsd.dns.names import text_of
-from dnsd.zone.zone import Change, Zone
+from dnsd.zone.change import Change
+from dnsd.zone.zone import Zone
 
 MAX_LISTENERS = 32
 _QUEUE = 1000  # events that wait for one listener

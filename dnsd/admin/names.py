@@ -15,8 +15,9 @@ from bisect import bisect_left, bisect_right, insort
 from collections.abc import Callable
 
 from dnsd.dns.names import Name, labels_of
+from dnsd.zone.change import Change
 from dnsd.zone.pipeline import Pipeline
-from dnsd.zone.zone import Change, Zone
+from dnsd.zone.zone import Zone
 
 _STEP = 2000  # names made into keys before the event loop has its turn
 _SCANNED = 200_000  # keys walked over for one page, 60 ns each

@@ -31,7 +31,9 @@ from dnsd.dns.rdata import BadRecord
 from dnsd.dns.rrset import RRset, rrset
 from dnsd.dns.text import rdata_text
 from dnsd.dns.types import Type, type_text
-from dnsd.zone.zone import APEX, Cause, Change, Zone
+from dnsd.zone.change import Cause, Change
+from dnsd.zone.merge import APEX
+from dnsd.zone.zone import Zone
 
 log = structlog.get_logger(__name__)
 

@@ -40,7 +40,7 @@ from dnsd.answer.transport import Transport
 from dnsd.dns.message import OPCODE, QR, RD, Query
 from dnsd.dns.names import MAX_NAME, Name
 from dnsd.dns.networks import Networks
-from dnsd.zone.compile import ALIAS, APEX, PODS
+from dnsd.zone.frame import ALIAS, APEX, PODS
 
 __all__ = ["Engine", "EngineConfig", "Forward", "counter_names"]
 

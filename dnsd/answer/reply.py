@@ -40,7 +40,7 @@ from dnsd.dns.message import (
 )
 from dnsd.dns.names import Name
 from dnsd.dns.types import Type
-from dnsd.zone.compile import NOT_READY, PODS, STALE
+from dnsd.zone.frame import NOT_READY, PODS, STALE
 
 MAX_CHAIN = 10  # CNAMEs followed for one question
 _POINTER_LIMIT = 0x3FFF

@@ -17,7 +17,7 @@ from msgspec import Struct
 from dnsd.answer.outcome import EngineConfig, counter_index
 from dnsd.answer.transport import Transport
 from dnsd.dns.message import AA, AD, CD, HEADER, QR, RA, RD, TC, Ede, Rcode, ede, opt_record
-from dnsd.zone.compile import NOT_READY, STALE
+from dnsd.zone.frame import NOT_READY, STALE
 
 
 class Shape(Struct, frozen=True, gc=False):

@@ -40,13 +40,12 @@ from itertools import pairwise
 from struct import pack
 from typing import Any
 
-import msgspec
 from msgspec import Struct
 
 from dnsd.dns.message import HEADER
 from dnsd.dns.names import MAX_NAME, Name, is_below
 from dnsd.dns.types import Type
-from dnsd.zone.compile import (
+from dnsd.zone.frame import (
     ALIAS,
     APEX,
     NOT_READY,
@@ -54,12 +53,10 @@ from dnsd.zone.compile import (
     PODS,
     UNCHANGED,
     Apex,
-    Frame,
     Node,
     RRsetBody,
+    decode_frame,
 )
-
-_decode = msgspec.msgpack.Decoder(Frame).decode
 
 
 class Form(Struct, frozen=True, gc=False):
@@ -315,7 +312,7 @@ class Table:
 
     def apply(self, frame: bytes) -> None:
         """Takes one frame in. Raises msgspec.DecodeError for bytes that are no frame."""
-        step = _decode(frame)
+        step = decode_frame(frame)
         if step.state != UNCHANGED:
             self.state, self.unknown = step.state, step.unknown
         if step.reset:

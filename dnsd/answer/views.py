@@ -15,7 +15,7 @@ from collections.abc import Callable, Sequence
 from dnsd.answer.engine import Engine, EngineConfig, Forward
 from dnsd.answer.transport import Transport
 from dnsd.dns.networks import NetworkMap
-from dnsd.zone.compile import compile_state
+from dnsd.zone.frame import compile_state
 from dnsd.zone.views import is_view_frame, read_view_frame
 
 _REMEMBERED = 10_000  # clients whose engine is remembered

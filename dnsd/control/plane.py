@@ -40,21 +40,14 @@ from dnsd.sources.source import Batch, Source
 from dnsd.transport.listen import Pair
 from dnsd.upstream.clients import compile_clients
 from dnsd.worker.supervisor import Supervisor
-from dnsd.zone.compile import (
-    FRESH,
-    NODES_A_FRAME,
-    NOT_READY,
-    STALE,
-    compile_all,
-    compile_change,
-    compile_empty,
-    compile_state,
-)
+from dnsd.zone.change import Cause, Change
+from dnsd.zone.compile import NODES_PER_FRAME, compile_all, compile_change, compile_empty
+from dnsd.zone.frame import FRESH, NOT_READY, STALE, compile_state
 from dnsd.zone.journal import Journal
 from dnsd.zone.merge import APEX, GIVES_WAY, HOSTS, OVERRIDES
 from dnsd.zone.pipeline import Pipeline
 from dnsd.zone.schema import names_of
-from dnsd.zone.zone import Cause, Change, Zone
+from dnsd.zone.zone import Zone
 
 log = structlog.get_logger(__name__)
 
@@ -146,7 +139,7 @@ class ControlPlane:
         if self._frames:
             self.supervisor.broadcast(self._frames, handed_in)
         self._serials.reach(self._serial())
-        self.pipeline.zone.rest()
+        self.pipeline.zone.compact()
         untold, self._untold = self._untold, []
         for change in untold:
             self._tell_observers(change)
@@ -255,7 +248,7 @@ class ControlPlane:
         state = self.pipeline.state
         keys = iter(state.pod_keys())
         yield compile_clients((), reset=True)
-        while some := list(islice(keys, NODES_A_FRAME)):
+        while some := list(islice(keys, NODES_PER_FRAME)):
             pods = [pod for key in some if isinstance(pod := state.get(key), Pod)]
             yield compile_clients(pods)
 

@@ -126,7 +126,7 @@ class Serve:
         if self.front.url:
             self.say(f"admin: {self.front.url}")
         give_way(but={starter()})
-        for _ in plane.pipeline.tighten():
+        for _ in plane.pipeline.compact_all():
             await asyncio.sleep(0)
         _settle_memory()
 

@@ -19,8 +19,7 @@ from dnsd.dns.names import name_from_text
 from dnsd.settings.schema import Settings, SettingsError
 from dnsd.worker.loop import uvloop_is_here
 from dnsd.worker.messages import Setup
-from dnsd.zone.compose import ExternalConfig, ExternalZone
-from dnsd.zone.schema import SchemaConfig
+from dnsd.zone.config import ExternalConfig, ExternalZone, SchemaConfig
 from dnsd.zone.views import PolicyRule, ViewConfig, ViewRule
 
 

@@ -24,6 +24,7 @@ from msgspec import Struct
 
 from dnsd.cluster.objects import Key, Pod
 from dnsd.dns.rrset import RRset
+from dnsd.zone.change import Cause, newer
 from dnsd.zone.compile import compile_all, compile_change
 from dnsd.zone.pipeline import Pipeline
 from dnsd.zone.views import (
@@ -36,7 +37,7 @@ from dnsd.zone.views import (
     compile_view_frame,
     visible_rrsets,
 )
-from dnsd.zone.zone import Cause, Zone, newer
+from dnsd.zone.zone import Zone
 
 log = structlog.get_logger(__name__)
 

@@ -10,9 +10,9 @@ from __future__ import annotations
 from dnsd.cluster.objects import Key, Node, RouteSubject, ServiceSubject, Subject
 from dnsd.dns.names import Name, labels_of, text_of
 from dnsd.explain.inside import Cited, Trace
-from dnsd.zone.compose import MARKER
+from dnsd.zone.building import MARKER
 from dnsd.zone.external import standing
-from dnsd.zone.zone import APEX
+from dnsd.zone.merge import APEX
 
 _LEFT_OUT = 8  # contributors named in a sentence
 

@@ -20,9 +20,9 @@ from dnsd.dns.names import IN_ADDR_ARPA, IP6_ARPA, Name, is_below, labels_of, te
 from dnsd.dns.types import Type, type_text
 from dnsd.explain.lookup import Found
 from dnsd.explain.nearest import nearest
+from dnsd.zone.building import address_label
+from dnsd.zone.merge import APEX
 from dnsd.zone.pipeline import Pipeline
-from dnsd.zone.schema import address_label
-from dnsd.zone.zone import APEX
 
 _CITED = 20  # objects of one kind named in an explanation
 

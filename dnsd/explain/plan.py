@@ -40,9 +40,11 @@ from dnsd.dns.rrset import RRset
 from dnsd.dns.text import canonical, rdata_text
 from dnsd.dns.types import Type, type_text
 from dnsd.sources.manifests.file import parse
+from dnsd.zone.change import Cause
+from dnsd.zone.merge import APEX
 from dnsd.zone.pipeline import Pipeline
 from dnsd.zone.schema import age_of, examine
-from dnsd.zone.zone import APEX, Cause, Zone
+from dnsd.zone.zone import Zone
 
 MAX_OBJECTS = 20_000  # in manifests that are planned; more is a cluster, not a change
 LATER = "(a ClusterIP, allocated when it is applied)"

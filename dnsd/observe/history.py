@@ -38,7 +38,8 @@ from msgspec import Struct
 from dnsd.cluster.objects import Key
 from dnsd.dns.names import Name
 from dnsd.dns.rrset import RRset
-from dnsd.zone.zone import Cause, Change, Zone
+from dnsd.zone.change import Cause, Change
+from dnsd.zone.zone import Zone
 
 log = structlog.get_logger(__name__)
 

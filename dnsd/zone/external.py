@@ -48,17 +48,8 @@ from dnsd.dns.names import BadName, Name, is_below, name_from_text, name_of, rev
 from dnsd.dns.rdata import BadRecord, endpoint_rdatas
 from dnsd.dns.rrset import RRset, rrset
 from dnsd.dns.types import Type
-from dnsd.zone.compose import (
-    ExternalZone,
-    SchemaConfig,
-    addresses_at,
-    common_label,
-    fits,
-    label_of,
-    marker,
-    port_name,
-    srv,
-)
+from dnsd.zone.building import addresses_at, common_label, fits, label_of, marker, port_name, srv
+from dnsd.zone.config import ExternalZone, SchemaConfig
 from dnsd.zone.reverse import reverse_zones
 
 _NODES = label_of("nodes")

@@ -12,7 +12,7 @@ from collections import deque
 from collections.abc import Iterator
 from itertools import islice
 
-from dnsd.zone.zone import Change
+from dnsd.zone.change import Change
 
 # What a Change and an RRset weigh in memory beside their octets, rounded up; a guess that
 # errs on the side of keeping less.

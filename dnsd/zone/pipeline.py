@@ -27,9 +27,12 @@ from dnsd.cluster.state import State
 from dnsd.dns.names import Name, text_of
 from dnsd.dns.rrset import RRset
 from dnsd.sources.source import Batch
+from dnsd.zone.change import Cause, Change
+from dnsd.zone.config import SchemaConfig
 from dnsd.zone.journal import Journal
-from dnsd.zone.schema import SchemaConfig, age_of, apex, examine
-from dnsd.zone.zone import APEX, Cause, Change, Zone
+from dnsd.zone.merge import APEX
+from dnsd.zone.schema import age_of, apex, examine
+from dnsd.zone.zone import Zone
 
 _MAX_PROBLEMS = 10_000  # contributors whose problems are remembered
 
@@ -79,7 +82,7 @@ class Pipeline:
     ) -> None:
         self._log: Log = log or _NoLog()
         self.state = State(config.external.node_port_types)
-        self.zone = Zone(config, serial, loose=True)  # see `tighten`
+        self.zone = Zone(config, serial, unpacked=True)  # see `compact_all`
         self.journal = journal
         self.on_change: list[Callable[[Change], None]] = []
         self.on_rebuild: list[Callable[[Zone], None]] = []
@@ -111,9 +114,9 @@ class Pipeline:
         self.state.compact()
         return changes
 
-    def tighten(self) -> Iterator[None]:
-        """Once what there was at the start is in: see Zone.tighten."""
-        return self.zone.tighten()
+    def compact_all(self) -> Iterator[None]:
+        """Once what there was at the start is in: see Zone.compact_all."""
+        return self.zone.compact_all()
 
     def put(
         self, contributor: Key, rrsets: Sequence[RRset], cause: Cause, age: str = ""

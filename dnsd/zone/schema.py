@@ -1,38 +1,42 @@
 """The Kubernetes DNS schema: one contributor in, its RRsets out.
 
-"Kubernetes DNS-Based Service Discovery", schema 1.1.0, as a pure function of one *subject*
-(a Service with its EndpointSlices, a Namespace, a Pod) and the configuration. Which name
-exists depends on nothing else: no subject sees another, so a change of one never costs
-more than that one. What several subjects say about the same name is merged by `zone.py`.
+In `zone/` (control plane: the names that exist). Change here: which names an object has.
 
-The rules, `Z` being each of the zones:
+This is "Kubernetes DNS-Based Service Discovery", schema 1.1.0, as a pure function of one *subject*
+(a Service with its EndpointSlices, a Namespace, a Pod) and the configuration. No subject depends on
+another, so a change of one subject costs that subject only. `merge.py` combines the RRsets that
+several subjects have at one name.
 
-* ClusterIP, NodePort, LoadBalancer: `svc.ns.svc.Z` has the ClusterIPs, and SRV for its
-  ports at the bare name and at `_port._proto` below it. Ports are the Service's.
-* headless: the same names, made of the ready endpoints. Ports are those of the slice an
-  endpoint is in, for that is where target ports are resolved. No ready endpoint: no name.
-* each ready endpoint has a name below its Service: its hostname, else its address with
-  dashes (or its Pod's name, by option). SRV of headless Services point to these.
-* Nodes, Ingresses, routes and DNSEndpoints have no names inside.
-* PTR of ClusterIPs and of endpoints, into the primary zone only: an address has one
-  canonical name a Service, not one a zone.
-* ExternalName is a CNAME and nothing else; an address literal in its place is no host
-  name (RFC 1123 2.1 would make it one to be looked up in vain): the Service then has a name
-  without records.
+The rules, where `Z` is each of the zones:
 
-A name that must exist without records is a *marker*: an RRset of type 0 without rdatas.
-Names above another exist by themselves (RFC 8020), `zone.py` sees to it.
+* ClusterIP, NodePort, LoadBalancer: `svc.ns.svc.Z` has the ClusterIPs, and SRV for the ports of
+  the Service at the bare name and at `_port._proto` below it.
+* Headless: the same names with the ready endpoints. The ports are those of the EndpointSlice,
+  because target ports are resolved there. Without a ready endpoint there is no name.
+* Each ready endpoint has a name below its Service: its hostname, or its address with dashes (or
+  the name of its Pod, by option). SRV records of headless Services point to these names.
+* PTR of ClusterIPs and of endpoints point into the primary zone only: an address has one
+  canonical name for each Service, not one for each zone.
+* ExternalName is a CNAME and nothing else. An IP address in its place is not a host name (RFC
+  1123 2.1), so that Service has a name without records.
+* Nodes, Ingresses, routes, and DNSEndpoints have no names in the zones of the cluster.
 
-What cannot be served (a name that grows over 255 octets, a label over 63) is left out, and
-`problems` says so; the rest of the subject is served. None of these functions raises for a
-subject that passed `dnsd.cluster.objects`.
+A name that must exist without records is a *marker*: an RRset of type 0 without rdatas. The zone
+adds the names above a name (RFC 8020).
 
-What a contributor has in the zones of the view from outside comes behind that: `outside.py`.
+A name over 255 octets or a label over 63 cannot be served. It is left out and reported in
+`problems`, and the rest of the subject is served. No function here raises for a subject that
+passed `dnsd.cluster.objects`.
 
-`service.py` has what a Service owns, `compose.py` what names are put together from.
+`service.py` has the names of Services, `external.py` the names in external zones, and
+`building.py` the parts that names are built from.
 """
 
 from __future__ import annotations
+
+from struct import pack
+
+from msgspec import Struct
 
 from dnsd.cluster.objects import (
     DNSEndpoint,
@@ -48,10 +52,7 @@ from dnsd.cluster.objects import (
 from dnsd.dns.names import Name, name_of
 from dnsd.dns.rrset import RRset, rrset
 from dnsd.dns.types import Type
-from dnsd.zone.compose import (
-    MARKER,
-    Plan,
-    SchemaConfig,
+from dnsd.zone.building import (
     address_label,
     addresses_at,
     common_label,
@@ -59,47 +60,27 @@ from dnsd.zone.compose import (
     fits,
     marker,
     namespace_markers,
-    plan_of,
 )
-from dnsd.zone.external import external_apex, external_rrsets
+from dnsd.zone.config import Plan, SchemaConfig, plan_of
+from dnsd.zone.external import external_apex, external_rrsets, servers_of
 from dnsd.zone.reverse import reverse_zones
 from dnsd.zone.service import service_rrsets
-
-__all__ = [
-    "MARKER",
-    "SOA_EXPIRE",
-    "SOA_REFRESH",
-    "SOA_RETRY",
-    "SchemaConfig",
-    "address_label",
-    "age_of",
-    "apex",
-    "examine",
-    "external_rrsets",
-    "inside_rrsets",
-    "marker",
-    "names_of",
-    "problems",
-    "reverse_ns",
-    "rrsets",
-    "server_name",
-]
 
 SCHEMA_VERSION = b"1.1.0"
 VERSION_TTL = 28800  # of dns-version; the schema's own example
 
-# SOA, seconds. Nobody transfers from us unasked, so these only have to be plausible to a
-# secondary: CoreDNS's numbers. The minimum (negative TTL, RFC 2308 4) is the zone's TTL.
+# SOA timers in seconds. No secondary transfers from dnsd by default, so they only have to be
+# plausible: the numbers of CoreDNS. The minimum (negative TTL, RFC 2308 4) is the zone's TTL.
 SOA_REFRESH = 7200
 SOA_RETRY = 1800
 SOA_EXPIRE = 86400
 
 
 def apex(config: SchemaConfig) -> list[RRset]:
-    """What the zones have before anything lives in them: NS, ns.dns, dns-version.
+    """The records that the zones have without any object: NS, ns.dns, dns-version.
 
-    Reverse zones that are configured have their NS here, those taken as needed do not. The
-    SOA is made by the zone, which holds the serial.
+    Configured reverse zones have their NS here; those taken as needed do not. The zone makes the
+    SOA, because it holds the serial.
     """
     out: list[RRset] = []
     for zone in config.zones:
@@ -114,8 +95,29 @@ def apex(config: SchemaConfig) -> list[RRset]:
     return out + external_apex(config)
 
 
+class Authority(Struct, frozen=True, gc=False):
+    """An SOA (RFC 1035 3.3.13) without its serial. `timers`: refresh to minimum, 16 octets."""
+
+    mname: Name
+    rname: Name
+    timers: bytes
+    ttl: int
+
+
+def authority_of(apex: Name, config: SchemaConfig) -> Authority:
+    """The SOA of a zone; that of a reverse zone names the server of the primary zone."""
+    external = next((zone for zone in config.external.zones if zone.name == apex), None)
+    if external is not None:
+        below, ttl, mname = apex, external.ttl, servers_of(external, config)[0][0]
+    else:
+        below = apex if apex in config.zones else config.zones[0]
+        ttl, mname = config.ttl, server_name(below)
+    timers = pack(">IIII", SOA_REFRESH, SOA_RETRY, SOA_EXPIRE, ttl)
+    return Authority(mname, name_of("hostmaster", below=below), timers, ttl)
+
+
 def server_name(zone: Name) -> Name:
-    """The name dnsd itself has in a zone: ns.dns.Z."""
+    """The name of dnsd itself in a zone: ns.dns.Z."""
     return name_of("ns", "dns", below=zone)
 
 
@@ -125,22 +127,24 @@ def reverse_ns(name: Name, config: SchemaConfig) -> RRset:
 
 
 def names_of(what: Key, config: SchemaConfig) -> list[Name]:
-    """Below which names of the cluster's zones objects of a kind, in a namespace, have theirs.
+    """The names in the zones of the cluster below which objects of a kind and namespace have names.
 
-    `what` is a Key without a name, and without a namespace for all of them. Only of Pods, and
-    of what is in one namespace: whole zones are not ready, or ready.
+    `what` is a Key without a name; without a namespace it means all of them. Empty except for
+    Pods and for one namespace, because a whole zone is ready or not.
     """
     plan = plan_of(config)
     if what.kind == "Pod":
-        tails = plan.pod_tails if config.pods == "verified" else ()
+        suffixes = plan.pod_suffixes if config.pods == "verified" else ()
     else:
-        tails = plan.tails if what.kind in ("Service", "EndpointSlice") and what.namespace else ()
+        suffixes = (
+            plan.suffixes if what.kind in ("Service", "EndpointSlice") and what.namespace else ()
+        )
     label = common_label(what.namespace) if what.namespace else b""
-    return [label + tail for tail in tails]
+    return [label + suffix for suffix in suffixes]
 
 
 def age_of(subject: Subject) -> str:
-    """Since when the contributor exists: creationTimestamp, "" when nothing says so."""
+    """The creationTimestamp of the contributor, "" if unknown."""
     if isinstance(subject, ServiceSubject):
         return subject.service.created
     if isinstance(subject, RouteSubject):
@@ -148,47 +152,36 @@ def age_of(subject: Subject) -> str:
     return subject.created if isinstance(subject, Node | Ingress | DNSEndpoint) else ""
 
 
-def rrsets(subject: Subject, config: SchemaConfig) -> list[RRset]:
-    """The RRsets this subject owns, each name and type once; markers included."""
-    return examine(subject, config)[0]
-
-
-def problems(subject: Subject, config: SchemaConfig) -> list[str]:
-    """What of this subject is not served, and why: one sentence each."""
-    return examine(subject, config)[1]
-
-
 def examine(subject: Subject, config: SchemaConfig) -> tuple[list[RRset], list[str]]:
-    """`rrsets` and `problems` in one go."""
-    found: list[str] = []
-    inside = inside_rrsets(subject, config, found)
-    return inside + external_rrsets(subject, config, found), found
+    """The RRsets of a subject and its problems, one sentence for each part that is not served.
+
+    Each name and type occurs once; markers are included.
+    """
+    problems: list[str] = []
+    inside = _inside_rrsets(subject, plan_of(config), problems)
+    return inside + external_rrsets(subject, config, problems), problems
 
 
-def inside_rrsets(subject: Subject, config: SchemaConfig, problems: list[str]) -> list[RRset]:
-    """The RRsets a subject owns in the cluster's zones; `problems` get what is left out."""
-    return _build(subject, plan_of(config), problems)
-
-
-def _build(subject: Subject, plan: Plan, problems: list[str]) -> list[RRset]:
+def _inside_rrsets(subject: Subject, plan: Plan, problems: list[str]) -> list[RRset]:
+    """The RRsets of a subject in the zones of the cluster."""
     if isinstance(subject, ServiceSubject):
         return service_rrsets(subject, plan, problems)
     if isinstance(subject, Namespace):
-        return namespace_markers(subject.name, plan.tails + plan.pod_tails, problems)
+        return namespace_markers(subject.name, plan.suffixes + plan.pod_suffixes, problems)
     return _pod(subject, plan, problems) if isinstance(subject, Pod) else []
 
 
 def _pod(pod: Pod, plan: Plan, problems: list[str]) -> list[RRset]:
-    """Only `verified` has names for Pods; `insecure` answers without asking whether they exist.
+    """Only `verified` has names for Pods; `insecure` computes the answer from the name.
 
-    Pods on the host's network count, as with CoreDNS: several of them share their node's
-    address, hence the name, and none is more right than another.
+    Pods on the host's network count, as in CoreDNS. Several of them share the address of their
+    node, and therefore the name.
     """
     if plan.config.pods != "verified" or not pod.running:
         return []
     out = []
-    for tail in plan.pod_tails:
-        below = common_label(pod.namespace) + tail
+    for suffix in plan.pod_suffixes:
+        below = common_label(pod.namespace) + suffix
         for address in sorted(set(pod.ips)):
             name = address_label(address) + below
             if fits(name, problems):

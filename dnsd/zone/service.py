@@ -1,8 +1,10 @@
-"""What a Service owns: its name, its ports, its endpoints, and the way back to them.
+"""The RRsets of a Service: its name, its ports, its endpoints, and the PTR records to them.
 
-The rules are in `schema.py`. The road: the endpoints that count, with their labels, slice
-by slice (`_members`), for ports belong to slices; then, in each zone, the endpoints' names
-and those of the Service; last the PTR records, into the primary zone.
+In `zone/` (control plane: the names that exist). Change here: the names of Services.
+
+The rules are in `schema.py`. The steps are: collect the endpoints that count with their labels,
+slice by slice because ports belong to slices (`_members`); in each zone, make the names of the
+endpoints and of the Service; make the PTR records, which point into the primary zone.
 """
 
 from __future__ import annotations
@@ -14,8 +16,7 @@ from dnsd.dns.addresses import is_address
 from dnsd.dns.names import MAX_NAME, BadName, Name, name_from_text, reverse_name
 from dnsd.dns.rrset import RRset
 from dnsd.dns.types import Type
-from dnsd.zone.compose import (
-    Plan,
+from dnsd.zone.building import (
     address_label,
     addresses_at,
     common_label,
@@ -26,21 +27,22 @@ from dnsd.zone.compose import (
     port_name,
     srv,
 )
+from dnsd.zone.config import Plan
 
 _A, _AAAA, _CNAME = int(Type.A), int(Type.AAAA), int(Type.CNAME)
 _PTR = int(Type.PTR)
 
-# One slice's part in a Service: its ports, and (endpoint's label, addresses) of those that count.
+# One slice: its ports, and (label, addresses) of its endpoints that count.
 _Members = list[tuple[tuple[EndpointPort, ...], list[tuple[bytes, tuple[bytes, ...]]]]]
-_Hosts = dict[bytes, tuple[bytes, ...]]  # endpoint's label: addresses, over all slices
-_Pointers = dict[bytes, list[Name]]  # address: the names it has in the primary zone
+_Hosts = dict[bytes, tuple[bytes, ...]]  # label of an endpoint: addresses, over all slices
+_Pointers = dict[bytes, list[Name]]  # address: its names in the primary zone
 
 
 def service_rrsets(subject: ServiceSubject, plan: Plan, problems: list[str]) -> list[RRset]:
-    """The RRsets of a Service; what has to be left out is said in `problems`."""
+    """The RRsets of a Service; `problems` gets a sentence for each part left out."""
     service = subject.service
     own = label_of(service.name) + common_label(service.namespace)
-    out = namespace_markers(service.namespace, plan.pod_tails, problems)
+    out = namespace_markers(service.namespace, plan.pod_suffixes, problems)
     if service.type == "ExternalName":
         target = _external_target(service, problems)
         for base in _bases(own, plan, problems):
@@ -49,35 +51,35 @@ def service_rrsets(subject: ServiceSubject, plan: Plan, problems: list[str]) -> 
     members = _members(subject, plan, problems)
     hosts = _hosts(members) if service.headless or plan.config.endpoint_records else {}
     if _is_absent(service, members, plan):
-        # It lives in its namespace all the same, which therefore exists.
-        return out + namespace_markers(service.namespace, plan.tails, problems)
+        # The Service itself is in its namespace, so the namespace exists.
+        return out + namespace_markers(service.namespace, plan.suffixes, problems)
     pointers: _Pointers = {}
     for base in _bases(own, plan, problems):
-        below: list[RRset] = []  # what is there already the zone has less work with
+        below: list[RRset] = []  # last: the zone inserts a name faster if its parent exists
         if service.headless:
             names = _endpoint_names(base, hosts, plan, below, problems)
             out += _headless(base, members, hosts, names, plan, problems)
         elif service.cluster_ips:
             names = _endpoint_names(base, hosts, plan, below, problems)
             out += _cluster_ip(base, service, plan, problems)
-        else:  # not allocated yet: it will have an address, and negative caching must not hide it
+        else:  # the address is not allocated yet, and negative caching must not hide it later
             out.append(marker(base))
             continue
         out += below
-        if base == own + plan.tails[0]:
+        if base == own + plan.suffixes[0]:
             _point(pointers, base, service, hosts, names)
     return out + _pointer_rrsets(pointers, plan)
 
 
 def _bases(own: bytes, plan: Plan, problems: list[str]) -> Iterator[Name]:
-    """The Service's name in each zone, where it fits."""
-    for tail in plan.tails:
-        if fits(own + tail, problems):
-            yield own + tail
+    """The name of the Service in each zone where it fits."""
+    for suffix in plan.suffixes:
+        if fits(own + suffix, problems):
+            yield own + suffix
 
 
 def _is_absent(service: Service, members: _Members, plan: Plan) -> bool:
-    """Whether the Service has no name because nobody is ready behind it."""
+    """Whether the Service has no name because it has no ready endpoint."""
     if any(found for _, found in members):
         return False
     return service.headless or bool(
@@ -86,12 +88,12 @@ def _is_absent(service: Service, members: _Members, plan: Plan) -> bool:
 
 
 def _external_target(service: Service, problems: list[str]) -> Name | None:
-    """The CNAME's target; None, and a problem, when it is no host name."""
+    """The target of the CNAME; None, and a problem, if it is not a host name."""
     text = service.external_name.rstrip(".")
     if is_address(text):
         problems.append(
-            f"{service.key}: spec.externalName {text!r} is an address, not a host name, and no "
-            "CNAME can hold one; use a headless Service with an EndpointSlice for it"
+            f"{service.key}: spec.externalName {text!r} is an address, which a CNAME cannot hold; "
+            "use a headless Service with an EndpointSlice"
         )
         return None
     try:
@@ -99,20 +101,20 @@ def _external_target(service: Service, problems: list[str]) -> Name | None:
             return name_from_text(text + ".")
         problem = "is missing"
     except BadName as error:
-        problem = f"is no domain name: {error}"
+        problem = f"is not a domain name: {error}"
     problems.append(f"{service.key}: spec.externalName {problem}")
     return None
 
 
 def _members(subject: ServiceSubject, plan: Plan, problems: list[str]) -> _Members:
     """The endpoints that count, with their labels, slice by slice."""
-    everyone = subject.service.publish_not_ready
+    all_count = subject.service.publish_not_ready
     by_pod = plan.config.endpoint_names == "pod"
     members: _Members = []
     for piece in subject.slices:
         found: list[tuple[bytes, tuple[bytes, ...]]] = []
         for endpoint in piece.endpoints:
-            if not (endpoint.ready or everyone):
+            if not (endpoint.ready or all_count):
                 continue
             addresses = endpoint.addresses
             label = b""
@@ -132,12 +134,12 @@ def _members(subject: ServiceSubject, plan: Plan, problems: list[str]) -> _Membe
 
 
 def _pod_labels(pod: str, service: Service, problems: list[str]) -> bytes:
-    """A Pod's name as labels, for it may have dots; empty, and a problem, when it cannot be."""
+    """The name of a Pod as labels (it may have dots); empty, and a problem, if it is not a name."""
     try:
         return name_from_text(pod)[:-1]
     except BadName as error:
         problems.append(
-            f"{service.key}: the endpoint of Pod {pod} is named by its address instead: {error}"
+            f"{service.key}: the endpoint of Pod {pod} is named by its address, because {error}"
         )
         return b""
 
@@ -154,7 +156,7 @@ def _hosts(members: _Members) -> _Hosts:
 def _endpoint_names(
     base: Name, hosts: _Hosts, plan: Plan, out: list[RRset], problems: list[str]
 ) -> dict[bytes, Name]:
-    """Adds the endpoints' A and AAAA to `out`; their names by label, those that fit."""
+    """Adds A and AAAA of the endpoints to `out`; returns the names that fit, by label."""
     names: dict[bytes, Name] = {}
     ttl = plan.ttl
     for label, addresses in hosts.items():
@@ -162,7 +164,7 @@ def _endpoint_names(
         if len(name) > MAX_NAME and not fits(name, problems):
             continue
         names[label] = name
-        if len(addresses) == 1:  # shares the endpoint's own tuple
+        if len(addresses) == 1:  # shares the tuple of the endpoint
             out.append(RRset(name, _A if len(addresses[0]) == 4 else _AAAA, ttl, addresses))
         else:
             out += addresses_at(name, addresses, ttl)
@@ -196,7 +198,7 @@ def _headless(
     for ports, found in members:
         targets = [names[label] for label, _ in found if label in names]
         for port in ports:
-            if not port.port:  # "all ports": there is no number to give
+            if not port.port:  # "all ports" has no number
                 continue
             pairs = dict.fromkeys([(port.port, target) for target in targets])
             bare.update(pairs)
@@ -215,7 +217,7 @@ def _headless(
 def _point(
     pointers: _Pointers, base: Name, service: Service, hosts: _Hosts, names: dict[bytes, Name]
 ) -> None:
-    """Notes which names the addresses of this Service point back to."""
+    """Adds the names that the addresses of this Service point to."""
     for address in service.cluster_ips:
         pointers[address] = [base]
     for label, name in names.items():

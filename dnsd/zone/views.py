@@ -35,7 +35,7 @@ from dnsd.dns.names import Name, is_below
 from dnsd.dns.networks import EVERYONE, NetworkMap
 from dnsd.dns.rrset import RRset
 from dnsd.dns.types import Type
-from dnsd.zone.compose import SchemaConfig
+from dnsd.zone.config import SchemaConfig
 from dnsd.zone.merge import APEX
 
 INSIDE, OUTSIDE, BOTH = "inside", "outside", "both"

@@ -12,9 +12,10 @@ from dnsd.cluster.objects import from_plain
 from dnsd.dns.names import name_from_text
 from dnsd.sources.source import Batch
 from dnsd.transport.registry import TRANSPORTS, UDP
-from dnsd.zone.compile import FRESH, compile_all, compile_change, compile_state
+from dnsd.zone.compile import compile_all, compile_change
+from dnsd.zone.config import SchemaConfig
+from dnsd.zone.frame import FRESH, compile_state
 from dnsd.zone.pipeline import Pipeline
-from dnsd.zone.schema import SchemaConfig
 
 ZONE = name_from_text("cluster.local.")
 SCHEMA = SchemaConfig(zones=(ZONE,), ns_addresses=(b"\x7f\0\0\1",))

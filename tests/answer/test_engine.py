@@ -21,8 +21,8 @@ from dnsd.answer.engine import Engine, EngineConfig, Forward, counter_names
 from dnsd.answer.transport import Transport
 from dnsd.dns.names import name_from_text
 from dnsd.transport.registry import TCP, TRANSPORTS, UDP
-from dnsd.zone.compile import FRESH, NOT_READY, STALE, compile_state
-from dnsd.zone.schema import SchemaConfig
+from dnsd.zone.config import SchemaConfig
+from dnsd.zone.frame import FRESH, NOT_READY, STALE, compile_state
 from tests.answer.building import SCHEMA, ZONE, ask, engine_of, feed, pipeline_of
 from tests.cases.cluster import endpoint, endpoint_slice, external, objects, port, service
 

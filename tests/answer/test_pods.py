@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dnsd.answer.pods import address_of
-from dnsd.zone.schema import address_label
+from dnsd.zone.building import address_label
 
 
 @settings(max_examples=200, deadline=None)

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from dnsd.answer.table import Table
 from dnsd.dns.names import Name, name_from_text
-from dnsd.zone.compile import Apex, Frame, Node
+from dnsd.zone.frame import Apex, Frame, Node
 from tests.helpers import lines_of
 
 # Some lie below others, one ends with the octets of another and not with its labels.

@@ -24,7 +24,7 @@ from dnsd.settings.schema import Settings, SettingsError
 from dnsd.sources.source import Batch, SourceStatus
 from dnsd.transport.listen import Address, bind_group
 from dnsd.worker.supervisor import WorkersFailed
-from dnsd.zone.compile import FRESH, STALE
+from dnsd.zone.frame import FRESH, STALE
 from dnsd.zone.merge import APEX
 from tests.helpers import eventually
 

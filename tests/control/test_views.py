@@ -29,12 +29,14 @@ from dnsd.dns.rrset import RRset
 from dnsd.dns.types import Type
 from dnsd.sources.source import Batch
 from dnsd.transport.registry import TCP, TRANSPORTS, UDP
-from dnsd.zone.compile import FRESH, NOT_READY, compile_all, compile_change, compile_state
-from dnsd.zone.compose import ExternalConfig, ExternalZone, SchemaConfig
+from dnsd.zone.change import Cause
+from dnsd.zone.compile import compile_all, compile_change
+from dnsd.zone.config import ExternalConfig, ExternalZone, SchemaConfig
+from dnsd.zone.frame import FRESH, NOT_READY, compile_state
 from dnsd.zone.pipeline import Pipeline
 from dnsd.zone.schema import examine
 from dnsd.zone.views import EVERYTHING, PolicyRule, View, ViewConfig, ViewRule, visible_rrsets
-from dnsd.zone.zone import Cause, Zone
+from dnsd.zone.zone import Zone
 from tests.cases.external import balancer, ingress
 from tests.serving import serving
 

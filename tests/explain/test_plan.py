@@ -17,8 +17,8 @@ from dnsd.dns.types import Type, type_text
 from dnsd.explain import plan as planning
 from dnsd.explain.plan import LATER, Manifests, Mode, Plan, TooMuch, plan, read_manifests
 from dnsd.sources.source import Batch
+from dnsd.zone.change import Cause
 from dnsd.zone.pipeline import Pipeline
-from dnsd.zone.zone import Cause
 from tests.answer.building import SCHEMA, pipeline_of
 from tests.cases import cluster
 from tests.cases.cluster import endpoint, endpoint_slice, external, port, service

@@ -14,7 +14,7 @@ import pytest
 from dnsd.answer.engine import EngineConfig
 from dnsd.transport.registry import TCP, UDP
 from dnsd.upstream.forwarder import Forwarder
-from dnsd.zone.compile import NOT_READY, compile_state
+from dnsd.zone.frame import NOT_READY, compile_state
 from tests.helpers import eventually
 from tests.upstream.building import alias, errors, plane, rcode, service, texts
 from tests.upstream.scripted import SOA, address, reply_to, unused_port, upstream

@@ -18,9 +18,11 @@ from dnsd.transport.listen import Address, bind_group
 from dnsd.worker.messages import Setup
 from dnsd.worker.process import Timeouts
 from dnsd.worker.supervisor import Supervisor
-from dnsd.zone.compile import FRESH, compile_all, compile_change, compile_state
-from dnsd.zone.schema import SchemaConfig
-from dnsd.zone.zone import Cause, Zone
+from dnsd.zone.change import Cause
+from dnsd.zone.compile import compile_all, compile_change
+from dnsd.zone.config import SchemaConfig
+from dnsd.zone.frame import FRESH, compile_state
+from dnsd.zone.zone import Zone
 
 WEB = "web.default.svc.cluster.local."
 HOST = "127.0.0.1"

@@ -17,7 +17,7 @@ from dnsd.answer.engine import EngineConfig
 from dnsd.worker import counters
 from dnsd.worker.process import Timeouts
 from dnsd.worker.supervisor import WorkersFailed
-from dnsd.zone.compile import NODES_A_FRAME
+from dnsd.zone.compile import NODES_PER_FRAME
 from tests.helpers import DEADLINE, eventually
 from tests.serving import alive
 from tests.worker.data_plane import HOST, SETUP, WEB, Plane, answering
@@ -70,7 +70,7 @@ class TestChanges:
 
     async def test_a_step_of_the_loop_compiles_one_frame_also_when_the_zone_changes(self) -> None:
         plane = CountedTable(workers=2)
-        for number in range(5 * NODES_A_FRAME):
+        for number in range(5 * NODES_PER_FRAME):
             plane.put("10.1.0.1", f"s{number}.default.svc.cluster.local.")
         plane.supervisor.start()
         try:

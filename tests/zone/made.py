@@ -19,8 +19,10 @@ from dnsd.dns.names import Name, name_from_text, text_of
 from dnsd.dns.rrset import RRset
 from dnsd.dns.text import rdata_text
 from dnsd.dns.types import type_text
-from dnsd.zone.schema import SchemaConfig, rrsets
-from dnsd.zone.zone import Cause, Change, Zone
+from dnsd.zone.change import Cause, Change
+from dnsd.zone.config import SchemaConfig
+from dnsd.zone.schema import examine
+from dnsd.zone.zone import Zone
 
 Z = name_from_text("cluster.local.")
 CONFIG = SchemaConfig(zones=(Z,))
@@ -69,6 +71,10 @@ def piece(
 
 def headless(*pieces: EndpointSlice, **more: Any) -> ServiceSubject:
     return ServiceSubject(service(**{"headless": True, **more}), pieces)
+
+
+def rrsets(subject: Subject, config: SchemaConfig) -> list[RRset]:
+    return examine(subject, config)[0]
 
 
 Table = dict[str, list[str]]

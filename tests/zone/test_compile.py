@@ -16,20 +16,12 @@ from dnsd.dns.names import name_from_text
 from dnsd.dns.rrset import rrset
 from dnsd.dns.types import Type
 from dnsd.sources.source import Batch
-from dnsd.zone.compile import (
-    FRESH,
-    NOT_READY,
-    Apex,
-    Frame,
-    Node,
-    compile_all,
-    compile_change,
-    compile_state,
-    records_that_fit,
-)
+from dnsd.zone.change import Cause
+from dnsd.zone.compile import compile_all, compile_change, records_that_fit
+from dnsd.zone.config import SchemaConfig
+from dnsd.zone.frame import FRESH, NOT_READY, Apex, Frame, Node, compile_state
 from dnsd.zone.pipeline import Pipeline
-from dnsd.zone.schema import SchemaConfig
-from dnsd.zone.zone import Cause, Zone
+from dnsd.zone.zone import Zone
 from tests.answer.building import SCHEMA, ask, engine_of, feed, pipeline_of
 from tests.cases.cluster import endpoint, endpoint_slice, external, objects, port, service
 

@@ -31,10 +31,12 @@ from dnsd.dns.names import is_below, name_from_text, text_of
 from dnsd.dns.rrset import RRset
 from dnsd.dns.text import rdata_text
 from dnsd.dns.types import Type
-from dnsd.zone.compose import ExternalConfig, ExternalZone, SchemaConfig
+from dnsd.zone.change import Cause
+from dnsd.zone.config import ExternalConfig, ExternalZone, SchemaConfig
 from dnsd.zone.external import external_apex, external_rrsets, standing
+from dnsd.zone.merge import APEX
 from dnsd.zone.schema import examine
-from dnsd.zone.zone import APEX, Cause, Zone
+from dnsd.zone.zone import Zone
 from tests.zone.made import CONFIG, Z, endpoint, packed, piece, service, table
 
 OUT = name_from_text("k8s.example.com.")

@@ -6,8 +6,9 @@ from hypothesis import strategies as st
 from dnsd.cluster.objects import Key
 from dnsd.dns.rrset import RRset
 from dnsd.dns.types import Type
+from dnsd.zone.change import Cause, Change
 from dnsd.zone.journal import Journal, weight
-from dnsd.zone.zone import Cause, Change, Zone
+from dnsd.zone.zone import Zone
 from tests.zone.made import CONFIG, name, packed
 
 OWNER = Key("Service", "default", "web")

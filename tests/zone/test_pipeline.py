@@ -23,11 +23,10 @@ from dnsd.dns.names import name_from_text
 from dnsd.dns.rrset import RRset
 from dnsd.dns.types import Type
 from dnsd.sources.source import Batch
-from dnsd.zone.compose import ExternalConfig, ExternalZone
+from dnsd.zone.change import Cause, Change
+from dnsd.zone.config import ExternalConfig, ExternalZone, SchemaConfig
 from dnsd.zone.journal import Journal
 from dnsd.zone.pipeline import Pipeline
-from dnsd.zone.schema import SchemaConfig
-from dnsd.zone.zone import Cause, Change
 from tests.zone.made import CONFIG, Z, endpoint, name, packed, piece, service
 
 WEB = name("web.default.svc")
@@ -194,7 +193,7 @@ class TestProblems:
             feed(line, self.BAD)
             feed(line, service("web", type="ExternalName", external_name="192.0.2.1", version="2"))
         assert len([one for one in logs if one["log_level"] == "warning"]) == 1
-        assert "not a host name" in line.problems[WEB_KEY][0]
+        assert "a CNAME cannot hold" in line.problems[WEB_KEY][0]
         assert line.zone.exists(WEB)
 
     @pytest.mark.parametrize("after", [WEB_KEY, service("web", "10.96.0.7")])

@@ -11,8 +11,21 @@ import pytest
 from dnsd.cluster.objects import EndpointSlice, Namespace, Pod, Service, ServiceSubject, Subject
 from dnsd.dns.names import MAX_NAME, name_from_text, name_of
 from dnsd.dns.types import Type
-from dnsd.zone.schema import SchemaConfig, address_label, apex, examine, problems, rrsets
-from tests.zone.made import CONFIG, Z, endpoint, headless, name, names_of, packed, piece, table
+from dnsd.zone.building import address_label
+from dnsd.zone.config import SchemaConfig
+from dnsd.zone.schema import apex, examine
+from tests.zone.made import (
+    CONFIG,
+    Z,
+    endpoint,
+    headless,
+    name,
+    names_of,
+    packed,
+    piece,
+    rrsets,
+    table,
+)
 from tests.zone.made import service as make
 
 WEB = "web.default.svc"
@@ -271,12 +284,12 @@ class TestExternalName:
     def test_an_address_is_no_host_name(self, target: str) -> None:
         subject = alone(make("web", type="ExternalName", external_name=target))
         assert names_of(subject) == {f"{WEB} -": []}
-        assert "is an address, not a host name" in problems(subject, CONFIG)[0]
+        assert "is an address, which a CNAME cannot hold" in examine(subject, CONFIG)[1][0]
 
     @pytest.mark.parametrize("target", ["", "a..b", "x" * 64 + ".example"])
     def test_what_no_source_lets_through_is_reported_all_the_same(self, target: str) -> None:
         subject = alone(make("web", type="ExternalName", external_name=target))
-        (problem,) = problems(subject, CONFIG)
+        _, (problem,) = examine(subject, CONFIG)
         assert problem.startswith("Service default/web: spec.externalName")
         assert names_of(subject) == {f"{WEB} -": []}
 
@@ -417,16 +430,16 @@ class TestLimits:
     def test_a_port_name_that_has_no_room_for_its_underscore(self) -> None:
         subject = alone(make("web", "10.96.0.7", ports=["p" * 63 + "/TCP/80"]))
         assert f"{WEB} SRV" in names_of(subject)
-        assert "64 octets" in problems(subject, CONFIG)[0]
+        assert "64 octets" in examine(subject, CONFIG)[1][0]
 
     def test_a_pod_name_that_is_too_long_gives_way_to_the_address(self) -> None:
         subject = headless(piece(endpoint("10.1.0.1", pod="p" * 64)))
         config = SchemaConfig(zones=(Z,), endpoint_names="pod")
         assert f"10-1-0-1.{WEB}.cluster.local. A" in table(rrsets(subject, config))
-        assert "named by its address instead" in problems(subject, config)[0]
+        assert "named by its address, because" in examine(subject, config)[1][0]
 
     def test_nothing_to_report_of_an_ordinary_subject(self) -> None:
-        assert problems(headless(piece("10.1.0.1")), CONFIG) == []
+        assert examine(headless(piece("10.1.0.1")), CONFIG)[1] == []
 
 
 class TestAddressLabel:

@@ -8,9 +8,10 @@ import dns.zone
 
 from dnsd.cluster.objects import Key, ServiceSubject
 from dnsd.dns.text import canonical
-from dnsd.zone.schema import SchemaConfig
+from dnsd.zone.change import Cause
+from dnsd.zone.config import SchemaConfig
 from dnsd.zone.text import zone_text
-from dnsd.zone.zone import Cause, Zone
+from dnsd.zone.zone import Zone
 from tests.zone.made import Z, endpoint, headless, name, packed, piece, put, service
 
 

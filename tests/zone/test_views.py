@@ -12,8 +12,8 @@ from dnsd.dns.names import name_from_text, reverse_name
 from dnsd.dns.networks import NetworkMap
 from dnsd.dns.rrset import RRset
 from dnsd.dns.types import Type
-from dnsd.zone.compile import compile_state
-from dnsd.zone.compose import ExternalConfig, ExternalZone, SchemaConfig
+from dnsd.zone.config import ExternalConfig, ExternalZone, SchemaConfig
+from dnsd.zone.frame import compile_state
 from dnsd.zone.views import (
     EVERYTHING,
     NOTHING,

@@ -11,15 +11,30 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-import dnsd.zone.zone as zones
 from dnsd.cluster.objects import Key, Namespace, Pod, ServiceSubject, Subject
 from dnsd.dns.names import Name, is_below, name_from_text, parent_of, text_of
 from dnsd.dns.rrset import RRset
 from dnsd.dns.text import rdata_text
 from dnsd.dns.types import Type
-from dnsd.zone.schema import SchemaConfig, apex, marker, rrsets
-from dnsd.zone.zone import APEX, Cause, Change, Zone, newer
-from tests.zone.made import CONFIG, Z, endpoint, headless, name, packed, piece, put, service, table
+from dnsd.zone.building import marker
+from dnsd.zone.change import Cause, Change, newer
+from dnsd.zone.config import SchemaConfig
+from dnsd.zone.merge import APEX
+from dnsd.zone.schema import apex
+from dnsd.zone.zone import Zone
+from tests.zone.made import (
+    CONFIG,
+    Z,
+    endpoint,
+    headless,
+    name,
+    packed,
+    piece,
+    put,
+    rrsets,
+    service,
+    table,
+)
 
 A, B, C = (Key("Service", "ns", letter) for letter in "abc")
 WEB = name("web.default.svc")
@@ -161,10 +176,10 @@ class TestReplace:
 
 
 class TestMemory:
-    """What contributors contribute is packed, and unpacked when it is asked for."""
+    """Contributions are packed, and unpacked on demand."""
 
-    def filled(self, *, loose: bool) -> tuple[Zone, dict[Key, list[RRset]]]:
-        zone, given = Zone(CONFIG, 7, loose=loose), {}
+    def filled(self, *, unpacked: bool) -> tuple[Zone, dict[Key, list[RRset]]]:
+        zone, given = Zone(CONFIG, 7, unpacked=unpacked), {}
         for number in range(50):
             some = (f"10.1.{number}.{one}" for one in range(1, 9))
             subject = headless(piece(*some, ports=["http/TCP/80"]), name=f"db-{number}")
@@ -172,10 +187,10 @@ class TestMemory:
             put(zone, subject)
         return zone, given
 
-    @pytest.mark.parametrize("loose", [False, True])
-    def test_every_contributor_has_what_it_gave(self, loose: bool) -> None:
-        zone, given = self.filled(loose=loose)
-        for _ in zone.tighten():
+    @pytest.mark.parametrize("unpacked", [False, True])
+    def test_every_contributor_keeps_its_rrsets(self, unpacked: bool) -> None:
+        zone, given = self.filled(unpacked=unpacked)
+        for _ in zone.compact_all():
             pass
         for contributor, sets in given.items():
             assert list(zone.contribution(contributor)) == sets
@@ -185,10 +200,10 @@ class TestMemory:
                     assert zone.contributors(one.name) == (contributor,)
         assert {contributor: list(sets) for contributor, sets, _ in zone.contributions()} == given
 
-    def test_changes_while_it_tightens_are_kept(self) -> None:
-        zone, given = self.filled(loose=True)
+    def test_changes_during_compact_all_are_kept(self) -> None:
+        zone, given = self.filled(unpacked=True)
         first, *_, last = given
-        going = zone.tighten()
+        going = zone.compact_all()
         next(going)
         replace(zone, last)
         replace(zone, first, address("web", "10.0.0.1"))
@@ -198,16 +213,6 @@ class TestMemory:
         assert zone.contribution(last) == ()
         assert zone.contribution(first) == (address("web", "10.0.0.1"),)
         assert zone.rrset(name("web"), Type.A) == address("web", "10.0.0.1", "10.0.0.2")
-
-    def test_a_name_takes_little(self) -> None:
-        self.filled(loose=False)  # what is made once is made
-        tracemalloc.start()
-        try:
-            zone = self.filled(loose=False)[0]
-            octets = tracemalloc.get_traced_memory()[0] / len(zone)
-        finally:
-            tracemalloc.stop()
-        assert octets < 300  # a name alone is 75, and twice that with its place in the dict
 
 
 class TestNames:
@@ -563,8 +568,16 @@ class TestOrderIndependence:
 
     @settings(deadline=None, max_examples=120)
     @given(tangled, st.randoms(use_true_random=False))
-    def test_of_contributors_that_quarrel(self, edits: list[Any], random: Any) -> None:
-        zone, now = Zone(CONFIG, 0), dict[Key, list[RRset]]()
+    def test_of_contributors_at_the_same_names(self, edits: list[Any], random: Any) -> None:
+        self.follows(Zone(CONFIG, 0), edits, random)
+
+    @settings(deadline=None, max_examples=300)
+    @given(tangled, st.integers(1, 6), st.randoms(use_true_random=False))
+    def test_of_names_with_the_same_hash(self, edits: list[Any], hashes: int, random: Any) -> None:
+        self.follows(Zone(CONFIG, 0, digest=lambda name: crc32(name) % hashes), edits, random)
+
+    def follows(self, zone: Zone, edits: list[Any], random: Any) -> None:
+        now = dict[Key, list[RRset]]()
         mirror = Mirror(zone)
         for key, sets in edits:
             now[key] = sets
@@ -574,16 +587,6 @@ class TestOrderIndependence:
         self.equals_scratch(zone, now, random)
         self.empties(zone, now, mirror)
 
-    @settings(deadline=None, max_examples=300)
-    @given(tangled, st.integers(1, 6), st.randoms(use_true_random=False))
-    def test_of_names_with_the_same_hash(self, edits: list[Any], hashes: int, random: Any) -> None:
-        found = zones.digest
-        zones.digest = lambda name: crc32(name) % hashes
-        try:
-            self.test_of_contributors_that_quarrel.hypothesis.inner_test(self, edits, random)  # type: ignore[attr-defined]
-        finally:
-            zones.digest = found
-
     def equals_model(self, zone: Zone, now: dict[Key, list[RRset]]) -> None:
         served, names = model(zone.config, now)
         assert {one for one in zone.rrsets() if one.type != Type.SOA} == served
@@ -591,11 +594,11 @@ class TestOrderIndependence:
         assert len(zone) == len(names)
 
     def equals_scratch(self, zone: Zone, now: dict[Key, list[RRset]], random: Any) -> None:
-        again, order = Zone(zone.config, 0, loose=True), list(now)
+        again, order = Zone(zone.config, 0, unpacked=True), list(now)
         random.shuffle(order)
         for key in order:
             again.replace(key, now[key], cause(key))
-        for _ in again.tighten():
+        for _ in again.compact_all():
             pass
         again.serial = zone.serial
         assert len(again) == len(zone)

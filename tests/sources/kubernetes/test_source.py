@@ -20,8 +20,8 @@ from dnsd.sources.kubernetes.credentials import Access
 from dnsd.sources.kubernetes.snapshot import LAYOUT, Header, Snapshot
 from dnsd.sources.kubernetes.source import ALWAYS, RUN, KubernetesConfig, KubernetesSource, scopes
 from dnsd.sources.source import Batch
+from dnsd.zone.config import SchemaConfig
 from dnsd.zone.pipeline import Pipeline
-from dnsd.zone.schema import SchemaConfig
 from tests.fakekube import faults, plain
 from tests.fakekube.connect import QUICK, client_of
 from tests.fakekube.following import Following, contents, following
@@ -889,14 +889,14 @@ class TestCost:
 
         def publish(batch: Batch) -> None:
             pipeline.feed(batch, 0.0)
-            pipeline.zone.rest()
+            pipeline.zone.compact()
 
         tracemalloc.start()
         running = asyncio.create_task(source.run(publish))
         try:
             base, _ = tracemalloc.get_traced_memory()
             await eventually(lambda: source.synced, deadline=90)  # counting takes its time
-            for _ in pipeline.tighten():
+            for _ in pipeline.compact_all():
                 pass
             steady, _ = tracemalloc.get_traced_memory()
             tracemalloc.reset_peak()
