@@ -30,9 +30,40 @@ class Key(NamedTuple):
     namespace: str
     name: str
 
+    @property
+    def cluster(self) -> str:
+        """The cluster of the object; "" for the first source."""
+        return ""
+
+    def within(self, cluster: str) -> Key:
+        """The key of the object with these names in `cluster`."""
+        return _ClusterKey(self, cluster) if cluster else self
+
     def __str__(self) -> str:
         place = f"{self.namespace}/{self.name}" if self.namespace else self.name
         return f"{self.kind} {place}"
+
+
+class _ClusterKey(Key):
+    """A key with a fourth field. Keys of the first source do not have it, and take no more
+    memory."""
+
+    __slots__ = ()
+
+    def __new__(cls, key: Key, cluster: str) -> _ClusterKey:
+        return tuple.__new__(cls, (key.kind, key.namespace, key.name, cluster))
+
+    @property
+    def cluster(self) -> str:
+        return str(tuple.__getitem__(self, 3))
+
+    def within(self, cluster: str) -> Key:
+        return Key(self.kind, self.namespace, self.name).within(cluster)
+
+    def __str__(self) -> str:
+        return f"{super().__str__()} in cluster {self.cluster}"
+
+    __repr__ = __str__
 
 
 class BadObject(ValueError):

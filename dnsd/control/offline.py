@@ -65,5 +65,5 @@ def views_of(settings: Settings, pipeline: Pipeline) -> ViewZones | None:
     if not config.on:
         return None
     view_zones = ViewZones(config, pipeline)
-    view_zones.pods(pod.key for pod in pipeline.state.pods())
+    view_zones.pods(pipeline.pod_keys())
     return view_zones

@@ -1,20 +1,17 @@
-"""The rooms of the control plane put together, and what passes between them.
+"""The control plane: takes batches of the sources, and sends frames to the workers.
 
-Left in: batches of what the cluster says. Right out: frames for the workers. Between them
-stands the pipeline, and this module is the only place where the two meet:
+In `control/` (control process). Change here: what one batch does, and in which order.
 
-    source -> House.publish -> Pipeline.feed -> Change -> compile_change -> Supervisor
+    source -> ControlPlane.publish -> Pipeline.feed -> Change -> compile_change -> Supervisor
 
-A batch is one step for the workers too. Before the zone changes, tables that are on their
-way to new workers are settled. A Change is compiled at once, while the zone is as it left
-it.
+A batch is one step for the workers too. Each Change is compiled at once, while the zone is as the
+Change left it; the frames of the batch are sent together.
 
-While the state is NOT_READY every answer is SERVFAIL, so no name is compiled; with the first
-other claim (FRESH when the sources are synced) the workers get the whole table.
+While the claim is NOT_READY every answer is SERVFAIL, so no name is compiled. With the first other
+claim (FRESH when the sources are synced) the workers get the whole table.
 
-Whoever only looks on (admin, history, metrics) adds itself to `on_answered`, who are told of a
-Change once its frames are out: a client waits for those, and for nobody else. How long it took
-until a change is answered everywhere is told to `supervisor.followers`.
+The observers in `on_answered` (admin, history, metrics) get each Change after its frames are sent,
+so no client waits for them. `supervisor.on_applied` reports when all workers have applied a batch.
 """
 
 from __future__ import annotations
@@ -27,7 +24,8 @@ from itertools import islice
 
 import structlog
 
-from dnsd.cluster.objects import Key, Pod, Service
+from dnsd.cluster.objects import Event, Key, Service
+from dnsd.control.claims import Claim, claim_of, join
 from dnsd.control.serial import SerialFile
 from dnsd.control.settings import own_addresses, schema_config, view_config, worker_setup
 from dnsd.control.views import ViewZones
@@ -42,7 +40,7 @@ from dnsd.upstream.clients import compile_clients
 from dnsd.worker.supervisor import Supervisor
 from dnsd.zone.change import Cause, Change
 from dnsd.zone.compile import NODES_PER_FRAME, compile_all, compile_change, compile_empty
-from dnsd.zone.frame import FRESH, NOT_READY, STALE, compile_state
+from dnsd.zone.frame import NOT_READY, compile_state
 from dnsd.zone.journal import Journal
 from dnsd.zone.merge import APEX, GIVES_WAY, HOSTS, OVERRIDES
 from dnsd.zone.pipeline import Pipeline
@@ -53,10 +51,11 @@ log = structlog.get_logger(__name__)
 
 
 class ControlPlane:
-    """Settings, sources, pipeline and supervisor of one control process.
+    """The settings, sources, pipeline, and supervisor of one control process.
 
-    `slots`: the bound sockets of each worker. `addresses`: where that is, ports resolved.
-    `started_at`: seconds since the epoch.
+    `slots`: the bound sockets of each worker. `addresses`: of these sockets, ports resolved.
+    `started_at`: seconds since the epoch. `started` and `handed_in` (of the batch whose Changes
+    the observers get): seconds of time.monotonic().
     """
 
     def __init__(
@@ -65,93 +64,104 @@ class ControlPlane:
         slots: Sequence[Sequence[Pair]],
         sources: Sequence[Source],
         serials: SerialFile,
+        clusters: Sequence[str] = ("",),
     ) -> None:
+        """`clusters`: the name of each source, for `publish`; that of the first is empty."""
         self.settings = settings
-        self.sources = sources
-        self.started_at = time.time()
+        self.sources, self.clusters = sources, clusters
+        self.started_at, self.started = time.time(), time.monotonic()
+        self.handed_in = self.started
         self.addresses = [pair.address for pair in slots[0]]
-        self.state = NOT_READY  # of dnsd.zone.compile: what the workers are told to claim
-        self._lacking: tuple[Key, ...] = ()  # what no source knows about: see Batch.unknown
-        self.synced = asyncio.Event()  # there is something to answer with
+        self.synced = asyncio.Event()  # there is a zone to answer from
+        self._claims = dict.fromkeys(clusters, Claim())
+        self._claim = Claim()  # the join, as the workers have it
         self._here = own_addresses(self.addresses)
         self.journal = Journal(settings.journal_changes, settings.journal_size)
         self.pipeline = Pipeline(
             schema_config(settings, self.addresses), serials.first(self.started_at), log=log
         )
         self.on_answered: list[Callable[[Change], None]] = []
-        self._untold: list[Change] = []  # to the onlookers
-        self.pipeline.on_change.append(self._follow)
+        self._unreported: list[Change] = []  # to `on_answered`
+        self.pipeline.on_change.append(self._compile)
         view = view_config(settings)
         self.view_zones = ViewZones(view, self.pipeline) if view.on else None
-        self.supervisor = Supervisor(slots, worker_setup(settings), self._table)
+        self.supervisor = Supervisor(slots, worker_setup(settings), self.table)
         self._serials = serials
+        self._compiling = False  # whether the workers need the frames of the current step
         self._frames: list[bytes] = []
+        self._observer_failures = 0
         self._pinned: set[Key] = set()
         self._pin(settings)
 
     # -- from the sources to the workers ---------------------------------------------------
 
-    def publish(self, batch: Batch) -> None:
-        """Take in a batch: state, zone, journal, workers. One step for all of them."""
-        handed_in = time.monotonic()
-        claim = _claim_of(batch)
-        if claim == NOT_READY:  # what is taken back must not be denied first
-            self.claim(claim)
-        self._begin()
-        try:
-            now = time.time()
-            self.pipeline.feed(batch, now)
-            if self.settings.ns_service and not self.settings.ns_addresses:
-                self._follow_own_service(batch, now)
-            self._follow_pods(batch)
-        except Exception:
-            # What the frames lack, a whole table has: no worker may stay behind the zone.
-            log.exception("a change could not be passed on, sending the whole table")
-            self._begin()
-            self.supervisor.reload(handed_in)
-        self._tell_of_clients(batch)
-        self._finish(handed_in)
-        if claim != NOT_READY and not self.synced.is_set():
-            # From here on: how the zone came to be is of no use to anyone.
+    def publish(self, batch: Batch, cluster: str = "") -> None:
+        """Take in a batch of a source: state, zone, journal, workers. One step for all of them."""
+        former = self._claim
+        self._claims[cluster] = claim_of(batch)
+        self._claim = join(self._claims.values())
+        self._begin(compiling=former.state != NOT_READY)
+        now = time.time()
+        self.pipeline.feed(batch, now, cluster)
+        if self.settings.ns_service and not self.settings.ns_addresses and not cluster:
+            self._follow_own_service(batch, now)
+        pods = {key_of(event).within(cluster) for event in batch.events if event.kind == "Pod"}
+        if self.view_zones is not None:
+            self.view_zones.pods(pods)
+        if self.settings.search_completion and self._compiling and pods:
+            self._frames.append(compile_clients(self.pipeline.pods(pods)))
+        if self._claim != former:
+            self._frames.append(self._claim_frame())
+        self._finish(whole=former.state == NOT_READY and self.state != NOT_READY)
+        if self._claim.state != NOT_READY and not self.synced.is_set():
+            # The journal begins here: the Changes that built the zone are of no use.
             self.pipeline.journal = self.journal
             self.synced.set()
-        self.claim(claim, batch.unknown)
 
     def place(self, contributor: Key, rrsets: Sequence[RRset], cause: Cause) -> Change | None:
-        """What a contributor that is no object of the cluster contributes: see Pipeline.put."""
-        handed_in = time.monotonic()
+        """Set the records of a contributor that is not an object: see Pipeline.put."""
         self._begin()
         change = self.pipeline.put(contributor, rrsets, cause, _age(cause.at))
-        self._finish(handed_in)
+        self._finish()
         return change
 
-    def _begin(self) -> None:
-        """Frames are collected from here on, if there is anybody to tell."""
-        self._frames.clear()
+    def _begin(self, *, compiling: bool = True) -> None:
+        """A step begins: from here on frames are collected, if the workers need them."""
+        self.handed_in = time.monotonic()
+        wanted = self.supervisor.wants_changes and self._claim.state != NOT_READY
+        self._compiling = compiling and wanted
         if self.view_zones is not None:
-            self.view_zones.take()
-            self.view_zones.tell = self.supervisor.wants_changes and self.state != NOT_READY
+            self.view_zones.compiling = self._compiling
 
-    def _finish(self, handed_in: float) -> None:
-        """The frames that were collected go out, as one step."""
+    def _finish(self, *, whole: bool = False) -> None:
+        """The frames that were collected are sent as one step; or the `whole` table is.
+
+        A whole table also makes up for a frame that could not be compiled.
+        """
         if self.view_zones is not None:
             self._frames += self.view_zones.take()
-        if self._frames:
-            self.supervisor.broadcast(self._frames, handed_in)
+        frames, self._frames = self._frames, []
+        failures, self._observer_failures = self._observer_failures, self.pipeline.observer_failures
+        if failures != self._observer_failures:
+            whole = True
+            if self.view_zones is not None:
+                self.view_zones.rebuild(self.pipeline.zone)
+        if whole:
+            self.supervisor.reload(self.handed_in)
+        elif frames:
+            self.supervisor.broadcast(frames, self.handed_in)
         self._serials.reach(self._serial())
         self.pipeline.zone.compact()
-        untold, self._untold = self._untold, []
-        for change in untold:
-            self._tell_observers(change)
+        unreported, self._unreported = self._unreported, []
+        for change in unreported:
+            self._report(change)
 
-    def _tell_observers(self, change: Change) -> None:
+    def _report(self, change: Change) -> None:
         for observer in self.on_answered:
             try:
                 observer(change)
-            except Exception:  # it is answered already, which matters more
-                log.exception(
-                    "a change was answered, and not followed by all", serial=change.serial
-                )
+            except Exception:  # it is answered already, and the other observers need it
+                log.exception("an observer of a change failed, a bug", serial=change.serial)
 
     def _serial(self) -> int:
         """The serial that the next run must come after."""
@@ -161,9 +171,7 @@ class ControlPlane:
     def _follow_own_service(self, batch: Batch, at: float) -> None:
         """ns.dns.ZONE has the addresses of `ns_service`, whatever they are now."""
         key = _service_key(self.settings.ns_service)
-        if not any(
-            (event if isinstance(event, Key) else event.key) == key for event in batch.events
-        ):
+        if not any(key_of(event) == key for event in batch.events):
             return
         service = self._own_service(self.settings)
         if service is None:
@@ -179,58 +187,29 @@ class ControlPlane:
         found = self.pipeline.state.get(_service_key(settings.ns_service))
         return found if isinstance(found, Service) and found.cluster_ips else None
 
-    def _follow_pods(self, batch: Batch) -> None:
-        if self.view_zones is not None:
-            events = (event for event in batch.events if event.kind == "Pod")
-            self.view_zones.pods({one if isinstance(one, Key) else one.key: None for one in events})
+    # -- what the workers get --------------------------------------------------------------
 
-    def claim(self, state: int, lacking: tuple[Key, ...] = ()) -> None:
-        """Tell the workers to answer as FRESH, STALE or NOT_READY (dnsd.zone.compile).
-
-        `lacking`: what nobody knows about, as of `Batch.unknown`.
-        """
-        before = self.state, self._lacking
-        self.state, self._lacking = state, lacking
-        if before == (state, lacking):
-            return
-        if before[0] == NOT_READY:
-            self.supervisor.reload(time.monotonic())
-        else:
-            self.supervisor.broadcast([self._claimed()], time.monotonic())
-
-    def _claimed(self) -> bytes:
-        """The frame of what the workers may claim."""
-        zone = self.pipeline.zone
-        return compile_state(self.state, zone.serial, tuple(self.unknown))
+    @property
+    def state(self) -> int:
+        """What the workers claim: FRESH, STALE, or NOT_READY of dnsd.zone.compile."""
+        return self._claim.state
 
     @property
     def unknown(self) -> list[Name]:
-        """Names below which nobody knows what exists."""
+        """The names below which no source knows what exists."""
         config = self.pipeline.zone.config
-        return [name for what in self._lacking for name in names_of(what, config)]
+        return [name for key in self._claim.unknown for name in names_of(key, config)]
 
-    def _follow(self, change: Change) -> None:
+    def _claim_frame(self) -> bytes:
+        return compile_state(self.state, self.pipeline.zone.serial, tuple(self.unknown))
+
+    def _compile(self, change: Change) -> None:
         if self.on_answered:
-            self._untold.append(change)
-        if self.supervisor.wants_changes and self.state != NOT_READY:
+            self._unreported.append(change)
+        if self._compiling:
             self._frames.append(compile_change(change, self.pipeline.zone))
 
-    def _tell_of_clients(self, batch: Batch) -> None:
-        """What search-path completion needs to know of the pods that changed."""
-        if not self.settings.search_completion or self.state == NOT_READY:
-            return
-        keys = {
-            event if isinstance(event, Key) else event.key
-            for event in batch.events
-            if (event.kind == "Pod")
-        }
-        if keys:
-            pods = {key: self.pipeline.state.get(key) for key in keys}
-            here = [pod for pod in pods.values() if isinstance(pod, Pod)]
-            gone = [key for key, pod in pods.items() if pod is None]
-            self._frames.append(compile_clients(here, gone))
-
-    def _table(self) -> Iterator[bytes]:
+    def table(self) -> Iterator[bytes]:
         """The frames of the whole table. The zone may change between two of them."""
         zone = self.pipeline.zone
         if self.state == NOT_READY:
@@ -241,16 +220,14 @@ class ControlPlane:
             yield from compile_all(zone)
             if self.view_zones is not None:
                 yield from self.view_zones.tables()
-        yield self._claimed()
+        yield self._claim_frame()
 
     def _clients(self) -> Iterator[bytes]:
         """The frames of all pods, for search-path completion."""
-        state = self.pipeline.state
-        keys = iter(state.pod_keys())
-        yield compile_clients((), reset=True)
+        keys = iter(self.pipeline.pod_keys())
+        yield compile_clients({}, reset=True)
         while some := list(islice(keys, NODES_PER_FRAME)):
-            pods = [pod for key in some if isinstance(pod := state.get(key), Pod)]
-            yield compile_clients(pods)
+            yield compile_clients(self.pipeline.pods(some))
 
     def _pin(self, settings: Settings) -> None:
         """Puts the names of the setting `hosts` that lie in our zones there, and no others."""
@@ -273,22 +250,23 @@ class ControlPlane:
         Zone(schema_config(settings, self.addresses), 0)  # before anything is half done
         if setup != self.supervisor.setup:
             await self.supervisor.renew(setup)
-        # From here to the end nobody else has a turn.
+        # From here to the end this is one step of the event loop.
         completion = settings.search_completion != self.settings.search_completion
-        now = time.monotonic()
         self._begin()
         own = self._own_service(settings)
         rebuilt = self.pipeline.reconfigure(schema_config(settings, self.addresses, own))
         self.settings = settings
         self._pin(settings)
-        if rebuilt or completion:  # a whole table has all that the frames say, and the clients
-            self._begin()
-            self.supervisor.reload(now)
-        self._finish(now)
+        self._finish(whole=rebuilt or completion)
 
     def close(self) -> None:
         """Save what outlives the run."""
         self._serials.close(self._serial())
+
+
+def key_of(event: Event) -> Key:
+    """The key of the object that an event adds, changes, or removes."""
+    return event if isinstance(event, Key) else event.key
 
 
 def _service_key(text: str) -> Key:
@@ -300,13 +278,6 @@ def _service_key(text: str) -> Key:
 def _age(at: float) -> str:
     """A time as the API writes creationTimestamps; "" for none."""
     return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%dT%H:%M:%SZ") if at else ""
-
-
-def _claim_of(batch: Batch) -> int:
-    """What answers may claim once the batch is in the zone."""
-    if batch.stale:
-        return STALE
-    return FRESH if batch.synced else NOT_READY
 
 
 def pinned_names(settings: Settings, zone: Zone) -> Iterator[tuple[Key, tuple[RRset, ...]]]:

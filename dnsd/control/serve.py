@@ -97,7 +97,10 @@ class Serve:
         stopped = loop.create_task(self.stop.wait())
         started = loop.create_task(self._start(plane))
         admin = loop.create_task(self.front.run(plane, lambda: self._reload_now(plane)))
-        sources = [loop.create_task(self._follow(plane, source)) for source in plane.sources]
+        sources = [
+            loop.create_task(self._follow(plane, source, cluster))
+            for source, cluster in zip(plane.sources, plane.clusters, strict=False)
+        ]
         try:
             await _first_of(stopped, started, admin, *sources)
             await _first_of(stopped, admin, *sources)
@@ -130,11 +133,11 @@ class Serve:
             await asyncio.sleep(0)
         _settle_memory()
 
-    async def _follow(self, plane: ControlPlane, source: Source) -> None:
+    async def _follow(self, plane: ControlPlane, source: Source, cluster: str) -> None:
         """Run a source for ever. Only before anything is served may it end the process."""
         while True:
             try:
-                await source.run(plane.publish)
+                await source.run(lambda batch: plane.publish(batch, cluster))
             except SourceError as error:
                 if not plane.synced.is_set():
                     raise SettingsError(str(error)) from error

@@ -22,7 +22,7 @@ from collections.abc import Iterable, Iterator, Sequence
 import structlog
 from msgspec import Struct
 
-from dnsd.cluster.objects import Key, Pod
+from dnsd.cluster.objects import Key
 from dnsd.dns.rrset import RRset
 from dnsd.zone.change import Cause, newer
 from dnsd.zone.compile import compile_all, compile_change
@@ -53,11 +53,11 @@ class _Table(Struct):
 
 
 class ViewZones:
-    """The sights of one pipeline. `tell`: whether frames are wanted (see `take`)."""
+    """The sights of one pipeline. `compiling`: whether frames are wanted (see `take`)."""
 
     def __init__(self, config: ViewConfig, pipeline: Pipeline) -> None:
         """Raises ValueError for a network that is none."""
-        self.tell = False
+        self.compiling = False
         self._pipeline = pipeline
         self._rules = Rules(config)
         self._tables: dict[View, _Table] = {}
@@ -70,7 +70,7 @@ class ViewZones:
         for _, view in self._networks:
             self._hold(view)
         pipeline.on_contribution.append(self._renewed)
-        pipeline.on_rebuild.append(self._rebuild)
+        pipeline.on_rebuild.append(self.rebuild)
 
     # -- what is asked -----------------------------------------------------------------------
 
@@ -105,24 +105,22 @@ class ViewZones:
             table.zone.config = self._pipeline.zone.config
             visible = visible_rrsets(view, contributor, rrsets, table.zone.config)
             change = table.zone.replace(contributor, visible, cause, age)
-            if change is not None and self.tell:
+            if change is not None and self.compiling:
                 frame = compile_change(change, table.zone)
                 self._frames.append(compile_view_frame(ViewFrame(table.number, frame)))
 
-    def _rebuild(self, zone: Zone) -> None:
-        """The zone was built anew: so are all of ours; the workers get whole tables."""
+    def rebuild(self, zone: Zone) -> None:
+        """Build the zones of all views anew from `zone`; the workers then need whole tables."""
         for view, table in self._tables.items():
             serial = (table.zone.serial + 1) % 2**32
             later = zone.serial if newer(zone.serial, serial) else serial
             table.zone = self._built(view, later)
 
     def pods(self, keys: Iterable[Key]) -> None:
-        """Something was said of these pods."""
-        state = self._pipeline.state
+        """These pods came, changed, or went."""
         touched: dict[bytes, None] = {}
-        for key in keys:
-            pod = state.get(key)
-            now = tuple(dict.fromkeys(pod.ips)) if isinstance(pod, Pod) else ()
+        for key, pod in self._pipeline.pods(keys).items():
+            now = tuple(dict.fromkeys(pod.ips)) if pod is not None else ()
             touched |= dict.fromkeys((*self._addresses.pop(key, ()), *now))
             if now:
                 self._addresses[key] = now
@@ -133,7 +131,7 @@ class ViewZones:
 
     def _view_of_pod(self, address: bytes) -> View | None:
         """The sight of the one namespace whose pods have this address; None: no such one."""
-        found = [pod for pod in self._pipeline.state.pods_with(address) if pod.running]
+        found = [pod for pod in self._pipeline.pods_with(address) if pod.running]
         spaces = {pod.namespace for pod in found}
         if len(spaces) != 1 or any(pod.host_network for pod in found):
             return None
@@ -152,7 +150,7 @@ class ViewZones:
                 self._pods[address] = held
                 clients.append((address, self._view(held)))
         dropped = tuple([number for view in left if (number := self._release(view))])
-        if self.tell:
+        if self.compiling:
             step = ViewFrame(clients=tuple(clients), forgotten=tuple(forgotten), dropped=dropped)
             self._frames.append(compile_view_frame(step))
 
@@ -175,7 +173,7 @@ class ViewZones:
             zone = self._built(view, self._pipeline.zone.serial)
             table = self._tables[view] = _Table(self._next, zone, 0)
             self._next += 1
-            if self.tell:
+            if self.compiling:
                 self._frames += _whole(table.number, zone)
         table.clients += 1
         return view

@@ -10,7 +10,7 @@ node's network) tells nothing: `find` says so with None.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -47,20 +47,20 @@ _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(_Step).decode
 
 
-def compile_clients(pods: Iterable[Pod], gone: Iterable[Key] = (), reset: bool = False) -> bytes:
-    """The frame that tells of these pods; `reset`: they are all there are.
+def compile_clients(pods: Mapping[Key, Pod | None], reset: bool = False) -> bytes:
+    """The frame of these pods by key; `reset`: they are all pods.
 
-    A pod that has finished is gone.
+    A pod that has finished is gone, and so is a key without a pod (None).
     """
-    told, ended = [], [str(key) for key in gone]
-    for pod in pods:
-        if not pod.running or not pod.ips:
-            ended.append(str(pod.key))
+    running, gone = [], []
+    for key, pod in pods.items():
+        if pod is None or not pod.running or not pod.ips:
+            gone.append(str(key))
             continue
         searches = pod.searches[:_MAX_SEARCHES]
         fields = (pod.namespace, pod.ips, searches, pod.host_network, pod.dns_policy)
-        told.append(_Told(str(pod.key), *fields))
-    return CLIENTS + _encode(_Step(reset, tuple(told), tuple(ended)))
+        running.append(_Told(str(key), *fields))
+    return CLIENTS + _encode(_Step(reset, tuple(running), tuple(gone)))
 
 
 class Clients:

@@ -9,20 +9,23 @@ made, so a follower sees the zone exactly as the Change left it.
 * A bug that one object brings to light must not take the others with it: what cannot be
   computed is logged and counted, its contributor keeps the names it had, and is tried again with
   the next event that concerns it.
-* A follower that raises interrupts `feed`, and loses nothing: contributors that are not done yet
-  are done by the next call.
+* An observer that raises is logged and counted (`observer_failures`). The Change is made, and the
+  other observers get it.
+* Each source has a `State` of its own, and its contributors are Keys within its cluster. So two
+  sources may hold objects of the same name: the zone merges what they contribute, and the end of
+  one leaves the other.
 
 Pure: no clock and no I/O. The caller passes in the log.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Protocol
 
 import msgspec
 
-from dnsd.cluster.objects import CONTRIBUTOR_KINDS, Event, Key
+from dnsd.cluster.objects import CONTRIBUTOR_KINDS, Event, Key, Pod
 from dnsd.cluster.state import State
 from dnsd.dns.names import Name, text_of
 from dnsd.dns.rrset import RRset
@@ -65,12 +68,12 @@ class Pipeline:
     """Holds `state`, `zone` and `journal`, and keeps them in step.
 
     `on_change` are called with each Change, `on_rebuild` with the zone when it was built anew
-    (its serial is higher; there are no Changes from the one before), `on_contribution` with what an
-    contributor contributes now, whether or not that changes what is served. `synced`: a batch said
-    that all there was at the start has been said. `failures`: how often a contributor could not
-    be computed; `failed`: those that still could not, with the error's text. `problems`:
-    by contributor, what the schema had to leave out. Who is left out at a name that several want
-    is in `zone.disputes`.
+    (its serial is higher; there are no Changes from the one before), `on_contribution` with what a
+    contributor contributes now, whether or not that changes what is served.
+
+    `failures`: how often a contributor could not be computed. `failed`: those that still could
+    not, with the error's text. `problems`: by contributor, what the schema had to leave out. The
+    contributors that lost a name to another are in `zone.disputes`.
     """
 
     def __init__(
@@ -81,38 +84,59 @@ class Pipeline:
         log: Log | None = None,
     ) -> None:
         self._log: Log = log or _NoLog()
-        self.state = State(config.external.node_port_types)
+        self.state = State(config.external.node_port_types)  # of the first source
+        self.states = {"": self.state}  # by cluster
         self.zone = Zone(config, serial, unpacked=True)  # see `compact_all`
         self.journal = journal
         self.on_change: list[Callable[[Change], None]] = []
         self.on_rebuild: list[Callable[[Zone], None]] = []
         self.on_contribution: list[Renewal] = []
-        self.synced = False
-        self.failures = 0
+        self.failures = self.observer_failures = 0
         self.failed: dict[Key, str] = {}
         self.problems: dict[Key, tuple[str, ...]] = {}
         self._placed: dict[Key, tuple[tuple[RRset, ...], Cause, str]] = {}
         self._disputed: dict[Name, tuple[Key, ...]] = {}  # as last logged
-        self._dirty: dict[Key, Cause] = {}
-        self._synced_when_done = False
 
-    def feed(self, batch: Batch, at: float) -> list[Change]:
-        """Applies a batch that was handed in at `at` (seconds); what it changed, in order."""
-        self._synced_when_done = self._synced_when_done or batch.synced
+    def feed(self, batch: Batch, at: float, cluster: str = "") -> list[Change]:
+        """Applies a batch of a source, handed in at `at` (seconds). Its Changes, in order."""
+        state = self.states.get(cluster)
+        if state is None:
+            types = self.zone.config.external.node_port_types
+            state = self.states[cluster] = State(types)
+        dirty: dict[Key, Cause] = {}
         for event in batch.events:
-            for contributor in self.state.apply((event,)):
+            for contributor in state.apply((event,)):
                 # Last cause wins, and the contributor keeps its place in the queue.
-                self._dirty[contributor] = _cause(event, at)
+                dirty[contributor] = _cause(event, at, cluster)
         changes = []
-        while self._dirty:
-            contributor = next(iter(self._dirty))
-            change = self._renew(self.zone, contributor, self._dirty.pop(contributor))
+        for contributor, cause in dirty.items():
+            change = self._renew(self.zone, contributor.within(cluster), cause)
             if change is not None:
                 changes.append(change)
                 self._tell(change)
-        self.synced = self._synced_when_done
-        self.state.compact()
+        state.compact()
         return changes
+
+    def pods(self, keys: Iterable[Key]) -> dict[Key, Pod | None]:
+        """The Pods with these keys, of any source; None for a Pod that does not exist."""
+        found = {}
+        for key in keys:
+            state = self.states.get(key.cluster)
+            pod = state.get(key) if state is not None else None
+            found[key] = pod if isinstance(pod, Pod) else None
+        return found
+
+    def pod_keys(self) -> list[Key]:
+        """The keys of all Pods, of every source."""
+        return [
+            key.within(cluster)
+            for cluster, state in self.states.items()
+            for key in state.pod_keys()
+        ]
+
+    def pods_with(self, address: bytes) -> list[Pod]:
+        """The Pods of every source that have this packed address."""
+        return [pod for state in self.states.values() for pod in state.pods_with(address)]
 
     def compact_all(self) -> Iterator[None]:
         """Once what there was at the start is in: see Zone.compact_all."""
@@ -156,25 +180,25 @@ class Pipeline:
         zone = Zone(config, serial)
         self.problems.clear()
         self._disputed.clear()
-        self.state.follow_nodes(config.external.node_port_types)
-        for thing in self.state.objects():
-            if thing.kind in CONTRIBUTOR_KINDS:
-                self._renew(zone, thing.key, Cause(thing.key, thing.version, thing.origin))
+        for cluster, state in self.states.items():
+            state.follow_nodes(config.external.node_port_types)
+            for thing in state.objects():
+                if thing.kind in CONTRIBUTOR_KINDS:
+                    key = thing.key.within(cluster)
+                    self._renew(zone, key, Cause(key, thing.version, thing.origin))
         for contributor, (rrsets, cause, age) in self._placed.items():
             self._replace(zone, contributor, rrsets, cause, age)
         zone.serial = serial
         self.zone = zone
-        self._dirty.clear()
         if self.journal is not None:
             self.journal.clear()
-        for reset in self.on_rebuild:
-            reset(zone)
+        self._notify(self.on_rebuild, zone)
         return True
 
     def _renew(self, zone: Zone, contributor: Key, cause: Cause) -> Change | None:
         """Puts what the schema now says of one contributor into the zone."""
         try:
-            subject = self.state.subject(contributor)
+            subject = self.states[contributor.cluster].subject(contributor)
             names, found = examine(subject, zone.config) if subject is not None else ([], [])
             # Inside, age decides nothing, and is not worth the memory.
             age = age_of(subject) if subject is not None and zone.config.external.zones else ""
@@ -194,8 +218,7 @@ class Pipeline:
         self, zone: Zone, contributor: Key, rrsets: Sequence[RRset], cause: Cause, age: str
     ) -> Change | None:
         if zone is self.zone:
-            for renewal in self.on_contribution:
-                renewal(contributor, rrsets, cause, age)
+            self._notify(self.on_contribution, contributor, rrsets, cause, age)
         if not zone.config.external.zones:
             return zone.replace(contributor, rrsets, cause)
         names = {one.name for one in (*zone.contribution(contributor), *rrsets)}
@@ -233,11 +256,18 @@ class Pipeline:
     def _tell(self, change: Change) -> None:
         if self.journal is not None:
             self.journal.append(change)
-        for observer in self.on_change:
-            observer(change)
+        self._notify(self.on_change, change)
+
+    def _notify(self, observers: Iterable[Callable[..., object]], *news: object) -> None:
+        for observer in observers:
+            try:
+                observer(*news)
+            except Exception:  # noqa: BLE001 - the zone is what it is, and others must get it
+                self.observer_failures += 1
+                self._log.exception("an observer of the zone failed, a bug")
 
 
-def _cause(event: Event, at: float) -> Cause:
+def _cause(event: Event, at: float, cluster: str) -> Cause:
     if isinstance(event, Key):  # it is gone: nothing says where it was
-        return Cause(event, at=at)
-    return Cause(event.key, event.version, event.origin, at)
+        return Cause(event.within(cluster), at=at)
+    return Cause(event.key.within(cluster), event.version, event.origin, at)

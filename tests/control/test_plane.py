@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator, Callable, Iterable
-from contextlib import asynccontextmanager
+from collections.abc import Iterable
 from pathlib import Path
 
 import dns.asyncquery
@@ -15,67 +14,16 @@ import dns.rcode
 import pytest
 from msgspec.structs import replace
 
-from dnsd.cluster.objects import Event, Key, Pod, Service
-from dnsd.control.plane import ControlPlane
-from dnsd.control.serial import SerialFile
+from dnsd.cluster.objects import Key, Pod, Service
 from dnsd.control.settings import schema_config, worker_setup
 from dnsd.dns.addresses import pack_address
 from dnsd.settings.schema import Settings, SettingsError
-from dnsd.sources.source import Batch, SourceStatus
-from dnsd.transport.listen import Address, bind_group
+from dnsd.sources.source import Batch
+from dnsd.transport.listen import Address
 from dnsd.worker.supervisor import WorkersFailed
-from dnsd.zone.frame import FRESH, STALE
 from dnsd.zone.merge import APEX
+from tests.control.planes import HOST, NAME, ask, plane, publish, said, web
 from tests.helpers import eventually
-
-HOST, NAME = "127.0.0.1", "web.default.svc.cluster.local"
-
-
-class Silent:
-    """A source that never says anything by itself."""
-
-    async def run(self, publish: Callable[[Batch], None]) -> None:
-        raise AssertionError("nobody runs it")
-
-    def status(self) -> list[SourceStatus]:
-        return []
-
-    def reload(self) -> None:
-        return
-
-
-def web(address: str) -> Service:
-    return Service("default", "web", cluster_ips=(pack_address(address),))
-
-
-@asynccontextmanager
-async def plane(settings: Settings = Settings()) -> AsyncIterator[ControlPlane]:  # noqa: B008
-    slots = [[pair] for pair in bind_group(Address(HOST, 0))]
-    built = ControlPlane(settings, slots, [Silent()], SerialFile(""))
-    built.supervisor.start()
-    try:
-        built.supervisor.release()
-        await built.supervisor.opened()
-        yield built
-    finally:
-        await built.supervisor.stop()
-
-
-async def ask(plane: ControlPlane, name: str = NAME) -> dns.message.Message:
-    query = dns.message.make_query(name, "A", use_edns=0)
-    port = plane.addresses[0].port
-    return await dns.asyncquery.udp(query, HOST, port=port, timeout=20)
-
-
-def said(reply: dns.message.Message) -> tuple[str, list[str], list[int]]:
-    """Rcode, addresses and extended errors of a reply."""
-    values = sorted(rdata.to_text() for rrset in reply.answer for rdata in rrset)
-    errors = [int(one.code) for one in reply.options if isinstance(one, dns.edns.EDEOption)]
-    return dns.rcode.to_text(reply.rcode()), values, errors
-
-
-def publish(plane: ControlPlane, *events: Event, synced: bool = False) -> None:
-    plane.publish(Batch(tuple(events), synced=synced))
 
 
 class TestStates:
@@ -93,23 +41,23 @@ class TestStates:
     async def test_claims_come_and_go_and_changes_meanwhile_are_not_lost(self) -> None:
         async with plane() as it:
             publish(it, web("10.96.0.1"), synced=True)
-            it.claim(STALE)
+            it.publish(Batch(stale=True))
             await it.supervisor.caught_up()
             assert said(await ask(it)) == ("NOERROR", ["10.96.0.1"], [3])
             publish(it, web("10.96.0.2"))  # the source is not sure of all any more
             await it.supervisor.caught_up()
             assert said(await ask(it)) == ("SERVFAIL", [], [14])
-            it.claim(FRESH)
+            publish(it, synced=True)
             await it.supervisor.caught_up()
             assert said(await ask(it)) == ("NOERROR", ["10.96.0.2"], [])
 
     async def test_no_name_is_sent_before_all_is_known(self) -> None:
         async with plane() as it:
             publish(it, *(Service("default", f"web-{n}") for n in range(100)))
-            frames = list(it._table())
+            frames = list(it.table())
             assert sum(map(len, frames)) < 500
             publish(it, synced=True)
-            assert sum(map(len, it._table())) > 500
+            assert sum(map(len, it.table())) > 500
 
 
 class TestChanges:

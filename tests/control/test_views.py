@@ -131,7 +131,7 @@ class Served:
     def __init__(self, config: ViewConfig, events: Sequence[Event] = ()) -> None:
         self.pipeline = Pipeline(SCHEMA, 1)
         self.view_zones = ViewZones(config, self.pipeline)
-        self.view_zones.tell = True
+        self.view_zones.compiling = True
         self.frames: list[bytes] = []
         self.pipeline.on_change.append(
             lambda change: self.frames.append(compile_change(change, self.pipeline.zone))

@@ -78,38 +78,44 @@ class TestCandidates:
         assert not any("bbb" in name for name in found)
 
 
+def keyed(*pods: Pod) -> dict[Key, Pod | None]:
+    return {pod.key: pod for pod in pods}
+
+
 class TestClients:
     def test_addresses_find_their_pod(self) -> None:
         clients = Clients()
-        clients.apply(compile_clients([pod(searches=("corp.example", "bad..name"))], reset=True))
+        clients.apply(
+            compile_clients(keyed(pod(searches=("corp.example", "bad..name"))), reset=True)
+        )
         assert clients.find(POD) == Client("default", (name_from_text("corp.example"),))
         assert clients.find(b"\x0a\0\0\1") is None
 
     def test_an_address_of_two_pods_tells_nothing(self) -> None:
         clients = Clients()
-        clients.apply(compile_clients([pod("a"), pod("b")]))
+        clients.apply(compile_clients(keyed(pod("a"), pod("b"))))
         assert clients.find(POD) is None
-        clients.apply(compile_clients([], [Key("Pod", "default", "a")]))
+        clients.apply(compile_clients({Key("Pod", "default", "a"): None}))
         assert clients.find(POD) == Client("default")
 
     def test_an_address_handed_on_is_the_new_pods(self) -> None:
         clients = Clients()
-        clients.apply(compile_clients([pod("old")]))
+        clients.apply(compile_clients(keyed(pod("old"))))
         new = Pod("other", "new", (POD,), "Running")
         finished = Pod("default", "old", (POD,), "Succeeded")
-        clients.apply(compile_clients([finished, new]))
+        clients.apply(compile_clients(keyed(finished, new)))
         assert clients.find(POD) == Client("other")
 
     def test_a_reset_forgets_the_others(self) -> None:
         clients = Clients()
-        clients.apply(compile_clients([pod("a")]))
-        clients.apply(compile_clients([], reset=True))
+        clients.apply(compile_clients(keyed(pod("a"))))
+        clients.apply(compile_clients({}, reset=True))
         assert (len(clients), clients.find(POD)) == (0, None)
 
     def test_its_frames_are_told_from_those_of_the_table(self) -> None:
         from tests.answer.building import pipeline_of
 
-        assert tells_of_clients(compile_clients([]))
+        assert tells_of_clients(compile_clients({}))
         assert not any(map(tells_of_clients, compile_all(pipeline_of([]).zone)))
 
 
@@ -119,7 +125,7 @@ class Pods:
     def __init__(self, home: ControlPlane, *pods: Pod) -> None:
         self.home = home
         self.clients = Clients()
-        self.clients.apply(compile_clients(pods))
+        self.clients.apply(compile_clients(keyed(*pods)))
         self.front = Completing(home.engine, self.clients, (ZONE,), (EC2,))
 
     async def ask(
@@ -221,7 +227,9 @@ class TestCompletion:
         async with upstream(external) as up, plane(engine=CONFIG, servers=(up.url,)) as home:
             pods = Pods(home, pod("old"))
             pods.clients.apply(
-                compile_clients([Pod("other", "new", (POD,), "Running")], [pod("old").key])
+                compile_clients(
+                    {**keyed(Pod("other", "new", (POD,), "Running")), pod("old").key: None}
+                )
             )
             assert rcode(await pods.ask(ASKED)) == "NXDOMAIN"
 

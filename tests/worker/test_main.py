@@ -126,7 +126,7 @@ class TestLife:
     def test_clients_are_nothing_to_it_without_upstreams(self) -> None:
         with worker() as parent:
             parent.load()
-            parent.say(Table(2, (compile_clients([], reset=True),)))
+            parent.say(Table(2, (compile_clients({}, reset=True),)))
             assert parent.hear(Applied) == Applied(2)
             assert parent.ask().answer
 

@@ -37,8 +37,8 @@ def pipeline(config: SchemaConfig = CONFIG) -> Pipeline:
     return Pipeline(config, 100, Journal(1000, 10**6), structlog.get_logger())
 
 
-def feed(into: Pipeline, *events: Event, synced: bool = False, at: float = 0.0) -> list[Change]:
-    return into.feed(Batch(events, synced), at)
+def feed(into: Pipeline, *events: Event, at: float = 0.0) -> list[Change]:
+    return into.feed(Batch(events), at)
 
 
 def served(one: Pipeline) -> set[RRset]:
@@ -94,14 +94,6 @@ class TestFeed:
         assert line.zone.types(WEB) == (Type.A,)
         assert {one.type for one in change.removed} == {Type.CNAME}
 
-    def test_synced_stays(self) -> None:
-        line = pipeline()
-        feed(line)
-        assert not line.synced
-        feed(line, synced=True)
-        feed(line, service("web", "10.96.0.7"))
-        assert line.synced
-
 
 class TestCause:
     def cause(self, line: Pipeline, *events: Event, at: float) -> Cause:
@@ -139,23 +131,58 @@ class TestFollowers:
         assert line.journal is not None
         assert line.journal.since(100) == changes
 
-    def test_one_that_raises_loses_nothing(self) -> None:
+    def test_one_that_raises_interrupts_nothing(self) -> None:
         line = pipeline()
-        told: list[Key] = []
+        seen: list[Key] = []
 
-        def observer(change: Change) -> None:
-            told.append(change.contributor)
-            if len(told) == 2:
-                raise BrokenPipeError("the worker is gone")
+        def fail(change: Change) -> None:
+            raise BrokenPipeError("the worker is gone")
 
-        line.on_change.append(observer)
-        with pytest.raises(BrokenPipeError):
-            feed(line, *(service(f"s{i}", f"10.96.0.{i}") for i in range(5)), synced=True)
-        assert not line.synced
-        feed(line)
-        assert line.synced
-        assert told == [Key("Service", "default", f"s{i}") for i in range(5)]
-        assert len(line.zone.types(name("s4.default.svc"))) == 1
+        line.on_change += [fail, lambda change: seen.append(change.contributor)]
+        with capture_logs() as logs:
+            changes = feed(line, *(service(f"s{i}", f"10.96.0.{i}") for i in range(5)))
+        assert seen == [Key("Service", "default", f"s{i}") for i in range(5)]
+        assert len(changes) == line.observer_failures == len(logs) == 5
+        assert feed(line) == []
+
+    def test_one_of_contributions_that_raises_leaves_the_names(self) -> None:
+        line = pipeline()
+
+        def fail(*_: object) -> None:
+            raise RuntimeError("a bug")
+
+        line.on_contribution.append(fail)
+        feed(line, service("web", "10.96.0.7"))
+        assert line.zone.exists(WEB)
+        assert (line.failures, line.observer_failures) == (0, 1)
+
+
+class TestSeveralSources:
+    def test_objects_of_one_name_are_merged_and_end_on_their_own(self) -> None:
+        line = pipeline()
+        line.feed(Batch((service("web", "10.96.0.7"),)), 0.0)
+        line.feed(Batch((service("web", "10.97.0.7"),)), 0.0, "east")
+        assert line.zone.rrset(WEB, Type.A).rdatas == packed("10.96.0.7", "10.97.0.7")
+        line.feed(Batch((WEB_KEY,)), 0.0)
+        assert line.zone.rrset(WEB, Type.A).rdatas == packed("10.97.0.7")
+        (change,) = line.feed(Batch((WEB_KEY,)), 0.0, "east")
+        assert not line.zone.exists(WEB)
+        assert change.contributor == WEB_KEY.within("east") == change.cause.key
+        assert str(change.contributor) == "Service default/web in cluster east"
+
+    def test_a_slice_belongs_to_the_service_of_its_own_source(self) -> None:
+        line = pipeline()
+        line.feed(Batch((service("web", headless=True),)), 0.0)
+        line.feed(Batch((piece("10.1.0.1"),)), 0.0, "east")
+        assert line.zone.rrset(WEB, Type.A) is None
+
+    def test_all_are_built_anew_with_another_configuration(self) -> None:
+        line = pipeline()
+        line.feed(Batch((service("web", "10.96.0.7"),)), 0.0)
+        line.feed(Batch((service("web", "10.97.0.7"),)), 0.0, "east")
+        line.reconfigure(msgspec.structs.replace(CONFIG, ttl=7))
+        found = line.zone.rrset(WEB, Type.A)
+        assert (found.ttl, len(found.rdatas)) == (7, 2)
 
 
 class TestFailures:
