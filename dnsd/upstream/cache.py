@@ -22,11 +22,13 @@ of all it holds in memory, both bodies included.
 from __future__ import annotations
 
 from collections import OrderedDict, deque
+from collections.abc import Collection
 from struct import Struct as Packing
 
 from dnsd.dns.message import CD, QR, RA, RD, Rcode
-from dnsd.dns.names import Name
+from dnsd.dns.names import Name, is_below
 from dnsd.dns.records import Writer, read_reply
+from dnsd.dns.types import Type
 from dnsd.upstream.chain import Part
 
 _U32 = Packing("!I")
@@ -213,6 +215,17 @@ class Cache:
             self._drop(entry)
         return len(doomed)
 
+    def flush_zones(self, apexes: Collection[Name]) -> int:
+        """Drops the entries that have a name at or below these apexes, and returns how many.
+
+        Those are entries of such names, and entries whose CNAMEs lead there. Takes time linear
+        in all entries.
+        """
+        doomed = [entry for entry in self.entries.values() if _has_name_below(entry, apexes)]
+        for entry in doomed:
+            self._drop(entry)
+        return len(doomed)
+
     def _count(self, entry: Entry, sign: int) -> None:
         self.bytes += sign * entry.cost
         if not entry.in_main:
@@ -265,3 +278,15 @@ class Cache:
             return
         self._drop(entry)
         self.evictions += 1
+
+
+_CNAME_FIRST = b"\xc0\x0c\x00\x05"  # an answer that begins with the CNAME of the question
+
+
+def _has_name_below(entry: Entry, apexes: Collection[Name]) -> bool:
+    names = [entry.key[:-5]]
+    if entry.body.startswith(_CNAME_FIRST):
+        names += [
+            one.rdata.lower() for one in entry.part(entry.body).answer if one.type == Type.CNAME
+        ]
+    return any(is_below(name, apex) for name in names for apex in apexes)

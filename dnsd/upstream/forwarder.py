@@ -45,13 +45,14 @@ class Forwarder:
         self._zones: frozenset[Name] = frozenset()
 
     def zones_are(self, names: Set[Name]) -> None:
-        """Tells which zones are ours now; what was kept of a new one's names is forgotten.
+        """These are the zones of dnsd now. Replies cached for names in new zones are forgotten.
 
-        Reverse zones come and go with the networks that Services use.
+        Reverse zones come and go with the networks that Services use. Names of a zone that has
+        gone are not in the cache, because the engine answered for them.
         """
-        if names != self._zones:
-            self._zones = frozenset(names)
-            self.resolver.cache.flush()
+        if new := names - self._zones:
+            self.resolver.cache.flush_zones(new)
+        self._zones = frozenset(names)
 
     def start(self) -> None:
         """Begins to follow the files of pinned names, on the running event loop."""

@@ -164,3 +164,26 @@ class TestFlush:
         assert cache.get(key(3), 0.0) is None
         assert cache.flush() == 4
         assert (len(cache), cache.bytes) == (0, 0)
+
+
+class TestFlushZones:
+    def test_names_in_the_zones_and_aliases_into_them_are_forgotten(self) -> None:
+        def named(text: str, *answer: Record) -> Entry:
+            wire = key_of(name_from_text(text), A_IN, False, False)
+            return Entry(wire, Part(Rcode.NOERROR, answer), 60, 0.0, False)
+
+        def alias(owner: str, target: str) -> Record:
+            return Record(name_from_text(owner), Type.CNAME, 60, name_from_text(target))
+
+        cache = Cache(10, 1 << 20)
+        cache.put(named("in.zone.example."))
+        cache.put(named("zone.example."))
+        cache.put(named("otherzone.example."))
+        cache.put(named("a.example.", alias("a.example.", "b.example.")))
+        chain = alias("c.example.", "d.example."), alias("d.example.", "x.Zone.example.")
+        cache.put(named("c.example.", *chain))
+        apexes = {name_from_text("zone.example.")}
+        assert cache.flush_zones(apexes) == 3
+        left = {entry.key[:-5] for entry in cache.entries.values()}
+        assert left == {name_from_text("otherzone.example."), name_from_text("a.example.")}
+        assert cache.flush_zones(apexes) == 0

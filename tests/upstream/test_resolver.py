@@ -12,6 +12,7 @@ import dns.name
 import pytest
 
 from dnsd.answer.engine import EngineConfig
+from dnsd.dns.names import name_from_text
 from dnsd.transport.registry import TCP, UDP
 from dnsd.upstream.forwarder import Forwarder
 from dnsd.zone.frame import NOT_READY, compile_state
@@ -689,10 +690,18 @@ class TestShortCut:
             assert len(home.resolver.cache) == 1
             forwarder.zones_are(home.engine.table.zone_refs.keys())
             assert len(home.resolver.cache) == 1
+            up.script = lambda q, _: [reply_to(q, "www.example. 60 A 192.0.2.1")]
+            await home.ask("www.example.")
+            assert len(home.resolver.cache) == 2
             home.change(service("web", "10.96.0.9"))
             forwarder.zones_are(home.engine.table.zone_refs.keys())
-            assert len(home.resolver.cache) == 0
+            assert [entry.key[:-5] for entry in home.resolver.cache.entries.values()] == [
+                name_from_text("www.example.")
+            ]
             assert texts(await home.ask(name, "PTR"))
+            home.change(service("web", "10.98.0.9"))
+            forwarder.zones_are(home.engine.table.zone_refs.keys())
+            assert len(home.resolver.cache) == 1
 
 
 ARPA_SOA = "10.in-addr.arpa. 300 SOA ns.example. hostmaster.example. 1 7200 1800 86400 60"
