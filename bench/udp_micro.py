@@ -51,9 +51,10 @@ class Echo:
 
 async def serve(sock: socket.socket, batched: bool) -> None:
     """Answer until SIGTERM, then print what was received and what it cost."""
+    from dnsd.transport.registry import UDP
     from dnsd.transport.udp import Udp
 
-    udp = Udp(sock, Echo(), batched=batched)
+    udp = Udp(sock, UDP, Echo(), batched=batched)
     stop = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
     used = resource.getrusage(resource.RUSAGE_SELF)

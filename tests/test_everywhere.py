@@ -18,12 +18,13 @@ import pytest
 from dnsd.answer.engine import Engine
 from dnsd.answer.transport import Transport
 from dnsd.cluster.objects import RESOURCES
+from dnsd.dns.addresses import Address
 from dnsd.sources.kubernetes.client import connect
 from dnsd.sources.kubernetes.credentials import Access
 from dnsd.sources.kubernetes.source import KubernetesConfig, KubernetesSource
 from dnsd.sources.manifests.source import Manifests
 from dnsd.sources.source import Source
-from dnsd.transport.listen import bind_group, parse
+from dnsd.transport.listener import bind_group
 from dnsd.transport.registry import TCP, TRANSPORTS, UDP
 from dnsd.transport.tcp import Tcp
 from dnsd.transport.udp import Udp
@@ -78,14 +79,15 @@ async def serving(source: Source, batched: bool = True) -> AsyncIterator[int]:
         lambda change: engine.table.apply(compile_change(change, pipeline.zone))
     )
     task = asyncio.create_task(source.run(lambda batch: pipeline.feed(batch, 0.0) and None))
-    (pair,) = bind_group(parse("127.0.0.1:0"))
-    udp, tcp = Udp(pair.udp, engine, batched=batched), Tcp(pair.tcp, engine)
+    ((udp_listener, tcp_listener),) = bind_group(Address("127.0.0.1", 0))
+    udp = Udp(udp_listener.socket, UDP, engine, batched=batched)
+    tcp = Tcp(tcp_listener.socket, TCP, engine)
     udp.start()
     tcp.start()
     try:
         await eventually(lambda: pipeline.synced, "the source is in sync")
         engine.table.apply(compile_state(FRESH))
-        yield pair.address.port
+        yield tcp_listener.address.port
     finally:
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)

@@ -170,12 +170,11 @@ class Context:
 
     def counters(self) -> dict[str, int]:
         """What all workers counted, by name."""
-        return dict(zip(counters.NAMES, self.plane.supervisor.counters(), strict=True))
+        return dict(zip(counters.names(), self.plane.supervisor.counters(), strict=True))
 
     def queries(self) -> int:
         """How many queries were answered in all."""
-        found = self.plane.supervisor.counters()
-        return sum(found[:_QUERY_COUNTERS])
+        return counters.queries(self.plane.supervisor.counters())
 
     def rates(self) -> dict[str, float]:
         """What was counted a second lately, by the counter's name; empty at the start."""
@@ -339,6 +338,3 @@ def _cached(where: Where) -> str:
     if where.left < 0:
         return f"a reply ({rcode}) is kept that ran out {-where.left:.0f} s ago"
     return f"a reply ({rcode}) is kept for {where.left:.0f} s more"
-
-
-_QUERY_COUNTERS = sum(name.startswith("queries.") for name in counters.NAMES)

@@ -22,7 +22,7 @@ from dnsd.dns.names import Name, text_of
 from dnsd.dns.types import type_text
 from dnsd.observe.histogram import ANSWER_BOUNDS, Histogram
 from dnsd.observe.topk import Window
-from dnsd.transport.registry import label
+from dnsd.transport.registry import name_of
 from dnsd.worker.messages import DROPPED, FORWARDED, Sample, Samples
 
 STREAM_RATE = 1000  # samples a second and worker while somebody listens to all queries
@@ -239,7 +239,7 @@ def in_text(sample: Sample, at: float) -> Query:
         type=_type(question[-4:-2]) if question else "",
         client=_client(sample.client),
         rcode=_RCODES.get(sample.rcode, str(sample.rcode)),
-        over=label(sample.transport),
+        over=name_of(sample.transport),
         took_us=round(sample.took * 1e6, 1),
     )
 

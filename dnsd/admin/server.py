@@ -27,7 +27,7 @@ from dnsd.admin.auth import BadTokens, Tokens, own_token, private, token_path
 from dnsd.control.plane import ControlPlane
 from dnsd.dns.addresses import Address
 from dnsd.settings.schema import Settings, SettingsError
-from dnsd.transport.listen import reason_of
+from dnsd.transport.listener import reason_of
 from dnsd.worker.supervisor import WorkersFailed
 
 if TYPE_CHECKING:
@@ -194,7 +194,7 @@ def _bind(settings: Settings, address: Address) -> socket.socket:
             log.warning("the port of the admin API is taken; using a free one", taken=str(address))
             return _listen(Address(address.host, 0))
         why = reason_of(error)
-        if any(address.overlaps(one) for one in settings.listen):
+        if any(address.overlaps(one.address) for one in settings.listen):
             why = "that is where DNS is answered; give another port, or off"
         raise SettingsError(f"{who}: cannot listen on {address}: {why}") from error
 

@@ -19,7 +19,7 @@ The engine never raises, whatever the bytes, and keeps no reference to what it w
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from dnsd.answer.gate import Refusal, admit, is_dropped
 from dnsd.answer.outcome import (
@@ -57,9 +57,9 @@ _WALK = 4
 class Engine:
     """Answers for one table. One engine a process; not for use by several threads."""
 
-    def __init__(self, config: EngineConfig, transports: Sequence[Transport]) -> None:
+    def __init__(self, config: EngineConfig, transports: Iterable[Transport]) -> None:
         """`transports`: all that it answers over, each at its index."""
-        self.config, self.transports = config, transports
+        self.config, self.transports = config, tuple(transports)
         self.table = Table()
         self._may_ask = Networks(config.allow_query)
         self._may_recurse = Networks(config.allow_recursion)
@@ -70,7 +70,7 @@ class Engine:
         # Replies of upstreams that are kept, when there are any: their key (name, type and
         # class, `Shape.kept`), packet, question as asked, EDNS, room -> the reply, or None.
         self.kept: Callable[[bytes, bytes, bytes, bool, int], bytes | None] | None = None
-        self.tally = Counters(len(transports))
+        self.tally = Counters(len(self.transports))
         self._clients: dict[bytes, bool] = {}
         self._recursive: dict[bytes, bool] = {}
         # By the index of their shapes, with where a transport counts answers.
@@ -315,7 +315,7 @@ class Engine:
         """Forgets what was derived from the table as it was."""
         self._seen = self.table.version
         self._replies = tuple(
-            ({}, counter_index(transport, ANSWERED)) for transport in (*self.transports,) * 2
+            ({}, counter_index(transport, ANSWERED)) for transport in self.transports * 2
         )
         if self._shaped_for == self.table.state:
             return

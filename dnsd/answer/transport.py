@@ -1,6 +1,7 @@
-"""What a reply depends on in the transport that carries it: one small struct of data.
+"""One transport as data: what a reply, and the texts about it, depend on.
 
-In `answer/` (pure). Change here: a property of transports that changes the octets of a reply.
+In `answer/` (pure). Change here: add a property of transports, such as one that decides on an
+EDNS option.
 
 `dnsd.transport.registry` declares the transports and makes one `Transport` for each. The engine
 holds shapes and counters by `Transport.index`; it imports no transport and compares no names.
@@ -12,15 +13,22 @@ from msgspec import Struct
 
 
 class Transport(Struct, frozen=True):
-    """One transport, as far as a reply depends on it.
+    """One way on which queries come.
 
     `index`: its position in the registry. `name`: the URL scheme, and the label in metrics.
     `datagram`: one message is one datagram, so the size that the client announces limits a
-    reply; False: a reply has up to 65,535 octets. `keepalive`: the option edns-tcp-keepalive
-    applies (RFC 7828 section 3.2.2).
+    reply; False: a reply has up to 65,535 octets. `framed`: a length of two octets precedes
+    each message (RFC 1035 section 4.2.2). `keepalive`: the option edns-tcp-keepalive applies
+    (RFC 7828 section 3.2.2).
     """
 
     index: int
     name: str
     datagram: bool
+    framed: bool
     keepalive: bool
+
+    @property
+    def label(self) -> str:
+        """The name in texts: UDP, TCP."""
+        return self.name.upper()

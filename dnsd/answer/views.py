@@ -10,7 +10,7 @@ A client whose table has not come yet is not answered from another's: it gets SE
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from dnsd.answer.engine import Engine, EngineConfig, Forward
 from dnsd.answer.transport import Transport
@@ -28,9 +28,9 @@ class Views:
 
     needs_client = True
 
-    def __init__(self, config: EngineConfig, transports: Sequence[Transport]) -> None:
-        self.config, self.transports = config, transports
-        self._full = Engine(config, transports)
+    def __init__(self, config: EngineConfig, transports: Iterable[Transport]) -> None:
+        self.config, self.transports = config, tuple(transports)
+        self._full = Engine(config, self.transports)
         self.table = self._full.table
         self.tally = self._full.tally
         self._engines: dict[int, Engine] = {0: self._full}

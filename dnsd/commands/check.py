@@ -23,13 +23,13 @@ def command(**params: Any) -> None:
     wrong, it says what there is, and the exit code is 0. Nothing is served, no port is taken.
     """
     from dnsd.control.forwarding import upstream_config
-    from dnsd.control.settings import schema_config
+    from dnsd.control.settings import listening, schema_config
 
     settings = settings_from(params)
     if not (settings.config or settings.manifests):
         raise SettingsError("nothing to check; give --config FILE or --manifests DIR")
-    # They raise what is wrong with zones, and with upstreams, rules and pinned names.
-    schema_config(settings, settings.listen)
+    # They raise what is wrong with schemes, zones, upstreams, rules, and pinned names.
+    schema_config(settings, [address for address, _ in listening(settings)])
     upstream_config(settings)
     if settings.config:
         count = sum(who.startswith(f"{settings.config}:") for who in settings.origins.values())

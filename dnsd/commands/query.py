@@ -11,6 +11,7 @@ from dnsd.commands.explain import code_of
 from dnsd.commands.options import settings_command, settings_from
 from dnsd.commands.printing import columns, heading, plain, print_json, say
 from dnsd.commands.remote import AS_JSON, connect, remote_options
+from dnsd.transport.registry import TRANSPORTS
 
 _EXAMPLES = """\
 dnsd query webui-svc.default.svc.cluster.local
@@ -25,7 +26,7 @@ dnsd query --client 10.244.1.7 --over udp example.org AAAA"""
 @click.option("--client", metavar="IP", help="The address it is asked from.")
 @click.option(
     "--over",
-    type=click.Choice(["tcp", "udp"]),
+    type=click.Choice([transport.name for transport in TRANSPORTS]),
     default="tcp",
     show_default=True,
     help="Over UDP a long answer comes truncated.",

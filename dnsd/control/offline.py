@@ -53,7 +53,8 @@ def read(settings: Settings) -> Offline:
         loaded = load(settings.manifests, service_cidrs=settings.service_cidr)
     except SourceError as error:
         raise SettingsError(f"{settings.named('manifests')}: {error}") from error
-    pipeline = Pipeline(schema_config(settings, settings.listen), SERIAL, log=log)
+    addresses = [one.address for one in settings.listen]
+    pipeline = Pipeline(schema_config(settings, addresses), SERIAL, log=log)
     pipeline.feed(Batch(loaded.objects, synced=True), 0.0)
     pipeline.zone.serial = SERIAL
     return Offline(settings.manifests, loaded, pipeline)

@@ -35,7 +35,7 @@ from dnsd.dns.rrset import RRset, rrset
 from dnsd.dns.types import Type
 from dnsd.settings.schema import Settings
 from dnsd.sources.source import Batch, Source
-from dnsd.transport.listen import Pair
+from dnsd.transport.listener import Listener
 from dnsd.upstream.clients import compile_clients
 from dnsd.worker.supervisor import Supervisor
 from dnsd.zone.change import Cause, Change
@@ -53,7 +53,8 @@ log = structlog.get_logger(__name__)
 class ControlPlane:
     """The settings, sources, pipeline, and supervisor of one control process.
 
-    `slots`: the bound sockets of each worker. `addresses`: of these sockets, ports resolved.
+    `slots`: the listeners of each worker. `listeners`: those of one worker. `addresses`: where
+    they are bound, with their ports.
     `started_at`: seconds since the epoch. `started` and `handed_in` (of the batch whose Changes
     the observers get): seconds of time.monotonic().
     """
@@ -61,7 +62,7 @@ class ControlPlane:
     def __init__(
         self,
         settings: Settings,
-        slots: Sequence[Sequence[Pair]],
+        slots: Sequence[Sequence[Listener]],
         sources: Sequence[Source],
         serials: SerialFile,
         clusters: Sequence[str] = ("",),
@@ -71,7 +72,8 @@ class ControlPlane:
         self.sources, self.clusters = sources, clusters
         self.started_at, self.started = time.time(), time.monotonic()
         self.handed_in = self.started
-        self.addresses = [pair.address for pair in slots[0]]
+        self.listeners = tuple(slots[0])
+        self.addresses = [*dict.fromkeys(listener.address for listener in slots[0])]
         self.synced = asyncio.Event()  # there is a zone to answer from
         self._claims = dict.fromkeys(clusters, Claim())
         self._claim = Claim()  # the join, as the workers have it

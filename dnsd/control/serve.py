@@ -21,7 +21,7 @@ import contextlib
 import gc
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import structlog
@@ -30,13 +30,14 @@ from dnsd import __version__
 from dnsd.admin.server import AdminServer
 from dnsd.control.plane import ControlPlane
 from dnsd.control.serial import SerialFile
-from dnsd.control.settings import wants_uvloop
+from dnsd.control.settings import listening, wants_uvloop
+from dnsd.dns.addresses import Address
 from dnsd.dns.names import name_from_text
 from dnsd.dns.types import Type
 from dnsd.observe import logging
 from dnsd.settings.schema import Settings, SettingsError, changed, keep
 from dnsd.sources.source import Source, SourceError
-from dnsd.transport.listen import CannotListen, Pair, bind_group
+from dnsd.transport.listener import CannotListen, Listener, bind_group, close
 from dnsd.worker.loop import loop_factory, uvloop_is_here
 from dnsd.worker.memory import give_back, share_one_heap
 from dnsd.worker.priority import give_way
@@ -249,18 +250,19 @@ async def make_source(settings: Settings) -> Source:
     return Manifests(settings.manifests, service_cidrs=settings.service_cidr)
 
 
-def bind(settings: Settings) -> list[list[Pair]]:
-    """The sockets of each worker, on every address. Raises SettingsError."""
-    groups: list[list[Pair]] = []
+def bind(settings: Settings) -> list[list[Listener]]:
+    """The listeners of each worker, on every address. Raises SettingsError."""
+    slots: list[list[Listener]] = [[] for _ in range(settings.workers)]
     try:
-        for address in settings.listen:
-            # Not a comprehension: what is bound when one fails has to be closed.
-            groups.append(bind_group(address, settings.workers))  # noqa: PERF401
+        for address, transports in listening(settings):
+            for slot, group in zip(
+                slots, bind_group(address, transports, settings.workers), strict=True
+            ):
+                slot += group
     except CannotListen as error:
-        for pair in (pair for group in groups for pair in group):
-            pair.close()
+        close(listener for slot in slots for listener in slot)
         raise SettingsError(f"{settings.named('listen')}: {error.strerror}") from error
-    return [list(slot) for slot in zip(*groups, strict=True)]
+    return slots
 
 
 # ---------------------------------------------------------------------------------------
@@ -269,15 +271,25 @@ def bind(settings: Settings) -> list[list[Pair]]:
 
 def greeting(plane: ControlPlane, seconds: float) -> str:
     """What `serve` prints when it answers: where, what, and a command to try."""
-    places = ", ".join(map(str, plane.addresses))
     services = plane.pipeline.state.counts()["Service"]
     what = f"{_count(services, 'Service')}, {_count(len(plane.pipeline.zone), 'name')}"
     if not services:
         what += " (no Services yet, only the zone itself)"
     return (
-        f"dnsd {__version__} answers on {places} (UDP and TCP): {what}, in {seconds:.2f} s\n"
+        f"dnsd {__version__} answers on {_places(plane.listeners)}: {what}, in {seconds:.2f} s\n"
         f"try: {_try(plane)}"
     )
+
+
+def _places(listeners: Sequence[Listener]) -> str:
+    """The addresses, and over which transports: `127.0.0.1:53, [::1]:53 (UDP and TCP)`."""
+    found: dict[Address, list[str]] = {}
+    for listener in listeners:
+        found.setdefault(listener.address, []).append(listener.transport.label)
+    labels = {address: f"({' and '.join(names)})" for address, names in found.items()}
+    if len(set(labels.values())) == 1:
+        return f"{', '.join(map(str, labels))} {labels.popitem()[1]}"
+    return ", ".join(f"{address} {names}" for address, names in labels.items())
 
 
 def _count(number: int, noun: str) -> str:
@@ -285,8 +297,10 @@ def _count(number: int, noun: str) -> str:
 
 
 def _try(plane: ControlPlane) -> str:
-    address = plane.addresses[0]
-    return f"dig -p {address.port} @{address.reachable().host} {_example(plane)}"
+    first = next((one for one in plane.listeners if one.transport.datagram), plane.listeners[0])
+    option = "" if first.transport.datagram else f"+{first.transport.name} "
+    address = first.address.reachable()
+    return f"dig {option}-p {address.port} @{address.host} {_example(plane)}"
 
 
 def _example(plane: ControlPlane) -> str:

@@ -12,11 +12,14 @@ import socket
 from collections.abc import Sequence
 
 from dnsd.answer.outcome import EngineConfig
+from dnsd.answer.transport import Transport
 from dnsd.cluster.objects import Service
 from dnsd.control.forwarding import upstream_config
 from dnsd.dns.addresses import Address, pack_address
 from dnsd.dns.names import name_from_text
 from dnsd.settings.schema import Settings, SettingsError
+from dnsd.transport.registry import PLAIN, UnknownTransport, named
+from dnsd.transport.stream import StreamLimits
 from dnsd.worker.loop import uvloop_is_here
 from dnsd.worker.messages import Setup
 from dnsd.zone.config import ExternalConfig, ExternalZone, SchemaConfig
@@ -80,6 +83,19 @@ def view_config(settings: Settings) -> ViewConfig:
     )
 
 
+def listening(settings: Settings) -> list[tuple[Address, tuple[Transport, ...]]]:
+    """Each address to answer on, and over which transports.
+
+    Raises SettingsError for a scheme that is not a transport.
+    """
+    try:
+        return [
+            (one.address, (named(one.scheme),) if one.scheme else PLAIN) for one in settings.listen
+        ]
+    except UnknownTransport as error:
+        raise SettingsError(f"{settings.named('listen')}: {error}") from error
+
+
 def wants_uvloop(settings: Settings) -> bool:
     """Whether the processes of dnsd run on uvloop."""
     return settings.uvloop != "off" and uvloop_is_here()
@@ -106,9 +122,11 @@ def worker_setup(settings: Settings) -> Setup:
             views=view_config(settings).on,
         ),
         upstream=upstream,
-        tcp_max_connections=settings.tcp_max_connections,
-        tcp_max_per_client=settings.tcp_max_per_client,
-        tcp_idle_timeout=settings.tcp_idle_timeout,
+        limits=StreamLimits(
+            max_connections=settings.tcp_max_connections,
+            per_client=settings.tcp_max_per_client,
+            idle_timeout=settings.tcp_idle_timeout,
+        ),
         uvloop=wants_uvloop(settings),
         log_level=settings.log_level,
     )

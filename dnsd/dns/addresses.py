@@ -40,6 +40,21 @@ class Address(Struct, frozen=True):
         return Address(_LOOPBACK.get(self.host, self.host), self.port)
 
 
+class Endpoint(Struct, frozen=True):
+    """Where to answer: an address, and the URL scheme of a transport; "" for UDP and TCP both."""
+
+    address: Address
+    scheme: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.scheme}://{self.address}" if self.scheme else str(self.address)
+
+    def overlaps(self, other: Endpoint) -> bool:
+        """Whether only one of the two can be bound."""
+        alike = self.scheme == other.scheme or not (self.scheme and other.scheme)
+        return alike and self.address.overlaps(other.address)
+
+
 def pack_address(text: str) -> bytes:
     """The 4 or 16 bytes of an IPv4 or IPv6 address in text.
 

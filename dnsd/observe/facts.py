@@ -38,7 +38,7 @@ class Facts(Struct, frozen=True):
     started_at: float
     ready: bool
     stale: bool
-    counters: Mapping[str, int]  # of all workers: dnsd.worker.counters.NAMES
+    counters: Mapping[str, int]  # of all workers: dnsd.worker.counters.names
     workers: tuple[WorkerFacts, ...]
     serial: int
     names: int

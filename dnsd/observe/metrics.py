@@ -11,6 +11,7 @@ reasons, kinds of objects, sources and workers. Never a name, a client, a namesp
 from __future__ import annotations
 
 import platform
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 
 from prometheus_client import CollectorRegistry, generate_latest
@@ -25,6 +26,7 @@ from prometheus_client.registry import Collector
 
 from dnsd.observe.facts import Facts, WorkerFacts
 from dnsd.observe.histogram import Histogram
+from dnsd.transport.registry import TRANSPORTS
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
@@ -83,8 +85,8 @@ def _queries(counters: Mapping[str, int]) -> Iterator[Metric]:
     drops = CounterMetricFamily(
         "dnsd_drops", "Packets and connections that got no reply, by reason.", labels=("reason",)
     )
-    for reason, name in _DROPS.items():
-        drops.add_metric((reason,), counters.get(name, 0))
+    for reason, count in _drops(counters).items():
+        drops.add_metric((reason,), count)
     yield drops
     yield _counter(
         "dnsd_truncated_replies",
@@ -94,20 +96,30 @@ def _queries(counters: Mapping[str, int]) -> Iterator[Metric]:
     yield _counter(
         "dnsd_engine_failures",
         "Queries that could not be answered because of a bug.",
-        counters.get("udp.failures", 0) + counters.get("tcp.failures", 0),
+        sum(counters.get(f"{transport.name}.failures", 0) for transport in TRANSPORTS),
     )
 
 
-_DROPS = {
-    "not_a_query": "dropped",
-    "oversized_datagram": "udp.truncated",
-    "send_failed": "udp.errors",
-    "tcp_refused": "tcp.refused",
-    "tcp_evicted": "tcp.evicted",
-    "tcp_timeout": "tcp.timeouts",
-    "tcp_malformed": "tcp.malformed",
-    "upstream_overloaded": "upstream.overloaded",
-}
+def _drops(counters: Mapping[str, int]) -> Counter[str]:
+    drops = Counter(not_a_query=counters.get("dropped", 0))
+    for transport in TRANSPORTS:
+        for suffix, reason in _REASONS[transport.datagram].items():
+            reason = reason.format(transport.name)
+            drops[reason] += counters.get(f"{transport.name}.{suffix}", 0)
+    drops["upstream_overloaded"] = counters.get("upstream.overloaded", 0)
+    return drops
+
+
+# The reason of a drop by a transport's counter, for streams and for datagrams.
+_REASONS = (
+    {
+        "refused": "{}_refused",
+        "evicted": "{}_evicted",
+        "timeouts": "{}_timeout",
+        "malformed": "{}_malformed",
+    },
+    {"truncated": "oversized_datagram", "errors": "send_failed"},
+)
 
 
 def _transports(counters: Mapping[str, int]) -> Iterator[Metric]:
@@ -117,18 +129,22 @@ def _transports(counters: Mapping[str, int]) -> Iterator[Metric]:
     sent = CounterMetricFamily(
         "dnsd_sent_messages", "Replies sent, by transport.", labels=("transport",)
     )
-    for transport in ("udp", "tcp"):
-        late = counters.get(f"{transport}.late", 0)
-        received.add_metric((transport,), counters.get(f"{transport}.received", 0))
-        sent.add_metric((transport,), counters.get(f"{transport}.sent", 0) + late)
+    extra: list[Metric] = []
+    for transport in TRANSPORTS:
+        name = transport.name
+        received.add_metric((name,), counters.get(f"{name}.received", 0))
+        replies = counters.get(f"{name}.sent", 0) + counters.get(f"{name}.late", 0)
+        sent.add_metric((name,), replies)
+        if transport.datagram:
+            text = f"Batches that {transport.label} messages came in."
+            extra.append(_counter(f"dnsd_{name}_batches", text, counters.get(f"{name}.batches", 0)))
+        else:
+            text = f"{transport.label} connections accepted."
+            accepted = counters.get(f"{name}.accepted", 0)
+            extra.append(_counter(f"dnsd_{name}_connections", text, accepted))
     yield received
     yield sent
-    yield _counter(
-        "dnsd_udp_batches", "Batches that UDP messages came in.", counters.get("udp.batches", 0)
-    )
-    yield _counter(
-        "dnsd_tcp_connections", "TCP connections accepted.", counters.get("tcp.accepted", 0)
-    )
+    yield from extra
 
 
 def _workers(workers: Iterable[WorkerFacts]) -> Iterator[Metric]:

@@ -21,7 +21,7 @@ from typing import Any
 from msgspec import Struct
 from msgspec.structs import replace
 
-from dnsd.dns.addresses import Address
+from dnsd.dns.addresses import Address, Endpoint
 from dnsd.dns.names import MAX_NAME, ROOT, BadName, name_from_text, text_of
 
 # Values come from files that may be damaged: an error quotes at most this much of one.
@@ -252,6 +252,15 @@ def _address(value: object) -> Address:
     return Address(str(address), int(found[3]))
 
 
+def _endpoint(value: object) -> Endpoint:
+    if not isinstance(value, str) or "://" not in value:
+        return Endpoint(_address(value))
+    scheme, _, address = value.strip().partition("://")
+    if not re.fullmatch(r"[a-z][a-z0-9]*", scheme):
+        raise BadValue(value, "has no scheme before ://, like udp://127.0.0.1:1053")
+    return Endpoint(_address(address), scheme)
+
+
 def _address_or_off(value: object) -> Address | None:
     if value is False or (isinstance(value, str) and value.strip().lower() == "off"):
         return None
@@ -325,7 +334,12 @@ def _zone_name(value: object) -> str:
     return text
 
 
-ADDRESS = Kind("address and port", "ADDRESS:PORT", _address, lambda value: f'"{value}"')
+ENDPOINT = Kind(
+    "address and port",
+    "[SCHEME://]ADDRESS:PORT",
+    _endpoint,
+    lambda value: f'"{value}"',
+)
 ADDRESS_OR_OFF = Kind(
     'address and port, or "off"',
     "ADDRESS:PORT",
@@ -415,11 +429,11 @@ def several(kind: Kind, *, at_least: int = 0) -> Kind:
     return Kind(f"list of {kind.name}", kind.metavar, parse, show, many=True)
 
 
-_ADDRESSES = several(ADDRESS, at_least=1)
+_ENDPOINTS = several(ENDPOINT, at_least=1)
 
 
-def _places(value: object) -> tuple[Address, ...]:
-    found: tuple[Address, ...] = _ADDRESSES.parse(value)
+def _endpoints(value: object) -> tuple[Endpoint, ...]:
+    found: tuple[Endpoint, ...] = _ENDPOINTS.parse(value)
     for one, other in combinations(found, 2):
         if one.overlaps(other):
             raise BadValue(
@@ -430,4 +444,4 @@ def _places(value: object) -> tuple[Address, ...]:
     return found
 
 
-PLACES = replace(_ADDRESSES, parse=_places)
+ENDPOINTS = replace(_ENDPOINTS, parse=_endpoints)

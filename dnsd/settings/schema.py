@@ -22,7 +22,7 @@ from typing import Annotated, get_args, get_type_hints
 import msgspec
 from msgspec import Struct
 
-from dnsd.dns.addresses import Address
+from dnsd.dns.addresses import Address, Endpoint
 from dnsd.dns.networks import EVERYONE
 from dnsd.settings.kinds import (
     ADDRESS_OR_OFF,
@@ -30,12 +30,12 @@ from dnsd.settings.kinds import (
     CIDR,
     DIRECTORY,
     DOMAIN,
+    ENDPOINTS,
     FILE,
     IP,
     NAMESPACE,
     NAMESPACED,
     OWN_DIRECTORY,
-    PLACES,
     TEXT,
     ZONE_NAME,
     Kind,
@@ -219,15 +219,16 @@ class Settings(Struct, frozen=True, kw_only=True):
 
     # Where dnsd listens ----------------------------------------------------------------
     listen: Annotated[
-        tuple[Address, ...],
+        tuple[Endpoint, ...],
         Setting(
             LISTENING,
-            PLACES,
-            "Where to answer DNS, on UDP and TCP. IPv6 addresses go in brackets; port 0 lets"
-            " the system choose.",
-            '["0.0.0.0:53", "[::]:53"]',
+            ENDPOINTS,
+            "Where to answer DNS: ADDRESS:PORT for UDP and TCP both, udp://ADDRESS:PORT or"
+            " tcp://ADDRESS:PORT for one of them. IPv6 addresses go in brackets; with port 0"
+            " the system chooses a free port.",
+            '["0.0.0.0:53", "tcp://[::]:53"]',
         ),
-    ] = (Address("127.0.0.1", 1053),)
+    ] = (Endpoint(Address("127.0.0.1", 1053)),)
     admin: Annotated[
         Address | None,
         Setting(

@@ -29,12 +29,14 @@ from collections import deque
 from collections.abc import Iterable, Iterator
 from itertools import islice
 from operator import length_hint
+from typing import ClassVar
 
 import structlog
+from msgspec import Struct
 
+from dnsd.answer.transport import Transport
 from dnsd.transport.answering import Answerer, Failures, OnAsk
-from dnsd.transport.connection import Connection, Overdue, TcpLimits
-from dnsd.transport.counting import TcpCounters
+from dnsd.transport.stream import Connection, Overdue, StreamCounters, StreamLimits
 
 log = structlog.get_logger(__name__)
 
@@ -62,20 +64,25 @@ class Tcp:
     engine's third outcome; without it such queries are dropped.
     """
 
+    socket_type: ClassVar[socket.SocketKind] = socket.SOCK_STREAM
+    counters_type: ClassVar[type[Struct]] = StreamCounters
+
     def __init__(
         self,
         sock: socket.socket,
+        transport: Transport,
         engine: Answerer,
         *,
         on_ask: OnAsk | None = None,
-        limits: TcpLimits | None = None,
+        limits: StreamLimits = StreamLimits(),  # noqa: B008 - frozen,
     ) -> None:
         sock.setblocking(False)
+        self.transport = transport
         self.engine = engine
         self.on_ask = on_ask
-        self.limits = limits or TcpLimits()
-        self.tally = TcpCounters()
-        self.failures = Failures("tcp")
+        self.limits = limits
+        self.tally = StreamCounters()
+        self.failures = Failures(transport.name)
         self.inbox = memoryview(bytearray(_INBOX))
         self.draining = False
         self._socket = sock
@@ -108,7 +115,7 @@ class Tcp:
         """As of a UDP transport; nobody asks here, where clients come with their messages."""
         return b""
 
-    def counters(self) -> TcpCounters:
+    def counters(self) -> StreamCounters:
         """The counters as they are now; the same object each time."""
         self.tally.failures = self.failures.count
         return self.tally
@@ -121,7 +128,7 @@ class Tcp:
         """The connections that are open, the one idle for longest first."""
         return tuple(self._connections)
 
-    async def drain(self, limit: float) -> bool:
+    async def drain(self, quiet: float, limit: float, handover: bool = False) -> bool:  # noqa: ARG002
         """Accept no more, answer what was asked, close.
 
         Returns True when all connections ended by themselves, False when some had to be
@@ -186,7 +193,12 @@ class Tcp:
     def _rest_from_accepting(self, error: OSError) -> None:
         self._stop_accepting()
         self._make_room(self._connections)
-        log.warning("cannot accept TCP connections", error=error.strerror, pause=self._rest)
+        log.warning(
+            "cannot accept connections",
+            transport=self.transport.name,
+            error=error.strerror,
+            pause=self._rest,
+        )
         self._timers["accept"] = self._loop.call_later(self._rest, self._accept_again)
         self._rest = min(2 * self._rest, _LONGEST_REST)
 

@@ -22,8 +22,11 @@ import asyncio
 import functools
 import socket
 from collections.abc import Sequence
-from typing import Protocol
+from typing import ClassVar, Protocol
 
+from msgspec import Struct
+
+from dnsd.answer.transport import Transport
 from dnsd.transport import mmsg
 from dnsd.transport.answering import (
     Answerer,
@@ -33,15 +36,27 @@ from dnsd.transport.answering import (
     answer_safely,
     ask_safely,
 )
-from dnsd.transport.counting import UdpCounters
 from dnsd.transport.mmsg import MAX_PACKET, STRIDE, Mmsg
 from dnsd.transport.peer import Peer, ask_for_destination, is_wildcard
 from dnsd.transport.plain import Plain
-from dnsd.transport.registry import UDP
 
 # A wakeup answers at most this many packets (times SLOTS) before others get the event loop:
 # about 2 ms of work at 5 us a query.
 BATCHES_A_WAKEUP = 8
+
+
+class UdpCounters(Struct):
+    """Totals of one socket since it was opened."""
+
+    received: int = 0
+    sent: int = 0
+    dropped: int = 0  # without a reply: not a query, truncated, or the engine raised
+    truncated: int = 0  # longer than MAX_PACKET octets; part of `dropped`
+    deferred: int = 0  # handed to on_ask
+    late: int = 0  # replies of deferred queries that were sent
+    batches: int = 0
+    errors: int = 0  # receive calls that failed, and replies that could not be sent
+    failures: int = 0  # exceptions in the engine
 
 
 class Datagrams(Protocol):
@@ -66,12 +81,17 @@ class Udp:
     third outcome; without it such queries are dropped.
     """
 
+    socket_type: ClassVar[socket.SocketKind] = socket.SOCK_DGRAM
+    counters_type: ClassVar[type[Struct]] = UdpCounters
+
     def __init__(
         self,
         sock: socket.socket,
+        transport: Transport,
         engine: Answerer,
         *,
         on_ask: OnAsk | None = None,
+        limits: object = None,  # noqa: ARG002 - those of streams
         batched: bool | None = None,
     ) -> None:
         sock.setblocking(False)
@@ -83,9 +103,10 @@ class Udp:
         make = Mmsg if batched else Plain
         self._datagrams: Datagrams = make(sock, source_addresses=wildcard)
         self._socket = sock
+        self.transport = transport
         self._engine = engine
         self._on_ask = on_ask
-        self._failures = Failures("udp")
+        self._failures = Failures(transport.name)
         self._counters = UdpCounters()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._waiting = 0  # Asks without a reply so far
@@ -130,8 +151,9 @@ class Udp:
         if max(lengths) > STRIDE:
             return self._answer_singly(lengths)
         clients = datagrams.clients(n) if engine.needs_client else None
+        transport = self.transport
         try:
-            return engine.answer_batch(datagrams.blob(n), lengths, STRIDE, clients, UDP)
+            return engine.answer_batch(datagrams.blob(n), lengths, STRIDE, clients, transport)
         except Exception:  # noqa: BLE001  (the packet that raised is found one by one)
             return self._answer_singly(lengths)
 
@@ -146,7 +168,7 @@ class Udp:
                 outcomes.append(None)
                 continue
             packet = datagrams.packet(i, length)
-            outcomes.append(answer_safely(engine, packet, clients[i], UDP, failures))
+            outcomes.append(answer_safely(engine, packet, clients[i], self.transport, failures))
         return outcomes
 
     def _look_at_others(self, outcomes: Sequence[object]) -> None:
@@ -172,11 +194,14 @@ class Udp:
         except OSError:
             self._datagrams.errors += 1
 
-    async def drain(self, quiet: float, limit: float) -> bool:
-        """Answer on until no packet came for `quiet` seconds and no Ask waits.
+    async def drain(self, quiet: float, limit: float, handover: bool = False) -> bool:
+        """Answer until no datagram came for `quiet` seconds and no deferred query waits.
 
-        Returns True then, and False when `limit` seconds passed before.
+        True then; False when `limit` seconds passed before. At once over with `handover`.
         """
+        if handover:
+            self.close()
+            return True
         loop = asyncio.get_running_loop()
         end = loop.time() + limit
         seen = -1

@@ -24,7 +24,7 @@ import asyncio
 import functools
 import random
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Protocol
 
 from msgspec.structs import replace
@@ -60,7 +60,7 @@ class Home(Protocol):
     """What of the engine is needed to go on in our own zones."""
 
     @property
-    def transports(self) -> Sequence[Transport]:
+    def transports(self) -> tuple[Transport, ...]:
         """Those that it answers over."""
 
     def answer(self, packet: bytes, client: bytes, transport: Transport) -> bytes | Forward | None:

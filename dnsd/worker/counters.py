@@ -1,52 +1,78 @@
-"""What a worker counts, as one tuple of totals that goes up with each pulse.
+"""The counters of a worker, as one tuple of totals that each heartbeat carries.
 
-The names are fixed by the code of this version, which both ends run, so only numbers
-travel. The control process adds up the tuples of all workers, and those of workers that
-are gone, element by element.
+In `worker/` (data plane: processes). Change here: add a group of counters.
+
+Both ends run the same version, which fixes the names, so only numbers cross the process boundary.
+The control process adds up the tuples of all workers, and those of workers that have ended,
+element by element.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import functools
+from collections.abc import Collection, Iterable
 from operator import add
 from typing import TYPE_CHECKING
 
 from msgspec.structs import astuple, fields
 
 from dnsd.answer.outcome import counter_names
-from dnsd.transport.counting import TcpCounters, UdpCounters
-from dnsd.transport.registry import TRANSPORTS
+from dnsd.answer.transport import Transport
+from dnsd.transport.registry import TRANSPORTS, Server
 from dnsd.upstream.status import COUNTER_NAMES as UPSTREAM_NAMES
 
 if TYPE_CHECKING:
     from dnsd.answer.engine import Engine
     from dnsd.answer.views import Views
-    from dnsd.transport.tcp import Tcp
-    from dnsd.transport.udp import Udp
     from dnsd.upstream.resolver import Resolver
 
 Totals = tuple[int, ...]
 
-_UDP = tuple(f"udp.{field.name}" for field in fields(UdpCounters))
-_TCP = tuple(f"tcp.{field.name}" for field in fields(TcpCounters))
-_UPSTREAM = tuple(f"upstream.{name}" for name in UPSTREAM_NAMES)
-NAMES: tuple[str, ...] = (*counter_names(TRANSPORTS), *_UDP, *_TCP, *_UPSTREAM)
-ZERO: Totals = (0,) * len(NAMES)
+
+def names() -> tuple[str, ...]:
+    """What each counter of a tuple counts: `queries.udp.A.answer`, `tcp.accepted`."""
+    return _names(tuple(TRANSPORTS))
+
+
+@functools.cache
+def _names(transports: tuple[Transport, ...]) -> tuple[str, ...]:
+    return (
+        *counter_names(transports),
+        *(
+            f"{transport.name}.{field.name}"
+            for transport in transports
+            for field in fields(TRANSPORTS[transport]().counters_type)
+        ),
+        *(f"upstream.{name}" for name in UPSTREAM_NAMES),
+    )
+
+
+def zero() -> Totals:
+    """The totals of a worker that has not answered yet."""
+    return (0,) * len(names())
 
 
 def collect(
-    engine: Engine | Views, udp: Iterable[Udp], tcp: Iterable[Tcp], resolver: Resolver | None = None
+    engine: Engine | Views, servers: Collection[Server], resolver: Resolver | None = None
 ) -> Totals:
-    """The totals of this process, in the order of NAMES."""
-    datagrams = _sum((astuple(one.counters()) for one in udp), len(_UDP))
-    streams = _sum((astuple(one.counters()) for one in tcp), len(_TCP))
-    outside = resolver.counters() if resolver is not None else (0,) * len(_UPSTREAM)
-    return (*engine.counters(), *datagrams, *streams, *outside)
+    """The totals of this process, in the order of `names`."""
+    totals = list(engine.counters())
+    for transport, server in TRANSPORTS.items():
+        counts = (astuple(one.counters()) for one in servers if one.transport == transport)
+        totals += _sum(counts, len(fields(server().counters_type)))
+    totals += resolver.counters() if resolver is not None else (0,) * len(UPSTREAM_NAMES)
+    return tuple(totals)
 
 
 def summed(several: Iterable[Totals]) -> Totals:
-    """Element-wise sum; tuples of another length (a worker gone astray) count nothing."""
-    return _sum((one for one in several if len(one) == len(NAMES)), len(NAMES))
+    """The element-wise sum. Tuples of another length, from a faulty worker, count as zero."""
+    length = len(names())
+    return _sum((one for one in several if len(one) == length), length)
+
+
+def queries(totals: Totals) -> int:
+    """How many queries these totals count: all but the dropped ones."""
+    return sum(totals[: names().index("dropped")])
 
 
 def _sum(several: Iterable[Totals], length: int) -> Totals:

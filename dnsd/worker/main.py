@@ -30,15 +30,12 @@ import os
 import signal
 import socket
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from dnsd.answer.engine import Engine, EngineConfig
 from dnsd.observe.logging import configure
-from dnsd.transport.connection import TcpLimits
-from dnsd.transport.listen import adopt
-from dnsd.transport.registry import TRANSPORTS
-from dnsd.transport.tcp import Tcp
-from dnsd.transport.udp import Udp
+from dnsd.transport.listener import adopt
+from dnsd.transport.registry import TRANSPORTS, Server, named
 from dnsd.upstream.status import tells_of_clients
 from dnsd.worker.counters import collect
 from dnsd.worker.loop import loop_factory
@@ -133,25 +130,23 @@ class _Worker:
         self.forwarder = self.forwarding.forwarder if self.forwarding is not None else None
         self.zoned = 0  # of the table when `forwarder` was last told which zones are ours
         self.front = self.forwarding.front if self.forwarding is not None else self.engine
-        self.udp: list[Udp] = []
-        self.tcp: list[Tcp] = []
+        self.servers: list[Server] = []
         self.unsent = bytearray()
         self.writing = False  # when the feed takes more of it
         self.opened = False
         self.draining: asyncio.Task[None] | None = None
         for one in setup.sockets:
-            sock = adopt(one.fd)
-            if one.transport == "udp":
-                self.udp.append(Udp(sock, self.front, on_ask=self.forwarder))
-            else:
-                limits = _limits(setup)
-                self.tcp.append(Tcp(sock, self.front, limits=limits, on_ask=self.forwarder))
+            transport = named(one.transport)
+            server, sock = TRANSPORTS[transport](), adopt(one.fd)
+            self.servers.append(
+                server(sock, transport, self.front, on_ask=self.forwarder, limits=setup.limits)
+            )
 
     async def run(self, first: list[Down]) -> int:
         """Live until told to stop; the exit code."""
         self.loop = asyncio.get_running_loop()
         self.ended: asyncio.Future[int] = self.loop.create_future()
-        self.tap = Tap(self.front, (*self.udp, *self.tcp), self._say_samples, self.loop)
+        self.tap = Tap(self.front, self.servers, self._say_samples, self.loop)
         gc.disable()
         for message in first:
             self._do(message)
@@ -223,26 +218,17 @@ class _Worker:
         gc.set_threshold(50_000, 20, 50)
         gc.enable()
         give_back()
-        for udp in self.udp:
-            udp.start()
-        for tcp in self.tcp:
-            tcp.start()
+        for server in self.servers:
+            server.start()
         if self.forwarder is not None:
             self.forwarder.start()
         self._say(Opened())
 
     async def _drain(self, order: Drain) -> None:
-        waits: list[Any] = [one.drain(order.limit) for one in self.tcp]
-        if order.handover:
-            for one in self.udp:
-                one.close()
-        else:
-            waits += [one.drain(order.quiet, order.limit) for one in self.udp]
+        waits = [one.drain(order.quiet, order.limit, order.handover) for one in self.servers]
         clean = all(await asyncio.gather(*waits))
-        for tcp in self.tcp:
-            tcp.close()
-        for udp in self.udp:
-            udp.close()
+        for server in self.servers:
+            server.close()
         if self.forwarder is not None:
             await self.forwarder.close()
         self._say(Heartbeat(self._totals(), 0.0))
@@ -253,7 +239,9 @@ class _Worker:
         self.ended.set_result(0)
 
     def _probe(self, probe: Probe) -> None:
-        outcome = self.front.answer(probe.packet, probe.client, TRANSPORTS[probe.transport])
+        outcome = self.front.answer(
+            probe.packet, probe.client, self.engine.transports[probe.transport]
+        )
 
         def say(reply: bytes | None) -> None:
             self._say(Probed(probe.id, reply))
@@ -286,7 +274,7 @@ class _Worker:
 
     def _totals(self) -> tuple[int, ...]:
         resolver = self.forwarder.resolver if self.forwarder is not None else None
-        return collect(self.engine, self.udp, self.tcp, resolver)
+        return collect(self.engine, self.servers, resolver)
 
     def _heartbeat(self, due: float) -> None:
         now = self.loop.time()
@@ -333,11 +321,3 @@ def _forwarding(setup: Setup, engine: Engine | Views) -> Forwarding | None:
     from dnsd.worker.forwarding import Forwarding
 
     return Forwarding(setup.upstream, engine, setup.engine.udp_size)
-
-
-def _limits(setup: Setup) -> TcpLimits:
-    return TcpLimits(
-        max_connections=setup.tcp_max_connections,
-        per_client=setup.tcp_max_per_client,
-        idle_timeout=setup.tcp_idle_timeout,
-    )

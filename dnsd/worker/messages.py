@@ -28,6 +28,7 @@ import msgspec
 from msgspec import Struct
 
 from dnsd.answer.outcome import EngineConfig
+from dnsd.transport.stream import StreamLimits
 from dnsd.upstream.config import UpstreamConfig
 from dnsd.upstream.status import Where
 
@@ -46,7 +47,7 @@ class BadMessage(Exception):
 
 
 class Socket(Struct, frozen=True):
-    """An inherited socket: its file descriptor, and "udp" or "tcp"."""
+    """An inherited socket: its file descriptor, and the name of its transport."""
 
     fd: int
     transport: str
@@ -58,9 +59,7 @@ class Setup(Struct, frozen=True, tag="setup"):
     index: int
     sockets: tuple[Socket, ...]
     engine: EngineConfig
-    tcp_max_connections: int
-    tcp_max_per_client: int
-    tcp_idle_timeout: float
+    limits: StreamLimits
     uvloop: bool = False
     log_level: str = "info"
     upstream: UpstreamConfig | None = None
@@ -151,7 +150,7 @@ class Upstream(Struct, array_like=True, frozen=True):
 
 
 class Heartbeat(Struct, frozen=True, tag="pulse"):
-    """Counters since the worker started, in the order of dnsd.worker.counters.NAMES.
+    """Counters since the worker started, in the order of dnsd.worker.counters.names.
 
     `lag`: seconds the event loop was late for this pulse.
     """

@@ -34,7 +34,7 @@ import msgspec
 from msgspec import Struct
 
 from dnsd.observe.tasks import Tasks
-from dnsd.transport.listen import Pair
+from dnsd.transport.listener import Listener
 from dnsd.worker import counters
 from dnsd.worker.messages import (
     MAX_UP,
@@ -101,7 +101,7 @@ class WorkerProcess:
     def __init__(
         self,
         setup: Setup,
-        pairs: Sequence[Pair],
+        listeners: Sequence[Listener],
         *,
         timeouts: Timeouts,
         on_message: Callable[[WorkerProcess, Up], None],
@@ -111,7 +111,7 @@ class WorkerProcess:
         self.state = State.STARTING
         self.applied = -1  # the last step that the worker reported as applied
         self.load: Load | None = None
-        self.counters = counters.ZERO
+        self.counters = counters.zero()
         self.lag = 0.0
         self.servers: tuple[Upstream, ...] = ()
         self.started = self.heard_at = time.monotonic()
@@ -134,7 +134,7 @@ class WorkerProcess:
         self._output, output_of_worker = os.pipe()
         os.set_blocking(self._output, False)
         try:
-            started = _starter.submit(_spawn, channel_of_worker, output_of_worker, pairs)
+            started = _starter.submit(_spawn, channel_of_worker, output_of_worker, listeners)
             self.process = started.result()
         except OSError:
             self._channel.close()
@@ -145,7 +145,7 @@ class WorkerProcess:
             os.close(output_of_worker)
         self._loop.add_reader(self._channel, self._readable)
         self._loop.add_reader(self._output, self._read_output)
-        self._put(packed(msgspec.structs.replace(setup, sockets=_sockets(pairs))))
+        self._put(packed(msgspec.structs.replace(setup, sockets=_sockets(listeners))))
 
     # -- down ------------------------------------------------------------------------------
 
@@ -249,7 +249,7 @@ class WorkerProcess:
     def _receive(self, message: Up) -> None:
         self.heard_at = time.monotonic()
         if isinstance(message, Heartbeat):
-            if len(message.counters) != len(counters.NAMES):
+            if len(message.counters) != len(counters.names()):
                 raise BadMessage(f"a heartbeat with {len(message.counters)} counters")
             self.counters, self.lag = message.counters, message.lag
             self.servers = message.servers
@@ -314,21 +314,20 @@ def _how_it_ended(code: int) -> str:
         return f"it was ended by signal {-code}"
 
 
-def _sockets(pairs: Sequence[Pair]) -> tuple[Socket, ...]:
-    found = []
-    for pair in pairs:
-        found += [Socket(pair.udp.fileno(), "udp"), Socket(pair.tcp.fileno(), "tcp")]
-    return tuple(found)
+def _sockets(listeners: Sequence[Listener]) -> tuple[Socket, ...]:
+    return tuple(Socket(one.socket.fileno(), one.transport.name) for one in listeners)
 
 
-def _spawn(channel: socket.socket, output: int, pairs: Sequence[Pair]) -> subprocess.Popen[bytes]:
+def _spawn(
+    channel: socket.socket, output: int, listeners: Sequence[Listener]
+) -> subprocess.Popen[bytes]:
     """A fresh interpreter, which gets no memory and no other open files of this process."""
     return subprocess.Popen(  # noqa: S603  (the interpreter and a module of dnsd)
         [sys.executable, "-P", "-m", "dnsd.worker", str(channel.fileno()), str(os.getpid())],
         stdin=subprocess.DEVNULL,
         stdout=output,
         stderr=output,
-        pass_fds=[channel.fileno(), *(one.fd for one in _sockets(pairs))],
+        pass_fds=[channel.fileno(), *(one.fd for one in _sockets(listeners))],
         env=_environment(),
         # Signals of a terminal do not reach a process group of its own. A session of its own
         # would also escape `nice`: Linux divides the cores among sessions first (sched(7),

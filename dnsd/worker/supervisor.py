@@ -33,7 +33,7 @@ from msgspec import Struct
 
 from dnsd.answer.transport import Transport
 from dnsd.observe.tasks import Tasks
-from dnsd.transport.listen import Pair
+from dnsd.transport.listener import Listener, close
 from dnsd.upstream.status import Where
 from dnsd.worker import counters
 from dnsd.worker.messages import (
@@ -92,13 +92,15 @@ class WorkerStatus(Struct, frozen=True):
 class _Slot:
     """The sockets of one worker, its processes, and the totals of its former processes."""
 
-    __slots__ = ("current", "failures", "index", "last_end", "pairs", "past", "restarts", "workers")
+    __slots__ = (
+        *("current", "failures", "index", "last_end", "listeners", "past", "restarts", "workers"),
+    )
 
-    def __init__(self, index: int, pairs: Sequence[Pair]) -> None:
-        self.index, self.pairs = index, pairs
+    def __init__(self, index: int, listeners: Sequence[Listener]) -> None:
+        self.index, self.listeners = index, listeners
         self.current: WorkerProcess | None = None
         self.workers: list[WorkerProcess] = []  # current, successor, and those that finish
-        self.past = counters.ZERO
+        self.past = counters.zero()
         self.restarts = self.failures = 0
         self.last_end = ""
 
@@ -108,7 +110,7 @@ class Supervisor:
 
     def __init__(
         self,
-        slots: Sequence[Sequence[Pair]],
+        slots: Sequence[Sequence[Listener]],
         setup: Setup,
         table: Callable[[], Iterator[bytes]],
         timeouts: Timeouts = Timeouts(),  # noqa: B008  (frozen)
@@ -116,7 +118,7 @@ class Supervisor:
         """`slots`: the sockets of each worker. `setup`: its `index` and `sockets` are ignored.
         `table`: the frames of the whole table; the zone may change while they are taken.
         """
-        self.slots = [_Slot(index, pairs) for index, pairs in enumerate(slots)]
+        self.slots = [_Slot(index, listeners) for index, listeners in enumerate(slots)]
         self.setup = setup
         self.on_applied: list[Callable[[float, float], None]] = []  # (handed in, answered)
         self.on_samples: list[Callable[[Samples], None]] = []
@@ -160,7 +162,7 @@ class Supervisor:
         try:
             worker = WorkerProcess(
                 msgspec.structs.replace(setup, index=slot.index, sockets=()),
-                slot.pairs,
+                slot.listeners,
                 timeouts=self._timeouts,
                 on_message=self._received,
                 on_output=_log_output,
@@ -363,7 +365,7 @@ class Supervisor:
         except BaseException:
             self._dismiss(successors)
             raise
-        order = Drain(0.0, self.setup.tcp_idle_timeout, handover=True)
+        order = Drain(0.0, self.setup.limits.idle_timeout, handover=True)
         self.setup = setup
         for slot, successor in zip(self.slots, successors, strict=True):
             former, slot.current = slot.current, successor
@@ -373,7 +375,7 @@ class Supervisor:
     def _dismiss(self, successors: Sequence[WorkerProcess]) -> None:
         """End successors that do not take over. They answer what they have received."""
         current = [slot.current for slot in self.slots]
-        order = Drain(0.0, self.setup.tcp_idle_timeout, handover=True)
+        order = Drain(0.0, self.setup.limits.idle_timeout, handover=True)
         for successor in successors:
             # A successor in an empty slot is the current worker: its end lets it be replaced.
             if successor.state is State.OPEN and successor not in current:
@@ -403,8 +405,7 @@ class Supervisor:
         await self._all_ended()
         await self._tasks.close()
         for slot in self.slots:
-            for pair in slot.pairs:
-                pair.close()
+            close(slot.listeners)
 
     async def _all_ended(self, timeout: float | None = None) -> None:  # noqa: ASYNC109
         """Wait until all workers are reaped. (A gather that is cancelled would cancel `ended`.)"""

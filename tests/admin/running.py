@@ -20,11 +20,11 @@ from dnsd.cluster.objects import Event, from_plain
 from dnsd.control.plane import ControlPlane
 from dnsd.control.serial import SerialFile
 from dnsd.control.serve import bind
+from dnsd.dns.addresses import Address, Endpoint
 from dnsd.observe.history import History
 from dnsd.settings.schema import Settings
 from dnsd.sources.manifests.source import Manifests
 from dnsd.sources.source import Batch
-from dnsd.transport.listen import Address
 from tests.cases import cluster
 
 READ, WRITE = "token-that-may-read", "token-that-may-write"
@@ -85,7 +85,7 @@ async def admin(
     plain: dict[str, Any] = {
         "manifests": str(folder / "manifests"),
         "state_dir": str(folder / "state"),
-        "listen": (HERE,),
+        "listen": (Endpoint(HERE),),
         "uvloop": "off",
         **settings,
     }

@@ -12,6 +12,7 @@ from dnsd.admin.server import AdminServer
 from dnsd.control.plane import ControlPlane
 from dnsd.control.serial import SerialFile
 from dnsd.control.serve import bind
+from dnsd.dns.addresses import Endpoint
 from dnsd.settings.schema import Settings
 from dnsd.sources.source import Batch
 from tests.admin.running import HERE
@@ -23,7 +24,10 @@ async def nothing() -> None:
 
 async def test_who_knocks_early_is_let_in_once_the_workers_answer(tmp_path: Path) -> None:
     settings = Settings(
-        manifests=str(tmp_path), state_dir=str(tmp_path / "state"), listen=(HERE,), admin=HERE
+        manifests=str(tmp_path),
+        state_dir=str(tmp_path / "state"),
+        listen=(Endpoint(HERE),),
+        admin=HERE,
     )
     async with AsyncExitStack() as stack:
         plane = ControlPlane(settings, bind(settings), [], SerialFile(settings.state_dir))

@@ -16,7 +16,7 @@ from dnsd.control.serial import SerialFile
 from dnsd.dns.addresses import Address, pack_address
 from dnsd.settings.schema import Settings
 from dnsd.sources.source import Batch, SourceStatus
-from dnsd.transport.listen import bind_group
+from dnsd.transport.listener import bind_group
 
 HOST, NAME = "127.0.0.1", "web.default.svc.cluster.local"
 
@@ -44,7 +44,7 @@ async def plane(
     clusters: Sequence[str] = ("",),
 ) -> AsyncIterator[ControlPlane]:
     """A control plane whose workers answer; they are ended at the end."""
-    slots = [[pair] for pair in bind_group(Address(HOST, 0))]
+    slots = bind_group(Address(HOST, 0))
     sources = [Silent() for _ in clusters]
     built = ControlPlane(settings, slots, sources, SerialFile(""), clusters)
     built.supervisor.start()

@@ -16,10 +16,9 @@ from msgspec.structs import replace
 
 from dnsd.cluster.objects import Key, Pod, Service
 from dnsd.control.settings import schema_config, worker_setup
-from dnsd.dns.addresses import pack_address
+from dnsd.dns.addresses import Address, pack_address
 from dnsd.settings.schema import Settings, SettingsError
 from dnsd.sources.source import Batch
-from dnsd.transport.listen import Address
 from dnsd.worker.supervisor import WorkersFailed
 from dnsd.zone.merge import APEX
 from tests.control.planes import HOST, NAME, ask, plane, publish, said, web

@@ -16,8 +16,8 @@ import pytest
 from structlog.testing import capture_logs
 
 from dnsd.control.serve import Serve, build
+from dnsd.dns.addresses import Address, Endpoint
 from dnsd.settings.schema import Settings
-from dnsd.transport.listen import Address
 from dnsd.worker.priority import NICE
 from tests.helpers import until
 from tests.serving import SEED, alive, dnsd, service, serving, started
@@ -312,7 +312,7 @@ class TestReload:
         def reread() -> Settings:
             raise RuntimeError("nobody foresaw this")
 
-        listen = (Address("127.0.0.1", 0),)
+        listen = (Endpoint(Address("127.0.0.1", 0)),)
         plane = await build(Settings(manifests=str(manifests), listen=listen))
         try:
             with capture_logs() as logs:

@@ -8,7 +8,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dnsd.dns.addresses import address_text, is_address, pack_address, pack_addresses
+from dnsd.dns.addresses import (
+    Address,
+    Endpoint,
+    address_text,
+    is_address,
+    pack_address,
+    pack_addresses,
+)
 
 
 @pytest.mark.parametrize("text", ["10.0.0.1", "fd00::1", "::"])
@@ -48,3 +55,40 @@ def test_a_list_is_packed_only_if_every_address_has_the_width() -> None:
     assert pack_addresses(["10.0.0.1", "fd00::1"], 4) is None
     assert pack_addresses(["10.0.0.1", "x"]) is None
     assert pack_addresses(None) == pack_addresses([]) == ()
+
+
+def endpoint(text: str) -> Endpoint:
+    scheme, _, place = text.rpartition("://")
+    host, _, port = place.rpartition(":")
+    return Endpoint(Address(host.strip("[]"), int(port)), scheme)
+
+
+@pytest.mark.parametrize(
+    "text", ["127.0.0.1:53", "[::1]:53", "udp://127.0.0.1:53", "tcp://[fe80::1%eth0]:53"]
+)
+def test_an_endpoint_prints_as_the_settings_read_it(text: str) -> None:
+    assert str(endpoint(text)) == text
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "overlap"),
+    [
+        ("0.0.0.0:53", "127.0.0.1:53", True),
+        ("[::]:53", "[::1]:53", True),
+        ("127.0.0.1:53", "127.0.0.1:53", True),
+        ("127.0.0.1:53", "127.0.0.2:53", False),
+        ("0.0.0.0:53", "127.0.0.1:54", False),
+        ("0.0.0.0:53", "[::]:53", False),
+        ("0.0.0.0:53", "[::1]:53", False),
+        ("0.0.0.0:0", "127.0.0.1:0", False),
+        ("[fe80::1%eth0]:53", "[fe80::1%eth1]:53", False),
+        ("udp://127.0.0.1:53", "tcp://127.0.0.1:53", False),
+        ("udp://127.0.0.1:53", "udp://0.0.0.0:53", True),
+        ("udp://127.0.0.1:53", "127.0.0.1:53", True),
+    ],
+)
+def test_two_endpoints_overlap_if_only_one_can_be_bound(
+    one: str, other: str, overlap: bool
+) -> None:
+    assert endpoint(one).overlaps(endpoint(other)) is overlap
+    assert endpoint(other).overlaps(endpoint(one)) is overlap

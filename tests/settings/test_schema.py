@@ -13,6 +13,7 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from dnsd.control.settings import schema_config
+from dnsd.dns.addresses import Address, Endpoint
 from dnsd.settings.kinds import BadValue, duration, show_duration, show_size, size
 from dnsd.settings.load import MAX_FILE, load
 from dnsd.settings.schema import (
@@ -25,8 +26,7 @@ from dnsd.settings.schema import (
     keep,
     variable_of,
 )
-from dnsd.transport.connection import TcpLimits
-from dnsd.transport.listen import Address
+from dnsd.transport.stream import StreamLimits
 from dnsd.zone.zone import Zone
 
 NAMES = list(declared())
@@ -94,7 +94,10 @@ class TestPrecedence:
 
     def test_a_variable_lists_with_commas(self) -> None:
         settings = load({}, {"DNSD_LISTEN": "127.0.0.1:53, [::1]:53"})
-        assert settings.listen == (Address("127.0.0.1", 53), Address("::1", 53))
+        assert settings.listen == (
+            Endpoint(Address("127.0.0.1", 53)),
+            Endpoint(Address("::1", 53)),
+        )
 
     def test_an_empty_variable_and_an_empty_key_are_not_set(self, tmp_path: Path) -> None:
         path = write(tmp_path / "dnsd.yaml", "ttl:\n")
@@ -281,7 +284,7 @@ class TestHelp:
     """What a help says of other parts is what they do."""
 
     def test_the_time_of_a_message_is_the_transports(self) -> None:
-        seconds = TcpLimits().message_timeout
+        seconds = StreamLimits().message_timeout
         assert f"A message has {seconds:g} s " in declared()["tcp_idle_timeout"].help
 
 
@@ -331,7 +334,7 @@ class TestKinds:
             read = kind.parse(value)
         except BadValue as error:
             read = str(error)[:500]
-        assert type(read) in (str, int, float, bool, tuple, Address, type(None))
+        assert type(read) in (str, int, float, bool, tuple, Address, Endpoint, type(None))
         assert read != "" or value == ""
 
     def test_flags_and_variables_are_spelled_from_the_name(self) -> None:

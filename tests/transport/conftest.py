@@ -11,8 +11,8 @@ from collections.abc import AsyncIterator, Callable, Mapping
 import pytest
 import uvloop
 
-from dnsd.transport.connection import TcpLimits
-from tests.transport.served import Served
+from dnsd.transport.stream import StreamLimits
+from tests.transport.served import LIMITS, Served
 
 
 def pytest_asyncio_loop_factories() -> Mapping[str, Callable[[], asyncio.AbstractEventLoop]]:
@@ -24,7 +24,7 @@ async def serve() -> AsyncIterator[type[Served]]:
     made: list[Served] = []
 
     class Made(Served):
-        def __init__(self, limits: TcpLimits | None = None) -> None:
+        def __init__(self, limits: StreamLimits = LIMITS) -> None:
             super().__init__(limits)
             made.append(self)
 

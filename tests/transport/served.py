@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
-from dnsd.transport.connection import TcpLimits
-from dnsd.transport.listen import Address, bind_tcp
+from dnsd.dns.addresses import Address
+from dnsd.transport.listener import bind
+from dnsd.transport.registry import TCP
+from dnsd.transport.stream import StreamLimits
 from dnsd.transport.tcp import Tcp
 from tests.helpers import eventually
 from tests.transport.engines import Obedient, TcpClient, Upstream
+
+LIMITS = StreamLimits()
 
 
 class Served:
     """A transport that runs, its engine, its upstream and its clients."""
 
-    def __init__(self, limits: TcpLimits | None = None) -> None:
+    def __init__(self, limits: StreamLimits = LIMITS) -> None:
         self.engine = Obedient(needs_client=True)
         self.upstream = Upstream()
-        self.sock = bind_tcp(Address("127.0.0.1", 0))
+        self.sock = bind(Address("127.0.0.1", 0), TCP).socket
         self.port = self.sock.getsockname()[1]
-        self.tcp = Tcp(self.sock, self.engine, on_ask=self.upstream, limits=limits)
+        self.tcp = Tcp(self.sock, TCP, self.engine, on_ask=self.upstream, limits=limits)
         self.clients: list[TcpClient] = []
         self.tcp.start()
 

@@ -7,8 +7,10 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 
 import pytest
 
+from dnsd.dns.addresses import Address
 from dnsd.transport import mmsg
-from dnsd.transport.listen import Address, bind_group
+from dnsd.transport.listener import bind_group
+from dnsd.transport.registry import TCP, UDP
 from dnsd.transport.tcp import Tcp
 from dnsd.transport.udp import Udp
 from tests.transport.engines import (
@@ -37,14 +39,16 @@ async def exchange(request: pytest.FixtureRequest) -> AsyncIterator[Exchange]:
     """Sends two queries at once and returns the first reply that comes."""
     if request.param == "udp mmsg" and not mmsg.available():
         pytest.skip("this platform has no recvmmsg")
-    (pair,) = bind_group(Address("127.0.0.1", 0))
+    ((udp_listener, tcp_listener),) = bind_group(Address("127.0.0.1", 0))
     batched = request.param == "udp mmsg"
-    udp = Udp(pair.udp, Obedient(needs_client=True), on_ask=Prompt(), batched=batched)
-    tcp = Tcp(pair.tcp, Obedient(needs_client=True), on_ask=Prompt())
+    udp = Udp(
+        udp_listener.socket, UDP, Obedient(needs_client=True), on_ask=Prompt(), batched=batched
+    )
+    tcp = Tcp(tcp_listener.socket, TCP, Obedient(needs_client=True), on_ask=Prompt())
     udp.start()
     tcp.start()
-    datagrams = udp_client(pair.udp.getsockname())
-    stream = await TcpClient.connect(pair.address.port)
+    datagrams = udp_client(udp_listener.socket.getsockname())
+    stream = await TcpClient.connect(tcp_listener.address.port)
 
     async def over_udp(first: bytes, second: bytes) -> bytes:
         datagrams.send(first)

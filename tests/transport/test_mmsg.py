@@ -9,11 +9,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from dnsd.dns.addresses import Address
 from dnsd.transport import mmsg
-from dnsd.transport.listen import Address, bind_udp
+from dnsd.transport.listener import bind
 from dnsd.transport.mmsg import MAX_PACKET, SLOTS, STRIDE, Mmsg
 from dnsd.transport.peer import is_wildcard
 from dnsd.transport.plain import Plain
+from dnsd.transport.registry import UDP
 from tests.helpers import until
 from tests.transport.engines import udp_client
 
@@ -24,7 +26,7 @@ class WorkerProcess:
     """A bound socket with its slots, and as many clients as wanted."""
 
     def __init__(self, kind: type[Slots], host: str = "127.0.0.1") -> None:
-        self.sock = bind_udp(Address(host, 0))
+        self.sock = bind(Address(host, 0), UDP).socket
         self.slots: Slots = kind(self.sock, source_addresses=is_wildcard(self.sock))
         self.clients: list[socket.socket] = []
 

@@ -8,8 +8,10 @@ import sys
 
 import pytest
 
-from dnsd.transport.listen import Address, bind_udp
+from dnsd.dns.addresses import Address
+from dnsd.transport.listener import bind
 from dnsd.transport.peer import IP_PKTINFO, is_wildcard, peer_from, peer_of
+from dnsd.transport.registry import UDP
 
 
 class TestPeerOf:
@@ -54,5 +56,5 @@ class TestPeerFrom:
     ("host", "wildcard"), [("127.0.0.1", False), ("0.0.0.0", True), ("::1", False), ("::", True)]
 )
 def test_is_wildcard(host: str, wildcard: bool) -> None:
-    with bind_udp(Address(host, 0)) as sock:
+    with bind(Address(host, 0), UDP).socket as sock:
         assert is_wildcard(sock) is wildcard

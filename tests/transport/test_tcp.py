@@ -7,8 +7,10 @@ import os
 import resource
 import socket
 
-from dnsd.transport.connection import OCTETS_A_QUERY, TcpLimits
-from dnsd.transport.listen import Address, bind_tcp, bind_udp
+from dnsd.dns.addresses import Address
+from dnsd.transport.listener import bind
+from dnsd.transport.registry import TCP, UDP
+from dnsd.transport.stream import OCTETS_A_QUERY, StreamLimits
 from dnsd.transport.tcp import ACCEPTS_A_TURN, CLOSED_A_TURN, QUERIES_A_CONNECTION, QUERIES_A_TURN
 from dnsd.transport.udp import Udp
 from tests.helpers import eventually
@@ -20,7 +22,7 @@ class TestRfc9210Section43ConnectionLimits:
     async def test_at_the_limit_the_one_idle_for_longest_makes_room(
         self, serve: type[Served]
     ) -> None:
-        served = serve(TcpLimits(max_connections=3))
+        served = serve(StreamLimits(max_connections=3))
         clients = [await served.client() for _ in range(3)]
         for i in (1, 2, 0):  # so that the second has been idle for longest
             await clients[i].ask(query())
@@ -34,7 +36,7 @@ class TestRfc9210Section43ConnectionLimits:
     async def test_one_with_half_a_message_goes_only_when_none_is_idle(
         self, serve: type[Served]
     ) -> None:
-        served = serve(TcpLimits(max_connections=2))
+        served = serve(StreamLimits(max_connections=2))
         half, idle = await served.client(), await served.client()
         half.writer.write(b"\0")
         await idle.ask(query())
@@ -48,7 +50,7 @@ class TestRfc9210Section43ConnectionLimits:
         assert await half.receive() == b""
 
     async def test_when_all_are_busy_the_newcomer_is_refused(self, serve: type[Served]) -> None:
-        served = serve(TcpLimits(max_connections=2))
+        served = serve(StreamLimits(max_connections=2))
         busy = [await served.client() for _ in range(2)]
         slow = [query(b"slow") for _ in busy]
         for client, packet in zip(busy, slow, strict=True):
@@ -61,7 +63,7 @@ class TestRfc9210Section43ConnectionLimits:
         assert [await client.receive() for client in busy] == [reply_to(p) for p in slow]
 
     async def test_one_client_takes_only_its_share(self, serve: type[Served]) -> None:
-        served = serve(TcpLimits(max_connections=10, per_client=2))
+        served = serve(StreamLimits(max_connections=10, per_client=2))
         neighbour = await served.client("127.0.0.2")
         await neighbour.ask(query())
         greedy = [await served.client("127.0.0.3") for _ in range(5)]
@@ -75,7 +77,7 @@ class TestRfc9210Section43ConnectionLimits:
     async def test_one_client_whose_connections_are_busy_is_refused_more(
         self, serve: type[Served]
     ) -> None:
-        served = serve(TcpLimits(per_client=1))
+        served = serve(StreamLimits(per_client=1))
         (await served.client("127.0.0.3")).send(query(b"slow"))
         await eventually(lambda: served.upstream.held)
         assert await (await served.client("127.0.0.3")).receive() == b""
@@ -179,9 +181,10 @@ class TestFairness:
 
     async def test_those_overdue_together_are_closed_a_few_a_turn(self) -> None:
         tcp = ByHand(
-            sock := bind_tcp(Address("127.0.0.1", 0)),
+            sock := bind(Address("127.0.0.1", 0), TCP).socket,
+            TCP,
             Obedient(),
-            limits=TcpLimits(per_client=300, message_timeout=0.04),
+            limits=StreamLimits(per_client=300, message_timeout=0.04),
         )
         tcp.start()
         port = sock.getsockname()[1]
@@ -224,7 +227,7 @@ class TestFairness:
 
     async def test_10_000_pipelined_queries_leave_udp_its_turns(self, serve: type[Served]) -> None:
         served = serve()
-        udp = Udp(sock := bind_udp(Address("127.0.0.1", 0)), Obedient())
+        udp = Udp(sock := bind(Address("127.0.0.1", 0), UDP).socket, UDP, Obedient())
         udp.start()
         client = await served.client()
         packets = [query() for _ in range(10_000)]
@@ -264,7 +267,7 @@ class TestDrain:
         served = serve()
         client = await served.client()
         await client.ask(query())
-        assert await served.tcp.drain(20.0)
+        assert await served.tcp.drain(0.0, 20.0)
         assert await client.receive() == b""
         newcomer = await served.client()  # waits in the kernel's queue
         newcomer.send(query())
@@ -278,7 +281,7 @@ class TestDrain:
         quick.send(*packets)
         slow.send(late := query(b"slow"))
         await eventually(lambda: served.upstream.held and served.tcp.counters().received > 1)
-        draining = asyncio.ensure_future(served.tcp.drain(20.0))
+        draining = asyncio.ensure_future(served.tcp.drain(0.0, 20.0))
         replies = [await quick.receive() for _ in packets]
         assert replies == [reply_to(p) for p in packets]
         assert not draining.done()
@@ -293,7 +296,7 @@ class TestDrain:
         data = b"\0\x0c" + (packet := query(b""))
         client.writer.write(data[:6])
         await eventually(lambda: any(c.partial() for c in served.tcp.connections()))
-        draining = asyncio.ensure_future(served.tcp.drain(20.0))
+        draining = asyncio.ensure_future(served.tcp.drain(0.0, 20.0))
         await asyncio.sleep(0.02)
         client.writer.write(data[6:])
         assert await client.receive() == reply_to(packet)
@@ -305,12 +308,12 @@ class TestDrain:
         client = await served.client()
         client.send(query(b"slow"))
         await eventually(lambda: served.upstream.held)
-        assert not await served.tcp.drain(0.05)
+        assert not await served.tcp.drain(0.0, 0.05)
         assert await client.receive() == b""
         served.upstream.answer_all()
 
     async def test_nothing_to_drain(self, serve: type[Served]) -> None:
-        assert await serve().tcp.drain(20.0)
+        assert await serve().tcp.drain(0.0, 20.0)
 
     async def test_close_twice(self, serve: type[Served]) -> None:
         served = serve()

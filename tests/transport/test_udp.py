@@ -8,9 +8,11 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
+from dnsd.dns.addresses import Address
 from dnsd.transport import mmsg
-from dnsd.transport.listen import Address, bind_udp
+from dnsd.transport.listener import bind
 from dnsd.transport.mmsg import MAX_PACKET, SLOTS
+from dnsd.transport.registry import UDP
 from dnsd.transport.udp import BATCHES_A_WAKEUP, Udp
 from tests.helpers import eventually
 from tests.transport.engines import Obedient, Upstream, query, receive, reply_to, udp_client
@@ -26,8 +28,8 @@ class Served:
     ) -> None:
         self.engine = Obedient(needs_client=needs_client)
         self.upstream = Upstream()
-        self.sock = bind_udp(Address(host, 0))
-        self.udp = Udp(self.sock, self.engine, on_ask=self.upstream, batched=batched)
+        self.sock = bind(Address(host, 0), UDP).socket
+        self.udp = Udp(self.sock, UDP, self.engine, on_ask=self.upstream, batched=batched)
         self.clients: list[socket.socket] = []
 
     def client(self, to: str = "") -> socket.socket:
@@ -216,8 +218,8 @@ class TestAsk:
         assert served.udp.counters().late == 0
 
     async def test_nobody_to_take_it(self) -> None:
-        with bind_udp(Address("127.0.0.1", 0)) as sock:
-            udp = Udp(sock, Obedient())
+        with bind(Address("127.0.0.1", 0), UDP).socket as sock:
+            udp = Udp(sock, UDP, Obedient())
             udp.start()
             with udp_client(sock.getsockname()) as client:
                 client.send(query(b"slow"))
@@ -228,7 +230,7 @@ class TestAsk:
         def refuse(ask: object, reply: object) -> None:
             raise RuntimeError("as ordered")
 
-        udp = Udp(sock := bind_udp(Address("127.0.0.1", 0)), Obedient(), on_ask=refuse)
+        udp = Udp(sock := bind(Address("127.0.0.1", 0), UDP).socket, UDP, Obedient(), on_ask=refuse)
         udp.start()
         with udp_client(sock.getsockname()) as client:
             client.send(query(b"slow"))

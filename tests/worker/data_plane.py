@@ -11,10 +11,12 @@ import dns.message
 
 from dnsd.answer.engine import EngineConfig
 from dnsd.cluster.objects import Key
+from dnsd.dns.addresses import Address
 from dnsd.dns.names import name_from_text
 from dnsd.dns.rrset import rrset
 from dnsd.dns.types import Type
-from dnsd.transport.listen import Address, bind_group
+from dnsd.transport.listener import bind_group
+from dnsd.transport.stream import StreamLimits
 from dnsd.worker.messages import Setup
 from dnsd.worker.process import Timeouts
 from dnsd.worker.supervisor import Supervisor
@@ -31,9 +33,7 @@ SETUP = Setup(
     index=0,
     sockets=(),
     engine=EngineConfig(version_text="first"),
-    tcp_max_connections=100,
-    tcp_max_per_client=100,
-    tcp_idle_timeout=10.0,
+    limits=StreamLimits(),
 )
 
 
@@ -45,9 +45,9 @@ class Plane:
     ) -> None:
         self.zone = Zone(SchemaConfig(zones=(name_from_text("cluster.local."),)), 1)
         self.put("10.0.0.1")
-        groups = bind_group(Address(HOST, 0), workers)
-        self.port = groups[0].address.port
-        self.supervisor = Supervisor([[pair] for pair in groups], setup, self.table, timeouts)
+        slots = bind_group(Address(HOST, 0), workers=workers)
+        self.port = slots[0][0].address.port
+        self.supervisor = Supervisor(slots, setup, self.table, timeouts)
 
     def table(self) -> Iterator[bytes]:
         yield from compile_all(self.zone)

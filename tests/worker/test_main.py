@@ -15,7 +15,8 @@ import dns.query
 import pytest
 from msgspec.structs import replace
 
-from dnsd.transport.listen import Address, Pair, bind_group
+from dnsd.dns.addresses import Address
+from dnsd.transport.listener import Listener, bind_group, close
 from dnsd.upstream.clients import compile_clients
 from dnsd.worker import counters
 from dnsd.worker.messages import (
@@ -41,8 +42,13 @@ from tests.worker.data_plane import HOST, SETUP, WEB, Plane
 class Parent:
     """What the control process has of a worker: its process, feed and sockets."""
 
-    def __init__(self, process: subprocess.Popen[bytes], feed: socket.socket, pair: Pair) -> None:
-        self.process, self.feed, self.pair = process, feed, pair
+    def __init__(
+        self,
+        process: subprocess.Popen[bytes],
+        feed: socket.socket,
+        listeners: list[Listener],
+    ) -> None:
+        self.process, self.feed, self.listeners = process, feed, listeners
         self.feed.settimeout(20)
         self._assembler = Assembler(MAX_UP)
         self._heard: list[Up] = []
@@ -62,7 +68,7 @@ class Parent:
             self._heard += [read_up(body) for body in self._assembler.take(data)]
 
     def setup(self) -> None:
-        sockets = (Socket(self.pair.udp.fileno(), "udp"), Socket(self.pair.tcp.fileno(), "tcp"))
+        sockets = tuple(Socket(one.socket.fileno(), one.transport.name) for one in self.listeners)
         self.say(replace(SETUP, sockets=sockets))
 
     def load(self) -> None:
@@ -75,28 +81,28 @@ class Parent:
 
     def ask(self) -> dns.message.Message:
         query = dns.message.make_query(WEB, "A")
-        return dns.query.udp(query, HOST, port=self.pair.address.port, timeout=20)
+        return dns.query.udp(query, HOST, port=self.listeners[0].address.port, timeout=20)
 
 
 @contextmanager
 def worker(parent: int | None = None) -> Iterator[Parent]:
     """A worker process that waits for its Setup."""
-    (pair,) = bind_group(Address(HOST, 0))
+    (listeners,) = bind_group(Address(HOST, 0))
     ours, theirs = socket.socketpair()
     process = subprocess.Popen(
         [sys.executable, "-m", "dnsd.worker", str(theirs.fileno()), str(parent or os.getpid())],
-        pass_fds=[theirs.fileno(), pair.udp.fileno(), pair.tcp.fileno()],
+        pass_fds=[theirs.fileno(), *(one.socket.fileno() for one in listeners)],
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
     )
     theirs.close()
     try:
         with ours:
-            yield Parent(process, ours, pair)
+            yield Parent(process, ours, listeners)
     finally:
         process.kill()
         process.communicate()
-        pair.close()
+        close(listeners)
 
 
 class TestLife:
@@ -104,7 +110,7 @@ class TestLife:
         with worker() as parent:
             parent.load()
             assert parent.ask().answer
-            answered = counters.NAMES.index("queries.udp.A.answer")
+            answered = counters.names().index("queries.udp.A.answer")
 
             def pulse_counts_it() -> bool:
                 heartbeat = parent.hear(Heartbeat)

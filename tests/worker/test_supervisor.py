@@ -126,7 +126,7 @@ class TestEnds:
         async with answering() as plane:
             for _ in range(5):
                 await plane.ask()
-            answers = counters.NAMES.index("queries.udp.A.answer")
+            answers = counters.names().index("queries.udp.A.answer")
             await eventually(lambda: plane.supervisor.counters()[answers] == 5)
             (former,) = plane.pids()
             os.kill(former, signal.SIGKILL)

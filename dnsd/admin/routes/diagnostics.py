@@ -17,7 +17,7 @@ from dnsd.dns.types import Type, type_text
 from dnsd.explain.explain import BadQuestion, Question, explain, read
 from dnsd.explain.plan import Mode, TooMuch, plan, read_manifests
 from dnsd.explain.search_list import name_or_none
-from dnsd.transport.registry import TCP, UDP
+from dnsd.transport.registry import UnknownTransport, named
 from dnsd.worker.supervisor import NoWorker
 
 YAML_TYPES = (YAML, "text/yaml", "application/x-yaml", "text/x-yaml")
@@ -29,7 +29,7 @@ class ResolveQuery(Struct, frozen=True, forbid_unknown_fields=True):
     name: Annotated[str, Meta(min_length=1, max_length=255)]
     type: Annotated[str, Meta(max_length=20)] = "A"
     client: Annotated[str, Meta(min_length=2, max_length=45)] = "127.0.0.1"
-    over: Literal["udp", "tcp"] = "tcp"
+    over: Annotated[str, Meta(max_length=20)] = "tcp"
 
 
 class ExplainQuery(Struct, frozen=True, forbid_unknown_fields=True):
@@ -54,7 +54,10 @@ async def resolve(call: Call) -> Any:
     if name is None:
         raise Problem(400, f"name: {query.name!r} is no domain name")
     type_ = type_of(query.type)
-    transport = TCP if query.over == "tcp" else UDP
+    try:
+        transport = named(query.over)
+    except UnknownTransport as error:
+        raise Problem(400, f"over: {error}") from error
     packet = question(name, type_)
     try:
         reply = await call.context.plane.supervisor.probe(packet, _client(query.client), transport)

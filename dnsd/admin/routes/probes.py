@@ -12,6 +12,7 @@ from dnsd import __version__
 from dnsd.admin.routing import Access, Call, Route, text
 from dnsd.dns.names import text_of
 from dnsd.settings.schema import effective
+from dnsd.transport.listener import endpoints
 
 
 async def healthz(call: Call) -> web.Response:
@@ -50,7 +51,7 @@ async def status(call: Call) -> Any:
         "ready": ready,
         "stale": context.stale,
         "draining": context.draining,
-        "listen": [str(one) for one in plane.addresses],
+        "listen": [str(one) for one in endpoints(plane.listeners)],
         "zones": [text_of(one) for one in zone.config.zones],
         "serial": zone.serial,
         "names": len(zone),

@@ -27,6 +27,7 @@ from typing import Protocol, cast
 
 from msgspec import Struct
 
+from dnsd.answer.transport import Transport
 from dnsd.transport.answering import (
     HEADER_BYTES,
     Answerer,
@@ -36,8 +37,6 @@ from dnsd.transport.answering import (
     answer_safely,
     ask_safely,
 )
-from dnsd.transport.counting import TcpCounters
-from dnsd.transport.registry import TCP
 
 # So many octets of messages are as much work as a query. A guess: it leaves usual queries as
 # they are, and makes the largest message count as 129, a whole turn.
@@ -48,7 +47,7 @@ _MOST_UNSENT = 256 * 1024
 _LARGEST = 65_535
 
 
-class TcpLimits(Struct, frozen=True):
+class StreamLimits(Struct, frozen=True):
     """What connections may take. Times are seconds.
 
     `idle_timeout` should be what the engine promises by edns-tcp-keepalive (RFC 7828).
@@ -63,6 +62,23 @@ class TcpLimits(Struct, frozen=True):
     ask_timeout: float = 30.0  # upstream gives up long before; this is for when it does not
 
 
+class StreamCounters(Struct):
+    """Totals of one listening socket since it was opened."""
+
+    accepted: int = 0
+    refused: int = 0  # over a limit, and no idle connection to close instead
+    evicted: int = 0  # idle, closed to make room
+    timeouts: int = 0  # closed by one of the time limits
+    received: int = 0  # messages
+    sent: int = 0
+    dropped: int = 0  # messages that get no reply
+    malformed: int = 0  # lengths that no message can have
+    deferred: int = 0  # handed to on_ask
+    late: int = 0  # replies of deferred queries that were sent
+    errors: int = 0  # accept calls that failed
+    failures: int = 0  # exceptions in the engine
+
+
 class Overdue(Enum):
     """What the sweep should do with a connection."""
 
@@ -74,10 +90,11 @@ class Overdue(Enum):
 class Keeper(Protocol):
     """The part of the server that its connections see."""
 
+    transport: Transport
     engine: Answerer
     failures: Failures
-    limits: TcpLimits
-    tally: TcpCounters
+    limits: StreamLimits
+    tally: StreamCounters
     on_ask: OnAsk | None
     inbox: memoryview
     draining: bool
@@ -286,7 +303,9 @@ class Connection(asyncio.BufferedProtocol):
         keeper = self._keeper
         tally = keeper.tally
         tally.received += 1
-        outcome = answer_safely(keeper.engine, query, self.client, TCP, keeper.failures)
+        outcome = answer_safely(
+            keeper.engine, query, self.client, keeper.transport, keeper.failures
+        )
         if isinstance(outcome, bytes):
             self._put(outcome)
         elif outcome is None or keeper.on_ask is None:

@@ -9,9 +9,10 @@ import struct
 
 import pytest
 
-from dnsd.transport.connection import Overdue, TcpLimits
-from dnsd.transport.listen import Address, bind_tcp
+from dnsd.dns.addresses import Address
+from dnsd.transport.listener import bind
 from dnsd.transport.registry import TCP
+from dnsd.transport.stream import Overdue, StreamLimits
 from dnsd.transport.tcp import Tcp
 from tests.helpers import eventually
 from tests.transport.engines import Obedient, TcpClient, framed, query, reply_to
@@ -196,7 +197,9 @@ class TestRfc7766Section7ResponseReordering:
         def at_once(ask: object, reply: object) -> None:
             reply(reply_to(ask.packet))
 
-        tcp = Tcp(sock := bind_tcp(Address("127.0.0.1", 0)), Obedient(), on_ask=at_once)
+        tcp = Tcp(
+            sock := bind(Address("127.0.0.1", 0), TCP).socket, TCP, Obedient(), on_ask=at_once
+        )
         tcp.start()
         client = await TcpClient.connect(sock.getsockname()[1])
         packets = [query(b"slow"), query(), query(b"slow")]
@@ -209,7 +212,7 @@ class TestRfc7766Section7ResponseReordering:
     async def test_no_more_wait_than_allowed_and_the_rest_comes_after(
         self, serve: type[Served]
     ) -> None:
-        served = serve(TcpLimits(max_forwards=4))
+        served = serve(StreamLimits(max_forwards=4))
         client = await served.client()
         packets = [query(b"slow %d" % i) for i in range(10)]
         client.send(*packets)
@@ -223,7 +226,7 @@ class TestRfc7766Section7ResponseReordering:
         assert replies == [reply_to(p) for p in packets]
 
     async def test_an_ask_without_an_answer_frees_its_place(self, serve: type[Served]) -> None:
-        served = serve(TcpLimits(max_forwards=1))
+        served = serve(StreamLimits(max_forwards=1))
         client = await served.client()
         client.send(query(b"slow"), packet := query())
         await eventually(lambda: served.upstream.held)
@@ -233,19 +236,19 @@ class TestRfc7766Section7ResponseReordering:
 
 class TestRfc9210Section44Timeouts:
     async def test_idle_from_the_start(self, serve: type[Served]) -> None:
-        served = serve(TcpLimits(idle_timeout=0.1))
+        served = serve(StreamLimits(idle_timeout=0.1))
         client = await served.client()
         assert await client.receive() == b""
         assert served.tcp.counters().timeouts == 1
 
     async def test_idle_after_an_answer(self, serve: type[Served]) -> None:
-        served = serve(TcpLimits(idle_timeout=0.1))
+        served = serve(StreamLimits(idle_timeout=0.1))
         client = await served.client()
         assert await client.ask(packet := query()) == reply_to(packet)
         assert await client.receive() == b""
 
     async def test_a_partial_message_trickling_in(self, serve: type[Served]) -> None:
-        served = serve(TcpLimits(message_timeout=0.2))
+        served = serve(StreamLimits(message_timeout=0.2))
         client = await served.client()
         client.writer.write(b"\xff\xff")
 
@@ -261,7 +264,7 @@ class TestRfc9210Section44Timeouts:
         assert served.tcp.counters().timeouts == 1
 
     async def test_each_message_has_its_own_time(self) -> None:
-        tcp = ByHand(sock := bind_tcp(Address("127.0.0.1", 0)), Obedient())
+        tcp = ByHand(sock := bind(Address("127.0.0.1", 0), TCP).socket, TCP, Obedient())
         tcp.start()
         client = await TcpClient.connect(sock.getsockname()[1])
         client.writer.write(b"\0")
@@ -279,7 +282,7 @@ class TestRfc9210Section44Timeouts:
         tcp.close()
 
     async def test_a_client_that_does_not_read(self, serve: type[Served]) -> None:
-        served = serve(TcpLimits(write_timeout=0.2))
+        served = serve(StreamLimits(write_timeout=0.2))
         client = await served.client()
         client.writer.transport.pause_reading()
         packet = query(b"big 65535")
@@ -302,7 +305,7 @@ class TestRfc9210Section44Timeouts:
             assert await client.receive() == reply_to(packet).ljust(60_000, b"+")
 
     async def test_an_upstream_that_never_answers(self, serve: type[Served]) -> None:
-        served = serve(TcpLimits(ask_timeout=0.1, idle_timeout=0.05))
+        served = serve(StreamLimits(ask_timeout=0.1, idle_timeout=0.05))
         client = await served.client()
         client.send(query(b"slow"))
         assert await client.receive() == b""
@@ -310,7 +313,7 @@ class TestRfc9210Section44Timeouts:
         assert served.tcp.counters().late == 0
 
     async def test_waiting_for_upstream_is_not_idle(self, serve: type[Served]) -> None:
-        served = serve(TcpLimits(idle_timeout=0.05, message_timeout=0.05))
+        served = serve(StreamLimits(idle_timeout=0.05, message_timeout=0.05))
         client = await served.client()
         client.send(slow := query(b"slow"))
         await eventually(lambda: served.upstream.held)
