@@ -42,7 +42,7 @@ from dnsd.zone.change import Cause, Change
 from dnsd.zone.compile import NODES_PER_FRAME, compile_all, compile_change, compile_empty
 from dnsd.zone.frame import NOT_READY, compile_state
 from dnsd.zone.journal import Journal
-from dnsd.zone.merge import APEX, GIVES_WAY, HOSTS, OVERRIDES
+from dnsd.zone.merge import APEX, HOSTS, OVERRIDES, YIELDS
 from dnsd.zone.pipeline import Pipeline
 from dnsd.zone.schema import names_of
 from dnsd.zone.zone import Zone
@@ -177,10 +177,10 @@ class ControlPlane:
             return
         service = self._own_service(self.settings)
         if service is None:
-            self.pipeline.reached_at(self._here, Cause(APEX, at=at))
+            self.pipeline.set_ns_addresses(self._here, Cause(APEX, at=at))
         else:
             cause = Cause(key, service.version, service.origin, at)
-            self.pipeline.reached_at(service.cluster_ips, cause)
+            self.pipeline.set_ns_addresses(service.cluster_ips, cause)
 
     def _own_service(self, settings: Settings) -> Service | None:
         """The Service that `ns_service` names, if it is known and has addresses."""
@@ -284,7 +284,7 @@ def _age(at: float) -> str:
 
 def pinned_names(settings: Settings, zone: Zone) -> Iterator[tuple[Key, tuple[RRset, ...]]]:
     """The names of the setting `hosts` in our zones: contributor and records of each."""
-    how = OVERRIDES if settings.hosts_override else GIVES_WAY
+    how = OVERRIDES if settings.hosts_override else YIELDS
     for text, addresses in settings.hosts:
         name = name_from_text(text)
         if zone.zone_of(name) is None:

@@ -11,7 +11,7 @@ from dnsd.cluster.objects import Key, Node, RouteSubject, ServiceSubject, Subjec
 from dnsd.dns.names import Name, labels_of, text_of
 from dnsd.explain.inside import Cited, Trace
 from dnsd.zone.building import MARKER
-from dnsd.zone.external import standing
+from dnsd.zone.external import exposure_notes
 from dnsd.zone.merge import APEX
 
 _LEFT_OUT = 8  # contributors named in a sentence
@@ -72,7 +72,7 @@ def _cite(trace: Trace, subject: Subject) -> None:
             trace.cite(gateway)
     else:
         trace.cite(subject)
-    for sentence in standing(subject, trace.pipeline.zone.config):
+    for sentence in exposure_notes(subject, trace.pipeline.zone.config):
         trace.step("outside", None, sentence)
         if trace.found.kind == "nxdomain" or sentence.startswith("pending"):
             trace.because(sentence)

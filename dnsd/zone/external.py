@@ -1,29 +1,32 @@
-"""The schema as seen from outside: one contributor in, its RRsets in the outside zones.
+"""The schema outside the cluster: one contributor in, its RRsets in the external zones.
 
-Inside the cluster a Service is its ClusterIP. Outside it is an address of a load balancer, or
-nodes and a port. The same subjects as in `schema.py`, another pure function of each; what an
-contributor has inside and outside is one list. `OUT` being each of the outside zones:
+In `zone/` (control plane: the names that exist). Change here: which external names an object has.
 
-* A Service *shows* something outside: `spec.externalIPs` whatever its type; a LoadBalancer
-  what `status.loadBalancer` says (and `spec.loadBalancerIP` in a manifest, where nobody
-  writes a status); a NodePort the Nodes that would answer, and so a LoadBalancer by option.
-  Then `svc.ns.OUT` and the names of its annotations have these addresses, and SRV below them
-  for its named ports: the Service's port, or the nodePort where Nodes answer.
-* What will show something and has nothing yet is *pending*: its names exist without records,
-  so that no resolver remembers an NXDOMAIN. What will never show anything has no name.
-* A load balancer with a host name is a CNAME. That must stand alone, so addresses beat it,
-  and SRV point past it, to its target (RFC 2782: a target is no alias).
-* Nodes that would answer: the ready ones; with `externalTrafficPolicy: Local` those with a
+In the zones of the cluster a Service is its ClusterIP. Outside, it is an address of a load
+balancer, or Nodes and a port. The subjects are those of `schema.py`, and this is another pure
+function of each. `EXT` is each of the external zones:
+
+* A Service is *exposed* by `spec.externalIPs` whatever its type; a LoadBalancer by
+  `status.loadBalancer` (and by `spec.loadBalancerIP` in a manifest, which has no status); a
+  NodePort by the Nodes that would answer, and so a LoadBalancer by option. Then `svc.ns.EXT` and
+  the names in its annotations have these addresses, and SRV below them for its named ports: the
+  port of the Service, or its nodePort where Nodes answer.
+* A Service that will be exposed and has no address yet is *pending*: its names exist without
+  records, so that no resolver caches an NXDOMAIN. A Service that is never exposed has no name.
+* A load balancer with a host name is a CNAME. A CNAME must be alone at its name, so addresses have
+  precedence, and SRV records have the target of the CNAME (RFC 2782: a target is not an alias).
+* The Nodes that would answer are the ready ones; with `externalTrafficPolicy: Local` those with a
   ready endpoint. Addresses are of the Service's families.
-* Hosts of an Ingress have the addresses of its status, those of a route the addresses of its
-  Gateways, which must listen for that host. A DNSEndpoint says its records itself.
-* Hosts outside every OUT are somebody else's. Only in a DNSEndpoint they are a problem.
-* There are no wildcards here: a host `*.x` is a problem.
+* Hosts of an Ingress have the addresses of its status. Hosts of a route have the addresses of its
+  Gateways, which must listen for that host. A DNSEndpoint states its records itself.
+* Hosts outside every EXT are ignored, because other servers have them. Only in a DNSEndpoint they
+  are reported as a problem.
+* Wildcards are not supported: a host `*.x` is a problem.
 
-Several contributors may want one host. Inside, they would be merged; here the first of them has
-it (see `merge.py`), because two load balancers answering in turn is what nobody meant.
+Several contributors may claim one host. Their records are not merged: the oldest contributor has
+the name (see `merge.py`), because two load balancers that answer in turn are never intended.
 
-What a Service at node ports costs when a Node changes: `cluster/outside_state.py`.
+`cluster/external_state.py` states what a Service at node ports costs when a Node changes.
 """
 
 from __future__ import annotations
@@ -57,29 +60,27 @@ _CNAME, _PTR = int(Type.CNAME), int(Type.PTR)
 
 
 Server = tuple[Name, tuple[bytes, ...]]  # a name server and its addresses
+Ports = tuple[tuple[str, str, int], ...]  # (name, protocol, number) of each SRV
 
 
-class _Shown(Struct, frozen=True):
-    """What is seen of something from outside. Without addresses and alias it is pending.
-
-    `ports`: (name, protocol, number) of each SRV.
-    """
+class _Exposure(Struct, frozen=True):
+    """What the external names of an object have. Without addresses and alias it is pending."""
 
     addresses: tuple[bytes, ...] = ()
     alias: Name | None = None
-    ports: tuple[tuple[str, str, int], ...] = ()
+    ports: Ports = ()
 
 
-class _Way(Struct, frozen=True):
-    """One way in which a Service is reached: its points, and what explain says of it."""
+class _Path(Struct, frozen=True):
+    """One way to reach a Service: its addresses or host names, and the reason if it has none."""
 
     points: tuple[LoadBalancerIngress, ...]
     by_node: bool
-    waiting: str = ""  # what it waits for, when there are no points
+    missing: str = ""
 
 
 def external_apex(config: SchemaConfig) -> list[RRset]:
-    """What the outside zones have by themselves: NS, and their addresses if they are in it."""
+    """The records of the external zones without any object: NS, and addresses in the zone."""
     out: list[RRset] = []
     for zone in config.external.zones:
         servers = servers_of(zone, config)
@@ -91,78 +92,74 @@ def external_apex(config: SchemaConfig) -> list[RRset]:
 
 
 def servers_of(zone: ExternalZone, config: SchemaConfig) -> tuple[Server, ...]:
-    """The name servers of an outside zone, and their addresses; the first is in the SOA."""
+    """The name servers of an external zone and their addresses; the first is in the SOA."""
     return zone.servers or ((name_of("ns", "dns", below=zone.name), config.ns_addresses),)
 
 
 def external_rrsets(subject: Subject, config: SchemaConfig, problems: list[str]) -> list[RRset]:
-    """The RRsets a subject owns outside, markers included; what is left out is in `problems`."""
-    external = config.external
-    if not external.zones:
+    """The external RRsets of a subject, markers included; `problems` gets what is left out."""
+    if not config.external.zones:
         return []
     if isinstance(subject, ServiceSubject):
         return _service(subject, config, problems)
-    if isinstance(subject, Node):
-        return _node(subject, config, problems) if "nodes" in external.names else []
-    if isinstance(subject, Ingress):
-        return _ingress(subject, config, problems) if "ingresses" in external.names else []
-    if isinstance(subject, RouteSubject):
-        return _route(subject, config, problems) if "routes" in external.names else []
-    if isinstance(subject, DNSEndpoint):
-        return _stated(subject, config, problems) if "dnsendpoints" in external.names else []
+    names = config.external.names
+    if isinstance(subject, Node) and "nodes" in names:
+        return _node(subject, config, problems)
+    if isinstance(subject, Ingress) and "ingresses" in names:
+        return _ingress(subject, config, problems)
+    if isinstance(subject, RouteSubject) and "routes" in names:
+        return _route(subject, config, problems)
+    if isinstance(subject, DNSEndpoint) and "dnsendpoints" in names:
+        return _endpoint(subject, config, problems)
     return []
 
 
-def standing(subject: Subject, config: SchemaConfig) -> list[str]:
-    """What there is to say about how a subject is seen from outside, a sentence each.
+def exposure_notes(subject: Subject, config: SchemaConfig) -> list[str]:
+    """What `explain` reports on the external names of a subject, a sentence each.
 
-    "pending: …" for what will have addresses and has none yet. Empty when there is nothing
-    to explain: it is served as it says, or there is no view from outside.
+    "pending: …" for an object that has no addresses yet. Empty if its names have records, or if
+    there are no external zones.
     """
     if not config.external.zones:
         return []
     if isinstance(subject, ServiceSubject):
-        return _standing_of_service(subject, config)
+        return _service_notes(subject, config)
     if isinstance(subject, Ingress) and "ingresses" in config.external.names:
-        return [] if subject.ingress else [_pending("status.loadBalancer.ingress is empty")]
+        return [] if subject.ingress else ["pending: status.loadBalancer.ingress is empty"]
     if isinstance(subject, RouteSubject) and "routes" in config.external.names:
         if not subject.gateways:
-            return [_pending("no Gateway that exists has accepted it")]
+            return ["pending: no Gateway that exists has accepted it"]
         if not any(gateway.ingress for gateway in subject.gateways):
-            return [_pending("its Gateways have no status.addresses")]
+            return ["pending: its Gateways have no status.addresses"]
     return []
 
 
-def _pending(why: str) -> str:
-    return f"pending: {why}"
-
-
 # ---------------------------------------------------------------------------------------
-# Hosts and what is shown at them.
+# Hosts and their records.
 
 
 @lru_cache(maxsize=4096)
-def _inside(text: str, zones: tuple[ExternalZone, ...]) -> tuple[Name, ExternalZone] | str | None:
-    """A host as a name, with the zone it lies in; None: in none of ours; text: a problem."""
+def _locate(text: str, zones: tuple[ExternalZone, ...]) -> tuple[Name, ExternalZone] | str | None:
+    """A host as a name with its external zone; None: in no external zone; text: a problem."""
     try:
         name = name_from_text(text.strip().rstrip(".").lower() + ".")
     except BadName as error:
-        return f"{text!r} is no domain name: {error}"
+        return f"{text!r} is not a domain name: {error}"
     around = [zone for zone in zones if is_below(name, zone.name)]
     if not around:
         return None
     if b"\x01*" in name:
-        return f"{text_of(name)} is not served: there are no wildcards"
+        return f"{text_of(name)} is not served: dnsd does not support wildcards"
     return name, max(around, key=lambda zone: len(zone.name))
 
 
 def _hosts(
     texts: Iterable[str], config: SchemaConfig, problems: list[str]
 ) -> Iterator[tuple[Name, ExternalZone]]:
-    """Those of the hosts that lie in our zones, each once."""
+    """The hosts that are in external zones, each once."""
     seen: set[Name] = set()
     for text in texts:
-        found = _inside(text, config.external.zones)
+        found = _locate(text, config.external.zones)
         if isinstance(found, str):
             problems.append(found)
         elif found is not None and found[0] not in seen:
@@ -170,34 +167,34 @@ def _hosts(
             yield found
 
 
-def _at(base: Name, zone: ExternalZone, shown: _Shown, problems: list[str]) -> list[RRset]:
-    """The RRsets of what is shown, at one of its names."""
+def _records(
+    base: Name, zone: ExternalZone, exposure: _Exposure, problems: list[str]
+) -> list[RRset]:
+    """The RRsets of an exposure at one of its names."""
     target = base
-    if shown.addresses:
-        out = addresses_at(base, shown.addresses, zone.ttl)
-    elif shown.alias is None:
+    if exposure.addresses:
+        out = addresses_at(base, exposure.addresses, zone.ttl)
+    elif exposure.alias is None:
         return [marker(base)]
     elif base == zone.name:
         problems.append(
-            f"{text_of(base)} cannot be an alias of {text_of(shown.alias)}: it is the zone itself"
+            f"{text_of(base)} cannot be an alias of {text_of(exposure.alias)}, "
+            "because it is the zone itself"
         )
         return []
     else:
-        target = shown.alias
+        target = exposure.alias
         out = [RRset(base, _CNAME, zone.ttl, (target,))]
-    for port, protocol, number in shown.ports:
+    for port, protocol, number in exposure.ports:
         if number and (name := port_name(port, protocol, base, problems)):
             out.append(srv(name, [(number, target)], zone.ttl))
     return out
 
 
-def _shown(
-    who: object,
-    points: Iterable[LoadBalancerIngress],
-    problems: list[str],
-    ports: tuple[tuple[str, str, int], ...] = (),
-) -> _Shown:
-    """What these points show: all addresses, or else the first host name."""
+def _exposure(
+    key: object, points: Iterable[LoadBalancerIngress], problems: list[str], ports: Ports = ()
+) -> _Exposure:
+    """All addresses of these points, or else the first host name."""
     found = list(points)
     addresses = tuple(dict.fromkeys(one.ip for one in found if one.ip))
     names = sorted({one.hostname.lower().rstrip(".") for one in found if one.hostname})
@@ -206,18 +203,14 @@ def _shown(
         try:
             alias = name_from_text(names[0] + ".")
         except BadName as error:
-            problems.append(f"{who}: {names[0]!r} is no domain name: {error}")
+            problems.append(f"{key}: {names[0]!r} is not a domain name: {error}")
     left_out = names if addresses else names[1:]
     if left_out:
         problems.append(
-            f"{who}: {', '.join(left_out)} cannot be served beside {_what(addresses, names)}: "
-            "a CNAME stands alone at its name"
+            f"{key}: {', '.join(left_out)} cannot be served beside "
+            f"{'addresses' if addresses else names[0]}: a CNAME must be alone at its name"
         )
-    return _Shown(addresses, alias, ports)
-
-
-def _what(addresses: tuple[bytes, ...], names: list[str]) -> str:
-    return "addresses" if addresses else names[0]
+    return _Exposure(addresses, alias, ports)
 
 
 # ---------------------------------------------------------------------------------------
@@ -226,57 +219,61 @@ def _what(addresses: tuple[bytes, ...], names: list[str]) -> str:
 
 def _service(subject: ServiceSubject, config: SchemaConfig, problems: list[str]) -> list[RRset]:
     service, zones = subject.service, config.external.zones
-    ways = _ways(subject, config)
-    if not ways:
+    paths = _paths(subject, config)
+    if not paths:
         return []
-    by_node = any(way.by_node for way in ways)
+    by_node = any(path.by_node for path in paths)
     ports = tuple(
         [(one.name, one.protocol, one.node_port if by_node else one.port) for one in service.ports]
     )
-    shown = _shown(service.key, [one for way in ways for one in way.points], problems, ports)
+    points = [point for path in paths for point in path.points]
+    exposure = _exposure(service.key, points, problems, ports)
     own = label_of(service.name) + common_label(service.namespace)
     bases = [(own + zone.name, zone) for zone in zones if fits(own + zone.name, problems)]
     bases += _hosts(service.hostnames, config, problems)
-    return [one for base, zone in dict(bases).items() for one in _at(base, zone, shown, problems)]
+    return [
+        one
+        for base, zone in dict(bases).items()
+        for one in _records(base, zone, exposure, problems)
+    ]
 
 
-def _ways(subject: ServiceSubject, config: SchemaConfig) -> list[_Way]:
-    """How a Service is reached from outside; not at all: none."""
+def _paths(subject: ServiceSubject, config: SchemaConfig) -> list[_Path]:
+    """The ways to reach a Service from outside; empty if it is not exposed."""
     service = subject.service
-    ways = []
+    paths = []
     if service.type == "LoadBalancer":
         points = service.ingress
         if service.load_balancer_ip and service.origin:
             points = (*points, LoadBalancerIngress(service.load_balancer_ip))
-        asked = config.external.balancer_ports
-        if asked == "always" or (asked == "pending" and not points):
-            ways.append(_by_node(subject, config))
+        node_ports = config.external.balancer_ports
+        if node_ports == "always" or (node_ports == "pending" and not points):
+            paths.append(_by_node(subject, config))
         else:
-            ways.append(_Way(points, False, "status.loadBalancer.ingress is empty"))
+            paths.append(_Path(points, False, "status.loadBalancer.ingress is empty"))
     elif service.type == "NodePort":
-        ways.append(_by_node(subject, config))
+        paths.append(_by_node(subject, config))
     if service.external_ips:
-        ways.append(_Way(tuple(map(LoadBalancerIngress, service.external_ips)), False))
-    return ways
+        paths.append(_Path(tuple(map(LoadBalancerIngress, service.external_ips)), False))
+    return paths
 
 
-def _by_node(subject: ServiceSubject, config: SchemaConfig) -> _Way:
+def _by_node(subject: ServiceSubject, config: SchemaConfig) -> _Path:
     """The Nodes that would answer at a node port."""
     service = subject.service
     ready = [node for node in subject.nodes if node.ready]
-    why = "no Node is ready"
+    missing = "no Node is ready"
     if service.external_traffic_policy == "Local":
-        everyone = service.publish_not_ready
-        there = {
+        with_endpoint = {
             endpoint.node
             for piece in subject.slices
             for endpoint in piece.endpoints
-            if endpoint.ready or everyone
+            if endpoint.ready or service.publish_not_ready
         }
-        ready = [node for node in ready if node.name in there]
-        why = "no ready Node has a ready endpoint (externalTrafficPolicy: Local)"
+        ready = [node for node in ready if node.name in with_endpoint]
+        missing = "no ready Node has a ready endpoint (externalTrafficPolicy: Local)"
     if service.ports and not any(port.node_port for port in service.ports):
-        return _Way((), True, "no nodePort is allocated")
+        return _Path((), True, "no nodePort is allocated")
     families = {len(ip) for ip in service.cluster_ips} or {4, 16}
     points = [
         LoadBalancerIngress(ip)
@@ -284,7 +281,7 @@ def _by_node(subject: ServiceSubject, config: SchemaConfig) -> _Way:
         for ip in _addresses(node, config)
         if len(ip) in families
     ]
-    return _Way(tuple(points), True, why)
+    return _Path(tuple(points), True, missing)
 
 
 def _addresses(node: Node, config: SchemaConfig) -> tuple[bytes, ...]:
@@ -294,31 +291,31 @@ def _addresses(node: Node, config: SchemaConfig) -> tuple[bytes, ...]:
     return first or second
 
 
-def _standing_of_service(subject: ServiceSubject, config: SchemaConfig) -> list[str]:
+def _service_notes(subject: ServiceSubject, config: SchemaConfig) -> list[str]:
     service = subject.service
-    ways = _ways(subject, config)
-    if not ways:
+    paths = _paths(subject, config)
+    if not paths:
         kind = "headless" if service.headless else f"of type {service.type}"
-        return [f"it is {kind} and has no externalIPs: nothing to show outside, so no name there"]
-    said = [_pending(way.waiting) for way in ways if not way.points]
-    if service.ports_allocated and any(way.by_node for way in ways):
-        said.append("dnsd chose its nodePort, because its manifest names none")
-    return said + [
-        f"{text} (annotation) lies in none of the outside zones"
+        return [f"it is {kind} and has no externalIPs: it is not exposed and has no external name"]
+    notes = [f"pending: {path.missing}" for path in paths if not path.points]
+    if service.ports_allocated and any(path.by_node for path in paths):
+        notes.append("dnsd chose its nodePort, because its manifest names none")
+    return notes + [
+        f"{text} (annotation) is in none of the external zones"
         for text in service.hostnames
-        if _inside(text, config.external.zones) is None
+        if _locate(text, config.external.zones) is None
     ]
 
 
 # ---------------------------------------------------------------------------------------
-# Nodes, Ingresses, routes, stated records.
+# Nodes, Ingresses, routes, and DNSEndpoints.
 
 
 def _node(node: Node, config: SchemaConfig, problems: list[str]) -> list[RRset]:
     try:
         own = name_from_text(node.name)[:-1] + _NODES
     except BadName as error:
-        problems.append(f"{node.key} has no name outside: {error}")
+        problems.append(f"{node.key} has no external name: {error}")
         return []
     addresses = _addresses(node, config)
     out: list[RRset] = []
@@ -338,9 +335,9 @@ def _node(node: Node, config: SchemaConfig, problems: list[str]) -> list[RRset]:
 
 
 def _ingress(ingress: Ingress, config: SchemaConfig, problems: list[str]) -> list[RRset]:
-    shown = _shown(ingress.key, ingress.ingress, problems)
+    exposure = _exposure(ingress.key, ingress.ingress, problems)
     hosts = _hosts(ingress.hosts, config, problems)
-    return [one for base, zone in hosts for one in _at(base, zone, shown, problems)]
+    return [one for base, zone in hosts for one in _records(base, zone, exposure, problems)]
 
 
 def _route(subject: RouteSubject, config: SchemaConfig, problems: list[str]) -> list[RRset]:
@@ -352,23 +349,23 @@ def _route(subject: RouteSubject, config: SchemaConfig, problems: list[str]) -> 
         if gateway is None:
             continue
         for listener in gateway.listeners:
-            if _meant(parent, listener):
+            if _is_attached(parent, listener):
                 for host in _served_hosts(route.hostnames, listener.hostname):
                     points.setdefault(host, {}).update(dict.fromkeys(gateway.ingress))
     out: list[RRset] = []
     for host, found in points.items():
         for base, zone in _hosts([host], config, problems):
-            out += _at(base, zone, _shown(route.key, found, problems), problems)
+            out += _records(base, zone, _exposure(route.key, found, problems), problems)
     return out
 
 
-def _meant(parent: Parent, listener: Listener) -> bool:
+def _is_attached(parent: Parent, listener: Listener) -> bool:
     """Whether a route is attached to this listener of its parent."""
     return parent.section in ("", listener.name) and parent.port in (0, listener.port)
 
 
 def _served_hosts(hosts: tuple[str, ...], listener: str) -> Iterator[str]:
-    """The hosts of a route that a listener listens for (Gateway API, "hostname intersection")."""
+    """The hosts of a route that a listener serves (Gateway API, "hostname intersection")."""
     if not hosts:
         if listener:
             yield listener
@@ -381,27 +378,27 @@ def _served_hosts(hosts: tuple[str, ...], listener: str) -> Iterator[str]:
 
 
 def _covers(pattern: str, host: str) -> bool:
-    """Whether `host` is `pattern`, or one of the names that a pattern `*.x` stands for."""
+    """Whether `host` is `pattern`, or matches a pattern `*.x`."""
     pattern, host = pattern.lower().rstrip("."), host.lower().rstrip(".")
     if pattern == host:
         return True
     return pattern.startswith("*.") and host.endswith(pattern[1:]) and len(host) >= len(pattern)
 
 
-def _stated(stated: DNSEndpoint, config: SchemaConfig, problems: list[str]) -> list[RRset]:
+def _endpoint(endpoint: DNSEndpoint, config: SchemaConfig, problems: list[str]) -> list[RRset]:
     by_name: dict[Name, dict[int, RRset]] = {}
-    for i, one in enumerate(stated.records):
-        who = f"{stated.key}: spec.endpoints[{i}]"
-        found = _inside(one.name, config.external.zones)
+    for i, one in enumerate(endpoint.records):
+        place = f"{endpoint.key}: spec.endpoints[{i}]"
+        found = _locate(one.name, config.external.zones)
         if not isinstance(found, tuple):
-            lies = f"{one.name} lies in none of the outside zones"
-            problems.append(f"{who}.dnsName: {found or lies}")
+            outside = f"{one.name!r} is in none of the external zones"
+            problems.append(f"{place}.dnsName: {found or outside}")
             continue
         name, zone = found
         try:
             type_, rdatas = endpoint_rdatas(one.type, one.targets)
         except BadRecord as error:
-            problems.append(f"{who}: {error}")
+            problems.append(f"{place}: {error}")
             continue
         sets = by_name.setdefault(name, {})
         known = sets.get(type_)
@@ -410,22 +407,12 @@ def _stated(stated: DNSEndpoint, config: SchemaConfig, problems: list[str]) -> l
             ttl, rdatas = min(ttl, known.ttl), [*known.rdatas, *rdatas]
         sets[type_] = rrset(name, type_, ttl, rdatas)
     apexes = {zone.name for zone in config.external.zones}
-    return [
-        one
-        for name, sets in by_name.items()
-        for one in _without_alias(name, sets, name in apexes, stated, problems)
-    ]
-
-
-def _without_alias(
-    name: Name, sets: dict[int, RRset], apex: bool, stated: DNSEndpoint, problems: list[str]
-) -> Iterable[RRset]:
-    """The sets of one name: a CNAME only where it is alone and one (RFC 2181 10.1)."""
-    alias = sets.get(_CNAME)
-    if alias is not None and (apex or len(sets) > 1 or len(alias.rdatas) > 1):
-        del sets[_CNAME]
-        problems.append(
-            f"{stated.key}: {text_of(name)}: a CNAME must be the only record at its name, "
-            "and is not served"
-        )
-    return sets.values()
+    for name, sets in by_name.items():
+        alias = sets.get(_CNAME)
+        if alias and (name in apexes or len(sets) > 1 or len(alias.rdatas) > 1):  # RFC 2181 10.1
+            del sets[_CNAME]
+            problems.append(
+                f"{endpoint.key}: {text_of(name)}: a CNAME must be the only record at its name, "
+                "and is not served"
+            )
+    return [one for sets in by_name.values() for one in sets.values()]

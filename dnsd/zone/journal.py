@@ -1,9 +1,11 @@
-"""The recent Changes, in order, for those who follow the zone: IXFR, the event stream.
+"""The journal: the recent Changes, in order, for consumers such as IXFR and the event stream.
 
-A follower holds a serial and asks what came after it. The journal keeps as many Changes as
-two limits allow, in number and in bytes; one who was away for longer is told None, and
-takes the whole zone instead. The Changes it holds are consecutive: when a serial is not the
-one after the last (the zone was built anew), what was there is of no use and is dropped.
+In `zone/` (control plane: the names that exist). Change here: how many Changes are kept.
+
+A consumer has a serial and requests what came after it. The journal keeps Changes within two
+limits, in number and in bytes. A consumer that is behind the oldest Change gets None and takes the
+whole zone instead. The Changes are consecutive: if a serial does not follow the last one (the zone
+was rebuilt), the older Changes are useless and are dropped.
 """
 
 from __future__ import annotations
@@ -14,15 +16,15 @@ from itertools import islice
 
 from dnsd.zone.change import Change
 
-# What a Change and an RRset weigh in memory beside their octets, rounded up; a guess that
-# errs on the side of keeping less.
+# Octets of memory of a Change, an RRset, and a bytes object besides their content. A guess, rounded
+# up: a value too high keeps fewer Changes.
 _CHANGE_OVERHEAD = 400
 _RRSET_OVERHEAD = 160
 _BYTES_OVERHEAD = 48
 
 
 class Journal:
-    """At most `max_changes` Changes that weigh at most `max_bytes` together."""
+    """At most `max_changes` Changes of at most `max_bytes` octets together."""
 
     def __init__(self, max_changes: int, max_bytes: int) -> None:
         self.max_changes, self.max_bytes = max_changes, max_bytes
@@ -31,7 +33,7 @@ class Journal:
         self._last: int | None = None  # serial after the newest Change, kept or not
 
     def append(self, change: Change) -> None:
-        """Adds a Change; the oldest go until the limits hold."""
+        """Adds a Change and drops the oldest ones over the limits."""
         if self._last is not None and change.serial != (self._last + 1) % 2**32:
             self.clear()
         self._last = change.serial
@@ -42,14 +44,14 @@ class Journal:
             self._bytes -= self._changes.popleft()[1]
 
     def since(self, serial: int) -> list[Change] | None:
-        """The Changes after `serial`, oldest first; empty when it is the newest.
+        """The Changes after `serial`, oldest first; empty if it is the newest serial.
 
-        None when they are not all here any more, or the serial was never reached: whoever
-        asks has to take the whole zone.
+        None if some of them were dropped, or if the zone never had this serial: the consumer has
+        to take the whole zone.
         """
         if self._last is None:
             return None
-        behind = (self._last - serial) % 2**32  # RFC 1982: a serial that wrapped is no jump
+        behind = (self._last - serial) % 2**32  # RFC 1982: serials wrap
         if behind > len(self._changes):
             return None
         return [change for change, _ in islice(self._changes, len(self._changes) - behind, None)]
@@ -59,14 +61,14 @@ class Journal:
         return (change for change, _ in reversed(self._changes))
 
     def clear(self) -> None:
-        """Forgets everything: the zone was built anew."""
+        """Drops everything, because the zone was rebuilt."""
         self._changes.clear()
         self._bytes = 0
         self._last = None
 
     @property
     def bytes(self) -> int:
-        """What the Changes weigh, as `weight` estimates it."""
+        """The octets of all Changes, as estimated by `weight`."""
         return self._bytes
 
     def __len__(self) -> int:
@@ -74,7 +76,7 @@ class Journal:
 
 
 def weight(change: Change) -> int:
-    """About how many bytes of memory a Change keeps from being freed."""
+    """An estimate of the octets of memory that a Change holds."""
     total = _CHANGE_OVERHEAD
     for part in (change.removed, change.added):
         for one in part:

@@ -1,18 +1,20 @@
-"""What is served when several contributors meet at one name.
+"""Merging: what is served when several contributors have records at one name.
 
-Inside the cluster names belong to their objects, and where contributors meet (a Pod behind two
-Services has two PTR records) both are right: rdatas by union, the TTL the smallest. A CNAME
-stands alone (RFC 2181 10.1): when the first contributor in the order of Keys, the apex before all,
-has one, it is all that is served, and otherwise CNAMEs are left out.
+In `zone/` (control plane: the names that exist). Change here: which contributor has precedence.
 
-In the outside zones a host is what somebody wished for, and two wishes contradict each other.
-There one contributor has the name: the first by age (`metadata.creationTimestamp`; who has none
-comes after those who have), then by Key. What the zone has by itself stays, and the first
-contributor adds the types it lacks. The records pinned at a name are one contributor. Whoever says
-something else and is not heard is in `dispute`.
+In the zones of the cluster, several contributors at one name are all right (a Pod behind two
+Services has two PTR records): the rdatas are united, with the smallest TTL. A CNAME must be alone
+(RFC 2181 10.1): if the first contributor has one, it is all that is served, otherwise CNAMEs are
+left out. The apex is first, then contributors in the order of their Keys.
 
-Everywhere a name of the setting `hosts` gives way to all other contributors, or with
-`hosts_override` takes the name from them: for every type, as a pin does outside our zones.
+In external zones, two claims on one host contradict each other. There the oldest contributor has
+the name (`metadata.creationTimestamp`; a contributor without one comes last), then the first by
+Key. The records of the zone itself stay, and the oldest contributor adds the types that it lacks.
+The records pinned at a name count as one contributor. Contributors with other records are left
+out, and reported as a dispute.
+
+In every zone, a name of the setting `hosts` yields to all other contributors, or with
+`hosts_override` replaces them for every type.
 """
 
 from __future__ import annotations
@@ -23,77 +25,77 @@ from dnsd.cluster.objects import Key
 from dnsd.dns.rrset import RRset, rrset
 from dnsd.dns.types import Type
 
-APEX = Key("Zone", "", "apex")  # the contributor of what the zones have by themselves
-# Contributors of pinned names are Key(HOSTS, how, name), `how` one of these.
-HOSTS = "Hosts"
-RECORD = "Record"  # contributors of records pinned by the admin API, one a name and type
-GIVES_WAY, OVERRIDES = "", "override"
+APEX = Key("Zone", "", "apex")  # the contributor of the records that zones have without objects
+HOSTS = "Hosts"  # contributors of pinned names are Key(HOSTS, YIELDS or OVERRIDES, name)
+RECORD = "Record"  # contributors of records pinned by the admin API, one for each name and type
+YIELDS, OVERRIDES = "", "override"
 _CNAME = int(Type.CNAME)
 
-Parts = Mapping[Key, tuple[RRset, ...]]
+Contributions = Mapping[Key, tuple[RRset, ...]]  # at one name
 
 
 def precedence(contributor: Key) -> tuple[bool, Key]:
-    """Sorts contributors where their records are merged."""
+    """The sort key of contributors whose records are merged."""
     return (contributor != APEX, contributor)
 
 
 def seniority(contributor: Key, ages: Mapping[Key, str]) -> tuple[bool, bool, str, Key]:
-    """Sorts contributors where one has the name; `ages`: RFC 3339 in UTC, as the API writes it."""
+    """The sort key of contributors of which one has the name; `ages`: RFC 3339 in UTC."""
     age = ages.get(contributor, "")
     return (contributor != APEX, not age, age, contributor)
 
 
-def merged(parts: Parts) -> tuple[RRset, ...]:
-    """What is served inside when these contributors meet at one name."""
-    parts = _without_pins(parts)
-    order = sorted(parts, key=precedence)
-    if order and any(one.type == _CNAME for one in parts[order[0]]):
-        return parts[order[0]]
-    return union([one for contributor in order for one in parts[contributor] if one.type != _CNAME])
+def merged(found: Contributions) -> tuple[RRset, ...]:
+    """The RRsets that a name in a zone of the cluster serves."""
+    found = _apply_hosts(found)
+    order = sorted(found, key=precedence)
+    if order and any(one.type == _CNAME for one in found[order[0]]):
+        return found[order[0]]
+    return union([one for contributor in order for one in found[contributor] if one.type != _CNAME])
 
 
-def won(parts: Parts, ages: Mapping[Key, str]) -> tuple[tuple[RRset, ...], tuple[Key, ...]]:
-    """What is served outside, and the dispute: who has the name, then who is not heard.
+def won(found: Contributions, ages: Mapping[Key, str]) -> tuple[tuple[RRset, ...], tuple[Key, ...]]:
+    """The RRsets that an external name serves, and the dispute.
 
-    The dispute is empty when nobody says anything else than what is served.
+    The dispute has the contributor with the name, then those with records that are left out. It
+    is empty if nothing is left out.
     """
-    parts = _without_pins(parts)
-    order = sorted(parts, key=lambda contributor: seniority(contributor, ages))
-    own = parts.get(APEX, ())
-    rivals = [contributor for contributor in order if contributor != APEX]
+    found = _apply_hosts(found)
+    order = sorted(found, key=lambda contributor: seniority(contributor, ages))
+    own = found.get(APEX, ())
+    claimants = [contributor for contributor in order if contributor != APEX]
     served = own
-    if rivals:
+    if claimants:
         taken = {one.type for one in own}
         first = [
             one
-            for contributor in rivals
-            if _allied(contributor, rivals[0])
-            for one in parts[contributor]
+            for contributor in claimants
+            if _same_claim(contributor, claimants[0])
+            for one in found[contributor]
         ]
         served = union((*own, *(one for one in first if _fits_beside(one, taken))))
-    unheard = [
+    left_out = [
         contributor
-        for contributor in rivals
-        if any(one not in served for one in parts[contributor])
+        for contributor in claimants
+        if any(one not in served for one in found[contributor])
     ]
-    if not unheard:
+    if not left_out:
         return served, ()
-    return served, (order[0], *(one for one in unheard if one != order[0]))
+    return served, (order[0], *(one for one in left_out if one != order[0]))
 
 
-def _without_pins(parts: Parts) -> Parts:
-    """The contributors that count once it is settled what becomes of a pin."""
-    pin = next((contributor for contributor in parts if contributor.kind == HOSTS), None)
+def _apply_hosts(found: Contributions) -> Contributions:
+    """The contributions that count: a name of `hosts` replaces the others, or yields to them."""
+    pin = next((contributor for contributor in found if contributor.kind == HOSTS), None)
     if pin is None:
-        return parts
+        return found
     if pin.namespace == OVERRIDES:
-        return {pin: parts[pin]}
-    return {contributor: sets for contributor, sets in parts.items() if contributor != pin} or parts
+        return {pin: found[pin]}
+    return {contributor: sets for contributor, sets in found.items() if contributor != pin} or found
 
 
-def _allied(contributor: Key, first: Key) -> bool:
-    """Whether two contributors speak with one voice: pinned records of a name, one of each type."""
+def _same_claim(contributor: Key, first: Key) -> bool:
+    """Whether two contributors count as one: a pinned name has one for each type."""
     return contributor == first or contributor.kind == first.kind == RECORD
 
 
@@ -102,7 +104,7 @@ def _fits_beside(one: RRset, taken: set[int]) -> bool:
 
 
 def union(rrsets: Iterable[RRset]) -> tuple[RRset, ...]:
-    """One RRset a type, ascending: rdatas by union, the smallest TTL."""
+    """One RRset for each type, ascending: the rdatas united, the smallest TTL."""
     by_type: dict[int, RRset] = {}
     for one in rrsets:
         known = by_type.get(one.type)

@@ -1,19 +1,21 @@
-"""From what the cluster says to what is served: State, schema, zone, journal in one step.
+"""The pipeline: from a batch of objects to the Changes of the zone, in one step.
 
-A `Batch` goes in, `Change`s come out, one for each contributor whose names are different now.
-Every Change is put into the journal and handed to the followers before the next one is
-made, so a follower sees the zone exactly as the Change left it.
+In `zone/` (control plane: the names that exist). Change here: the order of state, schema, zone,
+journal, and observers.
 
-* The cause of a Change is the last event of its batch that concerned the contributor: what an
-  answer can be traced to is the slice that just came, not the Service that was always there.
-* A bug that one object brings to light must not take the others with it: what cannot be
-  computed is logged and counted, its contributor keeps the names it had, and is tried again with
-  the next event that concerns it.
-* An observer that raises is logged and counted (`observer_failures`). The Change is made, and the
+A `Batch` goes in, and a `Change` comes out for each contributor whose names changed. Every Change
+is appended to the journal and passed to the observers before the next one is made, so an observer
+sees the zone exactly as the Change left it.
+
+* The cause of a Change is the last event of its batch that concerned the contributor: an answer is
+  traced to the EndpointSlice that just changed, not to the Service that always existed.
+* A bug that one object triggers must not affect the others. The error is logged and counted, and
+  the contributor keeps its names until the next event that concerns it.
+* The error of an observer is logged and counted (`observer_failures`). The Change stays, and the
   other observers get it.
-* Each source has a `State` of its own, and its contributors are Keys within its cluster. So two
-  sources may hold objects of the same name: the zone merges what they contribute, and the end of
-  one leaves the other.
+* Each source has its own `State`, and its contributors are Keys within its cluster. So two
+  sources may hold objects of the same name: the zone merges their contributions, and the deletion
+  of one leaves the other.
 
 Pure: no clock and no I/O. The caller passes in the log.
 """
@@ -39,9 +41,8 @@ from dnsd.zone.zone import Zone
 
 _MAX_PROBLEMS = 10_000  # contributors whose problems are remembered
 
-
 # Contributor, its RRsets, cause, age: see Zone.replace.
-Renewal = Callable[[Key, Sequence[RRset], Cause, str], object]
+ContributionObserver = Callable[[Key, Sequence[RRset], Cause, str], object]
 
 
 class Log(Protocol):
@@ -55,25 +56,23 @@ class Log(Protocol):
 
 
 class _NoLog:
-    """The log of a pipeline that was given none."""
+    """Discards everything."""
 
     def info(self, event: str, **fields: object) -> None: ...
 
-    def warning(self, event: str, **fields: object) -> None: ...
-
-    def exception(self, event: str, **fields: object) -> None: ...
+    warning = exception = info
 
 
 class Pipeline:
-    """Holds `state`, `zone` and `journal`, and keeps them in step.
+    """Holds `states`, `zone`, and `journal`, and keeps them consistent.
 
-    `on_change` are called with each Change, `on_rebuild` with the zone when it was built anew
-    (its serial is higher; there are no Changes from the one before), `on_contribution` with what a
-    contributor contributes now, whether or not that changes what is served.
+    Observers: `on_change` are called with each Change; `on_rebuild` with the zone after it was
+    rebuilt (its serial is higher, and there are no Changes from the one before); `on_contribution`
+    with the RRsets of a contributor, whether or not that changes what is served.
 
-    `failures`: how often a contributor could not be computed. `failed`: those that still could
-    not, with the error's text. `problems`: by contributor, what the schema had to leave out. The
-    contributors that lost a name to another are in `zone.disputes`.
+    `failures` counts the contributors that could not be computed; `failed` has those that still
+    cannot, with the text of the error. `problems`: by contributor, what the schema left out.
+    `zone.disputes` has the names that several contributors claim.
     """
 
     def __init__(
@@ -90,15 +89,15 @@ class Pipeline:
         self.journal = journal
         self.on_change: list[Callable[[Change], None]] = []
         self.on_rebuild: list[Callable[[Zone], None]] = []
-        self.on_contribution: list[Renewal] = []
+        self.on_contribution: list[ContributionObserver] = []
         self.failures = self.observer_failures = 0
         self.failed: dict[Key, str] = {}
         self.problems: dict[Key, tuple[str, ...]] = {}
-        self._placed: dict[Key, tuple[tuple[RRset, ...], Cause, str]] = {}
+        self._pinned: dict[Key, tuple[tuple[RRset, ...], Cause, str]] = {}
         self._disputed: dict[Name, tuple[Key, ...]] = {}  # as last logged
 
     def feed(self, batch: Batch, at: float, cluster: str = "") -> list[Change]:
-        """Applies a batch of a source, handed in at `at` (seconds). Its Changes, in order."""
+        """Applies a batch of a source, received at `at` (seconds). Its Changes, in order."""
         state = self.states.get(cluster)
         if state is None:
             types = self.zone.config.external.node_port_types
@@ -106,14 +105,14 @@ class Pipeline:
         dirty: dict[Key, Cause] = {}
         for event in batch.events:
             for contributor in state.apply((event,)):
-                # Last cause wins, and the contributor keeps its place in the queue.
+                # The last cause counts, and the contributor keeps its place in the order.
                 dirty[contributor] = _cause(event, at, cluster)
         changes = []
         for contributor, cause in dirty.items():
-            change = self._renew(self.zone, contributor.within(cluster), cause)
+            change = self._update(self.zone, contributor.within(cluster), cause)
             if change is not None:
                 changes.append(change)
-                self._tell(change)
+                self._publish(change)
         state.compact()
         return changes
 
@@ -139,40 +138,40 @@ class Pipeline:
         return [pod for state in self.states.values() for pod in state.pods_with(address)]
 
     def compact_all(self) -> Iterator[None]:
-        """Once what there was at the start is in: see Zone.compact_all."""
+        """To be called after the initial list: see Zone.compact_all."""
         return self.zone.compact_all()
 
     def put(
         self, contributor: Key, rrsets: Sequence[RRset], cause: Cause, age: str = ""
     ) -> Change | None:
-        """What a contributor contributes that no object stands behind (a record pinned by hand).
+        """Sets the RRsets of a contributor that is not an object (a pinned record).
 
-        It stays through `reconfigure`; no RRsets: it is gone. `age`: as of `Zone.replace`.
+        They survive `reconfigure`. Empty: it is gone. `age`: as in `Zone.replace`.
         """
         if rrsets:
-            self._placed[contributor] = tuple(rrsets), cause, age
+            self._pinned[contributor] = tuple(rrsets), cause, age
         else:
-            self._placed.pop(contributor, None)
+            self._pinned.pop(contributor, None)
         change = self._replace(self.zone, contributor, rrsets, cause, age)
         if change is not None:
-            self._tell(change)
+            self._publish(change)
         return change
 
-    def reached_at(self, addresses: tuple[bytes, ...], cause: Cause) -> Change | None:
-        """From now on ns.dns.ZONE has these addresses (packed); nothing else is computed anew."""
+    def set_ns_addresses(self, addresses: tuple[bytes, ...], cause: Cause) -> Change | None:
+        """Sets the packed addresses of ns.dns.ZONE; computes nothing else."""
         config = msgspec.structs.replace(self.zone.config, ns_addresses=addresses)
         if config == self.zone.config:
             return None
         self.zone.config = config
         change = self._replace(self.zone, APEX, apex(config), cause, "")
         if change is not None:
-            self._tell(change)
+            self._publish(change)
         return change
 
     def reconfigure(self, config: SchemaConfig) -> bool:
         """Serves the same objects by another schema configuration; False if it is the same.
 
-        The zone is built anew beside the old one and takes its place, with the next serial.
+        The zone is rebuilt beside the old one and replaces it, with the next serial.
         """
         if config == self.zone.config:
             return False
@@ -182,11 +181,11 @@ class Pipeline:
         self._disputed.clear()
         for cluster, state in self.states.items():
             state.follow_nodes(config.external.node_port_types)
-            for thing in state.objects():
-                if thing.kind in CONTRIBUTOR_KINDS:
-                    key = thing.key.within(cluster)
-                    self._renew(zone, key, Cause(key, thing.version, thing.origin))
-        for contributor, (rrsets, cause, age) in self._placed.items():
+            for one in state.objects():
+                if one.kind in CONTRIBUTOR_KINDS:
+                    key = one.key.within(cluster)
+                    self._update(zone, key, Cause(key, one.version, one.origin))
+        for contributor, (rrsets, cause, age) in self._pinned.items():
             self._replace(zone, contributor, rrsets, cause, age)
         zone.serial = serial
         self.zone = zone
@@ -195,19 +194,19 @@ class Pipeline:
         self._notify(self.on_rebuild, zone)
         return True
 
-    def _renew(self, zone: Zone, contributor: Key, cause: Cause) -> Change | None:
-        """Puts what the schema now says of one contributor into the zone."""
+    def _update(self, zone: Zone, contributor: Key, cause: Cause) -> Change | None:
+        """Puts the RRsets of one contributor into the zone."""
         try:
             subject = self.states[contributor.cluster].subject(contributor)
             names, found = examine(subject, zone.config) if subject is not None else ([], [])
-            # Inside, age decides nothing, and is not worth the memory.
+            # Age decides in external zones only; elsewhere it is not worth the memory.
             age = age_of(subject) if subject is not None and zone.config.external.zones else ""
             change = self._replace(zone, contributor, names, cause, age)
         except Exception as error:  # noqa: BLE001 - one bad object must not affect the others
             self.failures += 1
             self.failed[contributor] = f"{type(error).__name__}: {error}"
             self._log.exception(
-                "names not computed, the previous ones stay", contributor=str(contributor)
+                "names not computed, the previous names stay", contributor=str(contributor)
             )
             return None
         self.failed.pop(contributor, None)
@@ -228,23 +227,23 @@ class Pipeline:
         return change
 
     def _note_dispute(self, name: Name, found: tuple[Key, ...]) -> None:
-        """Logs who has a name that several want, when it is news."""
+        """Logs which contributor has a claimed name, if that changed."""
         if found == self._disputed.get(name, ()):
             return
         if not found:
             del self._disputed[name]
-            self._log.info("nobody else wants the name any more", name=text_of(name))
+            self._log.info("name no longer claimed by several objects", name=text_of(name))
         elif name in self._disputed or len(self._disputed) < _MAX_PROBLEMS:
             self._disputed[name] = found
             self._log.warning(
-                "several want one name; the oldest has it",
+                "name claimed by several objects; the oldest wins",
                 name=text_of(name),
                 served=str(found[0]),
                 left_out=[str(contributor) for contributor in found[1:10]],
             )
 
     def _note(self, contributor: Key, found: tuple[str, ...]) -> None:
-        """Remembers what is not served of a contributor, and logs it when it is news."""
+        """Remembers what is not served of a contributor, and logs it if that changed."""
         if found == self.problems.get(contributor, ()):
             return
         if not found:
@@ -253,7 +252,7 @@ class Pipeline:
             self.problems[contributor] = found
             self._log.warning("not served", contributor=str(contributor), problems=found[:10])
 
-    def _tell(self, change: Change) -> None:
+    def _publish(self, change: Change) -> None:
         if self.journal is not None:
             self.journal.append(change)
         self._notify(self.on_change, change)
@@ -262,12 +261,12 @@ class Pipeline:
         for observer in observers:
             try:
                 observer(*news)
-            except Exception:  # noqa: BLE001 - the zone is what it is, and others must get it
+            except Exception:  # noqa: BLE001 - the other observers must get it
                 self.observer_failures += 1
                 self._log.exception("an observer of the zone failed, a bug")
 
 
 def _cause(event: Event, at: float, cluster: str) -> Cause:
-    if isinstance(event, Key):  # it is gone: nothing says where it was
+    if isinstance(event, Key):  # a deletion has no version and no origin
         return Cause(event.within(cluster), at=at)
     return Cause(event.key.within(cluster), event.version, event.origin, at)

@@ -1,15 +1,16 @@
-"""Reverse zones: which addresses have names of their own, and in which zones those lie.
+"""Reverse zones: which addresses have names, and which zones hold these names.
 
-A CIDR is not always a zone: reverse names are cut at octets (IPv4, RFC 1035 3.5) or at
-nibbles (IPv6, RFC 3596 2.5), so one whose length falls between becomes the smallest set
-of zones that covers exactly it: 172.16.0.0/12 is sixteen zones, `16.172.in-addr.arpa` to
-`31.172.in-addr.arpa`. Nothing wider is claimed: an address next to the CIDR belongs to
-somebody else, and NXDOMAIN for it would be a lie.
+In `zone/` (control plane: the names that exist). Change here: how a CIDR becomes reverse zones.
 
-Reverse zones that the configuration names exist always. When it names none, the private
-ranges are taken *as needed*: the zone's apex appears with the first PTR below it and goes
-with the last (see `zone.py`), so that a cluster that uses 10.0.0.0/8 does not answer for
-192.168.0.0/16.
+A CIDR is not always a zone: reverse names are cut at octets (IPv4, RFC 1035 3.5) or at nibbles
+(IPv6, RFC 3596 2.5). A CIDR whose length is between two cuts becomes the smallest set of zones
+that covers exactly it: 172.16.0.0/12 is sixteen zones, `16.172.in-addr.arpa` to
+`31.172.in-addr.arpa`. dnsd claims nothing wider, because it knows nothing about the addresses
+next to the CIDR, and NXDOMAIN for them would be wrong.
+
+Configured reverse zones always exist. Without any, dnsd takes the private ranges *as needed*: the
+apex of a zone appears with the first PTR below it and disappears with the last (see `zone.py`).
+So a cluster that uses 10.0.0.0/8 does not answer for 192.168.0.0/16.
 """
 
 from __future__ import annotations
@@ -21,15 +22,15 @@ from msgspec import Struct
 
 from dnsd.dns.names import IN_ADDR_ARPA, IP6_ARPA, Name, name_of
 
-# RFC 1918, RFC 6598 (pods of some providers live there), RFC 4193.
+# RFC 1918, RFC 6598 (some providers use it for pods), RFC 4193.
 PRIVATE = ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10", "fc00::/7")
 
 
 class ReverseZones(Struct, frozen=True):
     """The reverse zones of a configuration.
 
-    `as_needed`: they exist only while something lies below them. `octets` and `nibbles`
-    are the prefixes the addresses have, IPv4 as octets and IPv6 as hexadecimal digits.
+    `as_needed`: a zone exists only while a name exists below its apex. `octets` and `nibbles` are
+    the prefixes of the addresses, for IPv4 as octets and for IPv6 as hexadecimal digits.
     """
 
     apexes: tuple[Name, ...]
@@ -40,7 +41,7 @@ class ReverseZones(Struct, frozen=True):
     nibble_lengths: tuple[int, ...]
 
     def covers(self, packed: bytes) -> bool:
-        """Whether the reverse name of this packed address lies in one of the zones."""
+        """Whether the reverse name of this packed address is in one of the zones."""
         if len(packed) == 4:
             for length in self.octet_lengths:  # noqa: SIM110  any() takes three times as long
                 if packed[:length] in self.octets:
@@ -52,9 +53,9 @@ class ReverseZones(Struct, frozen=True):
 
 @lru_cache(maxsize=16)
 def reverse_zones(cidrs: tuple[str, ...]) -> ReverseZones:
-    """The reverse zones of these CIDRs; of the private ranges, as needed, when there are none.
+    """The reverse zones of these CIDRs; without any, those of the private ranges as needed.
 
-    Raises ValueError, which names the text, for what is no CIDR or has host bits set.
+    Raises ValueError, which names the text, for text that is not a CIDR or has host bits set.
     """
     octets: dict[bytes, Name] = {}
     nibbles: dict[str, Name] = {}

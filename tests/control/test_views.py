@@ -157,11 +157,13 @@ class Served:
         self.pipeline.feed(Batch(tuple(events), synced=True), 0.0)
         self._pass_on(events)
 
-    def reached_at(self, address: str) -> None:
+    def set_ns_addresses(self, address: str) -> None:
         """The server moves, as the house takes it."""
         self.frames.clear()
         self.view_zones.take()
-        self.pipeline.reached_at((pack_address(address),), Cause(Key("Service", "dns", "dnsd")))
+        self.pipeline.set_ns_addresses(
+            (pack_address(address),), Cause(Key("Service", "dns", "dnsd"))
+        )
         self._pass_on(())
 
     def _pass_on(self, events: Sequence[Event]) -> None:
@@ -266,7 +268,7 @@ def test_every_sight_follows_the_server_that_moves() -> None:
     served = Served(CONFIG, cluster())
     at = [(client, f"ns.dns.{zone}", zone) for client in SIGHTS for zone in map(text_of, ZONES)]
     before = {client: said(served.engine, zone, "NS", client) for client, _, zone in at}
-    served.reached_at("10.96.0.53")
+    served.set_ns_addresses("10.96.0.53")
     fresh = served.fresh()
     for client, server, zone in at:
         for type_ in ("A", "AAAA"):

@@ -39,7 +39,7 @@ def why(name: str, type_: Type = Type.A, **more: object) -> Explanation:
         ("www.k8s.example.com", "answer", "Service edge/site has it outside"),
         ("waiting.edge.k8s.example.com", "nodata", "pending: status.loadBalancer.ingress is empty"),
         ("unborn.k8s.example.com", "nodata", "pending: status.loadBalancer.ingress is empty"),
-        ("plain.edge.k8s.example.com", "nxdomain", "nothing to show outside"),
+        ("plain.edge.k8s.example.com", "nxdomain", "not exposed"),
         ("empty.edge.k8s.example.com", "nxdomain", "it is headless"),
         ("n2.nodes.k8s.example.com", "answer", "Node n2 has it outside"),
         ("web-route.k8s.example.com", "answer", "HTTPRoute edge/web has it outside"),
@@ -71,7 +71,7 @@ def test_the_nodes_that_answer_are_cited() -> None:
 
 def test_what_is_left_out_is_said_of_its_contributor() -> None:
     found = why("txt.k8s.example.com", Type.TXT)
-    assert any("far.example.org lies in none" in step.said for step in found.steps)
+    assert any("'far.example.org' is in none" in step.said for step in found.steps)
 
 
 def test_what_a_client_does_not_see() -> None:

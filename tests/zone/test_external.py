@@ -33,7 +33,7 @@ from dnsd.dns.text import rdata_text
 from dnsd.dns.types import Type
 from dnsd.zone.change import Cause
 from dnsd.zone.config import ExternalConfig, ExternalZone, SchemaConfig
-from dnsd.zone.external import external_apex, external_rrsets, standing
+from dnsd.zone.external import exposure_notes, external_apex, external_rrsets
 from dnsd.zone.merge import APEX
 from dnsd.zone.schema import examine
 from dnsd.zone.zone import Zone
@@ -139,7 +139,7 @@ class TestLoadBalancers:
 
     def test_addresses_beat_host_names(self) -> None:
         subject = ServiceSubject(balancer("lb.example.net", "192.0.2.1"))
-        assert "stands alone" in trouble(subject)
+        assert "must be alone" in trouble(subject)
         sets = external_rrsets(subject, CONFIG_OUT, [])
         assert [one.type for one in sets] == [Type.A]
 
@@ -150,8 +150,10 @@ class TestLoadBalancers:
     def test_nothing_assigned_yet_is_a_name_without_records(self) -> None:
         subject = ServiceSubject(balancer(ports=("http/TCP/80",)))
         assert seen(subject) == {"web.default -": []}
-        assert standing(subject, CONFIG_OUT) == ["pending: status.loadBalancer.ingress is empty"]
-        assert standing(ServiceSubject(balancer("192.0.2.1")), CONFIG_OUT) == []
+        assert exposure_notes(subject, CONFIG_OUT) == [
+            "pending: status.loadBalancer.ingress is empty"
+        ]
+        assert exposure_notes(ServiceSubject(balancer("192.0.2.1")), CONFIG_OUT) == []
 
     def test_load_balancer_ip_counts_in_a_manifest_only(self) -> None:
         (wanted,) = packed("192.0.2.9")
@@ -169,14 +171,14 @@ class TestLoadBalancers:
             "www A": ["192.0.2.1"],
             "_http._tcp.www SRV": ["0 100 80 www.k8s.example.com."],
         }
-        assert standing(ServiceSubject(one), CONFIG_OUT) == [
-            "shop.example.org (annotation) lies in none of the outside zones"
+        assert exposure_notes(ServiceSubject(one), CONFIG_OUT) == [
+            "shop.example.org (annotation) is in none of the external zones"
         ]
 
     def test_wildcards_and_what_is_no_name_are_problems(self) -> None:
         one = ServiceSubject(balancer("192.0.2.1", hostnames=("*.k8s.example.com", "a..b")))
-        assert "*.k8s.example.com. is not served: there are no wildcards" in trouble(one)
-        assert "'a..b' is no domain name" in trouble(one)
+        assert "*.k8s.example.com. is not served: dnsd does not support wildcards" in trouble(one)
+        assert "'a..b' is not a domain name" in trouble(one)
 
     def test_the_zone_itself_can_have_addresses_and_no_alias(self) -> None:
         at = ("k8s.example.com",)
@@ -211,8 +213,8 @@ class TestNothingToShow:
     )
     def test_it_does_not_exist_outside(self, one: Service) -> None:
         assert seen(one) == {}
-        (why,) = standing(ServiceSubject(one), CONFIG_OUT)
-        assert "nothing to show outside" in why
+        (why,) = exposure_notes(ServiceSubject(one), CONFIG_OUT)
+        assert "not exposed" in why
 
     @pytest.mark.parametrize("type_", ["ClusterIP", "NodePort", "LoadBalancer", "ExternalName"])
     def test_external_ips_show_for_every_type(self, type_: str) -> None:
@@ -222,7 +224,7 @@ class TestNothingToShow:
     @pytest.mark.parametrize("thing", [Namespace("team"), Pod("default", "p", packed("10.1.0.1"))])
     def test_namespaces_and_pods_have_no_names_outside(self, thing: Subject) -> None:
         assert seen(thing) == {}
-        assert standing(thing, CONFIG_OUT) == []
+        assert exposure_notes(thing, CONFIG_OUT) == []
 
 
 def node(name: str, *internal: str, external: tuple[str, ...] = (), **more: Any) -> Node:
@@ -262,7 +264,7 @@ class TestNodePorts:
         assert seen(local)["web.default A"] == ["10.0.0.2"]
         nobody = at_nodes(external_traffic_policy="Local")
         assert seen(nobody) == {"web.default -": []}
-        assert standing(nobody, CONFIG_OUT) == [
+        assert exposure_notes(nobody, CONFIG_OUT) == [
             "pending: no ready Node has a ready endpoint (externalTrafficPolicy: Local)"
         ]
 
@@ -277,15 +279,15 @@ class TestNodePorts:
     def test_no_node_is_ready_and_no_port_is_allocated(self) -> None:
         alone = ServiceSubject(at_nodes().service)
         assert seen(alone) == {"web.default -": []}
-        assert standing(alone, CONFIG_OUT) == ["pending: no Node is ready"]
+        assert exposure_notes(alone, CONFIG_OUT) == ["pending: no Node is ready"]
         unallocated = at_nodes(ports=("http/TCP/80",))
         assert seen(unallocated) == {"web.default -": []}
-        assert standing(unallocated, CONFIG_OUT) == ["pending: no nodePort is allocated"]
+        assert exposure_notes(unallocated, CONFIG_OUT) == ["pending: no nodePort is allocated"]
 
     def test_that_dnsd_chose_the_node_port_is_said(self) -> None:
         chosen = at_nodes()
         service_ = replace(chosen.service, ports_allocated=True)
-        (said,) = standing(ServiceSubject(service_, (), NODES), CONFIG_OUT)
+        (said,) = exposure_notes(ServiceSubject(service_, (), NODES), CONFIG_OUT)
         assert said == "dnsd chose its nodePort, because its manifest names none"
 
     def test_external_ips_come_beside_the_nodes(self) -> None:
@@ -357,15 +359,17 @@ class TestIngresses:
     def test_pending(self) -> None:
         waiting = Ingress("default", "site", ("www.k8s.example.com",))
         assert seen(waiting) == {"www -": []}
-        assert standing(waiting, CONFIG_OUT) == ["pending: status.loadBalancer.ingress is empty"]
+        assert exposure_notes(waiting, CONFIG_OUT) == [
+            "pending: status.loadBalancer.ingress is empty"
+        ]
 
     def test_a_wildcard_host_is_a_problem(self) -> None:
         wild = Ingress("default", "site", ("*.k8s.example.com",), points("192.0.2.7"))
-        assert "no wildcards" in trouble(wild)
+        assert "not support wildcards" in trouble(wild)
 
     def test_off_unless_asked_for(self) -> None:
         assert seen(INGRESS, external(names=())) == {}
-        assert standing(Ingress("d", "i"), external(names=())) == []
+        assert exposure_notes(Ingress("d", "i"), external(names=())) == []
 
 
 def gateway(
@@ -421,11 +425,15 @@ class TestRoutes:
     def test_pending_until_a_gateway_has_accepted_it_and_has_addresses(self) -> None:
         bare = routed("www.k8s.example.com", gateways=(gateway(at=()),))
         assert seen(bare) == {"www -": []}
-        assert standing(bare, CONFIG_OUT) == ["pending: its Gateways have no status.addresses"]
+        assert exposure_notes(bare, CONFIG_OUT) == [
+            "pending: its Gateways have no status.addresses"
+        ]
         alone = RouteSubject(bare.route)
         assert seen(alone) == {}
-        assert standing(alone, CONFIG_OUT) == ["pending: no Gateway that exists has accepted it"]
-        assert standing(routed("www.k8s.example.com"), CONFIG_OUT) == []
+        assert exposure_notes(alone, CONFIG_OUT) == [
+            "pending: no Gateway that exists has accepted it"
+        ]
+        assert exposure_notes(routed("www.k8s.example.com"), CONFIG_OUT) == []
 
 
 def stated(name: str, type_: str, *targets: str, ttl: int = 0) -> StatedRecords:
@@ -456,13 +464,13 @@ class TestDNSEndpoints:
     @pytest.mark.parametrize(
         ("record", "why"),
         [
-            (stated("a.example.org", "A", "192.0.2.1"), "lies in none of the outside zones"),
+            (stated("a.example.org", "A", "192.0.2.1"), "is in none of the external zones"),
             (stated("a.k8s.example.com", "A", "2001:db8::1"), "is not an IPv4 address"),
             (stated("a.k8s.example.com", "A"), "has 0 targets"),
             (stated("a.k8s.example.com", "NS", "ns.example.net"), "'NS' is not supported"),
-            (stated("*.k8s.example.com", "A", "192.0.2.1"), "no wildcards"),
-            (stated("a..k8s.example.com", "A", "192.0.2.1"), "is no domain name"),
-            (stated("", "A", "192.0.2.1"), "lies in none"),
+            (stated("*.k8s.example.com", "A", "192.0.2.1"), "not support wildcards"),
+            (stated("a..k8s.example.com", "A", "192.0.2.1"), "is not a domain name"),
+            (stated("", "A", "192.0.2.1"), "is in none"),
             (stated("a.k8s.example.com", "CNAME", "b.example.", "c.example."), "only record"),
             (stated("k8s.example.com", "CNAME", "b.example."), "only record"),
             (stated("a.k8s.example.com", "CNAME", ""), "is missing"),

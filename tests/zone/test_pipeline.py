@@ -274,7 +274,7 @@ class TestReachedAt:
             line, other = pipeline(before), pipeline(after)
             for one in (line, other):
                 feed(one, service("web", "10.96.0.7"), Namespace("team"))
-            change = line.reached_at(after.ns_addresses, Cause(WEB_KEY, "7"))
+            change = line.set_ns_addresses(after.ns_addresses, Cause(WEB_KEY, "7"))
             assert change is not None
             assert change.serial == 103
             assert change.cause == Cause(WEB_KEY, "7")
@@ -286,7 +286,7 @@ class TestReachedAt:
 
     def test_the_same_addresses_change_nothing(self) -> None:
         line = pipeline()
-        assert line.reached_at(CONFIG.ns_addresses, Cause(WEB_KEY)) is None
+        assert line.set_ns_addresses(CONFIG.ns_addresses, Cause(WEB_KEY)) is None
         assert line.zone.serial == 100
 
 
@@ -375,8 +375,8 @@ class TestOutside:
             feed(line, old.key)
         said = [(log["event"], log.get("served"), log.get("left_out")) for log in logs]
         assert said == [
-            ("several want one name; the oldest has it", str(old.key), [str(young.key)]),
-            ("nobody else wants the name any more", None, None),
+            ("name claimed by several objects; the oldest wins", str(old.key), [str(young.key)]),
+            ("name no longer claimed by several objects", None, None),
         ]
         found = line.zone.rrset(self.HOST, Type.A)
         assert found is not None
