@@ -1,7 +1,7 @@
 """The query tables and the raw messages over every transport, from every source.
 
-One gate stands in front of all transports, and two sources say the same things: this is the
-test that would notice a transport with a way around, or a source with words of its own.
+One gate stands before all transports, and all sources publish the same objects. This test fails if
+a transport bypasses the gate, or if a source reads an object differently.
 """
 
 from __future__ import annotations
@@ -23,11 +23,9 @@ from dnsd.sources.kubernetes.client import connect
 from dnsd.sources.kubernetes.credentials import Access
 from dnsd.sources.kubernetes.source import KubernetesConfig, KubernetesSource
 from dnsd.sources.manifests.source import Manifests
-from dnsd.sources.source import Source
+from dnsd.sources.source import Batch, Source
 from dnsd.transport.listener import bind_group
-from dnsd.transport.registry import TCP, TRANSPORTS, UDP
-from dnsd.transport.tcp import Tcp
-from dnsd.transport.udp import Udp
+from dnsd.transport.registry import TRANSPORTS, UDP
 from dnsd.zone.compile import compile_all, compile_change
 from dnsd.zone.frame import FRESH, compile_state
 from dnsd.zone.pipeline import Pipeline
@@ -36,10 +34,10 @@ from tests.cases import tables
 from tests.cases.cluster import objects
 from tests.cases.raw import LARGEST, RAW, check
 from tests.fakekube.server import FakeKube
-from tests.helpers import eventually
+from tests.helpers import DEADLINE
 from tests.test_cases import ENGINE, SCHEMA
 
-Forward = Callable[[int, bytes], Awaitable[bytes | None]]
+Query = Callable[[int, bytes], Awaitable[bytes | None]]
 
 
 def write(folder: Path) -> None:
@@ -70,68 +68,92 @@ async def kubernetes(folder: Path) -> AsyncIterator[Source]:
 
 
 @contextlib.asynccontextmanager
-async def serving(source: Source, batched: bool = True) -> AsyncIterator[int]:
-    """The port on which what `source` says is answered, once it is in sync."""
+async def serving(source: Source, **options: Any) -> AsyncIterator[int]:
+    """The port at which every transport serves the data of `source`, once it is synced.
+
+    `options` are those of UDP servers.
+    """
     pipeline, engine = Pipeline(SCHEMA, 1), Engine(ENGINE, TRANSPORTS)
+    synced = asyncio.Event()
     for frame in compile_all(pipeline.zone):
         engine.table.apply(frame)
     pipeline.on_change.append(
         lambda change: engine.table.apply(compile_change(change, pipeline.zone))
     )
-    task = asyncio.create_task(source.run(lambda batch: pipeline.feed(batch, 0.0) and None))
-    ((udp_listener, tcp_listener),) = bind_group(Address("127.0.0.1", 0))
-    udp = Udp(udp_listener.socket, UDP, engine, batched=batched)
-    tcp = Tcp(tcp_listener.socket, TCP, engine)
-    udp.start()
-    tcp.start()
+
+    def publish(batch: Batch) -> None:
+        pipeline.feed(batch, 0.0)
+        if batch.synced:
+            synced.set()
+
+    task = asyncio.create_task(source.run(publish))
+    (listeners,) = bind_group(Address("127.0.0.1", 0), tuple(TRANSPORTS))
+    servers = [
+        TRANSPORTS[transport]()(
+            listener.socket, transport, engine, **(options if transport == UDP else {})
+        )
+        for listener in listeners
+        for transport in (listener.transport,)
+    ]
+    for server in servers:
+        server.start()
     try:
-        await eventually(lambda: pipeline.synced, "the source is in sync")
+        async with asyncio.timeout(DEADLINE):
+            await synced.wait()
         engine.table.apply(compile_state(FRESH))
-        yield tcp_listener.address.port
+        yield listeners[0].address.port
     finally:
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
-        udp.close()
-        tcp.close()
+        for server in servers:
+            server.close()
 
 
-WAYS: dict[str, tuple[Transport, bool, Forward]] = {
-    "udp": (UDP, True, over_udp),
-    "udp-one-by-one": (UDP, False, over_udp),
-    "tcp": (TCP, True, over_tcp),
-}
+WAYS = [
+    *(pytest.param(transport, {}, id=transport.name) for transport in TRANSPORTS),
+    pytest.param(UDP, {"batched": False}, id="udp-one-by-one"),
+]
 
 
-@pytest.mark.parametrize("way", WAYS)
+def query_over(transport: Transport) -> Query:
+    """How a test sends one message over a transport."""
+    return over_udp if transport.datagram else over_tcp
+
+
+@pytest.mark.parametrize(("transport", "options"), WAYS)
 @pytest.mark.parametrize("of", [manifests, kubernetes])
-async def test_tables(of: Any, way: str, tmp_path: Path) -> None:
-    kind, batched, ask = WAYS[way]
+async def test_the_tables_hold_over_every_transport_and_from_every_source(
+    of: Any, transport: Transport, options: dict[str, Any], tmp_path: Path
+) -> None:
     asked = 0
-    async with of(tmp_path) as source, serving(source, batched) as port:
+    async with of(tmp_path) as source, serving(source, **options) as port:
         for case in tables():
-            if not case.runs_over(kind):
+            if not case.runs_over(transport):
                 continue
             query = case.query()
-            reply = await ask(port, query.to_wire())
+            reply = await query_over(transport)(port, query.to_wire())
             assert reply is not None, case.where
             case.check(query, reply)
             asked += 1
     assert asked > 100
 
 
-@pytest.mark.parametrize("way", WAYS)
-async def test_raw_messages(way: str, tmp_path: Path) -> None:
-    _, batched, ask = WAYS[way]
-    async with manifests(tmp_path) as source, serving(source, batched) as port:
+@pytest.mark.parametrize(("transport", "options"), WAYS)
+async def test_raw_messages_get_the_same_refusal_over_every_transport(
+    transport: Transport, options: dict[str, Any], tmp_path: Path
+) -> None:
+    send = query_over(transport)
+    async with manifests(tmp_path) as source, serving(source, **options) as port:
         for raw in RAW:
             if raw.rcode is not None:
-                check(raw, await ask(port, raw.packet))
-        for raw in LARGEST if way == "tcp" else ():
-            check(raw, await ask(port, raw.packet))
-        # Those that get no reply: whatever comes back first answers the query behind them.
-        if way != "tcp":
-            usual = next(raw.packet for raw in RAW if raw.data)
-            for raw in RAW:
-                if raw.rcode is None:
-                    assert await over_udp(port, raw.packet, wait=0.05) is None
-            assert await over_udp(port, usual) is not None
+                check(raw, await send(port, raw.packet))
+        if not transport.datagram:
+            for raw in LARGEST:
+                check(raw, await send(port, raw.packet))
+            return
+        # Those that get no reply: the first reply that arrives answers the query behind them.
+        usual = next(raw.packet for raw in RAW if raw.data)
+        for raw in RAW:
+            if raw.rcode is None:
+                assert await over_udp(port, raw.packet, wait=0.05) is None
+        assert await over_udp(port, usual) is not None
