@@ -25,9 +25,10 @@ import structlog
 
 from dnsd.admin.auth import BadTokens, Tokens, own_token, private, token_path
 from dnsd.control.plane import ControlPlane
-from dnsd.dns.addresses import Address
+from dnsd.dns.addresses import Address, Endpoint
 from dnsd.settings.schema import Settings, SettingsError
 from dnsd.transport.listener import reason_of
+from dnsd.transport.registry import TCP
 from dnsd.worker.supervisor import WorkersFailed
 
 if TYPE_CHECKING:
@@ -194,7 +195,7 @@ def _bind(settings: Settings, address: Address) -> socket.socket:
             log.warning("the port of the admin API is taken; using a free one", taken=str(address))
             return _listen(Address(address.host, 0))
         why = reason_of(error)
-        if any(address.overlaps(one.address) for one in settings.listen):
+        if any(Endpoint(address, TCP.name).overlaps(one) for one in settings.listen):
             why = "that is where DNS is answered; give another port, or off"
         raise SettingsError(f"{who}: cannot listen on {address}: {why}") from error
 

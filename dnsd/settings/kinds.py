@@ -258,7 +258,10 @@ def _endpoint(value: object) -> Endpoint:
     scheme, _, address = value.strip().partition("://")
     if not re.fullmatch(r"[a-z][a-z0-9]*", scheme):
         raise BadValue(value, "has no scheme before ://, like udp://127.0.0.1:1053")
-    return Endpoint(_address(address), scheme)
+    try:
+        return Endpoint(_address(address), scheme)
+    except BadValue as error:
+        raise BadValue(value, error.problem) from None
 
 
 def _address_or_off(value: object) -> Address | None:

@@ -27,6 +27,7 @@ from schemathesis.specs.openapi.checks import (
 from dnsd.admin.app import ROUTES
 from dnsd.admin.routes.static import OPENAPI
 from dnsd.admin.routing import Access, Route
+from dnsd.transport.registry import TRANSPORTS
 from tests.admin.running import READ, WRITE, Admin, admin
 from tests.helpers import until
 
@@ -78,6 +79,15 @@ def test_parameters_and_bodies_agree(route: Route) -> None:
     assert bool(body["content"]) == bool(route.takes)
     assert (described.get("security") == []) == (route.access is Access.OPEN)
     assert described["summary"].endswith(".")
+
+
+def test_a_query_is_resolved_over_each_transport_of_the_registry() -> None:
+    (over,) = (
+        one
+        for one in SPEC["paths"]["/api/v1/resolve"]["get"]["parameters"]
+        if one.get("name") == "over"
+    )
+    assert over["schema"]["enum"] == [transport.name for transport in TRANSPORTS]
 
 
 def test_every_route_is_in_the_docs() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import socket
 import sys
@@ -15,9 +16,12 @@ import dns.rcode
 import pytest
 from structlog.testing import capture_logs
 
+from dnsd.answer.transport import Transport
 from dnsd.control.serve import Serve, build
 from dnsd.dns.addresses import Address, Endpoint
 from dnsd.settings.schema import Settings
+from dnsd.transport.listener import bind
+from dnsd.transport.registry import TCP, TRANSPORTS, UDP
 from dnsd.worker.priority import NICE
 from tests.helpers import until
 from tests.serving import SEED, alive, dnsd, service, serving, started
@@ -105,6 +109,47 @@ class TestSeed:
             # Each question comes from another port, so the kernel deals them to both.
             assert {tuple(server.values(name)) for _ in range(20)} <= {("10.96.0.2",), ()}
             until(lambda: all(server.values(name) == ["10.96.0.2"] for _ in range(20)))
+
+
+@pytest.mark.parametrize("transport", TRANSPORTS, ids=lambda one: one.name)
+class TestOneTransport:
+    """A listener with a scheme serves one transport, from the first line to the last reply."""
+
+    def test_it_serves_replaces_a_worker_and_drains(
+        self, manifests: Path, transport: Transport
+    ) -> None:
+        listen = f"{transport.name}://127.0.0.1:0"
+        with serving("--manifests", str(manifests), "--listen", listen) as server:
+            first, second = server.stdout.splitlines()
+            assert f"127.0.0.1:{server.port} ({transport.label}):" in first
+            option = "" if transport.datagram else f"+{transport.name} "
+            assert second.startswith(f"try: dig {option}-p {server.port} @127.0.0.1 ")
+            tcp = not transport.datagram
+            assert server.ask(WEB, tcp=tcp).answer
+            with bind(Address("127.0.0.1", server.port), UDP if tcp else TCP).socket:
+                pass  # the port is free for the other transport
+            (worker,) = server.workers()
+            os.kill(worker, signal.SIGKILL)
+            until(lambda: server.workers() not in ([], [worker]))
+            assert server.ask(WEB, tcp=tcp).answer
+            server.signal(signal.SIGTERM)
+            assert server.ended() == 0, server.stderr
+
+    def test_a_busy_port_is_named(self, manifests: Path, transport: Transport) -> None:
+        with bind(Address("127.0.0.1", 0), transport).socket as other:
+            place = f"127.0.0.1:{other.getsockname()[1]}"
+            listen = f"{transport.name}://{place}"
+            found = dnsd("serve", "--manifests", str(manifests), "--listen", listen)
+        assert found.stderr.startswith(
+            f"dnsd: --listen: cannot listen on {place} ({transport.label}): another program"
+        )
+        assert found.returncode == 2
+
+
+def test_listeners_of_different_transports_are_named_one_by_one(manifests: Path) -> None:
+    flags = ["--listen", "udp://127.0.0.1:0", "--listen", "tcp://127.0.0.1:0"]
+    with serving("--manifests", str(manifests), *flags) as server:
+        assert re.search(r"127.0.0.1:\d+ \(UDP\), 127.0.0.1:\d+ \(TCP\): ", server.stdout)
 
 
 class TestWorkersDie:
@@ -368,6 +413,10 @@ class TestWrongStarts:
             ((), "no source of Services; give --manifests DIR"),
             (("--manifests", "/nonexistent"), "--manifests: /nonexistent does not exist"),
             (("--manifests", ".", "--listen", "192.0.2.1:1053"), "--listen: cannot listen on 192."),
+            (
+                ("--manifests", ".", "--listen", "tls://127.0.0.1:853"),
+                "--listen: dnsd does not serve tls://; the schemes are udp:// and tcp://",
+            ),
             (("--manifests", ".", "--kubernetes"), "--manifests and --kubernetes: give one"),
         ],
     )

@@ -154,6 +154,15 @@ class TestRefusals:
             ),
             ({"listen": [",,"]}, "--listen: ,, is no address and port"),
             (
+                {"listen": ["://127.0.0.1:53"]},
+                "--listen: ://127.0.0.1:53 has no scheme before ://, like udp://127.0.0.1:1053",
+            ),
+            ({"listen": ["udp://53"]}, "--listen: udp://53 is no address and port"),
+            (
+                {"listen": ["udp://127.0.0.1:53", "127.0.0.1:53"]},
+                "--listen: 127.0.0.1:53 overlaps with udp://127.0.0.1:53, which is there too",
+            ),
+            (
                 {"listen": ["0.0.0.0:53", "[::]:53", "127.0.0.1:53"]},
                 "--listen: 127.0.0.1:53 overlaps with 0.0.0.0:53, which is there too",
             ),
