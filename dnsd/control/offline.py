@@ -66,5 +66,5 @@ def views_of(settings: Settings, pipeline: Pipeline) -> ViewZones | None:
     if not config.on:
         return None
     view_zones = ViewZones(config, pipeline)
-    view_zones.pods(pipeline.pod_keys())
+    view_zones.follow(thing.key for thing in pipeline.state.objects())
     return view_zones

@@ -107,9 +107,10 @@ class ControlPlane:
         self.pipeline.feed(batch, now, cluster)
         if self.settings.ns_service and not self.settings.ns_addresses and not cluster:
             self._follow_own_service(batch, now)
-        pods = {key_of(event).within(cluster) for event in batch.events if event.kind == "Pod"}
+        keys = {key_of(event).within(cluster) for event in batch.events}
         if self.view_zones is not None:
-            self.view_zones.pods(pods)
+            self.view_zones.follow(keys)
+        pods = [key for key in keys if key.kind == "Pod"]
         if self.settings.search_completion and self._compiling and pods:
             self._frames.append(compile_clients(self.pipeline.pods(pods)))
         if self._claim != former:

@@ -11,18 +11,20 @@ the workers as frames, in the order in which they came to be.
 * There are at most `MAX_VIEWS`, beyond which a pod sees nothing, which is said in the log. A
   cluster in which every namespace sees itself and a few shared ones has as many sights as
   namespaces with pods, each with few names.
-* A pod is known from the event that tells its address. What it asks before that is answered
-  as its network says; who wants nothing to be seen then writes a policy for the pods' network.
+* dnsd knows a pod from the event that brings its address. Before that the client has the view that
+  `unknown_pods` gives it, by its network. So where that is not the view of a host of the network,
+  the addresses of nodes are assigned like those of pods.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 
 import structlog
 from msgspec import Struct
 
-from dnsd.cluster.objects import Key
+from dnsd.cluster.objects import Key, Node, Object, Pod
 from dnsd.dns.rrset import RRset
 from dnsd.zone.change import Cause, newer
 from dnsd.zone.compile import compile_all, compile_change
@@ -64,7 +66,8 @@ class ViewZones:
         self._next = 1
         self._frames: list[bytes] = []
         self._pods: dict[bytes, View] = {}  # by address, those that are pods' own
-        self._addresses: dict[Key, tuple[bytes, ...]] = {}  # of pods, as last seen
+        self._addresses: dict[Key, tuple[bytes, ...]] = {}  # of pods and Nodes, as last seen
+        self._nodes: Counter[bytes] = Counter()  # how many Nodes have an address
         self._full = False  # said that there are too many
         self._networks = list(self._rules.networks())
         for _, view in self._networks:
@@ -94,7 +97,7 @@ class ViewZones:
 
     def of_client(self, address: bytes) -> View:
         """The sight of the client at this packed address."""
-        return self._pods.get(address) or self._rules.of_network(address)
+        return self._pods.get(address) or self._rules.of_unknown(address)
 
     # -- what follows the pipeline -------------------------------------------------------------
 
@@ -116,26 +119,34 @@ class ViewZones:
             later = zone.serial if newer(zone.serial, serial) else serial
             table.zone = self._built(view, later)
 
-    def pods(self, keys: Iterable[Key]) -> None:
-        """These pods came, changed, or went."""
+    def follow(self, keys: Iterable[Key]) -> None:
+        """These Pods and Nodes came, changed, or went. Keys of other kinds are ignored."""
         touched: dict[bytes, None] = {}
-        for key, pod in self._pipeline.pods(keys).items():
-            now = tuple(dict.fromkeys(pod.ips)) if pod is not None else ()
-            touched |= dict.fromkeys((*self._addresses.pop(key, ()), *now))
+        for key in keys:
+            thing = self._pipeline.get(key) if key.kind in ("Pod", "Node") else None
+            now = tuple(dict.fromkeys(_addresses_of(thing)))
+            before = self._addresses.pop(key, ())
+            touched |= dict.fromkeys((*before, *now))
             if now:
                 self._addresses[key] = now
-        given = {address: self._view_of_pod(address) for address in touched}
+            if key.kind == "Node":
+                self._nodes.subtract(before)
+                self._nodes.update(now)
+        given = {address: self._view_of(address) for address in touched}
         changed = {ip: view for ip, view in given.items() if self._pods.get(ip) != view}
         if changed:
             self._assign(changed)
 
-    def _view_of_pod(self, address: bytes) -> View | None:
-        """The sight of the one namespace whose pods have this address; None: no such one."""
+    def _view_of(self, address: bytes) -> View | None:
+        """The view of the pod or node with this address; None: it is not known which it is."""
         found = [pod for pod in self._pipeline.pods_with(address) if pod.running]
-        spaces = {pod.namespace for pod in found}
-        if len(spaces) != 1 or any(pod.host_network for pod in found):
+        if self._nodes[address] > 0 or any(pod.host_network for pod in found):
+            host, unknown = self._rules.of_host(address), self._rules.of_unknown(address)
+            return host if host != unknown else None
+        namespaces = {pod.namespace for pod in found}
+        if len(namespaces) != 1:
             return None
-        return self._rules.of_pod(address, spaces.pop())
+        return self._rules.of_pod(address, namespaces.pop())
 
     def _assign(self, changed: dict[bytes, View | None]) -> None:
         clients, forgotten, left = [], [], []
@@ -224,3 +235,9 @@ class ViewZones:
 
 def _whole(number: int, zone: Zone) -> Iterator[bytes]:
     return (compile_view_frame(ViewFrame(number, frame)) for frame in compile_all(zone))
+
+
+def _addresses_of(thing: Object | None) -> tuple[bytes, ...]:
+    if isinstance(thing, Pod):
+        return thing.ips
+    return (*thing.internal_ips, *thing.external_ips) if isinstance(thing, Node) else ()

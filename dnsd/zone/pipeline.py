@@ -27,7 +27,7 @@ from typing import Protocol
 
 import msgspec
 
-from dnsd.cluster.objects import CONTRIBUTOR_KINDS, Event, Key, Pod
+from dnsd.cluster.objects import CONTRIBUTOR_KINDS, Event, Key, Object, Pod
 from dnsd.cluster.state import State
 from dnsd.dns.names import Name, text_of
 from dnsd.dns.rrset import RRset
@@ -116,14 +116,15 @@ class Pipeline:
         state.compact()
         return changes
 
+    def get(self, key: Key) -> Object | None:
+        """The object with this key, of any source; None if it does not exist."""
+        state = self.states.get(key.cluster)
+        return state.get(key) if state is not None else None
+
     def pods(self, keys: Iterable[Key]) -> dict[Key, Pod | None]:
-        """The Pods with these keys, of any source; None for a Pod that does not exist."""
-        found = {}
-        for key in keys:
-            state = self.states.get(key.cluster)
-            pod = state.get(key) if state is not None else None
-            found[key] = pod if isinstance(pod, Pod) else None
-        return found
+        """The Pods with these keys; None for a Pod that does not exist."""
+        found = ((key, self.get(key)) for key in keys)
+        return {key: pod if isinstance(pod, Pod) else None for key, pod in found}
 
     def pod_keys(self) -> list[Key]:
         """The keys of all Pods, of every source."""

@@ -14,8 +14,10 @@ price is memory, a node a visible name and sight; the schema runs once for all o
   in none sees both sides.
 * `policies` let clients see namespaces: a pod by its namespace, any client by its network.
   Who is in several sees what any of them lets it see. Who is in none sees everything.
-* A pod is known by its address, which must be its own: one on its node's network, or an
-  address that pods of two namespaces claim, counts by its network only.
+* dnsd identifies a pod by its address, which must be its own. A pod with hostNetwork is a host of
+  its network.
+* A client that is not a known pod or host may be a pod whose event has not arrived. If no policy
+  names its network, `ViewConfig.unknown_pods` decides.
 * What belongs to no namespace (Nodes, pinned names) is hidden by views only.
 
 Networks are nested or apart, never crossing. So which of those that are mentioned hold a
@@ -24,7 +26,7 @@ client follows from the longest one that does, and there is one sight for each o
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from ipaddress import ip_network
 
 import msgspec
@@ -61,12 +63,12 @@ class PolicyRule(Struct, frozen=True):
 class ViewConfig(Struct, frozen=True):
     """The rules. Without views and policies, every client sees everything.
 
-    `unknown_pods`: what a client sees whose address is neither of a known pod nor of a node (a
-    Node's address, or that of a pod with hostNetwork), so that it may be a new pod.
-    "network": what the policies of its network show; everything without one. "narrowest": the
-    intersection of what it would see in each namespace that a policy names and in one that no
-    policy names; "own" counts as nothing. "nothing": names of no namespace. "auto": "narrowest"
-    if a policy has `namespaces`, else "network". `views` apply unchanged.
+    `unknown_pods`: what a client sees that may be a new pod, which is every client but known pods
+    and nodes (the addresses of Nodes, and of pods with hostNetwork). A policy that names its
+    network decides. Without one, "network": everything. "narrowest": the intersection of what it
+    would see in each namespace that a policy names, and in one that no policy names; OWN counts
+    as nothing. "nothing": names of no namespace. "auto": "narrowest" if a policy has `namespaces`,
+    else "network". `views` apply unchanged.
     """
 
     views: tuple[ViewRule, ...] = ()
@@ -134,7 +136,7 @@ class _Place(Struct, frozen=True):
 
 
 class Rules:
-    """The sights of clients by these rules."""
+    """The views of clients by these rules."""
 
     def __init__(self, config: ViewConfig) -> None:
         """Raises ValueError for text that is no network."""
@@ -144,37 +146,70 @@ class Rules:
         everywhere = dict.fromkeys((*EVERYONE, *sorted(mentioned)))
         self._places = {text: _place(text, config) for text in everywhere}
         self._by_network = NetworkMap(self._places.items())
+        by_pod = any(policy.namespaces for policy in config.policies)
+        default = "narrowest" if by_pod else "network"
+        self._unknown = default if config.unknown_pods == "auto" else config.unknown_pods
+        if not config.policies:
+            self._unknown = "network"  # no name is hidden by its namespace
+        self._narrowest = frozenset() if self._unknown == "nothing" else self._in_every_namespace()
+
+    def _in_every_namespace(self) -> frozenset[str] | None:
+        """The namespaces that a pod sees in whichever namespace it is; None: all.
+
+        "" stands for a namespace that no policy names. OWN counts as nothing.
+        """
+        named = {space for policy in self._policies for space in policy.namespaces} - {ANY}
+        seen = [_union(self._for(space)) for space in (*named, "")]
+        limited = [spaces for spaces in seen if spaces is not None]
+        return frozenset.intersection(*limited) if limited else None
 
     def networks(self) -> Iterator[tuple[str, View]]:
-        """Each network that matters, and the sight of the clients in no longer one."""
+        """Each network of a rule, and the view of a client there that may be an unknown pod."""
         for text, place in self._places.items():
-            yield text, self._sight(place, None)
+            yield text, self._of_unknown(place)
 
-    def of_network(self, address: bytes) -> View:
-        """The sight of a client that is known by its packed address only."""
-        place = self._by_network.get(address)
-        assert place is not None  # noqa: S101 - every address is somewhere in EVERYONE
-        return self._sight(place, None)
+    def of_host(self, address: bytes) -> View:
+        """The view of a client at this packed address that is not a pod."""
+        return self._view(self._place(address), self._at(self._place(address)))
+
+    def of_unknown(self, address: bytes) -> View:
+        """The view of a client at this packed address that may be a pod that is not known yet."""
+        return self._of_unknown(self._place(address))
 
     def of_pod(self, address: bytes, namespace: str) -> View:
-        """The sight of a pod of this namespace at this packed address."""
+        """The view of a pod of this namespace at this packed address."""
+        place = self._place(address)
+        return self._view(place, [*self._at(place), *self._for(namespace)], namespace)
+
+    def _of_unknown(self, place: _Place) -> View:
+        """A policy of the network holds for every client there; else `unknown_pods` decides."""
+        view = self._view(place, self._at(place))
+        if place.policies or self._unknown == "network":
+            return view
+        return msgspec.structs.replace(view, namespaces=self._narrowest)
+
+    def _place(self, address: bytes) -> _Place:
         place = self._by_network.get(address)
         assert place is not None  # noqa: S101 - every address is somewhere in EVERYONE
-        return self._sight(place, namespace)
+        return place
 
-    def _sight(self, place: _Place, namespace: str | None) -> View:
-        matching = [
-            policy
-            for i, policy in enumerate(self._policies)
-            if i in place.policies
-            or (namespace is not None and {ANY, namespace} & {*policy.namespaces})
-        ]
-        spaces: frozenset[str] | None = None
-        if matching:
-            said = {space for policy in matching for space in policy.see}
-            own = {namespace} if OWN in said and namespace is not None else set()
-            spaces = None if ANY in said else frozenset(said - {OWN} | own)
-        return View(place.see != OUTSIDE, place.see != INSIDE, spaces)
+    def _at(self, place: _Place) -> list[PolicyRule]:
+        return [self._policies[number] for number in sorted(place.policies)]
+
+    def _for(self, namespace: str) -> list[PolicyRule]:
+        return [policy for policy in self._policies if {ANY, namespace} & {*policy.namespaces}]
+
+    @staticmethod
+    def _view(place: _Place, policies: Sequence[PolicyRule], namespace: str = "") -> View:
+        return View(place.see != OUTSIDE, place.see != INSIDE, _union(policies, namespace))
+
+
+def _union(policies: Sequence[PolicyRule], own: str = "") -> frozenset[str] | None:
+    """The namespaces that these policies let a client see together; None: all."""
+    spaces = {space for policy in policies for space in policy.see}
+    if not policies or ANY in spaces:
+        return None
+    return frozenset(spaces - {OWN} | ({own} if OWN in spaces and own else set()))
 
 
 def _place(text: str, config: ViewConfig) -> _Place:

@@ -167,8 +167,7 @@ class Served:
         self._pass_on(())
 
     def _pass_on(self, events: Sequence[Event]) -> None:
-        pods = (event for event in events if event.kind == "Pod")
-        self.view_zones.pods({pod if isinstance(pod, Key) else pod.key: None for pod in pods})
+        self.view_zones.follow(one if isinstance(one, Key) else one.key for one in events)
         for frame in self.frames:
             self.engine.table.apply(frame)
         for frame in self.view_zones.take():
@@ -371,10 +370,36 @@ class TestPods:
         served.feed(*shared)
         assert self.visible(served, "web.shared.svc.cluster.local", "10.1.1.7")
 
-    def test_who_is_no_pod_is_seen_by_network(self) -> None:
+    def test_a_policy_of_its_network_decides_for_a_client_that_is_not_a_known_pod(self) -> None:
         served = Served(self.OWN, cluster())
-        assert not self.visible(served, self.WEB_A, "10.1.9.9")  # of the pods' network, unknown
+        assert not self.visible(served, self.WEB_A, "10.1.9.9")
+
+    def test_a_new_pod_sees_only_what_every_pod_sees_until_its_event(self) -> None:
+        shared = [event for one in team("shared", 3) for event in from_plain(one)]
+        served = Served(self.OWN, (*cluster(), *shared))
+        address = "192.168.1.1"
+        assert not self.visible(served, self.WEB_A, address)
+        assert self.visible(served, "web.shared.svc.cluster.local", address)
+        served.feed(Pod("a", "new", (pack_address(address),), "Running"))
+        assert self.visible(served, self.WEB_A, address)
+        served.feed(Key("Pod", "a", "new"))
+        assert not self.visible(served, self.WEB_A, address)
+
+    def test_the_address_of_a_node_is_not_one_of_a_new_pod(self) -> None:
+        served = Served(self.OWN, cluster())
+        node, other = "172.16.0.1", "172.16.0.2"  # of the Node n1, and of no object
+        assert self.visible(served, self.WEB_A, node)
+        assert not self.visible(served, self.WEB_A, other)
+        served.feed(Pod("b", "agent", (pack_address(other),), "Running", host_network=True))
+        assert self.visible(served, self.WEB_A, other)
+        served.feed(Key("Node", "", "n1"))
+        assert not self.visible(served, self.WEB_A, node)
+
+    def test_the_network_decides_alone_where_the_setting_says_so(self) -> None:
+        config = msgspec.structs.replace(self.OWN, unknown_pods="network")
+        served = Served(config, cluster())
         assert self.visible(served, self.WEB_A, "192.168.1.1")
+        assert not self.visible(served, self.WEB_A, "10.1.9.9")
 
     def test_an_address_that_goes_to_another_pod_goes_to_its_namespace(self) -> None:
         served = Served(self.OWN, cluster())
@@ -413,7 +438,7 @@ class TestPods:
             for i in range(limit + 2):
                 ip = (10 << 24 | 2 << 16 | i).to_bytes(4, "big")
                 served.pipeline.feed(Batch((Pod(f"n{i}", "p", (ip,), "Running"),), True), 0.0)
-                served.view_zones.pods([Key("Pod", f"n{i}", "p")])
+                served.view_zones.follow([Key("Pod", f"n{i}", "p")])
         assert len(served.view_zones) <= limit + 1
         assert [log["event"] for log in logs if log["log_level"] == "error"] == [
             "too many different sights; more pods see nothing"

@@ -37,7 +37,7 @@ CONFIG = SchemaConfig(zones=(Z,), external=ExternalConfig((ExternalZone(OUT),)))
 
 def of(config: ViewConfig, address: str, namespace: str = "") -> View:
     rules, packed_ = Rules(config), pack_address(address)
-    return rules.of_pod(packed_, namespace) if namespace else rules.of_network(packed_)
+    return rules.of_pod(packed_, namespace) if namespace else rules.of_host(packed_)
 
 
 def spaces(*names: str) -> View:
@@ -105,6 +105,71 @@ class TestPolicies:
         assert of(own, "10.0.0.1") == EVERYTHING
 
 
+_spaces = st.sampled_from(["a", "b", "*"])
+_pod_policies = st.builds(
+    PolicyRule,
+    namespaces=st.lists(_spaces, max_size=2).map(tuple),
+    networks=st.sampled_from([(), ("10.0.0.0/8",)]),
+    see=st.lists(st.sampled_from(["a", "b", "c", "own", "*"]), max_size=3).map(tuple),
+)
+
+
+class TestUnknownPods:
+    POLICIES = (
+        PolicyRule(namespaces=("a",), see=("own", "shared", "b")),
+        PolicyRule(namespaces=("b",), see=("own", "shared")),
+        PolicyRule(networks=("10.0.0.0/8",), see=("dns",)),
+    )
+
+    def view(self, mode: str, address: str, policies: tuple[PolicyRule, ...] = POLICIES) -> View:
+        return Rules(ViewConfig((), policies, mode)).of_unknown(pack_address(address))
+
+    @pytest.mark.parametrize(
+        ("mode", "view"),
+        [
+            ("network", EVERYTHING),
+            ("narrowest", spaces("shared")),
+            ("auto", spaces("shared")),
+            ("nothing", spaces()),
+        ],
+    )
+    def test_the_setting_decides_where_no_policy_names_the_network(
+        self, mode: str, view: View
+    ) -> None:
+        assert self.view(mode, "192.0.2.1") == view
+        assert self.view(mode, "10.0.0.1") == spaces("dns")
+
+    def test_without_policies_for_pods_the_default_is_the_network(self) -> None:
+        assert self.view("auto", "192.0.2.1", self.POLICIES[2:]) == EVERYTHING
+
+    @pytest.mark.parametrize("mode", ["narrowest", "nothing"])
+    def test_without_policies_nothing_is_hidden_by_namespace(self, mode: str) -> None:
+        views = (ViewRule(("192.0.2.0/24",), "inside"),)
+        rules = Rules(ViewConfig(views, (), mode))
+        assert rules.of_unknown(pack_address("192.0.2.1")) == View(external=False)
+
+    def test_policies_for_all_pods_limit_the_narrowest_view_to_what_all_of_them_see(self) -> None:
+        policies = (
+            PolicyRule(namespaces=("*",), see=("own", "shared")),
+            PolicyRule(namespaces=("ops",), see=("*",)),
+        )
+        assert self.view("auto", "192.0.2.1", policies) == spaces("shared")
+
+    @settings(max_examples=200, deadline=None)
+    @given(
+        st.lists(_pod_policies, max_size=5).map(tuple),
+        st.sampled_from(["192.0.2.1", "10.0.0.1"]),
+        st.sampled_from(["a", "b", "other"]),
+    )
+    def test_a_pod_never_sees_less_once_it_is_known(
+        self, policies: tuple[PolicyRule, ...], address: str, namespace: str
+    ) -> None:
+        rules = Rules(ViewConfig((), policies, "narrowest"))
+        before = rules.of_unknown(pack_address(address)).namespaces
+        after = rules.of_pod(pack_address(address), namespace).namespaces
+        assert after is None or (before is not None and before <= after)
+
+
 _nets = st.builds(
     lambda number, length: str(ip_network((number << 24, length), strict=False)),
     st.integers(0, 255),
@@ -132,7 +197,7 @@ def test_the_longest_network_tells_all_that_hold_an_address(
     }
     expected = spaces(*said) if said else EVERYTHING
     rules = Rules(ViewConfig(policies=tuple(policies)))
-    assert rules.of_network(address.packed) == expected
+    assert rules.of_host(address.packed) == expected
     assert NetworkMap(rules.networks()).get(address.packed) == expected
 
 
