@@ -1,22 +1,24 @@
-"""What upstreams said, kept as compiled reply bodies for as long as they allow.
+"""The cache of upstream replies: compiled bodies, kept for as long as their TTLs allow.
 
-An entry is the answer and authority section of a reply as they stand behind a question of
-the entry's name: a hit is a dict lookup, and a reply is made by concatenation. TTLs count
-down: their offsets are known, and a body patched once serves every hit of the same second.
+In `upstream/` (data plane: external names). Change here: what is kept, for how long, and what
+leaves.
 
-Nothing crosses: the key is name (lower case), type, class, DO and CD. The time is handed
-in, so that tests own it.
+An entry is the answer and authority section of a reply, as they stand after a question with the
+name of the entry. So a hit is a dict lookup, and a reply is a concatenation. TTLs count down: their
+offsets are known, and a body patched once serves every hit of the same second.
 
-Which entries stay (S3-FIFO; Yang et al., SOSP 2023): a new one enters the *small* queue, a
-tenth of the room. Asked for again while there, it moves to the *main* queue when its turn
-comes; not asked for, it leaves, and only a hash stays behind for a while. Who comes back
-while remembered goes straight to main, where each round in the queue costs one of the
-hits an entry has collected. So a flood of names asked once (a scan, an attack with random
-names) passes through the small queue and displaces nothing that is asked for. A hit costs
-one addition, unlike moving an element to the front of an LRU list.
+The key is name (lower case), type, class, DO, and CD, so no reply serves a different query. The
+caller passes in the time.
 
-The bounds are entries and octets, whichever comes first. An entry's octets are an estimate
-of all it holds in memory, both bodies included.
+Eviction is S3-FIFO (Yang et al., SOSP 2023). A new entry enters the *small* queue, a tenth of the
+space. If it was hit there, it moves to the *main* queue when its turn comes; if not, it leaves, and
+only a hash stays behind for a while. An entry that comes back while its hash is remembered goes
+directly to main, where each round costs one of the hits that it collected. So a flood of names that
+are queried once (a scan, an attack with random names) passes through the small queue and displaces
+no popular entry. A hit costs one addition, unlike moving an element to the front of an LRU list.
+
+The bounds are entries and octets, whichever comes first. The octets of an entry are an estimate of
+all its memory, both bodies included.
 """
 
 from __future__ import annotations
@@ -33,21 +35,21 @@ from dnsd.upstream.chain import Part
 
 _U32 = Packing("!I")
 _NEVER = float("inf")
-_MAX_HITS = 3  # what a hit can still be worth in the main queue
+_MAX_HITS = 3  # hits that count in the main queue
 _SMALL_SHARE = 10  # the small queue is one part in ten
 _OVERHEAD = 750  # octets of an entry beside its bodies (objects, dict and queue slots)
-_PREFETCH_SHARE = 10  # the last tenth of a TTL is when a popular entry is refreshed
-_MIN_PREFETCH_TTL = 5  # seconds; shorter TTLs would be asked for all the time
+_PREFETCH_SHARE = 10  # a popular entry is refreshed in the last tenth of its TTL
+_MIN_PREFETCH_TTL = 5  # seconds; shorter TTLs would be refreshed all the time
 
 
 class Entry:
-    """One kept reply.
+    """One cached reply.
 
-    `head`, `head_edns`: octets 2 to 11 of its reply, without and with an OPT record behind.
-    `expires`, `refresh_at`: when its TTL ends, when a popular one is asked for again.
-    `fast_until`: until then a hit is nothing but concatenation; 0 when it never is.
-    `leads_to`: where the chain goes on elsewhere; such an entry is a part of a reply only.
-    `retry_at`: until then a stale entry is used without asking (RFC 8767 5, the failure
+    `head`, `head_edns`: octets 2 to 11 of its reply, without and with an OPT record after it.
+    `expires`, `refresh_at`: when its TTL ends, and when a popular entry is refreshed.
+    `fast_until`: until then a hit is only a concatenation; 0 if it never is.
+    `leads_to`: where another source continues the chain; such an entry is only part of a reply.
+    `retry_at`: until then a stale entry is used without a query (RFC 8767 5, the failure
     recheck timer). `hits` since it was stored.
     """
 
@@ -103,7 +105,7 @@ class Entry:
 
     @property
     def useful(self) -> bool:
-        """Whether it says something of the name: all but a failure."""
+        """Whether it is an answer and not a failure."""
         return self.rcode != Rcode.SERVFAIL
 
     def body_at(self, now: float) -> bytes:
@@ -126,7 +128,7 @@ class Entry:
         return bytes(out)
 
     def part(self, body: bytes) -> Part:
-        """Its records again, out of one of its bodies."""
+        """Its records, parsed from one of its bodies."""
         message = b"\x00\x00" + self.head + self.key[:-1] + body
         reply = read_reply(message)
         return Part(self.rcode, reply.answer, reply.authority, self.leads_to, self.errors)
@@ -141,7 +143,7 @@ _FLAGS = (b"\x00", b"\x01", b"\x02", b"\x03")
 
 
 class Cache:
-    """Entries by key, bounded by count and octets. Not for use by several threads."""
+    """Entries by key, bounded by count and octets. Not thread-safe."""
 
     def __init__(self, max_entries: int, max_bytes: int, stale_for: float = 0.0) -> None:
         self.max_entries = max_entries
@@ -160,7 +162,7 @@ class Cache:
         return len(self.entries)
 
     def get(self, key: bytes, now: float) -> Entry | None:
-        """The entry, perhaps past its end but not past its time as a stale one."""
+        """The entry, fresh or stale; None after `stale_for` seconds."""
         entry = self.entries.get(key)
         if entry is not None and now >= entry.expires + self._grace(entry):
             self._drop(entry)
@@ -171,14 +173,14 @@ class Cache:
         return self.stale_for if entry.useful else 0.0
 
     def put(self, entry: Entry) -> None:
-        """Keeps an entry, in place of the one with its key; others leave to make room."""
+        """Stores an entry in place of the one with its key; others leave to make room."""
         if entry.cost > self.max_bytes // 4 or not self.max_entries:
             self.forget(entry.key)
             return
         old = self.entries.get(entry.key)
         if old is not None:
             entry.in_main = old.in_main
-            # It was worth a prefetch or came back after its end: as good as having been hit.
+            # It was prefetched or came back after its end, which counts like a hit.
             entry.hits = min(old.hits, _MAX_HITS)
             self._count(old, -1)
         elif hash(entry.key) in self._ghosts:
@@ -193,7 +195,7 @@ class Cache:
             self._evict()
 
     def forget(self, key: bytes) -> bool:
-        """Drops the entry with this key; whether there was one."""
+        """Drops the entry with this key; returns whether there was one."""
         entry = self.entries.get(key)
         if entry is None:
             return False
@@ -235,26 +237,26 @@ class Cache:
     def _drop(self, entry: Entry) -> None:
         del self.entries[entry.key]
         self._count(entry, -1)
-        # Its key stays in a queue until its turn comes. Too many of these are swept.
+        # Its key stays in a queue until its turn comes. If there are too many, they are swept.
         if len(self._small) + len(self._main) > 2 * len(self.entries) + 1_000:
             self._small = deque(key for key, e in self.entries.items() if not e.in_main)
             self._main = deque(key for key, e in self.entries.items() if e.in_main)
 
     def _evict(self) -> None:
-        """Takes one turn at the queue that has more than its share."""
+        """Processes the head of the queue that has more than its share."""
         small_is_over = (
             self._small_bytes * _SMALL_SHARE > self.max_bytes
             or self._small_entries * _SMALL_SHARE > self.max_entries
         )
         if self._small and (small_is_over or not self._main):
-            self._turn_small()
+            self._advance_small()
         elif self._main:
-            self._turn_main()
+            self._advance_main()
 
-    def _turn_small(self) -> None:
+    def _advance_small(self) -> None:
         entry = self.entries.get(self._small.popleft())
         if entry is None or entry.in_main:
-            return  # dropped meanwhile
+            return  # it was dropped meanwhile
         if entry.hits:
             self._count(entry, -1)
             entry.in_main = True
@@ -268,7 +270,7 @@ class Cache:
         if len(self._ghosts) > self.max_entries:
             self._ghosts.popitem(last=False)
 
-    def _turn_main(self) -> None:
+    def _advance_main(self) -> None:
         entry = self.entries.get(self._main.popleft())
         if entry is None or not entry.in_main:
             return

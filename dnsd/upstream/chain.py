@@ -1,14 +1,17 @@
-"""The CNAME chain of a question: what of a reply is kept, and what it means.
+"""CNAME chains: which records of a reply are kept, and where the chain ends.
 
-An upstream may put anything into its answer section. Kept is what the question leads to:
-the CNAMEs from the question's name on, and the records of the asked type at the name they
-end at (RFC 1034 3.6.2, RFC 2181 5.4.1). With DO also the signatures over these, the DNAMEs
-the CNAMEs were made from (RFC 6672 5.2.1), and the proofs in the authority section. All
-else (additional records, NS sets, strangers' records) is dropped before it reaches a cache.
+In `upstream/` (data plane: external names). Change here: what is accepted from a reply.
 
-A chain may leave the part of the name space this upstream was asked about: into our own
-zones, to a pinned name, to another forward rule. From there on the reply is not believed:
-the chain is cut at that name, and `leads_to` tells who goes on.
+An upstream server may put anything into its answer section. dnsd keeps the records that the
+question leads to: the CNAMEs from the name of the question on, and the records of the queried type
+at the end of the chain (RFC 1034 3.6.2, RFC 2181 5.4.1). With DO it also keeps the signatures over
+these, the DNAMEs that the CNAMEs were synthesized from (RFC 6672 5.2.1), and the proofs in the
+authority section. All other records (additional records, NS sets, records of other names) are
+dropped before they reach a cache.
+
+A chain may leave the names that this upstream server was queried for: into the zones of dnsd, to a
+pinned name, or to another forward rule. The reply is not trusted from there on: the chain is cut
+at that name, and `leads_to` is the name to continue with.
 """
 
 from __future__ import annotations
@@ -22,7 +25,7 @@ from dnsd.dns.names import Name, is_below
 from dnsd.dns.records import Record, Reply
 from dnsd.dns.types import Type
 
-MAX_CHAIN = 10  # CNAMEs followed for one question, wherever they come from
+MAX_CHAIN = 10  # CNAMEs followed for one question, from all sources
 _RRSIG, _NSEC, _DNAME, _NSEC3 = 46, 47, 39, 50
 _PROOFS = (_RRSIG, _NSEC, _NSEC3)
 
@@ -32,11 +35,11 @@ class BadChain(ValueError):
 
 
 class Part(Struct, frozen=True):
-    """What one place (an upstream, our zones, the pinned names) says of a name and type.
+    """The answer of one source (an upstream server, the zones of dnsd, the pinned names).
 
-    `leads_to`: the lower-cased name at which somebody else goes on; empty when complete.
+    `leads_to`: the lower-cased name at which another source continues; empty if complete.
     `authority`: the SOA of a negative answer and, with DO, the proofs.
-    `negative`: the chain ends without the records asked for. `errors`: extended errors.
+    `negative`: the chain ends without records of the queried type. `errors`: extended errors.
     """
 
     rcode: int
@@ -48,12 +51,12 @@ class Part(Struct, frozen=True):
 
     @property
     def aliases(self) -> int:
-        """How many CNAMEs it holds."""
+        """The number of CNAMEs."""
         return sum(record.type == Type.CNAME for record in self.answer)
 
     @property
     def negative_ttl(self) -> int | None:
-        """Seconds a negative answer may be kept: min(SOA TTL, minimum), None without SOA.
+        """Seconds to cache a negative answer: min(SOA TTL, minimum); None without an SOA.
 
         RFC 2308 5.
         """
@@ -64,12 +67,12 @@ class Part(Struct, frozen=True):
 
 
 def along_chain(
-    reply: Reply, name: Name, type_: int, do: bool, stays: Callable[[Name], bool]
+    reply: Reply, name: Name, type_: int, do: bool, in_route: Callable[[Name], bool]
 ) -> Part:
-    """What `reply` says of (name, type_): its records on the chain, and where it ends.
+    """The records of `reply` on the chain of (name, type_), and where the chain ends.
 
-    `name` is in lower case. `stays` tells whether a target may still be answered by this
-    upstream. Raises `BadChain`.
+    `name` is in lower case. `in_route`: whether a CNAME's target has the same forward rule.
+    Raises `BadChain`.
     """
     sets = _by_owner(reply.answer)
     kept: list[Record] = []
@@ -90,13 +93,13 @@ def along_chain(
         kept += _signatures(here, Type.CNAME, do)
         name = aliases[0].rdata.lower()
         if name in seen or len(seen) > MAX_CHAIN:
-            raise BadChain("the upstream's CNAMEs loop or are over 10")
+            raise BadChain(f"the upstream's CNAMEs loop, or are more than {MAX_CHAIN}")
         seen.add(name)
-        if not stays(name):
+        if not in_route(name):
             return Part(Rcode.NOERROR, tuple(kept), leads_to=name)
     part = _part(reply, name, kept, do, negative=True)
     if kept and reply.rcode == Rcode.NOERROR and part.negative_ttl is None:
-        # Neither records nor an SOA at the end: no NODATA, the upstream just stopped there.
+        # Neither records nor an SOA at the end: not NODATA, the server just stopped there.
         return Part(Rcode.NOERROR, tuple(kept), leads_to=name, errors=reply.errors)
     return part
 
@@ -126,7 +129,7 @@ def _signatures(here: dict[int, list[Record]], type_: int, do: bool) -> list[Rec
 
 
 def _dname_above(sets: _Sets, name: Name) -> list[Record]:
-    """The DNAME (and its signatures) that the CNAME at `name` was made from."""
+    """The DNAME (and its signatures) that the CNAME at `name` was synthesized from."""
     for owner, here in sets.items():
         if _DNAME in here and owner != name and is_below(name, owner):
             return [*here[_DNAME][:1], *_signatures(here, _DNAME, True)]
@@ -134,7 +137,7 @@ def _dname_above(sets: _Sets, name: Name) -> list[Record]:
 
 
 def _part(reply: Reply, end: Name, kept: list[Record], do: bool, negative: bool) -> Part:
-    """The part that ends at the name `end`, with what of the authority section backs it."""
+    """The answer that ends at the name `end`, with the SOA and proofs that support it."""
     authority = []
     for record in reply.authority:
         soa = negative and record.type == Type.SOA and is_below(end, record.key)

@@ -1,11 +1,13 @@
-"""Which pod is behind an address: what search-path completion has to know.
+"""Pods by address: what search-list completion knows about clients.
 
-The control plane knows the pods; a worker is told what matters of them in frames of their
-own kind, between those of the table and in the same order. Such a frame begins with an
-octet that msgpack never uses, so the two cannot be taken for each other.
+In `upstream/` (data plane: external names). Change here: which facts about pods reach the workers.
 
-An address with several running pods (it was handed on a moment ago, or they share their
-node's network) tells nothing: `find` says so with None.
+The control process sends the pods in frames of their own, between those of the table and in the
+same order. Such a frame begins with an octet that msgpack never uses, so the two cannot be
+confused.
+
+If several running pods have an address (it was reassigned a moment ago, or they share the network
+of their node), `find` returns None.
 """
 
 from __future__ import annotations
@@ -20,14 +22,14 @@ from dnsd.dns.names import BadName, Name, name_from_text
 from dnsd.upstream.search import Client
 from dnsd.upstream.status import CLIENTS
 
-if TYPE_CHECKING:  # the side that tells; a worker has no objects
+if TYPE_CHECKING:  # used by the control process only; a worker has no objects
     from dnsd.cluster.objects import Key, Pod
 
 _MAX_SEARCHES = 32  # Kubernetes' own limit (core/v1 PodDNSConfig)
 
 
-class _Told(Struct, array_like=True, frozen=True):
-    """A running pod: its key as text, its addresses, what its resolver was told."""
+class _Pod(Struct, array_like=True, frozen=True):
+    """A running pod: its key as text, its addresses, and the options of its resolver."""
 
     key: str
     namespace: str
@@ -39,7 +41,7 @@ class _Told(Struct, array_like=True, frozen=True):
 
 class _Step(Struct, array_like=True, frozen=True):
     reset: bool
-    pods: tuple[_Told, ...]
+    pods: tuple[_Pod, ...]
     gone: tuple[str, ...]
 
 
@@ -59,7 +61,7 @@ def compile_clients(pods: Mapping[Key, Pod | None], reset: bool = False) -> byte
             continue
         searches = pod.searches[:_MAX_SEARCHES]
         fields = (pod.namespace, pod.ips, searches, pod.host_network, pod.dns_policy)
-        running.append(_Told(str(key), *fields))
+        running.append(_Pod(str(key), *fields))
     return CLIENTS + _encode(_Step(reset, tuple(running), tuple(gone)))
 
 
@@ -67,11 +69,11 @@ class Clients:
     """The pods by address."""
 
     def __init__(self) -> None:
-        self._pods: dict[str, _Told] = {}
+        self._pods: dict[str, _Pod] = {}
         self._at: dict[bytes, dict[str, Client]] = {}
 
     def apply(self, frame: bytes) -> None:
-        """Takes a frame in. Raises msgspec.DecodeError for what is none."""
+        """Applies a frame. Raises msgspec.DecodeError."""
         step = _decode(frame[1:])
         if step.reset:
             self._pods.clear()
@@ -94,7 +96,7 @@ class Clients:
                 del self._at[address]
 
     def find(self, address: bytes) -> Client | None:
-        """The pod with this address, if there is exactly one."""
+        """The pod with this address; None if no pod or several pods have it."""
         there = self._at.get(address)
         if there is None or len(there) != 1:
             return None
@@ -110,5 +112,5 @@ def _names(texts: Iterable[str]) -> tuple[Name, ...]:
         try:
             out.append(name_from_text(text))
         except (BadName, UnicodeError):
-            continue  # kubelet writes it all the same; a resolver cannot use it
+            continue  # kubelet writes such a name too, and resolvers ignore it
     return tuple(out)

@@ -1,17 +1,20 @@
-"""One question over UDP: a socket of its own, and a careful wait for the true reply.
+"""One query over UDP: a socket of its own, and a careful wait for the true reply.
 
-Somebody who cannot see our packets has to guess, and everything he has to guess is random
-and used once (RFC 5452): the ID, the source port (a new socket for each question, its port
-drawn here, not left to a counter), the spelling of the name (0x20). The socket is connected,
-so the kernel drops what does not come from the very address and port that was asked.
+In `upstream/` (data plane: external names). Change here: how a reply over UDP is checked.
 
-What does not match or cannot be read is ignored and the wait goes on: a forger must not be
-able to end it. There are three ways to be sent to TCP, where guessing does not work:
+An attacker who cannot read the packets has to guess, and everything to guess is random and used
+once (RFC 5452): the ID, the source port (a new socket for each query, its port drawn here and not
+left to a counter of the kernel), and the case of the name (0x20). The socket is connected, so the
+kernel drops packets from every other address and port.
 
-* the reply is truncated (TC);
-* only the spelling differs: an upstream that does not keep case, or a forger without luck.
-  The true reply gets a moment more, then TCP decides;
-* hundreds of mismatches: somebody is guessing.
+A packet that does not match or cannot be read is ignored and the wait continues, because an
+attacker must not be able to end it. In three cases the query moves to TCP, where guessing does not
+work:
+
+* The reply is truncated (TC).
+* Only the case differs: the server does not keep the case, or an attacker guessed the rest. The
+  true reply gets 0.1 s more, then TCP decides.
+* There were hundreds of mismatches: an attacker is guessing.
 """
 
 from __future__ import annotations
@@ -27,10 +30,10 @@ from dnsd.dns.records import Reply, read_reply
 from dnsd.upstream.config import ServerSpec
 from dnsd.upstream.errors import NetworkError
 
-# More than any upstream may send us (EDNS 1232); a longer one is cut here and then malformed.
+# Octets; more than an upstream may send (EDNS 1232). A longer datagram is cut and then malformed.
 _RECEIVE = 4_096
 _MAX_MISMATCHES = 300
-_DRAIN = 32  # datagrams read before other sockets get their turn
+_DRAIN = 32  # datagrams read before other sockets are served
 _RECASED_GRACE = 0.1  # seconds
 _PORT_DRAWS = 8
 _EPHEMERAL = (32_768, 60_999)  # Linux's default range
@@ -38,11 +41,11 @@ CASE_NOT_KEPT = "case not kept"
 
 
 class UseTcp(Exception):
-    """This question has to be asked over TCP; the text says why."""
+    """The query has to move to TCP; the text is the reason."""
 
 
 def _ephemeral_ports() -> range:
-    """The ports this machine sets apart for the near ends of connections (ip(7))."""
+    """The ephemeral ports of this machine (ip(7))."""
     try:
         text = Path("/proc/sys/net/ipv4/ip_local_port_range").read_text("ascii")
         low, high = (int(word) for word in text.split())
@@ -64,7 +67,7 @@ def _open(spec: ServerSpec) -> socket.socket:
             try:
                 sock.bind((wildcard, _PORTS[secrets.randbelow(len(_PORTS))]))
                 break
-            except OSError:  # taken; after some draws the kernel finds a free one by itself
+            except OSError:  # the port is taken; after some draws the kernel selects a free one
                 continue
         sock.connect((spec.address, spec.port))
     except OSError:
@@ -73,8 +76,8 @@ def _open(spec: ServerSpec) -> socket.socket:
     return sock
 
 
-async def ask(spec: ServerSpec, packet: bytes, question: bytes) -> Reply:
-    """The true reply to `packet`, whose question is `question` as spelled.
+async def query(spec: ServerSpec, packet: bytes, question: bytes) -> Reply:
+    """The true reply to `packet`, whose question is `question` in its exact case.
 
     Waits until cancelled. Raises `UseTcp`, `NetworkError`.
     """
@@ -120,13 +123,13 @@ class _Wait:
                 data = self.sock.recv(_RECEIVE)
             except BlockingIOError:
                 return
-            except OSError as error:  # ICMP: nobody listens there
+            except OSError as error:  # ICMP port unreachable
                 self.fail(error)
                 return
-            self.judge(data)
+            self.check(data)
 
-    def judge(self, data: bytes) -> None:
-        """Takes the true reply; lets everything else pass by, counted."""
+    def check(self, data: bytes) -> None:
+        """Takes the true reply; ignores and counts everything else."""
         if is_reply_to(data, self.id, self.question):
             if is_truncated(data):
                 self.fail(UseTcp("truncated"))
@@ -140,7 +143,7 @@ class _Wait:
             self.grace = self.loop.call_later(_RECASED_GRACE, self.fail, UseTcp(CASE_NOT_KEPT))
         self.mismatches += 1
         if self.mismatches > _MAX_MISMATCHES:
-            self.fail(UseTcp("somebody is guessing"))
+            self.fail(UseTcp("too many mismatches"))
 
     def fail(self, error: Exception) -> None:
         if not self.future.done():

@@ -1,4 +1,8 @@
-"""Why an upstream gave no answer, told apart by what the client is told (RFC 8914 4)."""
+"""Failures of upstream servers, by the extended error that the client gets (RFC 8914 4).
+
+In `upstream/` (data plane: external names). Change here: which failure becomes which extended
+error.
+"""
 
 from __future__ import annotations
 
@@ -6,19 +10,19 @@ from dnsd.dns.message import Ede
 
 
 class UpstreamFailure(Exception):
-    """No usable answer. `code` is the extended error for the client, the text says why."""
+    """No usable reply. `code` is the extended error for the client, the text is the reason."""
 
     code = Ede.NO_REACHABLE_AUTHORITY
 
 
 class NoReply(UpstreamFailure):
-    """Nothing that could be believed came in time."""
+    """No trustworthy reply came in time."""
 
 
 class Unusable(UpstreamFailure):
-    """A reply that does not help: REFUSED, SERVFAIL, a referral, a looping chain.
+    """A reply that is not usable: REFUSED, SERVFAIL, a referral, a looping chain.
 
-    `errors` are the extended errors it carried, worth passing on.
+    `errors` are its extended errors, which the client gets too.
     """
 
     def __init__(self, text: str, errors: tuple[tuple[int, str], ...] = ()) -> None:
@@ -27,6 +31,6 @@ class Unusable(UpstreamFailure):
 
 
 class NetworkError(UpstreamFailure):
-    """The network said no: unreachable, refused, closed, a certificate that is not good."""
+    """Unreachable, refused, closed, or a certificate that is not valid."""
 
     code = Ede.NETWORK_ERROR

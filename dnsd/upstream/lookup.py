@@ -27,18 +27,18 @@ from dnsd.upstream.chain import BadChain, Part, along_chain
 from dnsd.upstream.config import UpstreamConfig
 from dnsd.upstream.errors import NoReply, Unusable, UpstreamFailure
 from dnsd.upstream.loops import Loops
-from dnsd.upstream.pool import NobodyToAsk, Pool
+from dnsd.upstream.pool import NoServer, Pool
 
 _RECHECK = 30.0  # seconds, RFC 8767 5 "failure recheck timer"
 _POPULAR = 2  # hits in one lifetime that make an entry worth a prefetch
 
-Stays = Callable[[Name], bool]
+InRoute = Callable[[Name], bool]
 
 
 class Wanted(Struct, frozen=True):
     """A question for the upstreams of one rule. `rest`: type and class on the wire.
 
-    `stays`: whether a CNAME's target is still the business of these upstreams.
+    `in_route`: whether a CNAME's target has the same forward rule.
     """
 
     name: Name
@@ -46,7 +46,7 @@ class Wanted(Struct, frozen=True):
     do: bool
     cd: bool
     pool: Pool
-    stays: Stays
+    in_route: InRoute
 
     @property
     def key(self) -> bytes:
@@ -162,8 +162,8 @@ class Lookup:
     async def _ask(self, wanted: Wanted) -> Part:
         key = wanted.key
         try:
-            reply = await wanted.pool.ask(wanted.name + wanted.rest, wanted.do, wanted.cd)
-            part = along_chain(reply, wanted.name, wanted.type, wanted.do, wanted.stays)
+            reply = await wanted.pool.query(wanted.name + wanted.rest, wanted.do, wanted.cd)
+            part = along_chain(reply, wanted.name, wanted.type, wanted.do, wanted.in_route)
         except BadChain as error:
             failure = Unusable(str(error))
             raise self._failed(key, failure, wanted.pool) from error
@@ -184,8 +184,8 @@ class Lookup:
                 self._loops.suspect(server)
         now = self._clock()
         old = self.cache.get(key, now)
-        nobody = isinstance(failure, NobodyToAsk)
-        if self.config.servfail_ttl and not nobody and (old is None or not old.useful):
+        unsent = isinstance(failure, NoServer)
+        if self.config.servfail_ttl and not unsent and (old is None or not old.useful):
             part = Part(Rcode.SERVFAIL, errors=errors)
             self.cache.put(Entry(key, part, self.config.servfail_ttl, now, prefetch=False))
         return Failed(errors)

@@ -1,18 +1,20 @@
-"""Noticing that an upstream leads back to us, before it costs anything.
+"""Forwarding loops: detecting that an upstream server forwards queries back to this server.
 
-`resolv.conf` names ourselves, two servers name each other: a question would run in circles.
-It cannot multiply (the question that comes back joins the one in flight), but it would wait
-for itself until the deadline. So:
+In `upstream/` (data plane: external names). Change here: how loops are suspected and proven.
 
-* *Suspicion* is free: our questions are spelled at random, and one that arrives here in
-  exactly the spelling of one that is on its way is probably it. Others come by chance (the
-  shorter the name, the likelier) or because a client spells at random too.
-* *Proof* is a canary: a name nobody can guess, sent to the suspect. If it arrives here, the
-  suspect leads back to us, and is left alone for a while. Its questions in flight are
-  cancelled; they go to the next server, or are answered SERVFAIL.
+`resolv.conf` names this server itself, or two servers name each other: a query would go in circles.
+It cannot multiply (the query that comes back joins the one in flight), but it would wait for itself
+until the timeout. Therefore:
 
-A forwarder between us that draws its own spelling hides the circle from the first point;
-therefore servers are suspected too when a question ran out of time while others had joined.
+* *Suspicion* costs nothing: dnsd sends queries in random case, and an incoming query with exactly
+  the case of a query in flight is probably that query. It may also match by chance (the shorter the
+  name, the likelier) or because a client uses random case too.
+* *Proof* is a canary: a query with an unguessable name, sent to the suspect. If the canary arrives
+  here, the server is in a loop and is not queried for a while. Its queries in flight are cancelled;
+  they move to the next server, or get SERVFAIL.
+
+A forwarder in between that draws its own random case hides the loop from the first point. Therefore
+a server is suspected too if a query timed out while other queries had joined it.
 """
 
 from __future__ import annotations
@@ -25,58 +27,58 @@ from dnsd.dns.names import MAX_NAME, Name, name_of
 from dnsd.upstream.errors import UpstreamFailure
 from dnsd.upstream.server import Server
 
-_FLIGHT = 2.0  # seconds a canary may take
+_CANARY_TIMEOUT = 2.0  # seconds
 _MAX_CANARIES = 32
 _TXT_IN = b"\x00\x10\x00\x01"
 _LABELS = 22 + 11  # octets a canary adds to the suffix of its rule, with room to spare
 
 
 class Loops:
-    """The questions on their way, and the canaries."""
+    """The queries in flight, and the canaries."""
 
     def __init__(self) -> None:
-        self.spelled: dict[bytes, Server] = {}
+        self.in_flight: dict[bytes, Server] = {}
         self.canaries: dict[Name, Server] = {}
         self.found = 0
         self._tasks: set[asyncio.Task[None]] = set()
 
-    def comes_back(self, name: Name, question: bytes) -> bool:
-        """Whether a question that arrived is a canary of ours: the loop is proven.
+    def is_loop(self, name: Name, question: bytes) -> bool:
+        """Whether an incoming question is a canary, which proves a loop.
 
-        Suspects a server when the question is spelled like one on its way. `name` is in
+        Suspects a server if the question has the exact case of one in flight. `name` is in
         lower case.
         """
         if name in self.canaries:
             self.found += 1
-            self.canaries.pop(name).leads_back()
+            self.canaries.pop(name).mark_loop()
             return True
-        server = self.spelled.get(question)
+        server = self.in_flight.get(question)
         if server is not None:
             self.suspect(server)
         return False
 
     def suspect(self, server: Server) -> None:
-        """Sends a canary to a server, unless one is on its way."""
+        """Sends a canary to a server, unless one is in flight."""
         busy = len(self.canaries) >= _MAX_CANARIES or server in self.canaries.values()
-        if busy or server.loops or len(server.apex) + _LABELS > MAX_NAME:
+        if busy or server.loops or len(server.suffix) + _LABELS > MAX_NAME:
             return
-        name = name_of(secrets.token_hex(8), "loop", "dnsd", below=server.apex)
+        name = name_of(secrets.token_hex(8), "loop", "dnsd", below=server.suffix)
         self.canaries[name] = server
-        task = asyncio.create_task(self._fly(name, server))
+        task = asyncio.create_task(self._send_canary(name, server))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    async def _fly(self, name: Name, server: Server) -> None:
-        """What the answer says does not matter, only whether the question comes back."""
+    async def _send_canary(self, name: Name, server: Server) -> None:
+        """The reply is irrelevant; only the arrival of the canary at this server counts."""
         try:
             with suppress(UpstreamFailure, TimeoutError):
-                async with asyncio.timeout(_FLIGHT):
-                    await server.ask(name + _TXT_IN)
+                async with asyncio.timeout(_CANARY_TIMEOUT):
+                    await server.query(name + _TXT_IN)
         finally:
             self.canaries.pop(name, None)
 
     async def close(self) -> None:
-        """Ends the canaries."""
+        """Cancels the canaries."""
         for task in list(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)

@@ -1,12 +1,14 @@
-"""The servers of one rule: in which order they are asked, and when the next one is.
+"""The servers of one forward rule: the order of queries, and when the next server is queried.
 
-A question goes to the first server of the order. When that one says nothing for longer than
-it usually takes, the next is asked *as well*: the first may just be slow, and its answer
-still counts. When it fails or its reply does not help, the next is asked at once. All of it
-ends with the deadline that the client's patience sets.
+In `upstream/` (data plane: external names). Change here: how a server is selected, and when the
+next one is queried too.
 
-A reply helps when it is NOERROR or NXDOMAIN and no referral: a server that says REFUSED,
-SERVFAIL or "ask over there" may be the wrong one to have been asked.
+The first server of the order is queried. If it does not reply for longer than it usually takes, the
+next one is queried *as well*: the first may be slow, and its reply still counts. If it fails or its
+reply is not usable, the next one is queried at once. All of it ends with the timeout.
+
+A usable reply is NOERROR or NXDOMAIN and not a referral. A server that replies REFUSED, SERVFAIL,
+or a referral may be the wrong server for the name.
 """
 
 from __future__ import annotations
@@ -23,17 +25,17 @@ from dnsd.upstream.errors import NoReply, Unusable, UpstreamFailure
 from dnsd.upstream.server import Server
 
 _MIN_TRIES, _MAX_TRIES = 3, 8
-_MAX_OPEN = 2  # servers that one question waits for at once
-# One question in so many goes to another server than the fastest, to keep its latency known.
+_MAX_OPEN = 2  # servers that one query waits for at once
+# One query in 20 goes to another server than the fastest, so that its latency stays known.
 _EXPLORE = 20
 
 
-class NobodyToAsk(NoReply):
-    """All servers are down or lead back to us: nothing was sent."""
+class NoServer(NoReply):
+    """All servers are down or forward queries back to this server: nothing was sent."""
 
 
 class Pool:
-    """The servers for the names below `suffix`. Times in seconds."""
+    """The servers for the names at and below `suffix`. Times in seconds."""
 
     def __init__(
         self,
@@ -51,14 +53,14 @@ class Pool:
         self.attempt_timeout = attempt_timeout
         self._dice = dice
 
-    async def ask(self, question: bytes, do: bool, cd: bool) -> Reply:
+    async def query(self, question: bytes, do: bool, cd: bool) -> Reply:
         """The reply to a question (name in lower case, type, class).
 
         Raises `UpstreamFailure`; takes `timeout` at most.
         """
         order = self.order(asyncio.get_running_loop().time())
         if not order:
-            raise NobodyToAsk(self.dead)
+            raise NoServer(self.dead)
         race = _Race(self, question, do, cd)
         try:
             async with asyncio.timeout(self.timeout):
@@ -70,20 +72,26 @@ class Pool:
 
     @property
     def dead(self) -> str:
-        """Why there is nobody to ask; empty when there is somebody."""
+        """The reason if no server is usable; empty if one is."""
         now = asyncio.get_running_loop().time()
         if any(server.usable(now) for server in self.servers):
             return ""
         loops = any(server.loops for server in self.servers)
-        return "the upstream leads back to this server" if loops else "all upstreams are down"
+        return (
+            "the upstream forwards queries back to this server"
+            if loops
+            else "all upstreams are down"
+        )
 
     def order(self, now: float) -> list[Server]:
-        """The usable servers in the order in which they are asked."""
+        """The usable servers in the order in which they are queried."""
         servers = [server for server in self.servers if server.usable(now)]
         if self.policy == "random":
             self._dice.shuffle(servers)
         elif self.policy == "fastest" and len(servers) > 1:
-            servers.sort(key=lambda server: server.health.latency)  # unknown ones first
+            servers.sort(
+                key=lambda server: server.health.latency
+            )  # unknown latencies are 0, hence first
             if not self._dice.randrange(_EXPLORE):
                 servers.insert(0, servers.pop(self._dice.randrange(1, len(servers))))
         servers.sort(key=lambda server: server.health.suspect)
@@ -91,25 +99,25 @@ class Pool:
 
 
 class _Race:
-    """One question on its way to one server, then perhaps to others too."""
+    """One query to one server, then perhaps to others too."""
 
     def __init__(self, pool: Pool, question: bytes, do: bool, cd: bool) -> None:
         self.pool = pool
         self.question, self.do, self.cd = question, do, cd
-        self.failure: UpstreamFailure = NoReply("no upstream answered in time")
+        self.failure: UpstreamFailure = NoReply("no upstream server replied in time")
         self.running: dict[asyncio.Task[Reply], Server] = {}
-        self.useless: set[Server] = set()  # they answered, and it was no help
+        self.unusable: set[Server] = set()  # servers whose reply was not usable
 
     async def run(self, order: list[Server]) -> Reply:
-        """Asks them one after the other, over and over, within bounds."""
+        """Queries the servers in turn, within the limit of tries."""
         tries = max(_MIN_TRIES, min(2 * len(order), _MAX_TRIES))
-        for turn in range(tries):
-            server = order[turn % len(order)]
-            if server in self.useless or server.loops:
+        for attempt in range(tries):
+            server = order[attempt % len(order)]
+            if server in self.unusable or server.loops:
                 continue
             self._start(server)
             patience = server.health.patience(self.pool.attempt_timeout)
-            reply = await self._first(server, patience if turn < tries - 1 else None)
+            reply = await self._first(server, patience if attempt < tries - 1 else None)
             if reply is not None:
                 return reply
         while self.running:
@@ -121,12 +129,12 @@ class _Race:
     def _start(self, server: Server) -> None:
         if len(self.running) >= _MAX_OPEN:
             self._abandon(next(iter(self.running)))
-        task = asyncio.create_task(server.ask(self.question, self.do, self.cd))
+        task = asyncio.create_task(server.query(self.question, self.do, self.cd))
         self.running[task] = server
         server.tasks.add(task)
 
     async def _first(self, newest: Server | None, patience: float | None) -> Reply | None:
-        """The first reply that helps; None when the newest server is out of patience or use."""
+        """The first usable reply; None if the newest server is too slow or of no use."""
         loop = asyncio.get_running_loop()
         end = None if patience is None else loop.time() + patience
         while newest is None or newest in self.running.values():
@@ -147,26 +155,26 @@ class _Race:
         return None
 
     def _take(self, task: asyncio.Task[Reply]) -> Reply | None:
-        """The reply of a task that is done, if it helps; else the reason is kept."""
+        """The reply of a finished task if it is usable; otherwise stores the reason."""
         server = self.running.pop(task)
         server.tasks.discard(task)
         if task.cancelled():
-            self._note(NoReply("the upstream leads back to this server"))
+            self._note(NoReply("the upstream forwards queries back to this server"))
             return None
         error = task.exception()
         if isinstance(error, UpstreamFailure):
             self._note(error)
             return None
-        reply = task.result()  # raises what is a bug of ours
+        reply = task.result()  # raises any other exception: a bug of dnsd
         problem = _problem(reply)
         if problem:
-            self.useless.add(server)
+            self.unusable.add(server)
             self._note(Unusable(f"{server.spec} {problem}", reply.errors))
             return None
         return reply
 
     def _note(self, failure: UpstreamFailure) -> None:
-        """Keeps the failure that tells most: a reply before silence and broken networks."""
+        """Keeps the most informative failure: a reply before a timeout or a network error."""
         if not isinstance(self.failure, Unusable):
             self.failure = failure
 
@@ -176,18 +184,18 @@ class _Race:
         task.cancel()
 
     def stop(self) -> None:
-        """Lets go of whatever still runs."""
+        """Cancels the queries that still run."""
         for task in list(self.running):
             self._abandon(task)
 
 
 def _problem(reply: Reply) -> str:
-    """Why a reply does not help; empty when it does."""
+    """The reason why a reply is not usable; empty if it is."""
     if reply.rcode not in (Rcode.NOERROR, Rcode.NXDOMAIN):
         known = reply.rcode in Rcode.__members__.values()
-        return f"said {Rcode(reply.rcode).name if known else f'rcode {reply.rcode}'}"
+        return f"replied {Rcode(reply.rcode).name if known else f'rcode {reply.rcode}'}"
     types = {record.type for record in reply.authority}
     if reply.rcode == Rcode.NOERROR and not reply.answer and Type.NS in types:
         if Type.SOA not in types:
-            return "referred to others"
+            return "replied with a referral"
     return ""

@@ -156,7 +156,7 @@ class Resolver:
 
     def _without_asking(self, ask: Forward) -> bytes | None:
         """The reply to a name that stays here, comes back, or has nobody to be asked."""
-        if self.loops.comes_back(ask.name, ask.question):
+        if self.loops.is_loop(ask.name, ask.question):
             answer = Answer(Rcode.REFUSED, errors=((int(Ede.PROHIBITED), "forwarding loop"),))
             return compose(ask, answer, self._udp_size)
         place = self._place(ask.name, ask.type)
@@ -268,11 +268,11 @@ class Resolver:
         if isinstance(place, Part):
             return place
 
-        def stays(target: Name) -> bool:
+        def in_route(target: Name) -> bool:
             return not self._is_ours(target) and self._place(target, ask.type) is place
 
         rest = ask.question[-4:-2] + _CLASS_IN
-        wanted = Wanted(name, rest, ask.do, ask.cd, place, stays)
+        wanted = Wanted(name, rest, ask.do, ask.cd, place, in_route)
         return await self._lookup.part(wanted)
 
     def _place(self, name: Name, type_: int) -> Part | Pool | None:
@@ -374,7 +374,7 @@ def _routes(config: UpstreamConfig, loops: Loops, dice: random.Random) -> Routes
         specs = parse_servers(tuple(texts), where, config.resolv_conf)
         if tls is None and any(spec.scheme == "tls" for spec in specs):
             tls = tls_context(config.tls_ca)
-        servers = [Server(s, suffix, tls, config.random_case, loops.spelled) for s in specs]
+        servers = [Server(s, suffix, tls, config.random_case, loops.in_flight) for s in specs]
         rules[suffix] = Pool(
             suffix, servers, config.policy, config.timeout, config.attempt_timeout, dice
         )

@@ -1,6 +1,8 @@
-"""Conditional forwarding: which servers a name belongs to. The longest suffix wins.
+"""Conditional forwarding: which rule a name belongs to. The longest suffix wins.
 
-The root's rule is the default. A rule without servers keeps the names below it here.
+In `upstream/` (data plane: external names). Change here: how a name finds its forward rule.
+
+The rule of the root is the default. dnsd answers names of a rule without servers itself.
 """
 
 from __future__ import annotations
@@ -13,15 +15,15 @@ T = TypeVar("T")
 
 
 class Routes(Generic[T]):
-    """Suffixes and what belongs to each."""
+    """A value for each suffix."""
 
     def __init__(self, rules: dict[Name, T]) -> None:
         self.rules = rules
 
     def find(self, name: Name) -> tuple[Name, T] | None:
-        """The longest suffix of `name` (lower case) with a rule, and what belongs to it.
+        """The longest suffix of `name` (lower case) with a rule, and its value.
 
-        One lookup a label, whatever the number of rules.
+        One lookup for each label, whatever the number of rules.
         """
         while True:
             found = self.rules.get(name)
@@ -33,8 +35,8 @@ class Routes(Generic[T]):
 
 
 def outranks(suffix: Name, zone: Name) -> bool:
-    """Whether a rule is stronger than the policy that keeps `zone` here.
+    """Whether the rule of `suffix` has precedence over the special-use zone `zone`.
 
-    Both are suffixes of one name. The default rule never is.
+    Both are suffixes of one name. The default rule never has precedence.
     """
     return suffix != ROOT and len(suffix) >= len(zone)

@@ -1,27 +1,29 @@
-"""Search-path completion: five round trips become one.
+"""Search-list completion: five round trips become one.
 
-A pod's resolver (`ndots:5`) turns `example.com` into `example.com.NS.svc.Z`, `example.com.svc.Z`,
-`example.com.Z`, the node's own search domains and at last `example.com`, each asked for A and
-for AAAA. All but the last are usually NXDOMAIN. The first of these names tells what the client
-is about to do, and dnsd, which knows the pod behind the address and so its search list, does
-it at once: the answer is a CNAME from the asked name to the first name of the list that has
-an answer, with that answer.
+In `upstream/` (data plane: external names). Change here: which queries are completed, and how.
 
-When this is allowed (everything else is answered as if the feature were off):
+The resolver of a pod (`ndots:5`) turns `example.com` into `example.com.NS.svc.Z`,
+`example.com.svc.Z`, `example.com.Z`, the search domains of the node, and at last `example.com`,
+each with a query for A and for AAAA. All but the last are usually NXDOMAIN. The first of these
+names shows what the client is about to do. dnsd knows the pod behind the address and therefore its
+search list, and walks the list at once: the answer is a CNAME from the queried name to the first
+name of the list that has an answer, with that answer.
 
-* the name is NXDOMAIN in our zones, and is PREFIX.NS.svc.Z, where NS is the namespace of the
-  pod behind the client's address, and PREFIX is what an application would ask for: at least
-  one label and at most NDOTS - 1 dots (with more, the client asks for the bare name first);
-* exactly one running pod that is not on its host's network has that address, and its
-  dnsPolicy gives it the cluster's search list. An address that was just handed from one pod to
-  another belongs to the new one's namespace, or for a moment to nobody;
-* a host-network pod shares its node's address with the node itself and with others: who asks
-  cannot be told, so nothing is completed.
+The conditions (every other query is answered as if the feature were off):
 
-Which name it is (resolver(5), as glibc and musl do it): the first of the list with records of
-the type; else the first that exists (NODATA ends up as NODATA). If none exists, or one that
-comes before could not be looked up, the answer is the plain NXDOMAIN of our zone: a client
-then walks its list itself, and a failure is never turned into a denial of something else.
+* The name is NXDOMAIN in the zones of dnsd, and is PREFIX.NS.svc.Z. NS is the namespace of the pod
+  behind the client's address. PREFIX is what an application would query: at least one label, and at
+  most NDOTS - 1 dots (with more, the client queries the bare name first).
+* Exactly one running pod that is not on the network of its host has that address, and its
+  dnsPolicy gives it the search list of the cluster. An address that was just reassigned from one
+  pod to another belongs to the namespace of the new one, or for a moment to no pod.
+* A pod on the host's network shares its address with the node and with other pods. The client
+  cannot be identified, so nothing is completed.
+
+The chosen name (resolver(5), as in glibc and musl) is the first of the list with records of the
+type, or else the first that exists (NODATA). If none exists, or if a name before it could not be
+looked up, the answer is the plain NXDOMAIN of the zone. Then the client walks its list itself, and
+a failure never becomes the denial of another name.
 """
 
 from __future__ import annotations
@@ -36,9 +38,9 @@ from dnsd.dns.records import Record
 from dnsd.dns.types import Type
 from dnsd.upstream.chain import Part
 
-# A Service created a moment from now may take the name: as short as the schema's own TTL.
+# Seconds; a Service created a moment from now may take the name. The default TTL of the schema.
 ALIAS_TTL = 5
-NDOTS = 5  # what kubelet writes into a pod's resolv.conf
+NDOTS = 5  # kubelet writes this into the resolv.conf of a pod
 _SVC = name_of("svc")[:-1]
 _SEARCHING = ("ClusterFirst", "ClusterFirstWithHostNet")
 
@@ -53,54 +55,54 @@ class Client(Struct, frozen=True):
 
 
 class Completion(Struct, frozen=True):
-    """What a question may be completed to: the names of the search list, best first."""
+    """The names of the search list for a question, in their order."""
 
-    asked: Name
+    name: Name
     candidates: tuple[Name, ...]
 
 
 def completion(
     name: Name, client: Client | None, zones: tuple[Name, ...], domains: tuple[Name, ...]
 ) -> Completion | None:
-    """What a pod that asks `name` (lower case) would ask next; None when it cannot be told.
+    """The names that a pod queries after `name` (lower case); None if they are unknown.
 
-    `zones`: the cluster's, `domains`: the search domains of the nodes.
+    `zones`: those of the cluster, `domains`: the search domains of the nodes.
     """
     if client is None or client.host_network or client.dns_policy not in _SEARCHING:
         return None
-    home = name_of(client.namespace)[:-1] + _SVC
+    suffix = name_of(client.namespace)[:-1] + _SVC
     for zone in zones:
-        if is_below(name, home + zone) and name != home + zone:
-            prefix = name[: len(name) - len(home) - len(zone)]
+        if is_below(name, suffix + zone) and name != suffix + zone:
+            prefix = name[: len(name) - len(suffix) - len(zone)]
             dots = sum(1 for _ in labels_of(prefix + b"\0")) - 1
             if dots >= NDOTS:
                 return None
-            suffixes = (_SVC + zone, zone, *domains, *client.searches, b"\0")
-            names = (prefix + suffix for suffix in dict.fromkeys(suffixes))
+            searches = (_SVC + zone, zone, *domains, *client.searches, b"\0")
+            names = (prefix + search for search in dict.fromkeys(searches))
             return Completion(name, tuple(one for one in names if len(one) <= MAX_NAME))
     return None
 
 
-Look = Callable[[Name], Awaitable[Part | None]]
+LookUp = Callable[[Name], Awaitable[Part | None]]
 
 
-async def complete(found: Completion, look: Look) -> Part | None:
-    """The answer to a completed question; None when the plain NXDOMAIN is to be given.
+async def complete(found: Completion, look_up: LookUp) -> Part | None:
+    """The answer to a completed question; None if the answer is the plain NXDOMAIN.
 
-    `look` gives the whole answer for a name (chain followed), None when there is no telling.
+    `look_up` returns the whole answer for a name (chain followed), None if it failed.
     """
     nodata: tuple[Name, Part] | None = None
     for name in found.candidates:
-        part = await look(name)
+        part = await look_up(name)
         if part is None:
             return None
         if part.rcode == Rcode.NOERROR and not part.negative:
-            return _aliased(found.asked, name, part)
+            return _aliased(found.name, name, part)
         if part.rcode == Rcode.NOERROR and nodata is None:
             nodata = name, part
-    return _aliased(found.asked, *nodata) if nodata else None
+    return _aliased(found.name, *nodata) if nodata else None
 
 
-def _aliased(asked: Name, name: Name, part: Part) -> Part:
-    alias = Record(asked, int(Type.CNAME), ALIAS_TTL, name)
+def _aliased(queried: Name, name: Name, part: Part) -> Part:
+    alias = Record(queried, int(Type.CNAME), ALIAS_TTL, name)
     return Part(part.rcode, (alias, *part.answer), part.authority, errors=part.errors)

@@ -1,19 +1,22 @@
-"""Names whose questions never leave: nobody outside could answer them, and all could read them.
+"""Special-use names: names that dnsd answers itself, because no upstream server could or should.
 
-| names | RFC | answered |
+In `upstream/` (data plane: external names). Change here: which names never leave, and their
+answers.
+
+| names | RFC | answer |
 |---|---|---|
 | `localhost` and below | 6761 6.3 | 127.0.0.1, ::1, NODATA for other types |
 | `1.0.0.127.in-addr.arpa`, `…1.…0.ip6.arpa` | 6303, 1912 4.1 | PTR `localhost` |
 | `invalid`, `onion`, `local` and below | 6761 6.4, 7686 2, 6762 22.1 | NXDOMAIN |
 | `home.arpa` and below | 8375 4 | NODATA at the apex, NXDOMAIN below |
 | reverse zones of private and special networks | 6303 4 | the same |
-| single labels | | NXDOMAIN, but DS and DNSKEY, which a validating client needs of TLDs |
-| what the configuration adds | | NODATA at the name, NXDOMAIN below |
+| single labels | | NXDOMAIN, except DS and DNSKEY, which validating clients need of TLDs |
+| names of the setting `never_leave` | | NODATA at the name, NXDOMAIN below |
 
-A forward rule for such a name or for one below it is stronger: who writes
-`forward: {home.arpa: […]}` has a server that knows. The rule for `.` is not.
+A forward rule for such a name or for a name below it has precedence: `forward: {home.arpa: […]}`
+names a server that has the zone. The rule for `.` does not have precedence.
 
-Negative answers carry the SOA of an empty zone (RFC 6303 3), so that clients may keep them.
+Negative answers carry the SOA of an empty zone (RFC 6303 3), so that clients can cache them.
 """
 
 from __future__ import annotations
@@ -30,7 +33,7 @@ from dnsd.upstream.chain import Part
 _TTL = 10_800  # RFC 6303 3
 _LOCALHOST = name_of("localhost")
 _HOME = name_of("home", "arpa")
-_NOWHERE = tuple(name_of(text) for text in ("invalid", "onion", "local"))
+_NONEXISTENT = tuple(name_of(text) for text in ("invalid", "onion", "local"))
 _LOOPBACK_PTR = (
     name_from_text("1.0.0.127.in-addr.arpa."),
     name_of(*["1", *["0"] * 31], below=IP6_ARPA),
@@ -57,19 +60,19 @@ def _reverse_zones() -> Iterator[Name]:
 
 
 _SPECIAL_USE: dict[Name, Name] = {
-    zone: zone for zone in (_LOCALHOST, *_NOWHERE, _HOME, *_reverse_zones())
+    zone: zone for zone in (_LOCALHOST, *_NONEXISTENT, _HOME, *_reverse_zones())
 }
 
 
 class SpecialUseNames:
-    """The names that stay, and what they are answered."""
+    """The special-use zones with those of `never_leave`, and their answers."""
 
     def __init__(self, extra: Iterable[Name] = ()) -> None:
         self._zones = dict(_SPECIAL_USE)
         self._zones.update((name, name) for name in extra)
 
     def zone_of(self, name: Name, type_: int) -> Name | None:
-        """The zone a name stays in, None when its question may leave. Root: a single label."""
+        """The special-use zone that holds a name, or None. The root stands for single labels."""
         here = name
         while here != ROOT:
             if here in self._zones:
@@ -80,23 +83,23 @@ class SpecialUseNames:
         return None
 
     def answer(self, name: Name, type_: int, zone: Name) -> Part:
-        """The answer for a name that stays in `zone`."""
+        """The answer for a name in a special-use zone."""
         if zone == _LOCALHOST and type_ in _LOOPBACK:
-            return _one(name, type_, _LOOPBACK[Type(type_)])
+            return _record(name, type_, _LOOPBACK[Type(type_)])
         if name in _LOOPBACK_PTR and type_ == Type.PTR:
-            return _one(name, type_, _LOCALHOST)
+            return _record(name, type_, _LOCALHOST)
         exists = zone == _LOCALHOST or name in _LOOPBACK_PTR
-        exists = exists or (name == zone and zone not in _NOWHERE)
+        exists = exists or (name == zone and zone not in _NONEXISTENT)
         rcode = Rcode.NOERROR if exists else Rcode.NXDOMAIN
         return Part(rcode, authority=(empty_zone_soa(zone),))
 
 
-def _one(name: Name, type_: int, rdata: bytes) -> Part:
+def _record(name: Name, type_: int, rdata: bytes) -> Part:
     return Part(Rcode.NOERROR, (Record(name, int(type_), _TTL, rdata),))
 
 
 def empty_zone_soa(zone: Name, ttl: int = _TTL) -> Record:
-    """The SOA of a zone that is empty by decree (RFC 6303 3)."""
+    """The SOA of an empty zone (RFC 6303 3)."""
     numbers = pack("!5I", 1, 3_600, 1_200, 604_800, ttl)
     rdata = zone + name_from_text("nobody.invalid.") + numbers
     return Record(zone, int(Type.SOA), ttl, rdata)

@@ -1,6 +1,6 @@
-"""What the room tells of itself and is told, for those who do not need the rest of it.
+"""Types shared with the control process; imports nothing else from `upstream`.
 
-A worker that asks nobody imports nothing of the room but this and the settings.
+In `upstream/` (data plane: external names). Change here: which counters and facts a worker reports.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from msgspec import Struct
 
 from dnsd.dns.names import Name
 
-CLIENTS = b"\xc1"  # begins a frame that tells of clients, and no msgpack value
+CLIENTS = b"\xc1"  # the first octet of a frame of clients; no msgpack value begins with it
 COUNTER_NAMES = (
     "hits",
     "misses",
@@ -24,11 +24,11 @@ COUNTER_NAMES = (
 
 
 class Where(Struct, frozen=True):
-    """Where a name outside our zones is answered, and what is kept of it.
+    """Where an external name is answered, and its cache entry.
 
-    `how`: "servers" (which are `servers`, of the rule for `suffix`), "here" (pinned, or it
-    never leaves), "nobody". `left`: seconds until what is kept runs out, negative when it has;
-    None when nothing is kept. `rcode` of what is kept.
+    `how`: "servers" (`servers`, of the rule for `suffix`), "here" (pinned, or a special-use name),
+    "nobody" (no rule). `left`: seconds until the cache entry expires, negative if it has expired;
+    None if there is no entry. `rcode`: that of the entry.
     """
 
     how: str
@@ -38,6 +38,6 @@ class Where(Struct, frozen=True):
     rcode: int = 0
 
 
-def tells_of_clients(frame: bytes) -> bool:
+def is_clients_frame(frame: bytes) -> bool:
     """Whether a frame is for `upstream.clients.Clients`."""
     return frame.startswith(CLIENTS)

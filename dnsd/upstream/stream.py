@@ -1,12 +1,14 @@
-"""Questions over TCP and TLS: one connection to a server, kept and shared (RFC 7766, 7858).
+"""Queries over TCP and TLS: one connection to each server, kept and shared (RFC 7766, RFC 7858).
 
-Questions are pipelined, replies come in any order and are matched on ID and question. The
-connection is opened with the first question, closed when it has been idle for a while, and
-given up when a question on it stays unanswered (the server may have forgotten it); questions
-that were on a kept connection when the server closed it are asked once more on a new one.
+In `upstream/` (data plane: external names). Change here: how connections to upstreams are kept.
 
-TLS: at least 1.2, the certificate verified against the system's authorities (or `tls_ca`)
-and against the server's name. Queries are padded to blocks of 128 octets (RFC 8467 4.1).
+Queries are pipelined. Replies come in any order and are matched by ID and question. The first query
+opens the connection. It is closed after an idle time, and given up if a query on it gets no reply
+(the server may have dropped it without a FIN). Queries on a kept connection that the server closed
+are sent once more on a new one.
+
+TLS: at least 1.2. The certificate is verified with the authorities of the system (or `tls_ca`) and
+the name of the server. Queries are padded to blocks of 128 octets (RFC 8467 4.1).
 """
 
 from __future__ import annotations
@@ -16,12 +18,13 @@ import secrets
 import ssl
 from collections.abc import Callable
 
+from dnsd.dns.framing import PREFIX, frame, read_frame
 from dnsd.dns.message import Malformed, is_reply_to
 from dnsd.dns.records import Reply, read_reply
 from dnsd.upstream.config import BadUpstream, ServerSpec
 from dnsd.upstream.errors import NetworkError
 
-_IDLE = 10.0  # seconds; RFC 7766 6.2.3 wants it in the order of a few seconds
+_IDLE = 10.0  # seconds; RFC 7766 6.2.3 recommends "the order of a few seconds"
 _MAX_MISMATCHES = 100
 _ID_DRAWS = 64
 
@@ -29,14 +32,14 @@ Build = Callable[[bytes], bytes]  # the query for an ID
 
 
 def tls_context(ca_file: str) -> ssl.SSLContext:
-    """A client context that verifies; raises `BadUpstream` when the file cannot be used.
+    """A client context that verifies; raises `BadUpstream` if the file cannot be used.
 
-    The text begins with the file: what the setting is called is the caller's to say.
+    The text begins with the file; the caller adds the name of the setting.
     """
     try:
         context = ssl.create_default_context(cafile=ca_file or None)
     except ssl.SSLError as error:
-        raise BadUpstream(f"{ca_file} has no certificates in PEM form: {error}") from error
+        raise BadUpstream(f"{ca_file} has no certificates in PEM format: {error}") from error
     except OSError as error:
         raise BadUpstream(f"{ca_file} cannot be read: {error.strerror}") from error
     context.minimum_version = ssl.TLSVersion.TLSv1_2
@@ -54,28 +57,28 @@ class Stream:
         self._connection: _Connection | None = None
         self._opening = asyncio.Lock()
 
-    async def ask(self, build: Build, question: bytes) -> Reply:
-        """The reply to the query `build` makes. Waits until cancelled.
+    async def query(self, build: Build, question: bytes) -> Reply:
+        """The reply to the query that `build` makes. Waits until cancelled.
 
         Raises `NetworkError`.
         """
         connection, kept = await self._open()
         try:
-            return await connection.ask(build, question)
+            return await connection.query(build, question)
         except NetworkError:
             if not kept:
                 raise
         connection, _ = await self._open()
-        return await connection.ask(build, question)
+        return await connection.query(build, question)
 
     async def close(self) -> None:
-        """Closes the connection; questions on it fail."""
+        """Closes the connection; the queries on it fail."""
         connection, self._connection = self._connection, None
         if connection is not None:
             await connection.close()
 
     async def _open(self) -> tuple[_Connection, bool]:
-        """The connection, and whether it was there before."""
+        """The connection, and whether it was open before."""
         async with self._opening:
             connection = self._connection
             if connection is not None and connection.usable:
@@ -94,7 +97,7 @@ class Stream:
 
 
 class _Connection:
-    """An open connection, what waits on it, and the task that reads."""
+    """An open connection, the queries that wait on it, and the task that reads."""
 
     def __init__(
         self,
@@ -108,22 +111,22 @@ class _Connection:
         self.usable = True
         self._reader, self._writer = reader, writer
         self._waiting: dict[bytes, tuple[bytes, asyncio.Future[Reply]]] = {}
-        self._heard = 0  # messages read
+        self._received = 0  # messages read
         self._task = asyncio.create_task(self._read())
 
-    async def ask(self, build: Build, question: bytes) -> Reply:
+    async def query(self, build: Build, question: bytes) -> Reply:
         query_id = self._free_id()
         future: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
         self._waiting[query_id] = question, future
         packet = build(query_id)
-        heard = self._heard
+        received = self._received
         try:
-            self._writer.write(len(packet).to_bytes(2, "big") + packet)
+            self._writer.write(frame(packet))
             return await future
         finally:
             del self._waiting[query_id]
-            if future.cancelled() and self._heard == heard:
-                self.usable = False  # not a word since: others are better off elsewhere
+            if future.cancelled() and self._received == received:
+                self.usable = False  # no message since: the connection may be dead
             if not self.usable and not self._waiting:
                 self._task.cancel()
 
@@ -132,10 +135,10 @@ class _Connection:
             query_id = secrets.token_bytes(2)
             if query_id not in self._waiting:
                 return query_id
-        raise NetworkError(f"{self.spec}: too many questions on one connection")
+        raise NetworkError(f"{self.spec}: too many queries on one connection")
 
     async def _read(self) -> None:
-        """Hands replies to those who wait, until the end of the connection or of patience."""
+        """Passes replies to the queries until the connection ends or is idle."""
         problem = "closed by the server"
         try:
             await self._messages()
@@ -153,9 +156,8 @@ class _Connection:
     async def _messages(self) -> None:
         mismatches = 0
         while mismatches < _MAX_MISMATCHES:
-            head = await self._head()
-            data = await self._reader.readexactly(int.from_bytes(head, "big"))
-            self._heard += 1
+            data = await read_frame(self._reader.readexactly, await self._prefix())
+            self._received += 1
             question, future = self._waiting.get(data[:2], (b"", None))
             if future is None or future.done() or not is_reply_to(data, data[:2], question):
                 mismatches += future is not None
@@ -165,12 +167,12 @@ class _Connection:
             except Malformed:
                 mismatches += 1
 
-    async def _head(self) -> bytes:
-        """The length field of the next message; raises TimeoutError when idle for long."""
+    async def _prefix(self) -> bytes:
+        """The length field of the next message; raises TimeoutError if the connection is idle."""
         while True:
             try:
                 async with asyncio.timeout(self._idle):
-                    return await self._reader.readexactly(2)
+                    return await self._reader.readexactly(PREFIX)
             except TimeoutError:
                 if not self._waiting:
                     raise

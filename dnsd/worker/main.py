@@ -36,7 +36,7 @@ from dnsd.answer.engine import Engine, EngineConfig
 from dnsd.observe.logging import configure
 from dnsd.transport.listener import adopt
 from dnsd.transport.registry import TRANSPORTS, Server, named
-from dnsd.upstream.status import tells_of_clients
+from dnsd.upstream.status import is_clients_frame
 from dnsd.worker.counters import collect
 from dnsd.worker.loop import loop_factory
 from dnsd.worker.memory import give_back
@@ -196,7 +196,7 @@ class _Worker:
 
     def _apply(self, frames: Sequence[bytes]) -> None:
         for frame in frames:
-            if tells_of_clients(frame):
+            if is_clients_frame(frame):
                 if self.forwarding is not None:
                     self.forwarding.clients.apply(frame)
             elif self.views is not None and self.views.concerns(frame):

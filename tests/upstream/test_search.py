@@ -16,7 +16,7 @@ from dnsd.transport.registry import UDP
 from dnsd.upstream.clients import Clients, compile_clients
 from dnsd.upstream.completing import Completable, Completing
 from dnsd.upstream.search import Client, completion
-from dnsd.upstream.status import tells_of_clients
+from dnsd.upstream.status import is_clients_frame
 from dnsd.zone.compile import compile_all
 from tests.upstream.building import ControlPlane, alias, errors, plane, rcode, service, texts
 from tests.upstream.scripted import SOA, address, reply_to, upstream
@@ -115,8 +115,8 @@ class TestClients:
     def test_its_frames_are_told_from_those_of_the_table(self) -> None:
         from tests.answer.building import pipeline_of
 
-        assert tells_of_clients(compile_clients({}))
-        assert not any(map(tells_of_clients, compile_all(pipeline_of([]).zone)))
+        assert is_clients_frame(compile_clients({}))
+        assert not any(map(is_clients_frame, compile_all(pipeline_of([]).zone)))
 
 
 class Pods:

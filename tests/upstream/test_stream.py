@@ -107,11 +107,11 @@ class TestTcp:
             def build(query_id: bytes) -> bytes:
                 return query(query_id, question)
 
-            await stream.ask(build, question)
+            await stream.query(build, question)
             connection = stream._connection
             assert connection is not None
             await eventually(lambda: not connection.usable)
-            assert (await stream.ask(build, question)).answer
+            assert (await stream.query(build, question)).answer
             await stream.close()
         assert up.connections == 2
 
