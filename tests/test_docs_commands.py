@@ -46,11 +46,11 @@ def test_there_are_such_examples() -> None:
 
 @pytest.mark.parametrize("name", [name for name in COMMANDS if name not in ("serve", "check")])
 def test_every_flag_that_is_named_exists(name: str) -> None:
-    """In the section of a command, and in the one on which dnsd is asked."""
+    """In the section of a command, and in the one on connections."""
     known = set(re.findall(r"(?<!\S)--?[a-z-]+", dnsd(name, "--help").stdout))
     if name in ("query", "status", "history", "top"):
         known.add("--manifests")  # the shared section tells which commands take it
-    which = PAGE.partition("## Which dnsd is asked")[2].partition("\n## ")[0]
+    which = PAGE.partition("## Connection to a running dnsd")[2].partition("\n## ")[0]
     code = re.findall(r"`([^`\n]*)`", SECTIONS[name] + which)
     named = {flag for text in code for flag in re.findall(r"(?<!\S)--?[a-z-]+", text)}
     assert named

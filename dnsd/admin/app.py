@@ -1,18 +1,20 @@
-"""The HTTP server of the control process: one table of routes, one gate in front of it.
+"""The HTTP server of the control process: one table of routes, and one gate in front of it.
 
-What a request has to pass, in this order, before any resource sees it:
+In `admin/` (control plane: the HTTP API). Change here: the checks before a route, and HTTP limits.
 
-1. **Host**: an address, `localhost`, or a name of `admin_hosts`. A page of another site that
-   had its name point here (DNS rebinding) is turned away.
-2. **Origin** and **Sec-Fetch-Site**: no request that another site's page made.
-3. **Token**: dnsd's own, or, by `admin_cluster_tokens`, the cluster's (delegated.py). By the
-   table: OPEN routes (probes, metrics, the page's own files) need none, READ routes one unless
-   `admin_anonymous_read`, WRITE routes one that may write. Whatever is not in the table needs
-   a token to be told that it is not there.
-4. **Content-Type, body, parameters**: as the route says, within its bounds.
+A request passes these checks, in this order, before a route handles it:
 
-There are no cookies: the page keeps its token in the tab and sends it as everybody does, so
-there is nothing that another site could make a browser send along.
+1. **Host**: an address, `localhost`, or a name of `admin_hosts`. This stops DNS rebinding, where
+   a page of another site changes its own name to the address of dnsd.
+2. **Origin** and **Sec-Fetch-Site**: requests that pages of other sites send are refused.
+3. **Token**: of the token file, of dnsd, or with `admin_cluster_tokens` of the cluster
+   (cluster_auth.py). OPEN routes (probes, metrics, files of the page) require none. READ routes
+   require one unless `admin_anonymous_read` is on, and WRITE routes require one that may write.
+   A path that is not in the table gets 404 only with a token.
+4. **Content-Type, body, and parameters**: as the route declares, within its limits.
+
+There are no cookies. The page keeps its token in the tab and sends it in a header, so another site
+cannot make a browser send it.
 """
 
 from __future__ import annotations
@@ -31,8 +33,8 @@ from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
 from aiohttp.typedefs import Middleware
 
-from dnsd.admin.auth import Role, Token, Tokens
-from dnsd.admin.cluster_auth import CannotAsk, ClusterTokens, Person
+from dnsd.admin.auth import Identity, Role, Tokens
+from dnsd.admin.cluster_auth import CheckFailed, ClusterTokens
 from dnsd.admin.context import Context
 from dnsd.admin.routes import (
     actions,
@@ -45,16 +47,23 @@ from dnsd.admin.routes import (
     streams,
     zones,
 )
-from dnsd.admin.routing import Access, Call, Problem, Route, answer, read_body, read_query
+from dnsd.admin.routing import (
+    Access,
+    Problem,
+    Request,
+    Route,
+    json_response,
+    read_body,
+    read_query,
+)
 from dnsd.sources.kubernetes.reviews import PATH
 
 log = structlog.get_logger(__name__)
 
-TIMEOUT = 30.0  # seconds a request may take that is no stream
-_KEEP_ALIVE = 30.0
+TIMEOUT = 30.0  # seconds for a request, except for streams
+_KEEP_ALIVE = 30.0  # seconds until an idle connection is closed
 _BACKLOG = 128
-# At once, streams included. One that sends no request is closed after _KEEP_ALIVE.
-MAX_CONNECTIONS = 256
+MAX_CONNECTIONS = 256  # streams included
 
 ROUTES: tuple[Route, ...] = (
     *probes.ROUTES,
@@ -68,7 +77,7 @@ ROUTES: tuple[Route, ...] = (
     *static.ROUTES,
 )
 
-# Nothing of the API is meant to be shown by a browser as a page. See static.py for what is.
+# A browser must not render a response of the API. static.py sets the policy of the page.
 _HEADERS = {
     "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
     "X-Content-Type-Options": "nosniff",
@@ -84,7 +93,7 @@ _Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 class Gate:
-    """Who may ask what. `hosts`: names besides addresses and localhost."""
+    """Authorizes requests. `hosts`: allowed Host names besides addresses and localhost."""
 
     def __init__(
         self,
@@ -98,7 +107,7 @@ class Gate:
         self._anonymous_read = anonymous_read
 
     async def admit(self, request: web.Request, access: Access) -> str:
-        """The name of whose token it is, "" for nobody's. Raises Problem."""
+        """The name of the request's identity, "" without a token. Raises Problem."""
         self._check_host(request)
         self._check_origin(request, access)
         if access is Access.OPEN:
@@ -106,41 +115,41 @@ class Gate:
         bearer = _bearer(request)
         if not bearer and access is Access.READ and self._anonymous_read:
             return ""
-        person = await self._person(bearer) if bearer else None
-        if person is None:
-            raise Problem(401, "a token is needed: Authorization: Bearer TOKEN")
-        if person.role is None:
-            raise Problem(403, f"{person.name} lacks the verb get on {PATH} (RBAC)")
-        if access is Access.WRITE and person.role is not Role.WRITE:
-            raise Problem(403, f"the token of {person.name} may read, and not write")
-        return person.name
+        identity = await self._identity(bearer) if bearer else None
+        if identity is None:
+            raise Problem(401, "a valid token is required: send Authorization: Bearer TOKEN")
+        if identity.role is None:
+            raise Problem(403, f"{identity.name} needs the verb get on {PATH} (RBAC)")
+        if access is Access.WRITE and identity.role is not Role.WRITE:
+            raise Problem(403, f"the token of {identity.name} has the role read; write is required")
+        return identity.name
 
-    async def _person(self, bearer: str) -> Token | Person | None:
-        """Whose token it is. dnsd's own come first: they need nobody else."""
-        token = self._tokens.find(bearer)
-        if token is not None or self._cluster is None:
-            return token
+    async def _identity(self, bearer: str) -> Identity | None:
+        """The identity of a token. dnsd's own tokens come first: they need no API server."""
+        identity = self._tokens.find(bearer)
+        if identity is not None or self._cluster is None:
+            return identity
         try:
             return await self._cluster.find(bearer)
-        except CannotAsk as error:
+        except CheckFailed as error:
             raise Problem(503, str(error)) from error
 
     def _check_host(self, request: web.Request) -> None:
         host = _host_of(request.headers.get("Host", ""))
         if _is_address(host) or host in self._hosts:
             return
-        raise Problem(421, f"this server is not called {host[:255]!r} (admin_hosts)")
+        raise Problem(421, f"Host {host[:255]!r} is not allowed; add it to admin_hosts")
 
     def _check_origin(self, request: web.Request, access: Access) -> None:
         origin = request.headers.get("Origin")
         if origin is not None and not _same_origin(origin, request):
-            raise Problem(403, "requests of pages of other sites are not answered (Origin)")
+            raise Problem(403, "requests from pages of other sites are refused (Origin)")
         site = request.headers.get("Sec-Fetch-Site", "none")
-        # Who follows a link to the page comes from another site, and takes nothing back.
+        # A link on another site may open the page; that site cannot read the response.
         if access is Access.OPEN and request.headers.get("Sec-Fetch-Mode") == "navigate":
             return
         if site not in ("same-origin", "none"):
-            raise Problem(403, "requests of pages of other sites are not answered (Sec-Fetch-Site)")
+            raise Problem(403, "requests from pages of other sites are refused (Sec-Fetch-Site)")
 
 
 def _bearer(request: web.Request) -> str:
@@ -171,46 +180,44 @@ def _same_origin(origin: str, request: web.Request) -> bool:
 
 
 def application(context: Context, gate: Gate, routes: Iterable[Route] = ROUTES) -> web.Application:
-    """The application: every route behind the gate, every error a problem."""
+    """The application: each route behind the gate, each error as a problem."""
     app = web.Application(middlewares=[_outermost(gate)])
     for route in routes:
-        handler = _behind(route, context, gate)
+        handler = _guarded(route, context, gate)
         app.router.add_route(route.method, route.path, handler)
-        if route.access is Access.OPEN:  # some load balancers probe with HEAD
+        if route.access is Access.OPEN:  # load balancers may probe with HEAD
             app.router.add_route("HEAD", route.path, handler)
     return app
 
 
-def _behind(route: Route, context: Context, gate: Gate) -> _Handler:
-    async def handle(request: web.Request) -> web.StreamResponse:
-        who = await gate.admit(request, route.access)
-        if route.stream:
-            return await _call(route, request, context, who)
+def _guarded(route: Route, context: Context, gate: Gate) -> _Handler:
+    async def handle(http: web.Request) -> web.StreamResponse:
+        identity = await gate.admit(http, route.access)
         try:
-            async with asyncio.timeout(TIMEOUT):
-                return await _call(route, request, context, who)
+            async with asyncio.timeout(None if route.stream else TIMEOUT):
+                return await _handle(route, http, context, identity)
         except TimeoutError as error:
-            raise Problem(503, f"it took longer than {TIMEOUT:.0f} s") from error
+            raise Problem(503, f"the request took longer than {TIMEOUT:.0f} s") from error
 
     return handle
 
 
-async def _call(
-    route: Route, request: web.Request, context: Context, who: str
+async def _handle(
+    route: Route, http: web.Request, context: Context, identity: str
 ) -> web.StreamResponse:
-    query = read_query(route, request)
-    body = await read_body(route, request)
+    query = read_query(route, http)
+    body = await read_body(route, http)
     if route.access is Access.WRITE:
-        log.info("asked by the API", method=route.method, path=request.path[:300], by=who)
-    result = await route.handler(Call(request, context, query, body, who))
-    return result if isinstance(result, web.StreamResponse) else answer(result)
+        log.info("write request", method=route.method, path=http.path[:300], by=identity)
+    result = await route.handler(Request(http, context, query, body, identity))
+    return result if isinstance(result, web.StreamResponse) else json_response(result)
 
 
 def _outermost(gate: Gate) -> Middleware:
     @web.middleware
     async def guarded(request: web.Request, handler: _Handler) -> web.StreamResponse:
         try:
-            response = await _safely(request, handler, gate)
+            response = await _respond(request, handler, gate)
         except Problem as problem:
             headers = {"WWW-Authenticate": "Bearer"} if problem.status == 401 else None
             response = problem.response(headers)
@@ -221,16 +228,16 @@ def _outermost(gate: Gate) -> Middleware:
     return guarded
 
 
-async def _safely(request: web.Request, handler: _Handler, gate: Gate) -> web.StreamResponse:
-    """Runs a handler; whatever it raises becomes a Problem."""
+async def _respond(request: web.Request, handler: _Handler, gate: Gate) -> web.StreamResponse:
+    """Run a handler. Any error becomes a Problem."""
     try:
         if request.match_info.http_exception is not None:
-            # Not in the table: only who has a token learns so.
+            # Not in the table: a client without a token must not learn that.
             await gate.admit(request, Access.READ)
         return await handler(request)
     except web.HTTPMethodNotAllowed as error:
         allowed = ", ".join(sorted(error.allowed_methods))
-        raise Problem(405, f"{request.method} is not allowed here; {allowed} is") from error
+        raise Problem(405, f"{request.method} is not allowed here; use {allowed}") from error
     except web.HTTPException as error:
         raise Problem(error.status, f"{request.path[:300]}: {error.reason}") from error
     except (Problem, asyncio.CancelledError, ConnectionError):
@@ -238,8 +245,8 @@ async def _safely(request: web.Request, handler: _Handler, gate: Gate) -> web.St
     except HttpProcessingError as error:
         raise Problem(error.code, error.message) from error
     except Exception as error:
-        log.exception("a request could not be answered, a bug", path=request.path[:300])
-        raise Problem(500, "a bug; the log has more") from error
+        log.exception("a request failed, a bug", path=request.path[:300])
+        raise Problem(500, "internal error, a bug; the log has the traceback") from error
 
 
 def _add_headers(response: web.StreamResponse) -> None:
@@ -249,14 +256,14 @@ def _add_headers(response: web.StreamResponse) -> None:
 
 
 async def _on_prepare(_: web.Request, response: web.StreamResponse) -> None:
-    _add_headers(response)  # streams prepare themselves before they come back
+    _add_headers(response)  # a stream prepares its response before the handler returns
 
 
 # ---------------------------------------------------------------------------------------
 
 
-class _Full(asyncio.Protocol):
-    """Who comes when there is no room: hung up on, so that sockets for DNS are left."""
+class _Refused(asyncio.Protocol):
+    """A connection beyond the limit. It is closed, so that file descriptors for DNS are left."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         transport.close()
@@ -266,7 +273,7 @@ class _Full(asyncio.Protocol):
 async def listening(
     app: web.Application, sock: socket.socket, context: ssl.SSLContext | None = None
 ) -> AsyncIterator[None]:
-    """Serves the application on a listening socket for as long as the context lasts."""
+    """Serve the application on a listening socket for as long as the context lasts."""
     app.on_response_prepare.append(_on_prepare)
     runner = web.AppRunner(
         app,
@@ -281,10 +288,10 @@ async def listening(
     await runner.setup()
     try:
         handlers = runner.server
-        assert handlers is not None  # noqa: S101 - setup has made it
+        assert handlers is not None  # noqa: S101 - setup sets it
 
         def accepted() -> asyncio.BaseProtocol:
-            return handlers() if len(handlers.connections) < MAX_CONNECTIONS else _Full()
+            return handlers() if len(handlers.connections) < MAX_CONNECTIONS else _Refused()
 
         server = await asyncio.get_running_loop().create_server(
             accepted, sock=sock, ssl=context, backlog=_BACKLOG
@@ -294,7 +301,7 @@ async def listening(
         finally:
             server.close()
     finally:
-        # Streams would be waited for otherwise; who reads one comes back.
+        # Do not wait for streams: their clients reconnect.
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(3.0):
                 await runner.cleanup()

@@ -1,15 +1,17 @@
-"""Who may ask the API: bearer tokens and their roles.
+"""Authentication of API requests: bearer tokens and their roles.
 
-A file of tokens has a line each, `NAME ROLE TOKEN`; the role is `read` or `write` (which may
-read too); `#` begins a comment. It is read again when it changes, at the next request. What
-is wrong with it is logged once, and the tokens that were good before stay in force.
+In `admin/` (control plane: the HTTP API). Change here: token files, and dnsd's own token.
 
-Without a file dnsd makes a token of its own, with the role `write`, in a file of mode 0600
-where its command line finds it: `admin.token` in the state directory, or, without one, in a
-directory of this user's below XDG_RUNTIME_DIR or the system's temporary directory.
+A token file has one line for each token, `NAME ROLE TOKEN`. The role is `read`, or `write` (which
+includes read). `#` starts a comment. A changed file is read again at the next request. If it is
+invalid, one error is logged and the previous tokens stay in force.
 
-Tokens are kept as SHA-256 digests, and a presented one is compared with every one of them in
-constant time (hmac.compare_digest): neither the time taken nor a memory dump tells a token.
+Without a file, dnsd creates a token with the role `write`, in a file of mode 0600 where its command
+line finds it: `admin.token` in the state directory, or else in a directory of this user below
+XDG_RUNTIME_DIR or the temporary directory of the system.
+
+Tokens are kept as SHA-256 digests. A request's token is compared with each of them in constant time
+(hmac.compare_digest), so neither timing nor a memory dump reveals a token.
 """
 
 from __future__ import annotations
@@ -32,11 +34,11 @@ from msgspec import Struct
 log = structlog.get_logger(__name__)
 
 TOKEN_FILE = "admin.token"  # noqa: S105 - its name, not a token
-MIN_LENGTH = 16  # characters; what is shorter can be guessed
+MIN_LENGTH = 16  # characters; a shorter token can be guessed
 MAX_LENGTH = 512
-_MAX_FILE = 1 << 20
+_MAX_FILE = 1 << 20  # bytes
 _MAX_TOKENS = 1000
-_OWN_BYTES = 32
+_OWN_BYTES = 32  # of random data
 _WORD = re.compile(r"[!-~]+")
 
 
@@ -48,49 +50,57 @@ class Role(Enum):
 
 
 class BadTokens(ValueError):
-    """A file of tokens that cannot be used; says which line and why."""
+    """A token file is invalid; the text names the line and the reason."""
+
+
+class Identity(Struct, frozen=True):
+    """The holder of a token, by its name in the log. `role`: None if RBAC allows neither role."""
+
+    name: str
+    role: Role | None
 
 
 class Token(Struct, frozen=True):
-    """A token, by its digest. `name`: whose it is, for the log."""
+    """A token, by the digest of its text."""
 
-    name: str
-    role: Role
+    identity: Identity
     digest: bytes
 
 
 class Tokens:
-    """The tokens in force: those of a file, or dnsd's own."""
+    """The tokens in force: those of a file, or the one that dnsd created."""
 
     def __init__(self, file: str = "", own: str = "") -> None:
-        """Raises BadTokens when `file` is given and cannot be used."""
+        """Raises BadTokens if `file` is given and invalid."""
         self._file = file
-        self._seen = _look(file) if file else None
+        self._version = _version_of(file) if file else None
         self._tokens: tuple[Token, ...] = read(file) if file else ()
         if own:
-            self._tokens += (Token("dnsd", Role.WRITE, _digest(own)),)
+            self._tokens += (Token(Identity("dnsd", Role.WRITE), _digest(own)),)
 
-    def find(self, presented: str) -> Token | None:
-        """Whose token this is; None when it is nobody's."""
-        self._follow()
+    def find(self, presented: str) -> Identity | None:
+        """The identity of a token; None for an unknown one."""
+        self._update()
         digest = _digest(presented[:MAX_LENGTH])
         found = None
-        for token in self._tokens:  # all of them, whichever fits
+        for token in self._tokens:  # always all of them, so that the time is constant
             if hmac.compare_digest(token.digest, digest):
-                found = token
+                found = token.identity
         return found
 
-    def _follow(self) -> None:
-        """Reads the file again when it is another one than at the last look."""
-        if not self._file or (now := _look(self._file)) == self._seen:
+    def _update(self) -> None:
+        """Read the file again if it changed."""
+        if not self._file or (now := _version_of(self._file)) == self._version:
             return
-        self._seen = now
+        self._version = now
         try:
             self._tokens = read(self._file)
         except BadTokens as error:
-            log.error("the tokens in force stay the old ones", problem=str(error))  # noqa: TRY400
+            log.error(  # noqa: TRY400
+                "the token file is invalid; the previous tokens stay in force", problem=str(error)
+            )
         else:
-            log.info("tokens read again", file=self._file, tokens=len(self._tokens))
+            log.info("token file read again", file=self._file, tokens=len(self._tokens))
 
 
 def read(file: str) -> tuple[Token, ...]:
@@ -99,13 +109,11 @@ def read(file: str) -> tuple[Token, ...]:
         with open(file, "rb") as opened:
             data = opened.read(_MAX_FILE + 1)
         if stat.S_IMODE(os.stat(file).st_mode) & stat.S_IROTH:
-            log.warning(
-                "everybody on this machine can read the tokens", file=file, hint="chmod 600"
-            )
+            log.warning("every user of this machine can read the tokens; run chmod 600", file=file)
     except OSError as error:
         raise BadTokens(f"{file}: cannot be read: {error.strerror}") from error
     if len(data) > _MAX_FILE:
-        raise BadTokens(f"{file}: is over {_MAX_FILE} bytes")
+        raise BadTokens(f"{file}: exceeds {_MAX_FILE} bytes")
     tokens = []
     for number, line in enumerate(data.decode("utf-8", "replace").splitlines(), 1):
         words = line.partition("#")[0].split()
@@ -114,7 +122,7 @@ def read(file: str) -> tuple[Token, ...]:
     if not tokens:
         raise BadTokens(f"{file}: has no token; write lines of NAME ROLE TOKEN")
     if len(tokens) > _MAX_TOKENS:
-        raise BadTokens(f"{file}: has {len(tokens)} tokens, at most {_MAX_TOKENS} are read")
+        raise BadTokens(f"{file}: has {len(tokens)} tokens; write at most {_MAX_TOKENS}")
     return tuple(tokens)
 
 
@@ -123,21 +131,21 @@ def _token(place: str, words: list[str]) -> Token:
         raise BadTokens(f"{place}: has {len(words)} words; write NAME ROLE TOKEN")
     name, role, secret = words
     if role not in (one.value for one in Role):
-        raise BadTokens(f"{place}: {role!r} is no role; write read or write")
+        raise BadTokens(f"{place}: {role!r} is not a role; write read or write")
     if not MIN_LENGTH <= len(secret) <= MAX_LENGTH or not _WORD.fullmatch(secret):
-        # The token itself is not said: errors end up in logs.
+        # Without the token itself, because errors are logged.
         raise BadTokens(
             f"{place}: the token of {name} must have {MIN_LENGTH} to {MAX_LENGTH} printable"
             " ASCII characters"
         )
-    return Token(name, Role(role), _digest(secret))
+    return Token(Identity(name, Role(role)), _digest(secret))
 
 
 def _digest(token: str) -> bytes:
     return sha256(token.encode("utf-8", "replace")).digest()
 
 
-def _look(file: str) -> tuple[int, int, int, int] | None:
+def _version_of(file: str) -> tuple[int, int, int, int] | None:
     try:
         found = os.stat(file)
     except OSError:
@@ -146,13 +154,13 @@ def _look(file: str) -> tuple[int, int, int, int] | None:
 
 
 # ---------------------------------------------------------------------------------------
-# dnsd's own token.
+# The token that dnsd creates.
 
 
 def own_token(path: Path) -> str:
-    """The token in the file at `path`, which is made when it is missing. Raises OSError.
+    """The token in the file at `path`. Creates a missing file. Raises OSError.
 
-    A file that others can read is no secret any more, and is replaced.
+    A file that other users can read is replaced.
     """
     known = _usable(path)
     if known:
@@ -177,18 +185,18 @@ def _usable(path: Path) -> str:
 
 
 def token_path(state_dir: str, port: int, environ: Mapping[str, str] = os.environ) -> Path:
-    """Where the token of a dnsd lies that has its API at `port`. Makes nothing."""
+    """The file with the token of a dnsd whose API is at `port`. Creates nothing."""
     if state_dir:
         return Path(state_dir, TOKEN_FILE)
     return _runtime(environ) / f"admin-{port}.token"
 
 
 def private(directory: Path) -> Path:
-    """`directory`, made when missing, and certainly this user's only. Raises OSError."""
+    """`directory`, created if missing. Raises OSError if another user can write to it."""
     directory.mkdir(mode=0o700, exist_ok=True)
     found = os.lstat(directory)
     if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid() or found.st_mode & 0o077:
-        raise PermissionError(1, "others can write there, or it is not this user's", str(directory))
+        raise PermissionError(1, "is not a directory of this user with mode 0700", str(directory))
     return directory
 
 
@@ -200,7 +208,7 @@ def _runtime(environ: Mapping[str, str]) -> Path:
 
 
 def find_token(state_dir: str, port: int, environ: Mapping[str, str] = os.environ) -> str:
-    """The token that a dnsd on this machine left for its command line; "" when there is none."""
+    """The token that a dnsd on this machine wrote for its command line; "" for none."""
     try:
         return _usable(token_path(state_dir, port, environ))
     except OSError:

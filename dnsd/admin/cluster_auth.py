@@ -1,16 +1,18 @@
-"""Tokens of the cluster: who may ask the API, decided by the API server.
+"""Authentication of API requests with tokens of the cluster.
 
-`kubectl create token NAME` makes one; the API server says whose it is (TokenReview), and
-whether RBAC allows `update` (the role `write`) or `get` (the role `read`) on the path
-/dnsd (SubjectAccessReview). Own tokens, of a file or of dnsd, are looked at before, so that
-they work when the API server does not.
+In `admin/` (control plane: the HTTP API). Change here: how cluster tokens are checked and cached.
 
-* Fail closed: no answer from the API server is CannotAsk, never a yes. What it said counts for
-  `Timeouts.good` seconds, and so does a permission that was taken away meanwhile.
-* One token is asked about once at a time, however many requests carry it.
-* Whoever can reach the API can send tokens that nobody has. Those questions are paid from a
-  budget, `rate` a second; tokens known to be somebody's are asked about again outside of it.
-* Kept are SHA-256 digests, `MAX_KNOWN` of them, the oldest leaving first.
+`kubectl create token NAME` creates such a token. The API server authenticates it (TokenReview), and
+RBAC authorizes it (SubjectAccessReview): `update` on the path /dnsd is the role `write`, `get` is
+the role `read`. Tokens of the file, and of dnsd itself, are checked first, so they work while the
+API server is unreachable.
+
+* The check fails closed: without an answer of the API server it raises CheckFailed. An answer is
+  cached for a lifetime (`Limits`), so a revoked permission ends that much later.
+* Concurrent requests with one token share one check.
+* A client that can reach the API can send unknown tokens. Their checks are limited by a token
+  bucket. Checks of known tokens are not limited.
+* The cache holds the SHA-256 digests of at most `MAX_KNOWN` tokens, and evicts the oldest.
 """
 
 from __future__ import annotations
@@ -23,7 +25,8 @@ from hashlib import sha256
 import structlog
 from msgspec import Struct
 
-from dnsd.admin.auth import Role
+from dnsd.admin.auth import Identity, Role
+from dnsd.observe.tasks import Tasks
 from dnsd.sources.kubernetes.client import Client
 from dnsd.sources.kubernetes.credentials import KubeError
 from dnsd.sources.kubernetes.reviews import may, user_of
@@ -31,110 +34,102 @@ from dnsd.sources.kubernetes.reviews import may, user_of
 log = structlog.get_logger(__name__)
 
 MAX_KNOWN = 1000
-MAX_TOKEN = 8192  # characters; more fits into no header of the API
+MAX_TOKEN = 8192  # characters; a header of the API cannot hold more
 _WORD = re.compile(r"[!-~]+")
 
 
-class Timeouts(Struct, frozen=True):
-    """Durations in seconds; all are guesses, and say what they trade."""
+class Limits(Struct, frozen=True):
+    """Durations in seconds, and rates. All values are guesses with the tradeoff beside them."""
 
-    good: float = 30.0  # until a permission taken away is noticed, against questions
-    bad: float = 10.0  # until one given is noticed
-    reply: float = 5.0  # for all questions about one token
-    rate: float = 10.0  # questions a second about tokens not known to be somebody's
-    burst: float = 20.0
-
-
-class Person(Struct, frozen=True):
-    """Whose token it is. `role` is None for somebody the cluster knows and does not allow."""
-
-    name: str
-    role: Role | None
+    allowed_lifetime: float = 30.0  # until a revoked permission ends, against load
+    denied_lifetime: float = 10.0  # until a granted permission starts
+    timeout: float = 5.0  # for all requests about one token
+    rate: float = 10.0  # checks of unknown tokens per second
+    burst: float = 20.0  # checks of unknown tokens at once
 
 
-class CannotAsk(Exception):
-    """Whose token it is stays unknown; the text may be shown to whoever sent it."""
+class CheckFailed(Exception):
+    """The token could not be checked. The text may be sent to the client."""
 
 
 class _Known(Struct, frozen=True):
-    person: Person | None
-    until: float
+    identity: Identity | None
+    until: float  # time.monotonic
 
 
 class ClusterTokens:
-    """Asks the API server, and remembers for a while. `close` it."""
+    """Checks tokens with the API server, and caches the results. `close` it."""
 
-    def __init__(self, client: Client, timeouts: Timeouts | None = None) -> None:
-        self._client, self._patience = client, timeouts or Timeouts()
+    def __init__(self, client: Client, limits: Limits | None = None) -> None:
+        self._client, self._limits = client, limits or Limits()
         self._known: dict[bytes, _Known] = {}
-        self._asking: dict[bytes, asyncio.Task[Person | CannotAsk | None]] = {}
-        self._budget, self._spent_at = self._patience.burst, time.monotonic()
+        self._checks: dict[bytes, asyncio.Task[Identity | CheckFailed | None]] = {}
+        self._tasks = Tasks()
+        self._budget, self._spent_at = self._limits.burst, time.monotonic()
         self._problem = ""
 
     async def close(self) -> None:
-        """Ends what is being asked, and the connections."""
-        asking = list(self._asking.values())
-        for task in asking:
-            task.cancel()
-        await asyncio.gather(*asking, return_exceptions=True)
+        """Cancel the checks, and close the connections."""
+        await self._tasks.close()
         await self._client.close()
 
-    async def find(self, presented: str) -> Person | None:
-        """Whose token this is; None when it is nobody's. Raises CannotAsk."""
+    async def find(self, presented: str) -> Identity | None:
+        """The identity of a token; None for an unknown one. Raises CheckFailed."""
         if len(presented) > MAX_TOKEN or not _WORD.fullmatch(presented):
             return None
         digest = sha256(presented.encode()).digest()
         known = self._known.get(digest)
         if known is not None and time.monotonic() < known.until:
-            return known.person
-        task = self._asking.get(digest)
+            return known.identity
+        task = self._checks.get(digest)
         if task is None:
-            if known is None or known.person is None:
+            if known is None or known.identity is None:
                 self._spend()
-            task = asyncio.create_task(self._ask(digest, presented))
-            self._asking[digest] = task
-            task.add_done_callback(lambda _: self._asking.pop(digest, None))
-        # Shielded: others may wait for the same answer when this request is broken off.
+            task = self._tasks.start(self._check(digest, presented), "check a cluster token")
+            self._checks[digest] = task
+            task.add_done_callback(lambda _: self._checks.pop(digest, None))
+        # Shielded: other requests may wait for the same check when this one is cancelled.
         found = await asyncio.shield(task)
-        if isinstance(found, CannotAsk):
+        if isinstance(found, CheckFailed):
             raise found
         return found
 
     def _spend(self) -> None:
-        """Takes one question from the budget. Raises CannotAsk when it is used up."""
+        """Take one check from the bucket. Raises CheckFailed if it is empty."""
         now = time.monotonic()
-        grown = self._budget + (now - self._spent_at) * self._patience.rate
-        self._budget, self._spent_at = min(grown, self._patience.burst), now
+        budget = self._budget + (now - self._spent_at) * self._limits.rate
+        self._budget, self._spent_at = min(budget, self._limits.burst), now
         if self._budget < 1:
-            raise CannotAsk("too many unknown tokens; try again in a moment")
+            raise CheckFailed("too many unknown tokens; try again later")
         self._budget -= 1
 
-    async def _ask(self, digest: bytes, presented: str) -> Person | CannotAsk | None:
+    async def _check(self, digest: bytes, presented: str) -> Identity | CheckFailed | None:
+        limits = self._limits
         try:
-            async with asyncio.timeout(self._patience.reply):
-                person = await self._person(presented)
+            async with asyncio.timeout(limits.timeout):
+                identity = await self._identity(presented)
         except (KubeError, TimeoutError) as error:
-            self._complain(str(error) or f"no answer within {self._patience.reply} s")
-            return CannotAsk("the API server cannot be asked about this token; the log says why")
+            self._warn(str(error) or f"no answer within {limits.timeout} s")
+            return CheckFailed("the API server cannot check this token; the log has the reason")
         self._problem = ""
-        good = person is not None and person.role is not None
-        until = time.monotonic() + (self._patience.good if good else self._patience.bad)
-        self._known.pop(digest, None)  # so that it becomes the youngest
+        allowed = identity is not None and identity.role is not None
+        lifetime = limits.allowed_lifetime if allowed else limits.denied_lifetime
+        self._known.pop(digest, None)  # so that it becomes the newest
         while len(self._known) >= MAX_KNOWN:
             del self._known[next(iter(self._known))]
-        self._known[digest] = _Known(person, until)
-        return person
+        self._known[digest] = _Known(identity, time.monotonic() + lifetime)
+        return identity
 
-    async def _person(self, presented: str) -> Person | None:
+    async def _identity(self, presented: str) -> Identity | None:
         user = await user_of(self._client, presented)
         if user is None:
             return None
         for verb, role in (("update", Role.WRITE), ("get", Role.READ)):
             if await may(self._client, user, verb):
-                return Person(user.username, role)
-        return Person(user.username, None)
+                return Identity(user.username, role)
+        return Identity(user.username, None)
 
-    def _complain(self, problem: str) -> None:
+    def _warn(self, problem: str) -> None:
         if problem != self._problem:
-            log.warning("tokens of the cluster cannot be checked", problem=problem)
+            log.warning("cluster tokens cannot be checked", problem=problem)
         self._problem = problem

@@ -1,7 +1,12 @@
-"""What the API knows and may do: the house, seen from the front desk.
+"""What the routes of the API may read and do.
 
-Everything that a resource needs is here, so that no resource reaches into the house by
-itself, and a test can have a desk without a network.
+In `admin/` (control plane: the HTTP API). Change here: data that several routes share.
+
+A route uses only its `Context`, so a test can build one without a network. The control process
+implements the `ControlPlane` protocol; this package does not import `control/`.
+
+Clocks: durations and the pairing of changes with their acknowledgment use time.monotonic. Times
+that are shown, or compared with times of the cluster, use time.time (seconds since the epoch).
 """
 
 from __future__ import annotations
@@ -10,7 +15,7 @@ import asyncio
 import contextlib
 import time
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime
 from typing import Protocol, runtime_checkable
 
@@ -18,60 +23,101 @@ import structlog
 from msgspec import Struct
 
 from dnsd import __version__
-from dnsd.admin.events import Listeners
+from dnsd.admin.events import Events
 from dnsd.admin.live import Live
 from dnsd.admin.names import NameIndex
 from dnsd.admin.records import Records
 from dnsd.cluster.objects import EndpointSlice, Key, Service
-from dnsd.control.plane import ControlPlane
 from dnsd.dns.message import Rcode
 from dnsd.dns.names import ROOT, Name, is_below, text_of
 from dnsd.dns.rrset import RRset
-from dnsd.explain.explain import Circumstances
+from dnsd.explain.explain import ClientViews, Runtime
 from dnsd.explain.lookup import lookup
 from dnsd.observe.facts import Facts, ServerFacts, WorkerFacts
 from dnsd.observe.histogram import CHANGE_BOUNDS, Histogram
 from dnsd.observe.history import RELOAD, History, HistoryStatus
-from dnsd.sources.source import SourceStatus
+from dnsd.observe.tasks import Tasks
+from dnsd.settings.schema import Settings
+from dnsd.sources.source import Source, SourceStatus
+from dnsd.transport.listener import Listener
 from dnsd.upstream.status import Where
 from dnsd.worker import counters
-from dnsd.worker.supervisor import NoWorker, WorkerStatus
+from dnsd.worker.supervisor import NoWorker, Supervisor, WorkerStatus
 from dnsd.zone.change import Cause, Change
 from dnsd.zone.frame import NOT_READY, STALE
+from dnsd.zone.pipeline import Pipeline
 from dnsd.zone.zone import Zone
 
 log = structlog.get_logger(__name__)
 
-_MAX_LAG = 5.0  # seconds an event loop may be late and count as moving
-_MAX_PENDING = 10_000  # changes whose way into the workers is timed
-_RATE_SPAN = 10.0  # seconds that the rates of `rates` are taken over
+_MAX_LAG = 5.0  # seconds that an event loop may be late and still count as running
+_MAX_PENDING = 10_000  # changes that wait for the acknowledgment of the workers
+_INTERVAL = 1.0  # seconds between two readings of counters and states
+_RATE_SPAN = 10.0  # seconds over which `rates` are computed
+
+
+class ControlPlane(Protocol):
+    """What the API needs of the control process.
+
+    `started_at` is in seconds since the epoch; `started` and `handed_in` (when the source handed
+    in the current batch) are in seconds of time.monotonic.
+    """
+
+    on_answered: list[Callable[[Change], None]]
+
+    @property
+    def settings(self) -> Settings: ...
+    @property
+    def pipeline(self) -> Pipeline: ...
+    @property
+    def supervisor(self) -> Supervisor: ...
+    @property
+    def sources(self) -> Sequence[Source]: ...
+    @property
+    def view_zones(self) -> ClientViews | None: ...
+    @property
+    def listeners(self) -> Sequence[Listener]: ...
+    @property
+    def state(self) -> int: ...
+    @property
+    def unknown(self) -> Sequence[Name]: ...
+    @property
+    def synced(self) -> asyncio.Event: ...
+    @property
+    def started_at(self) -> float: ...
+    @property
+    def started(self) -> float: ...
+    @property
+    def handed_in(self) -> float: ...
+
+    def place(self, contributor: Key, rrsets: Sequence[RRset], cause: Cause) -> Change | None: ...
 
 
 @runtime_checkable
-class Judges(Protocol):
-    """A source that knows whether queries should be sent here while it is out of reach."""
+class ReportsReady(Protocol):
+    """A source that decides whether dnsd is ready while the source is unreachable."""
 
     @property
     def ready(self) -> bool: ...
 
 
 @runtime_checkable
-class Saves(Protocol):
-    """A source that keeps a snapshot, and can be told to write it now."""
+class SavesSnapshot(Protocol):
+    """A source with a snapshot that can be written on request."""
 
     async def save(self) -> str:
-        """Where it was written; "" when there is nothing to write, or nowhere."""
+        """Write the snapshot. The path; "" if there is no data or no directory for it."""
 
 
 class Health(Struct, frozen=True):
-    """The answer of a probe: whether all is well, and the first reason why not."""
+    """The result of a probe. `reason`: of the first check that failed."""
 
     ok: bool
     reason: str
 
 
 class Context:
-    """The house as the API sees it. `reload` is what SIGHUP does."""
+    """The control process as the API sees it. `reload` does the same as SIGHUP."""
 
     def __init__(
         self,
@@ -84,100 +130,85 @@ class Context:
         self.pipeline = plane.pipeline
         self.index = NameIndex(plane.pipeline)
         self.live = Live(plane.settings.query_samples, plane.supervisor.watch, self.queries)
-        self.events = Listeners()
+        self.events = Events()
         self.draining = False
         self.changes = 0
-        self.begun = False  # the history follows; what came before was the start
+        self.begun = False  # the initial names are in the history; later changes are recorded
         self.change_seconds = Histogram(CHANGE_BOUNDS)
         self.programming = {
             "headless": Histogram(CHANGE_BOUNDS),
             "cluster_ip": Histogram(CHANGE_BOUNDS),
         }
         self.history_status = HistoryStatus(0, 0, 0.0, 0, False)
+        # Changes without an acknowledgment: when handed in (monotonic), trigger time, kind.
         self._pending: deque[tuple[float, float, str]] = deque(maxlen=_MAX_PENDING)
         self._rates: deque[tuple[float, dict[str, int]]] = deque(maxlen=60)
-        self._tasks: set[asyncio.Task[object]] = set()
+        self._tasks = Tasks()
         plane.on_answered += [history.follow, self._follow]
-        self.pipeline.on_rebuild.append(self._reset)
-        plane.supervisor.on_applied.append(self._answered)
+        self.pipeline.on_rebuild.append(self._rebuilt)
+        plane.supervisor.on_applied.append(self._applied)
         plane.supervisor.on_samples.append(self.live.take)
 
-    # -- following ---------------------------------------------------------------------------
+    # -- observers ---------------------------------------------------------------------------
 
     async def run(self) -> None:
-        """Follows the house until cancelled: the history from when it is synced, the rates."""
-        self.live.start()
-        await self.plane.synced.wait()
-        self.begun = True
-        differ = await self.history.begin(self.pipeline.zone)
-        if differ:
-            log.info("names changed while dnsd was not running", names=differ)
-        while True:
-            now = time.monotonic()
-            if not self._rates or now >= self._rates[-1][0] + 0.9:
-                self._rates.append((now, self.counters()))
-            self.history_status = await self.history.status()
-            self.events.states({one.name: one.state for one in self.sources()})
-            await asyncio.sleep(1.0)
+        """Start the history when the zone is synced, and update the rates until cancelled."""
+        try:
+            self.live.start()
+            await self.plane.synced.wait()
+            self.begun = True
+            if differ := await self.history.begin(self.pipeline.zone):
+                log.info("names changed while dnsd was not running", names=differ)
+            while True:
+                self._rates.append((time.monotonic(), self.counters()))
+                self.history_status = await self.history.status()
+                self.events.states({one.name: one.state for one in self.sources()})
+                await asyncio.sleep(_INTERVAL)
+        finally:
+            await self._tasks.close()
 
     def _follow(self, change: Change) -> None:
         self.changes += 1
-        if not self.begun:
-            return
-        self.events.change(change)
-        handed_in = change.cause.at - time.time() + time.monotonic()
-        self._pending.append((handed_in, *self._trigger(change)))
+        if self.begun:
+            self.events.change(change)
+            self._pending.append((self.plane.handed_in, *self._trigger(change)))
 
     def _trigger(self, change: Change) -> tuple[float, str]:
-        """When the cluster changed (seconds since the epoch, 0.0 unknown), and whose names."""
+        """When the cluster changed (seconds since the epoch, 0.0 for unknown), and the kind."""
         cause = self.pipeline.state.get(change.cause.key)
         service = self.pipeline.state.get(change.contributor)
         kind = "headless" if isinstance(service, Service) and service.headless else "cluster_ip"
-        if not isinstance(cause, EndpointSlice) or not cause.trigger_time:
-            return 0.0, kind
-        try:
-            return datetime.fromisoformat(cause.trigger_time).timestamp(), kind
-        except ValueError:
-            return 0.0, kind
+        if isinstance(cause, EndpointSlice) and cause.trigger_time:
+            with contextlib.suppress(ValueError):
+                return datetime.fromisoformat(cause.trigger_time).timestamp(), kind
+        return 0.0, kind
 
-    def _answered(self, handed_in: float, now: float) -> None:
-        """Every worker answers by the batch that was handed in at this moment."""
+    def _applied(self, handed_in: float, now: float) -> None:
+        """Every worker answers by the batch that was handed in at this monotonic time."""
         if self.begun:
             self.change_seconds.add(max(0.0, now - handed_in))
-        # The cause's clock and this one agree to far less than the first bucket.
-        while self._pending and self._pending[0][0] <= handed_in + 0.001:
+        while self._pending and self._pending[0][0] <= handed_in:
             _, trigger, kind = self._pending.popleft()
             if trigger >= self.plane.started_at:
                 self.programming[kind].add(max(0.0, time.time() - trigger))
 
-    def _reset(self, zone: Zone) -> None:
+    def _rebuilt(self, zone: Zone) -> None:
         if self.begun:
-            self._keep(self.history.begin(zone, RELOAD))
+            self._tasks.start(self.history.begin(zone, RELOAD), "record the rebuilt zone")
             self.events.reset(zone)
 
-    def _keep(self, work: Awaitable[object]) -> None:
-        task = asyncio.ensure_future(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-
-    # -- doing -------------------------------------------------------------------------------
-
-    def place(self, contributor: Key, rrsets: list[RRset], cause: Cause) -> Change | None:
-        """Puts records into the zone, and into the workers."""
-        return self.plane.place(contributor, rrsets, cause)
-
-    # -- knowing -----------------------------------------------------------------------------
+    # -- reading -----------------------------------------------------------------------------
 
     def counters(self) -> dict[str, int]:
-        """What all workers counted, by name."""
+        """The counters of all workers by name."""
         return dict(zip(counters.names(), self.plane.supervisor.counters(), strict=True))
 
     def queries(self) -> int:
-        """How many queries were answered in all."""
+        """The total number of answered queries."""
         return counters.queries(self.plane.supervisor.counters())
 
     def rates(self) -> dict[str, float]:
-        """What was counted a second lately, by the counter's name; empty at the start."""
+        """Counts per second over the last 10 s, by counter; empty during the first second."""
         if len(self._rates) < 2:
             return {}
         now, latest = self._rates[-1]
@@ -200,7 +231,7 @@ class Context:
         return self.plane.supervisor.status()
 
     def healthy(self) -> Health:
-        """Every process alive, event loops moving."""
+        """Whether each process is alive and its event loop runs."""
         for worker in self.workers():
             if worker.state not in ("open", "draining") and self.plane.synced.is_set():
                 return Health(False, f"worker {worker.index} is {worker.state}")
@@ -209,73 +240,59 @@ class Context:
         return Health(True, "every process is alive")
 
     def ready(self) -> Health:
-        """Whether queries should be sent here."""
+        """Whether clients should send queries to this dnsd."""
         if self.draining:
-            return Health(False, "draining: asked to by the API")
+            return Health(False, "draining: requested through the API")
         if self.plane.state == NOT_READY:
-            return Health(False, "not synced: not everything is known yet")
+            return Health(False, "not synced: a source is not complete")
         if not any(worker.state == "open" for worker in self.workers()):
             return Health(False, "no worker answers")
-        if self.plane.state == STALE and not self._ready_when_stale():
-            return Health(False, "stale: the source is out of reach")
-        return Health(True, "stale, and ready all the same" if self.stale else "synced")
-
-    def _ready_when_stale(self) -> bool:
-        return all(one.ready for one in self.plane.sources if isinstance(one, Judges))
+        if not self.stale:
+            return Health(True, "synced")
+        if all(one.ready for one in self.plane.sources if isinstance(one, ReportsReady)):
+            return Health(True, "stale, and still ready")
+        return Health(False, "stale: the source is unreachable")
 
     @property
     def stale(self) -> bool:
         return self.plane.state == STALE
 
-    async def circumstances(self, name: Name, type_: int) -> Circumstances:
-        """What `explain` is told beside the zone, for a name that it is about."""
-        settings, forwarding = self.plane.settings, self.plane.supervisor.setup.upstream
-        data = {NOT_READY: "not ready", STALE: "stale"}.get(self.plane.state, "fresh")
-        if data != "not ready" and any(is_below(name, one) for one in self.plane.unknown):
+    async def runtime(self, name: Name, type_: int) -> Runtime:
+        """What `explain` needs beside the zone, for this name."""
+        plane, settings = self.plane, self.plane.settings
+        forwarding = plane.supervisor.setup.upstream is not None
+        data = {NOT_READY: "not ready", STALE: "stale"}.get(plane.state, "fresh")
+        if data != "not ready" and any(is_below(name, one) for one in plane.unknown):
             data = "not known"
         upstream = cached = ""
         end = lookup(self.pipeline.zone, name, type_)
-        if forwarding is not None and end.left:
-            upstream, cached = "at an upstream server", ""
+        if forwarding and end.left:
+            upstream = "forwarded to an upstream server"
             with contextlib.suppress(NoWorker):
-                where = await self.plane.supervisor.peek(end.end, type_)
+                where = await plane.supervisor.peek(end.end, type_)
                 if where is not None:
-                    upstream, cached = _route(where), _cached(where)
-        return Circumstances(
+                    upstream, cached = _upstream(where), _cached(where)
+        return Runtime(
             data=data,
             upstream=upstream,
             cached=cached,
-            view_zones=self.plane.view_zones,
+            view_zones=plane.view_zones,
             allow_query=settings.allow_query,
-            allow_recursion=settings.allow_recursion if forwarding is not None else (),
+            allow_recursion=settings.allow_recursion,
         )
 
-    def _servers(self) -> list[tuple[ServerFacts, ...]]:
-        return [
-            tuple(
-                ServerFacts(one.address, one.up, one.latency, one.answers, one.failures)
-                for one in part
-            )
-            for part in self.plane.supervisor.servers()
-        ]
-
     def servers(self) -> list[ServerFacts]:
-        """The upstream servers over all workers; one is up when any worker reaches it."""
+        """The upstream servers over all workers. A server is up if any worker reaches it."""
         found: dict[str, ServerFacts] = {}
-        for part in self._servers():
-            for one in part:
-                known = found.get(one.address)
-                found[one.address] = (
-                    one
-                    if known is None
-                    else ServerFacts(
-                        one.address,
-                        one.up or known.up,
-                        max(one.latency, known.latency),
-                        one.queries + known.queries,
-                        one.failures + known.failures,
-                    )
-                )
+        for one in (one for part in self.plane.supervisor.servers() for one in part):
+            known = found.get(one.address, ServerFacts(one.address, False, 0.0, 0, 0))
+            found[one.address] = ServerFacts(
+                one.address,
+                one.up or known.up,
+                max(one.latency, known.latency),
+                one.answers + known.queries,
+                one.failures + known.failures,
+            )
         return list(found.values())
 
     def services_by_type(self) -> dict[str, int]:
@@ -283,7 +300,7 @@ class Context:
         return dict.fromkeys(kinds, 0) | self.pipeline.state.service_types()
 
     def facts(self) -> Facts:
-        """Everything the metrics are made of."""
+        """The values of all metrics."""
         pipeline, kept = self.pipeline, self.history_status
         return Facts(
             version=__version__,
@@ -317,24 +334,23 @@ class Context:
         )
 
 
-def _route(where: Where) -> str:
-    """Who answers for a name that is not ours, as a clause."""
+def _upstream(where: Where) -> str:
+    """Where an external name is answered, as a clause."""
     if where.how == "servers":
-        rule = (
-            f", by the rule for {text_of(where.suffix)}" if where.suffix not in (b"", ROOT) else ""
-        )
-        return f"of {', '.join(where.servers)}{rule}"
+        rule = f" (rule for {text_of(where.suffix)})" if where.suffix not in (b"", ROOT) else ""
+        return f"forwarded to {', '.join(where.servers)}{rule}"
     if where.how == "here":
-        return "of nobody else: it is pinned here, or never leaves"
+        return "dnsd answers it: a name of `hosts`, or a special-use name (RFC 6761)"
     return ""
 
 
 def _cached(where: Where) -> str:
+    """What the cache of one worker holds for a name, as a clause."""
     if where.how != "servers":
         return ""
     if where.left is None:
-        return "the worker that was asked keeps no reply for it"
+        return "the cache of the queried worker has no reply"
     rcode = Rcode(where.rcode).name if where.rcode in set(Rcode) else str(where.rcode)
     if where.left < 0:
-        return f"a reply ({rcode}) is kept that ran out {-where.left:.0f} s ago"
-    return f"a reply ({rcode}) is kept for {where.left:.0f} s more"
+        return f"a cached reply ({rcode}) expired {-where.left:.0f} s ago"
+    return f"a cached reply ({rcode}) is valid for {where.left:.0f} s"

@@ -1,22 +1,23 @@
-"""What is asked right now: the workers' samples, counted and passed on to who listens.
+"""The queries of this moment: samples of the workers, counted and sent to live streams.
 
-Workers sample a few queries a second all the time (`query_samples`), which is what "top" is
-made of. A live stream raises the rate for as long as it is open; one that filters by name
-has the workers look for that name in all queries, so that it sees a rare one among many.
-Everything here is bounded: counters, listeners, and the queue of each of them.
+In `admin/` (control plane: the HTTP API). Change here: top lists and live queries.
+
+Workers sample up to `query_samples` queries per second at all times; the top lists count these. An
+open live stream raises the rate. A stream that filters by name makes the workers look for that name
+in all queries, so it also finds a rare name. Counters, listeners, and queues are bounded.
 """
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from ipaddress import ip_address, ip_network
 
 from msgspec import Struct
 
+from dnsd.admin.listeners import Listener, Listeners
 from dnsd.dns.addresses import address_text
 from dnsd.dns.names import Name, text_of
 from dnsd.dns.types import type_text
@@ -25,13 +26,13 @@ from dnsd.observe.topk import Window
 from dnsd.transport.registry import name_of
 from dnsd.worker.messages import DROPPED, FORWARDED, Sample, Samples
 
-STREAM_RATE = 1000  # samples a second and worker while somebody listens to all queries
+STREAM_RATE = 1000  # samples per second and worker while a stream has no filter by name
 MAX_LISTENERS = 16
-_QUEUE = 2000  # queries that wait for one listener
+_QUEUE = 2000  # queries in the queue of one listener
 _MAX_NEEDLES = 8
-_LEAST_NEEDLE = 3  # letters; what is shorter is everywhere
-_CAPACITY = 256  # counters a slot of the windows may keep twice of
-_TICK = 10.0  # seconds between two looks at how many queries there were
+_MIN_NEEDLE = 3  # characters; a shorter text occurs in too many names
+_CAPACITY = 256  # guaranteed counters of a slot; a slot holds up to twice as many
+_TICK = 10.0  # seconds between two readings of the number of queries
 _RCODES = {0: "NOERROR", 1: "FORMERR", 2: "SERVFAIL", 3: "NXDOMAIN", 4: "NOTIMP", 5: "REFUSED"}
 _RCODES |= {FORWARDED: "UPSTREAM", DROPPED: "DROPPED"}
 WINDOWS = {"1m": (6, 10.0), "10m": (10, 60.0)}
@@ -39,21 +40,16 @@ DIMENSIONS = ("names", "clients", "nxdomains", "types")
 
 
 class Filter(Struct, frozen=True):
-    """What a listener wants; empty: everything. `client`: an address or a network."""
+    """The filter of a stream; empty matches all queries. `client`: an address or a network."""
 
     name: str = ""
     client: str = ""
     rcode: str = ""
     type: str = ""
 
-    def check(self) -> None:
-        """Raises ValueError for a client that is no network."""
-        if self.client:
-            ip_network(self.client, strict=False)
-
 
 class Query(Struct, frozen=True):
-    """One sampled query in text. `took_us`: microseconds in the engine, of its batch."""
+    """One sampled query as text. `took_us`: microseconds that the engine took for its batch."""
 
     at: float
     name: str
@@ -64,54 +60,40 @@ class Query(Struct, frozen=True):
     took_us: float
 
 
-class Listener:
-    """One live stream. `lost`: queries that it was too slow for."""
+class QueryListener(Listener[Query]):
+    """A live stream: the queries that match its filter."""
 
     def __init__(self, wanted: Filter) -> None:
-        self.wanted = wanted
-        self.lost = 0
+        """Raises ValueError if the filter's client is not an address or a network."""
+        super().__init__(_QUEUE)
+        self._wanted = wanted
         self._network = ip_network(wanted.client, strict=False) if wanted.client else None
         self._name = wanted.name.lower().rstrip(".")
-        self._queue: asyncio.Queue[Query] = asyncio.Queue(_QUEUE)
 
     @property
     def needle(self) -> bytes:
-        """The longest label of the wanted name: what its question must hold. Can be empty."""
+        """The longest label of the wanted name, which its question contains; b"" for none."""
         longest = max(self._name.split("."), key=len)
-        return longest.encode("ascii", "replace") if len(longest) >= _LEAST_NEEDLE else b""
+        return longest.encode("ascii", "replace") if len(longest) >= _MIN_NEEDLE else b""
 
-    def offer(self, query: Query) -> None:
-        wanted = self.wanted
-        if self._name and self._name not in query.name.rstrip(".").lower():
-            return
-        if wanted.rcode and wanted.rcode.upper() != query.rcode:
-            return
-        if wanted.type and wanted.type.upper() != query.type:
-            return
-        if self._network and (not query.client or ip_address(query.client) not in self._network):
-            return
-        try:
-            self._queue.put_nowait(query)
-        except asyncio.QueueFull:
-            self.lost += 1
+    def offer(self, item: Query) -> None:
+        wanted = self._wanted
+        if (
+            (not self._name or self._name in item.name.rstrip(".").lower())
+            and wanted.rcode.upper() in ("", item.rcode)
+            and wanted.type.upper() in ("", item.type)
+            and (not self._network or self._in_network(item.client))
+        ):
+            super().offer(item)
 
-    async def next(self) -> Query:
-        """The next query."""
-        return await self._queue.get()
-
-    def waiting(self) -> list[Query]:
-        """What else is there already."""
-        return [self._queue.get_nowait() for _ in range(self._queue.qsize())]
-
-
-class TooManyListeners(Exception):
-    """No further stream may be opened now."""
+    def _in_network(self, client: str) -> bool:
+        return bool(client) and self._network is not None and ip_address(client) in self._network
 
 
 class Live:
-    """Samples in; top-K, a histogram and live streams out.
+    """Samples in; top lists, a histogram, and live streams out.
 
-    `watch(rate, needles)` tells the workers; `queries()` is how many there were in all.
+    `watch(rate, needles)` configures the workers; `queries()` is the total number of queries.
     """
 
     def __init__(
@@ -121,28 +103,31 @@ class Live:
         queries: Callable[[], int],
     ) -> None:
         self.base_rate = base_rate
-        self.samples = self.dropped = 0
+        self.rate = base_rate  # samples per second and worker, as configured now
+        self.samples = 0
         self.answer_seconds = Histogram(ANSWER_BOUNDS)
-        self.listeners: set[Listener] = set()
+        self.listeners: Listeners[QueryListener] = Listeners(MAX_LISTENERS)
         self._watch, self._queries = watch, queries
         self._windows: Mapping[str, Mapping[str, Window[bytes]]] = {
             window: {one: Window(*shape, _CAPACITY) for one in DIMENSIONS}
             for window, shape in WINDOWS.items()
         }
-        self._totals: deque[tuple[float, int, int]] = deque(maxlen=70)  # at, queries, samples
+        # Readings: time.monotonic() seconds, queries, samples.
+        self._totals: deque[tuple[float, int, int]] = deque(maxlen=70)
 
     def start(self) -> None:
-        """Has the workers sample from now on."""
+        """Make the workers sample from now on."""
         self._tick(time.monotonic())
-        self._order()
+        self._configure()
 
     def take(self, bundle: Samples) -> None:
-        """Takes a bundle of a worker."""
-        now, at = time.monotonic(), time.time()
+        """Count the samples of a worker, and offer them to the streams."""
+        now = time.monotonic()
         for sample in bundle.samples:
             self._count(sample, now)
         self._tick(now)
         if self.listeners:
+            at = time.time()
             for sample in bundle.samples:
                 query = in_text(sample, at)
                 for listener in self.listeners:
@@ -151,7 +136,7 @@ class Live:
     def _count(self, sample: Sample, now: float) -> None:
         self.samples += 1
         if sample.found or not sample.question:
-            return  # chosen by its name: it would count double
+            return  # selected by its name: counting it would bias the estimates
         self.answer_seconds.add(sample.took)
         name, kind = sample.question[:-4].lower(), sample.question[-4:-2]
         for windows in self._windows.values():
@@ -169,38 +154,27 @@ class Live:
     # -- streams -----------------------------------------------------------------------------
 
     @contextmanager
-    def listening(self, wanted: Filter) -> Iterator[Listener]:
-        """A listener, for as long as the context lasts. Raises TooManyListeners."""
-        if len(self.listeners) >= MAX_LISTENERS:
-            raise TooManyListeners(f"{MAX_LISTENERS} streams are open already")
-        listener = Listener(wanted)
-        self.listeners.add(listener)
-        self._order()
+    def listening(self, wanted: Filter) -> Iterator[QueryListener]:
+        """A stream for as long as the context lasts. Raises TooManyListeners, ValueError."""
         try:
-            yield listener
+            with self.listeners.added(QueryListener(wanted)) as listener:
+                self._configure()
+                yield listener
         finally:
-            self.listeners.discard(listener)
-            self._order()
+            self._configure()
 
-    @property
-    def rate(self) -> int:
-        """Samples a second and worker at most, as ordered now."""
-        return self._rate
-
-    def _order(self) -> None:
+    def _configure(self) -> None:
         needles = {one.needle for one in self.listeners}
         everything = b"" in needles or len(needles) > _MAX_NEEDLES
-        self._rate = max(self.base_rate, STREAM_RATE if everything else 0)
-        chosen = () if everything else tuple(sorted(needles))
-        self._watch(self._rate, chosen)
+        self.rate = max(self.base_rate, STREAM_RATE if everything else 0)
+        self._watch(self.rate, () if everything else tuple(sorted(needles)))
 
     # -- top ---------------------------------------------------------------------------------
 
     def top(self, window: str, dimension: str, k: int) -> list[dict[str, object]]:
-        """The most frequent ones: item, samples, error, and an estimate of all queries."""
-        now = time.monotonic()
+        """The most frequent items: item, samples, error, and estimated number of queries."""
         one_in = self.one_in(window)
-        show = {"clients": _client, "types": _type}.get(dimension, _name)
+        show = {"clients": _client, "types": _type}.get(dimension, text_of)
         return [
             {
                 "item": show(item),
@@ -208,22 +182,21 @@ class Live:
                 "error": error,
                 "estimate": round(times * one_in),
             }
-            for item, times, error in self._windows[window][dimension].top(k, now)
+            for item, times, error in self._windows[window][dimension].top(k, time.monotonic())
         ]
 
     def one_in(self, window: str) -> float:
-        """How many queries there are for one that was sampled, in this window."""
-        now = time.monotonic()
+        """The number of queries per sample in this window."""
         slots, seconds = WINDOWS[window]
-        begin = now - slots * seconds
+        begin = time.monotonic() - slots * seconds
         since = next((one for one in self._totals if one[0] >= begin), None)
         if since is None:
             return 1.0
         queries, samples = self._queries() - since[1], self.samples - since[2]
         return max(1.0, queries / samples) if samples else 1.0
 
-    def asked(self) -> Callable[[Name], int]:
-        """About how many questions each name got in the last ten minutes, 0 for few."""
+    def query_counts(self) -> Callable[[Name], int]:
+        """The estimated number of queries for a name in the last ten minutes; 0 for few."""
         one_in = self.one_in("10m")
         counts = self._windows["10m"]["names"].top(100_000, time.monotonic())
         found = {name: round((times - error) * one_in) for name, times, error in counts}
@@ -231,11 +204,11 @@ class Live:
 
 
 def in_text(sample: Sample, at: float) -> Query:
-    """A sample as it is shown."""
+    """A sample as text. `at`: seconds since the epoch."""
     question = sample.question
     return Query(
         at=round(at, 3),
-        name=_name(question[:-4]) if question else "",
+        name=text_of(question[:-4]) if question else "",
         type=_type(question[-4:-2]) if question else "",
         client=_client(sample.client),
         rcode=_RCODES.get(sample.rcode, str(sample.rcode)),
@@ -244,25 +217,9 @@ def in_text(sample: Sample, at: float) -> Query:
     )
 
 
-def _name(wire: bytes) -> str:
-    return text_of(wire)
-
-
 def _type(wire: bytes) -> str:
     return type_text(int.from_bytes(wire, "big"))
 
 
 def _client(packed: bytes) -> str:
     return address_text(packed) if packed else ""
-
-
-async def bundles(listener: Listener, beat: float) -> AsyncIterator[list[Query]]:
-    """What the listener gets, several at once when there are; an empty list every `beat`."""
-    while True:
-        try:
-            async with asyncio.timeout(beat):
-                first = await listener.next()
-        except TimeoutError:
-            yield []
-            continue
-        yield [first, *listener.waiting()]

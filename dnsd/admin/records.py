@@ -1,18 +1,19 @@
-"""Records pinned by hand: an RRset each, part of the zone like any contributor's.
+"""Records pinned by hand, in the zone and on disk.
 
-The contributor of one is `Key("Record", ZONE, "NAME/TYPE")`, so it is explained, planned, recorded
-and counted like everything else. Values are zone-file text (RFC 1035 5), names in them
-relative to the zone unless they end with a dot, of any type that dnslib can write; all
-other types take the generic form of RFC 3597 (`\\# 4 c0000207`).
+In `admin/` (control plane: the HTTP API). Change here: rules and storage of pinned records.
 
-* What cannot be a record is refused with the value and the reason (`BadRecord`).
-* A name that belongs to a Service (or to the zone itself) is refused too (`Conflict`), unless
-  forced. Then the records are joined, as the zone joins those of all contributors, and everyone
-  who looks is told. A CNAME beside other records is never joined (RFC 2181 10.1).
-* They live in one JSON file in the state directory, written aside and renamed. A file that
-  cannot be read keeps dnsd from starting: to serve without a record that somebody pinned,
-  and to overwrite it with the next one, would be worse. An entry in it that is no record any
-  more is left out and logged.
+A pinned record is an RRset. Its contributor is `Key("Record", ZONE, "NAME/TYPE")`, so it is
+explained, planned, recorded, and counted like the records of any other contributor. Values are
+zone-file text (RFC 1035 5) with names relative to the zone, of any type that dnslib can write; all
+other types use the generic form of RFC 3597 (`\\# 4 c0000207`).
+
+* Text that is not a record is refused with the value and the reason (`BadRecord`).
+* A name that belongs to an object, or to the zone itself, is refused (`Conflict`) unless forced.
+  Then the zone serves the records of both, and `explain`, `plan`, and `records` report it. A CNAME
+  is never combined with other records (RFC 2181 10.1).
+* The records are in one JSON file in the state directory. It is replaced atomically. If dnsd
+  cannot read the file, it does not start: otherwise it would serve without the pinned records, and
+  overwrite them at the next change. An entry that is no longer valid is logged and left out.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ from msgspec import Struct
 
 from dnsd.cluster.objects import Key
 from dnsd.dns.names import BadName, Name, is_below, name_from_text, text_of
-from dnsd.dns.rdata import BadRecord
+from dnsd.dns.rdata import BadRecord, rdata_from_text, type_number
 from dnsd.dns.rrset import RRset, rrset
 from dnsd.dns.text import rdata_text
 from dnsd.dns.types import Type, type_text
@@ -42,11 +43,11 @@ KIND = "Record"
 MAX_RECORDS = 10_000
 MAX_VALUES = 500  # of one RRset
 MAX_TTL = 2**31 - 1  # RFC 2181 8
-_MAX_FILE = 64 << 20
+_MAX_FILE = 64 << 20  # bytes
 
 
 class Conflict(ValueError):
-    """A name that belongs to somebody else. `forceable`: whether force helps."""
+    """The name belongs to other contributors. `forceable`: force=true pins the record anyway."""
 
     def __init__(self, message: str, contributors: Iterable[Key], forceable: bool = True) -> None:
         super().__init__(message)
@@ -54,15 +55,15 @@ class Conflict(ValueError):
 
 
 class Record(Struct, frozen=True):
-    """A pinned RRset as it was given: `zone` and `name` absolute text, values as written."""
+    """A pinned RRset. `zone` and `name` are absolute text; values are as given."""
 
     zone: str
     name: str
     type: str
-    ttl: int
+    ttl: int  # seconds
     values: tuple[str, ...]
     forced: bool = False
-    by: str = ""  # the token's name
+    by: str = ""  # the name of the token
     at: float = 0.0  # seconds since the epoch
 
     @property
@@ -74,105 +75,96 @@ Place = Callable[[Key, list[RRset], Cause], Change | None]
 
 
 class Records:
-    """The pinned records of a dnsd: in the zone, and on disk."""
+    """The pinned records of a dnsd, in the zone and on disk."""
 
     def __init__(self, directory: str) -> None:
-        """Reads what is there ("": nothing is kept). Raises BadRecord when it cannot."""
+        """Read the file in `directory` ("": memory only). Raises BadRecord."""
         self.path = Path(directory, FILE) if directory else None
         self._records: dict[Key, Record] = {one.key: one for one in _load(self.path)}
 
     def all(self) -> list[Record]:
-        """Every record, by name and type."""
+        """All records, by name and type."""
         return [self._records[key] for key in sorted(self._records)]
 
     def get(self, key: Key) -> Record | None:
         return self._records.get(key)
 
     def apply(self, place: Place) -> None:
-        """Puts every record into the zone, at the start."""
+        """Put all records into the zone, at the start."""
         for record in self.all():
             try:
                 made = parsed(record)
             except BadRecord as error:
                 log.warning(
-                    "a pinned record is left out", record=str(record.key), problem=str(error)
+                    "a pinned record is invalid and left out",
+                    record=str(record.key),
+                    problem=str(error),
                 )
                 continue
             place(record.key, [made], Cause(record.key, origin="pinned", at=record.at))
 
     def put(self, record: Record, zone: Zone, place: Place) -> tuple[Change | None, list[Key]]:
-        """Pins a record, instead of the one of its name and type: the Change, and who shares
-        the name.
+        """Pin a record, and replace the one of its name and type.
 
-        Raises BadRecord, Conflict; OSError when it cannot be kept (then it is not pinned).
+        Returns the Change, and the other contributors at the name. Raises BadRecord, Conflict, or
+        OSError if the file cannot be saved (then the record is not pinned).
         """
         made = parsed(record)
         others = self._check(record, made, zone)
         if record.key not in self._records and len(self._records) >= MAX_RECORDS:
-            raise BadRecord(f"there are {MAX_RECORDS} pinned records already, which is the limit")
-        self._keep({**self._records, record.key: record})
+            raise BadRecord(f"{MAX_RECORDS} records are pinned already; delete one first")
+        self._save({**self._records, record.key: record})
         return place(record.key, [made], Cause(record.key, record.by, "pinned", record.at)), others
 
     def delete(self, key: Key, by: str, at: float, place: Place) -> Change | None:
-        """Takes a record back. Raises KeyError when there is none; OSError as `put`."""
+        """Remove a record. Raises KeyError if it is not pinned; OSError as `put`."""
         left = dict(self._records)
         del left[key]
-        self._keep(left)
+        self._save(left)
         return place(key, [], Cause(key, by, "unpinned", at))
 
     def conflicts(self, zone: Zone, key: Key) -> list[Key]:
-        """Who else owns records at the name of this one, by now."""
+        """The other contributors at the name of this record now."""
         record = self._records.get(key)
-        name = name_from_text(record.name) if record else b""
-        return (
-            [contributor for contributor in zone.contributors(name) if contributor.kind != KIND]
-            if name
-            else []
-        )
+        if record is None:
+            return []
+        contributors = zone.contributors(name_from_text(record.name))
+        return [one for one in contributors if one.kind != KIND]
 
     def _check(self, record: Record, made: RRset, zone: Zone) -> list[Key]:
-        """Who shares the name. Raises Conflict when that must not be."""
-        others = [
-            contributor for contributor in zone.contributors(made.name) if contributor != record.key
-        ]
-        foreign = [contributor for contributor in others if contributor.kind != KIND]
+        """The other contributors at the name. Raises Conflict."""
+        others = [one for one in zone.contributors(made.name) if one != record.key]
+        objects = [one for one in others if one.kind != KIND]
         alias = made.type == Type.CNAME
-        with_alias = [
-            contributor
-            for contributor in others
-            if alias or _has_alias(zone, contributor, made.name)
-        ]
-        if with_alias and not foreign:
+        aliases = [one for one in others if alias or _has_alias(zone, one, made.name)]
+        if aliases and not objects:
             raise Conflict(
-                f"{record.name} has {_listed(with_alias)}, and a CNAME stands alone (RFC 2181"
-                " 10.1); delete it first",
-                with_alias,
+                f"{record.name} has {_listed(aliases)}, and a CNAME must be the only record"
+                " (RFC 2181 10.1); delete the other one first",
+                aliases,
                 forceable=False,
             )
         if APEX in others and (alias or zone.rrset(made.name, made.type)):
             raise Conflict(
-                f"{record.name} {record.type} is made by dnsd itself", [APEX], forceable=False
+                f"dnsd itself generates {record.name} {record.type}", [APEX], forceable=False
             )
-        foreign = [contributor for contributor in foreign if contributor != APEX]
-        if foreign and not record.forced:
+        objects = [one for one in objects if one != APEX]
+        if objects and not record.forced:
             raise Conflict(
-                f"{record.name} belongs to {_listed(foreign)}; with force=true the records are"
-                " joined",
-                foreign,
+                f"{record.name} belongs to {_listed(objects)}; with force=true, dnsd serves the"
+                " records of both",
+                objects,
             )
-        return foreign
+        return objects
 
-    def _keep(self, records: dict[Key, Record]) -> None:
-        """Writes all records, and only then holds them."""
+    def _save(self, records: dict[Key, Record]) -> None:
+        """Write all records, and hold them only after that succeeds."""
         if self.path is not None:
-            data = msgspec.json.format(
-                msgspec.json.encode([records[key] for key in sorted(records)])
-            )
+            encoded = msgspec.json.encode([records[key] for key in sorted(records)])
             new = self.path.with_suffix(".new")
-            with os.fdopen(
-                os.open(new, os.O_CREAT | os.O_TRUNC | os.O_WRONLY, 0o600), "wb"
-            ) as file:
-                file.write(data)
+            flags = os.O_CREAT | os.O_TRUNC | os.O_WRONLY
+            with os.fdopen(os.open(new, flags, 0o600), "wb") as file:
+                file.write(msgspec.json.format(encoded))
                 file.flush()
                 os.fsync(file.fileno())
             new.replace(self.path)
@@ -180,15 +172,13 @@ class Records:
 
 
 def _has_alias(zone: Zone, contributor: Key, name: Name) -> bool:
-    return any(
-        one.name == name and one.type == Type.CNAME for one in zone.contribution(contributor)
-    )
+    rrsets = zone.contribution(contributor)
+    return any(one.name == name and one.type == Type.CNAME for one in rrsets)
 
 
 def _listed(contributors: Iterable[Key]) -> str:
     return ", ".join(
-        f"the pinned record {contributor.name}" if contributor.kind == KIND else str(contributor)
-        for contributor in contributors
+        f"the pinned record {one.name}" if one.kind == KIND else str(one) for one in contributors
     )
 
 
@@ -206,7 +196,7 @@ def _load(path: Path | None) -> list[Record]:
         return msgspec.json.decode(data[:_MAX_FILE], type=list[Record])
     except msgspec.DecodeError as error:
         raise BadRecord(
-            f"{path}: is damaged ({error}); mend it, or move it away to begin without"
+            f"{path}: is damaged ({error}); repair it, or move it away to start without records"
         ) from error
 
 
@@ -218,44 +208,36 @@ def key_of(zone: str, name: str, type_: str) -> Key:
 def record_of(
     zone: Name, name: str, type_: str, ttl: int, values: Iterable[str], **more: object
 ) -> Record:
-    """A record as the API gets it: `name` relative to the zone or absolute. Raises BadRecord."""
-    from dnsd.dns.rdata import type_number  # who has no records does without dnslib
-
-    owner = name_in(zone, name)
-    return msgspec.convert(
-        {
-            "zone": text_of(zone),
-            "name": text_of(owner),
-            "type": type_number(type_)[1],
-            "ttl": ttl,
-            "values": tuple(values),
-            **more,
-        },
-        Record,
-    )
+    """A record from the API. `name` is absolute, or relative to the zone. Raises BadRecord."""
+    fields = {
+        "zone": text_of(zone),
+        "name": text_of(name_in(zone, name)),
+        "type": type_number(type_)[1],
+        "ttl": ttl,
+        "values": tuple(values),
+    }
+    return msgspec.convert({**fields, **more}, Record)
 
 
 def name_in(zone: Name, text: str) -> Name:
-    """The name `text` in a zone: relative, or absolute with its dot. Raises BadRecord."""
+    """A name in a zone from absolute text, or from text relative to the zone. Raises BadRecord."""
     try:
         name = name_from_text(text, zone)
     except (BadName, IndexError) as error:
-        raise BadRecord(f"{text!r} is no domain name: {error}") from error
+        raise BadRecord(f"{text!r} is not a domain name: {error}") from error
     if not is_below(name, zone):
-        raise BadRecord(f"{text} does not lie in {text_of(zone)}")
+        raise BadRecord(f"{text} is not in the zone {text_of(zone)}")
     return name
 
 
 def parsed(record: Record) -> RRset:
     """The RRset of a record. Raises BadRecord with the value and the reason."""
-    from dnsd.dns.rdata import rdata_from_text, type_number
-
     zone, number = name_from_text(record.zone), type_number(record.type)[0]
     name = name_in(zone, record.name)
     if not 0 <= record.ttl <= MAX_TTL:
-        raise BadRecord(f"ttl {record.ttl} is not in 0 to {MAX_TTL}")
+        raise BadRecord(f"ttl {record.ttl} is not in 0 to {MAX_TTL} seconds")
     if not 0 < len(record.values) <= MAX_VALUES:
-        raise BadRecord(f"{len(record.values)} values, must be 1 to {MAX_VALUES}")
+        raise BadRecord(f"{len(record.values)} values; give 1 to {MAX_VALUES}")
     if number == Type.CNAME and len(set(record.values)) > 1:
         raise BadRecord("a CNAME has one value")
     rdatas = [rdata_from_text(number, value, zone) for value in record.values]

@@ -1,9 +1,11 @@
-"""What every resource of the API is made of: routes, calls, answers, problems.
+"""The building blocks of the API: routes, requests, parameters, and problems.
 
-A resource is a module with handlers and a tuple of `Route`s; `app.py` puts them into one
-table. A handler gets a `Call`, whose query and body are checked already, and returns what
-msgspec can write as JSON, or an aiohttp response of its own. What goes wrong is raised as a
-`Problem` and becomes `application/problem+json` (RFC 9457).
+In `admin/` (control plane: the HTTP API). Change here: how requests are read.
+
+A module in `routes/` has handlers and a tuple of `Route`s; `app.py` joins them to one table. A
+handler gets a `Request` with its query and body checked. It returns an object that msgspec encodes
+as JSON, or an aiohttp response. An error is raised as a `Problem` and becomes
+`application/problem+json` (RFC 9457).
 """
 
 from __future__ import annotations
@@ -11,24 +13,32 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping
 from enum import Enum
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import msgspec
 from aiohttp import web
-from msgspec import Struct
+from msgspec import Meta, Struct
+
+from dnsd.dns.names import Name
+from dnsd.explain.search_list import name_or_none
 
 if TYPE_CHECKING:
     from dnsd.admin.context import Context
 
 JSON, YAML = "application/json", "application/yaml"
 PROBLEM = "application/problem+json"
-MAX_BODY = 8 << 20  # bytes, of the one route that takes manifests
-SMALL_BODY = 64 << 10
-MAX_QUERY = 20  # parameters
+MAX_BODY = 8 << 20  # bytes, for the route that takes manifests
+SMALL_BODY = 64 << 10  # bytes
+MAX_PARAMETERS = 20
+
+NameText = Annotated[str, Meta(max_length=255)]
+LabelText = Annotated[str, Meta(max_length=63)]
+TypeText = Annotated[str, Meta(max_length=20)]
+Limit = Annotated[int, Meta(ge=1, le=1000)]
 
 
 class Access(Enum):
-    """Who may call a route: anybody, who has a token that may read, or write."""
+    """Which token a route requires: none, one that may read, or one that may write."""
 
     OPEN = "open"
     READ = "read"
@@ -36,7 +46,7 @@ class Access(Enum):
 
 
 class Problem(Exception):
-    """What a caller did wrong, or cannot have now (RFC 9457). `more`: further members."""
+    """The error response to a request (RFC 9457). `more`: additional members."""
 
     def __init__(self, status: int, detail: str, **more: object) -> None:
         super().__init__(detail)
@@ -58,24 +68,24 @@ class Problem(Exception):
         )
 
 
-class NoQuery(Struct, frozen=True, forbid_unknown_fields=True):
-    """A route that takes no parameters."""
+class Parameters(Struct, frozen=True, forbid_unknown_fields=True):
+    """The parameters of a route; subclasses add fields. Also the bodies of requests."""
 
 
-class Call:
-    """One request to a route. `who`: the name of its token, "" without one."""
+class Request:
+    """One request to a route. `identity`: the name of its token, "" without one."""
 
-    __slots__ = ("body", "context", "query", "request", "who")
+    __slots__ = ("body", "context", "http", "identity", "query")
 
     def __init__(
-        self, request: web.Request, context: Context, query: Any, body: bytes, who: str
+        self, http: web.Request, context: Context, query: Any, body: bytes, identity: str
     ) -> None:
-        self.request, self.context, self.query = request, context, query
-        self.body, self.who = body, who
+        self.http, self.context, self.query = http, context, query
+        self.body, self.identity = body, identity
 
     def path(self, name: str) -> str:
         """A part of the path, decoded."""
-        return self.request.match_info[name]
+        return self.http.match_info[name]
 
     def json(self, type_: type[Any]) -> Any:
         """The body as this type. Raises Problem."""
@@ -84,36 +94,37 @@ class Call:
         except msgspec.ValidationError as error:
             raise Problem(422, f"the body: {error}") from error
         except (msgspec.DecodeError, RecursionError) as error:
-            raise Problem(400, f"the body is no JSON: {error}") from error
+            raise Problem(400, f"the body is not JSON: {error}") from error
 
 
-Handler = Callable[[Call], Awaitable[Any]]
+Handler = Callable[[Request], Awaitable[Any]]
 
 
 class Route(Struct, frozen=True):
-    """One line of the table. `takes`: content types of the body, none: it has no body.
+    """One row of the table. `path` is as in openapi.yaml.
 
-    `path` is what openapi.yaml calls it; `stream`: it answers until somebody goes away.
+    `takes`: content types of the body, empty for a route without one. `stream`: the response
+    ends when the client closes the connection.
     """
 
     method: str
     path: str
     handler: Handler
     access: Access = Access.READ
-    query: type[Struct] = NoQuery
+    query: type[Struct] = Parameters
     takes: tuple[str, ...] = ()
     max_body: int = SMALL_BODY
     stream: bool = False
 
 
-def read_query(route: Route, request: web.Request) -> Any:
-    """The parameters of a request, as the route's struct. Raises Problem."""
+def read_query(route: Route, http: web.Request) -> Any:
+    """The parameters of a request as the route's struct. Raises Problem."""
     given: dict[str, str] = {}
-    if len(request.query) > MAX_QUERY:
-        raise Problem(400, f"{len(request.query)} parameters, at most {MAX_QUERY} are read")
-    for name, value in request.query.items():
+    if len(http.query) > MAX_PARAMETERS:
+        raise Problem(400, f"{len(http.query)} parameters; send at most {MAX_PARAMETERS}")
+    for name, value in http.query.items():
         if name in given:
-            raise Problem(400, f"parameter {name[:100]!r} is given twice")
+            raise Problem(400, f"parameter {name[:100]!r} occurs twice; send it once")
         given[name] = value
     try:
         return msgspec.convert(given, route.query, strict=False)
@@ -121,31 +132,38 @@ def read_query(route: Route, request: web.Request) -> Any:
         raise Problem(400, f"a parameter: {error}") from error
 
 
-async def read_body(route: Route, request: web.Request) -> bytes:
-    """The body of a request, within the route's bounds. Raises Problem."""
+async def read_body(route: Route, http: web.Request) -> bytes:
+    """The body of a request, within the limit of the route. Raises Problem."""
     if not route.takes:
         return b""
-    # Asked for even where the body may be empty: no page of another site can send it
-    # without asking first (CORS).
-    if request.content_type.lower() not in route.takes:
+    # Also required where the body may be empty: a page of another site cannot send this
+    # content type without a preflight request (CORS), which is refused.
+    if http.content_type.lower() not in route.takes:
         raise Problem(415, f"Content-Type must be {' or '.join(route.takes)}")
-    size = request.content_length
-    if size is not None and size > route.max_body:
-        raise Problem(413, f"the body has {size} bytes, at most {route.max_body} are read")
+    too_large = Problem(413, f"the body exceeds {route.max_body} bytes")
+    if (http.content_length or 0) > route.max_body:
+        raise too_large
     out = bytearray()
-    async for chunk in request.content.iter_chunked(1 << 16):
+    async for chunk in http.content.iter_chunked(1 << 16):
         out += chunk
         if len(out) > route.max_body:
-            raise Problem(413, f"the body has more than {route.max_body} bytes")
+            raise too_large
     return bytes(out)
 
 
-def answer(value: Any, status: int = 200) -> web.Response:
-    """A JSON response."""
+def domain_name(text: str) -> Name:
+    """The absolute name that a parameter gives, with or without a trailing dot. Raises Problem."""
+    name = name_or_none(text.rstrip(".") + ".")
+    if name is None:
+        raise Problem(400, f"name: {text!r} is not a domain name")
+    return name
+
+
+def json_response(value: Any, status: int = 200) -> web.Response:
     return web.Response(status=status, body=msgspec.json.encode(value), content_type=JSON)
 
 
-def text(body: str | bytes, content_type: str = "text/plain", status: int = 200) -> web.Response:
-    """A text response in UTF-8."""
+def text_response(body: str | bytes, status: int = 200) -> web.Response:
+    """Plain text in UTF-8."""
     data = body.encode() if isinstance(body, str) else body
-    return web.Response(status=status, body=data, content_type=content_type, charset="utf-8")
+    return web.Response(status=status, body=data, content_type="text/plain", charset="utf-8")

@@ -1,11 +1,12 @@
-"""The front door: the API's socket, its tokens, and the time at which it opens.
+"""The admin API of one run: its socket, its tokens, and when it opens.
 
-The socket is bound with the others, so that a busy port is known at once and nobody is
-refused who knocks early; the rest (an HTTP server is a tenth of a second of imports, which
-the tables would have to share the interpreter with) waits until the workers answer, or for
-`PATIENCE`, because answering DNS comes first.
+In `admin/` (control plane: the HTTP API). Change here: how the API starts and stops.
 
-Pinned records are applied before, with or without an API: they are part of the zone.
+The socket is bound with the DNS sockets, so a busy port is reported at once, and early connections
+wait in the backlog. The HTTP server starts when the workers answer, or after `OPEN_TIMEOUT`:
+answering DNS has priority, and importing the HTTP server takes a tenth of a second.
+
+Pinned records are part of the zone. They are applied first, with or without an API.
 """
 
 from __future__ import annotations
@@ -24,7 +25,6 @@ from typing import TYPE_CHECKING
 import structlog
 
 from dnsd.admin.auth import BadTokens, Tokens, own_token, private, token_path
-from dnsd.control.plane import ControlPlane
 from dnsd.dns.addresses import Address, Endpoint
 from dnsd.settings.schema import Settings, SettingsError
 from dnsd.transport.listener import reason_of
@@ -33,31 +33,30 @@ from dnsd.worker.supervisor import WorkersFailed
 
 if TYPE_CHECKING:
     from dnsd.admin.cluster_auth import ClusterTokens
-    from dnsd.admin.context import Context
+    from dnsd.admin.context import Context, ControlPlane
     from dnsd.admin.records import Records
     from dnsd.observe.history import History
 
 log = structlog.get_logger(__name__)
 
-PATIENCE = 3.0  # seconds that the API waits for the workers
-_AGAIN = 5.0  # seconds before a follower that failed is run again
+OPEN_TIMEOUT = 3.0  # seconds that the API waits for the workers
+_RETRY = 5.0  # seconds before `Context.run` starts again after it failed
 _BACKLOG = 128
-_RECORDS = "records.json"  # dnsd.admin.records.FILE, without importing what writes records
+_RECORDS = "records.json"  # dnsd.admin.records.FILE, without the import
 
 
 class AdminServer:
-    """The API of one run, closed, open, or `off` by the settings."""
+    """The API of one run. It does nothing if the settings turn it off."""
 
     def __init__(self, settings: Settings) -> None:
-        """Binds the socket, finds the tokens, reads the records. Raises SettingsError."""
+        """Bind the socket, and read the tokens and records. Raises SettingsError."""
         self.settings = settings
-        self.url = ""  # with the token in it when dnsd made it
+        self.url = ""  # includes the token if dnsd created it
         self._context: Context | None = None
         self._socket: socket.socket | None = None
         self._records = _records(settings)
         if settings.admin_cluster_tokens and not settings.kubernetes:
-            who = settings.named("admin_cluster_tokens")
-            raise SettingsError(f"{who}: is of no use without kubernetes")
+            raise SettingsError(f"{settings.named('admin_cluster_tokens')}: requires kubernetes")
         if settings.admin is None:
             return
         self._tls = _tls(settings)
@@ -69,7 +68,7 @@ class AdminServer:
             raise
 
     def _prepare(self, settings: Settings) -> None:
-        assert self._socket is not None  # noqa: S101 - its only caller has made it
+        assert self._socket is not None  # noqa: S101 - the constructor sets it
         host, port = self._socket.getsockname()[:2]
         self.address = Address(host, port)
         token = "" if settings.admin_tokens else _own_token(settings, port)
@@ -80,29 +79,29 @@ class AdminServer:
         self.url = _url(self.address, token, self._tls is not None)
 
     def apply_records(self, plane: ControlPlane) -> None:
-        """Puts the pinned records into the zone; before anything is answered."""
+        """Put the pinned records into the zone, before the workers answer."""
         if self._records is not None:
             self._records.apply(plane.place)
 
     def drain(self) -> None:
-        """dnsd is stopping: not ready any more, and served on until `run` is cancelled."""
+        """Report not ready, because dnsd stops. The API stays open until `run` is cancelled."""
         if self._context is not None:
             self._context.draining = True
 
     async def run(self, plane: ControlPlane, reload: Callable[[], Awaitable[None]]) -> None:
-        """Serve until cancelled. Does nothing when the API is off."""
+        """Serve until cancelled. Waits if the API is off."""
         if self._socket is None:
             await asyncio.Event().wait()
             return
-        # Who does not come up is the server's to tell.
+        # The control process reports workers that do not start.
         with contextlib.suppress(TimeoutError, WorkersFailed):
-            async with asyncio.timeout(PATIENCE):
+            async with asyncio.timeout(OPEN_TIMEOUT):
                 await plane.synced.wait()
                 await plane.supervisor.opened()
         try:
             await self._serve(plane, reload, self._socket)
         except Exception:
-            log.exception("the admin API ended, a bug; names are answered on")
+            log.exception("the admin API ended, a bug; dnsd continues to answer DNS")
             await asyncio.Event().wait()
         finally:
             self._socket.close()
@@ -110,7 +109,7 @@ class AdminServer:
     async def _serve(
         self, plane: ControlPlane, reload: Callable[[], Awaitable[None]], sock: socket.socket
     ) -> None:
-        # In a thread: probes may wait, batches of the sources should not.
+        # In a thread, because the import must not delay batches of the sources.
         await asyncio.to_thread(import_module, "dnsd.admin.app")
         from dnsd.admin.app import Gate, application, listening
         from dnsd.admin.context import Context
@@ -125,7 +124,7 @@ class AdminServer:
         gate = Gate(self._tokens, hosts, settings.admin_anonymous_read, cluster)
         try:
             async with listening(application(context, gate), sock, self._tls):
-                await _for_ever(context)
+                await _run_forever(context)
         finally:
             await history.close()
             if cluster is not None:
@@ -133,7 +132,7 @@ class AdminServer:
 
 
 async def _cluster_tokens(settings: Settings) -> ClusterTokens | None:
-    """What asks the API server about tokens, None when that is off; contacts nobody yet."""
+    """The checker of cluster tokens; None if it is off. Sends nothing yet."""
     if not settings.admin_cluster_tokens:
         return None
     from dnsd.admin.cluster_auth import ClusterTokens
@@ -142,13 +141,13 @@ async def _cluster_tokens(settings: Settings) -> ClusterTokens | None:
 
     try:
         return ClusterTokens(await connect(Access(settings.kubeconfig, settings.context)))
-    except BadCredentials as error:  # the source could use them a moment ago
-        log.error("tokens of the cluster are not taken", problem=str(error))  # noqa: TRY400
+    except BadCredentials as error:  # the source used them a moment ago
+        log.error("cluster tokens are not accepted", problem=str(error))  # noqa: TRY400
         return None
 
 
 def _history(settings: Settings) -> History:
-    """The history; in memory when the disk does not take it: it is no reason not to answer."""
+    """The history; in memory if the disk fails, because dnsd must answer DNS in any case."""
     from dnsd.observe.history import History
 
     age, size = settings.history_max_age, settings.history_max_size
@@ -156,27 +155,27 @@ def _history(settings: Settings) -> History:
         return History(settings.state_dir, max_age=age, max_bytes=size)
     except (OSError, sqlite3.Error) as error:
         log.error(  # noqa: TRY400 - a full disk needs no traceback
-            "the history cannot be kept on disk, and ends with this run",
+            "the history cannot be saved to disk, and ends with this run",
             directory=settings.state_dir,
             problem=str(error),
         )
         return History("", max_age=age, max_bytes=size)
 
 
-async def _for_ever(context: Context) -> None:
-    """Follow; a bug in that must cost neither the API nor DNS."""
+async def _run_forever(context: Context) -> None:
+    """Run the context. A bug in it must stop neither the API nor DNS."""
     while True:
         try:
             await context.run()
         except Exception:
-            log.exception("the admin API stopped following, and begins again")
-        await asyncio.sleep(_AGAIN)
+            log.exception("the observers of the admin API failed, a bug; they start again")
+        await asyncio.sleep(_RETRY)
 
 
 def _records(settings: Settings) -> Records | None:
     if not settings.state_dir or not Path(settings.state_dir, _RECORDS).exists():
         return None
-    from dnsd.admin.records import Records  # half of a start without any
+    from dnsd.admin.records import Records  # imported only if there are records
     from dnsd.dns.rdata import BadRecord
 
     try:
@@ -186,18 +185,18 @@ def _records(settings: Settings) -> Records | None:
 
 
 def _bind(settings: Settings, address: Address) -> socket.socket:
-    """The listening socket. A default port that is taken gives way to a free one."""
+    """The listening socket. If the default port is busy, a free port is used."""
     try:
         return _listen(address)
     except OSError as error:
-        who = settings.named("admin")
         if error.errno == errno.EADDRINUSE and "admin" not in settings.origins:
-            log.warning("the port of the admin API is taken; using a free one", taken=str(address))
+            log.warning("the port of the admin API is busy; using a free one", busy=str(address))
             return _listen(Address(address.host, 0))
         why = reason_of(error)
         if any(Endpoint(address, TCP.name).overlaps(one) for one in settings.listen):
-            why = "that is where DNS is answered; give another port, or off"
-        raise SettingsError(f"{who}: cannot listen on {address}: {why}") from error
+            why = "dnsd answers DNS there; give another port, or off"
+        problem = f"{settings.named('admin')}: cannot listen on {address}: {why}"
+        raise SettingsError(problem) from error
 
 
 def _listen(address: Address) -> socket.socket:
@@ -225,19 +224,16 @@ def _own_token(settings: Settings, port: int) -> str:
             private(path.parent)
         return own_token(path)
     except OSError as error:
-        who = settings.named("state_dir")
         raise SettingsError(
-            f"{who}: no token can be kept in {path.parent}: {error.strerror};"
-            " give --admin-tokens FILE, or --admin off"
+            f"{settings.named('state_dir')}: cannot save a token in {path.parent}:"
+            f" {error.strerror}; give --admin-tokens FILE, or --admin off"
         ) from error
 
 
 def _tls(settings: Settings) -> ssl.SSLContext | None:
     if not settings.admin_tls_cert:
         if settings.admin_tls_key:
-            raise SettingsError(
-                f"{settings.named('admin_tls_key')}: is of no use without admin_tls_cert"
-            )
+            raise SettingsError(f"{settings.named('admin_tls_key')}: requires admin_tls_cert")
         return None
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
@@ -251,6 +247,6 @@ def _tls(settings: Settings) -> ssl.SSLContext | None:
 
 
 def _url(address: Address, token: str, tls: bool) -> str:
-    # In the fragment, which no browser sends anywhere and no log has.
+    # In the fragment, which browsers do not send and servers do not log.
     tail = f"#token={token}" if token else ""
     return f"{'https' if tls else 'http'}://{address.reachable()}/{tail}"

@@ -1,4 +1,7 @@
-"""`dnsd check`."""
+"""`dnsd check`: report errors in a configuration and its manifests.
+
+In `commands/` (the command line). Change here: what is checked before a deployment.
+"""
 
 from __future__ import annotations
 
@@ -17,10 +20,10 @@ dnsd check --config dnsd.yaml --manifests my/manifests && git push"""
 
 @settings_command("check", _EXAMPLES)
 def command(**params: Any) -> None:
-    """Say what is wrong with a configuration, and with the manifests it names.
+    """Report errors in a configuration, and in the manifests that it names.
 
-    Each problem is a line on stderr, with file and line; then the exit code is 2. If nothing is
-    wrong, it says what there is, and the exit code is 0. Nothing is served, no port is taken.
+    Each error is one line on stderr with file and line, and the exit code is 2. Without errors, it
+    prints a summary, and the exit code is 0. It serves nothing, and opens no port.
     """
     from dnsd.control.forwarding import upstream_config
     from dnsd.control.settings import listening, schema_config
@@ -28,12 +31,12 @@ def command(**params: Any) -> None:
     settings = settings_from(params)
     if not (settings.config or settings.manifests):
         raise SettingsError("nothing to check; give --config FILE or --manifests DIR")
-    # They raise what is wrong with schemes, zones, upstreams, rules, and pinned names.
+    # These raise errors in schemes, zones, upstreams, rules, and pinned names.
     schema_config(settings, [address for address, _ in listening(settings)])
     upstream_config(settings)
     if settings.config:
-        count = sum(who.startswith(f"{settings.config}:") for who in settings.origins.values())
-        click.echo(f"{settings.config}: {count} settings, all good")
+        count = sum(one.startswith(f"{settings.config}:") for one in settings.origins.values())
+        click.echo(f"{settings.config}: {count} settings, no errors")
     if settings.manifests:
         click.echo(_manifests(settings))
 
@@ -45,7 +48,7 @@ def _manifests(settings: Settings) -> str:
     if problems := found.problems():
         raise SettingsError(*problems)
     counts = [f"{count} {kind}" for kind, count in found.pipeline.state.counts().items() if count]
-    counts += [f"{count} {kind} (not read)" for kind, count in found.loaded.skipped.items()]
+    counts += [f"{count} {kind} (skipped)" for kind, count in found.loaded.skipped.items()]
     what = ", ".join(counts) or "no objects"
     files, names = found.loaded.files, len(found.pipeline.zone)
-    return f"{settings.manifests}: {files} files, {what}; {names} names, all good"
+    return f"{settings.manifests}: {files} files, {what}; {names} names, no errors"

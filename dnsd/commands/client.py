@@ -1,12 +1,10 @@
-"""The API of a running dnsd, from the command line's side.
+"""A client of the API of a running dnsd.
 
-Plain `http.client`: no session, no redirect (a token must not wander), no proxy from the
-environment, every wait and every size bounded. What goes wrong is a `Failure` in one line
-that says where it was tried and what to do: nobody there, a token that is not known, a URL
-of something else.
+In `commands/` (the command line). Change here: how commands send requests, and their error texts.
 
-A token that was found on this machine is dnsd's own, and is only ever sent to this machine.
-One that was given goes where it was told to.
+It uses plain `http.client`: no session, no redirect (which could leak a token), no proxy from the
+environment, and a limit on each wait and size. An error is a `Failure` of one line that names the
+URL and the remedy.
 """
 
 from __future__ import annotations
@@ -26,13 +24,13 @@ from dnsd.commands import Failure
 
 API = "/api/v1"
 JSON, YAML = "application/json", "application/yaml"
-_TIMEOUT = 10.0  # seconds for each step: connect, send, every read
-_MAX_ANSWER = 64 << 20  # bytes of one JSON document
+_TIMEOUT = 10.0  # seconds for each step: connect, send, and each read
+MAX_RESPONSE = 64 << 20  # bytes of one JSON document
 _CHUNK = 1 << 16
 _PORTS = {"http": 80, "https": 443}
-# What an answer must have to be dnsd's, by the last part of the route. Whatever else answers
-# with JSON at some URL is told apart by this.
-_SIGNS = {
+# A member that the response of dnsd has, by the last part of the route. Another server at the URL
+# may also answer with JSON.
+_MEMBERS = {
     "explain": "verdict",
     "history": "changes",
     "plan": "verdict",
@@ -44,8 +42,8 @@ _SIGNS = {
 }
 
 
-class Place(Struct, frozen=True):
-    """Where an API is. `base`: path in front of every route, without a slash at its end."""
+class Endpoint(Struct, frozen=True):
+    """The URL of an API. `base`: the path in front of each route, without a trailing slash."""
 
     scheme: str
     host: str
@@ -57,8 +55,8 @@ class Place(Struct, frozen=True):
         return f"{self.scheme}://{host}:{self.port}{self.base}"
 
     @property
-    def here(self) -> bool:
-        """Whether it is this machine, whoever else listens there."""
+    def local(self) -> bool:
+        """Whether it is a loopback address."""
         if self.host == "localhost":
             return True
         try:
@@ -67,85 +65,87 @@ class Place(Struct, frozen=True):
             return False
 
 
-def place_of(url: str) -> Place:
-    """The place of a URL. Raises ValueError, with a sentence, for what is none."""
-    hint = "write it like http://127.0.0.1:8053"
+def endpoint_of(url: str) -> Endpoint:
+    """The endpoint of a URL. Raises ValueError with the reason."""
+    invalid = f"{url!r} is not a URL; write it like http://127.0.0.1:8053"
     try:
         parts = urlsplit(url if "//" in url else f"http://{url}")
         host, port = parts.hostname, parts.port
     except ValueError as error:
-        raise ValueError(f"{url!r} is no URL; {hint}") from error
+        raise ValueError(invalid) from error
     if parts.scheme not in _PORTS or not host or not url.isprintable() or " " in url:
-        raise ValueError(f"{url!r} is no URL; {hint}")
+        raise ValueError(invalid)
     if parts.username is not None or parts.query or parts.fragment:
-        raise ValueError("a URL of a server has no user, ? or #; a token goes into --token-file")
+        raise ValueError("the URL has a user, ?, or #; give the token with --token-file")
     default = _PORTS[parts.scheme] if "//" in url else 8053
-    return Place(parts.scheme, host, port or default, parts.path.rstrip("/"))
+    return Endpoint(parts.scheme, host, port or default, parts.path.rstrip("/"))
 
 
 class Client:
-    """One API. `token` may be empty; `told`: where the token came from, for complaints."""
+    """A client of one API. `token` may be empty; `token_source` names its origin in errors."""
 
-    def __init__(self, place: Place, token: str = "", told: str = "", ca: str = "") -> None:
-        self.place = place
-        self._token, self._told, self._ca = token, told, ca
+    def __init__(
+        self, endpoint: Endpoint, token: str = "", token_source: str = "", ca: str = ""
+    ) -> None:
+        self.endpoint, self.token = endpoint, token
+        self._token_source, self._ca = token_source, ca
 
     def get(self, path: str, **query: object) -> dict[str, Any]:
-        """The JSON of a route below /api/v1; parameters that are "" or None are left out.
+        """The JSON of a route below /api/v1. Parameters that are "" or None are left out.
 
-        Raises Failure, as everything here does.
+        All methods raise Failure.
         """
         return self._json("GET", path, query, b"", "")
 
     def post(self, path: str, body: bytes, content_type: str, **query: object) -> dict[str, Any]:
-        """What a route answers to a body."""
+        """The JSON response to a body."""
         return self._json("POST", path, query, body, content_type)
 
     def text(self, path: str, **query: object) -> Iterator[bytes]:
-        """What a route answers that is not JSON, piece by piece."""
-        connection, response = self._asked("GET", path, query, b"", "")
+        """The response as bytes, chunk by chunk."""
+        connection, response = self._send("GET", path, query, b"", "")
         try:
-            yield from self._pieces(response)
+            yield from self._chunks(response)
         finally:
             connection.close()
 
     def _json(self, method: str, path: str, query: Any, body: bytes, kind: str) -> dict[str, Any]:
-        connection, response = self._asked(method, path, query, body, kind)
+        connection, response = self._send(method, path, query, body, kind)
         data = bytearray()
         try:
-            for piece in self._pieces(response):
-                data += piece
-                if len(data) > _MAX_ANSWER:
-                    raise Failure(f"{self.place}: the answer has more than {_MAX_ANSWER >> 20} MiB")
+            for chunk in self._chunks(response):
+                data += chunk
+                if len(data) > MAX_RESPONSE:
+                    limit = MAX_RESPONSE >> 20
+                    raise Failure(f"{self.endpoint}: the response exceeds {limit} MiB")
         finally:
             connection.close()
         try:
-            answer = msgspec.json.decode(data)
+            found = msgspec.json.decode(data)
         except (msgspec.DecodeError, RecursionError) as error:
-            raise Failure(f"{self.place} is no dnsd: its answer is no JSON") from error
-        if not isinstance(answer, dict) or _SIGNS[path.rpartition("/")[2]] not in answer:
-            raise Failure(f"{self.place} is no dnsd: its answer is JSON of something else")
-        return answer
+            raise self._not_dnsd("its response is not JSON") from error
+        if not isinstance(found, dict) or _MEMBERS[path.rpartition("/")[2]] not in found:
+            raise self._not_dnsd("its response is other JSON")
+        return found
 
-    def _pieces(self, response: http.client.HTTPResponse) -> Iterator[bytes]:
+    def _chunks(self, response: http.client.HTTPResponse) -> Iterator[bytes]:
+        incomplete = f"{self.endpoint}: the response is incomplete"
         try:
-            while piece := response.read(_CHUNK):
-                yield piece
+            while chunk := response.read(_CHUNK):
+                yield chunk
         except (OSError, http.client.HTTPException) as error:
-            raise Failure(f"{self.place}: the answer broke off: {_reason(error)}") from error
-        if response.length:  # http.client does not mind
-            raise Failure(
-                f"{self.place}: the answer broke off: {response.length} bytes are missing"
-            )
+            raise Failure(f"{incomplete}: {_reason(error)}") from error
+        if response.length:  # http.client does not check it
+            raise Failure(f"{incomplete}: {response.length} bytes are missing")
 
-    def _asked(
+    def _send(
         self, method: str, path: str, query: dict[str, object], body: bytes, kind: str
     ) -> tuple[http.client.HTTPConnection, http.client.HTTPResponse]:
         given = {name: value for name, value in query.items() if value not in ("", None)}
-        target = self.place.base + API + path + (f"?{urlencode(given)}" if given else "")
+        target = self.endpoint.base + API + path + (f"?{urlencode(given)}" if given else "")
         headers = {"Accept": "*/*", "User-Agent": "dnsd"}
-        if self._token:
-            headers["Authorization"] = f"Bearer {self._token}"
+        if self.token:
+            headers["Authorization"] = f"Bearer {self.token}"
         if body or kind:
             headers["Content-Type"] = kind
         connection = self._connection()
@@ -156,14 +156,14 @@ class Client:
             connection.close()
             raise self._unreachable(error) from error
         if response.status != 200:
-            with_problem = self._refused(response)
+            failure = self._refused(response)
             connection.close()
-            raise with_problem
+            raise failure
         return connection, response
 
     def _connection(self) -> http.client.HTTPConnection:
-        host, port = self.place.host, self.place.port
-        if self.place.scheme == "http":
+        host, port = self.endpoint.host, self.endpoint.port
+        if self.endpoint.scheme == "http":
             return http.client.HTTPConnection(host, port, timeout=_TIMEOUT)
         try:
             context = ssl.create_default_context(cafile=self._ca or None)
@@ -171,30 +171,34 @@ class Client:
             raise Failure(f"--ca: {self._ca}: {error.strerror or error}") from error
         return http.client.HTTPSConnection(host, port, timeout=_TIMEOUT, context=context)
 
+    def _not_dnsd(self, reason: str) -> Failure:
+        return Failure(f"{self.endpoint} is not a dnsd: {reason}")
+
     def _unreachable(self, error: Exception) -> Failure:
         if isinstance(error, ssl.SSLCertVerificationError):
-            return Failure(f"{self.place}: {error.verify_message}; --ca names who to trust")
+            return Failure(
+                f"{self.endpoint}: {error.verify_message}; give its certificate with --ca FILE"
+            )
         if isinstance(error, ssl.SSLError):
-            return Failure(f"{self.place} speaks no TLS; is it http://?")
+            return Failure(f"{self.endpoint} does not use TLS; try http://")
         if isinstance(error, http.client.HTTPException):
-            return Failure(f"{self.place} is no dnsd: it does not speak HTTP, or only over https")
-        reason = _reason(error)
-        return Failure(f"no dnsd at {self.place}: {reason}; is it running, and is that its admin?")
+            return self._not_dnsd("it does not use HTTP, or only https")
+        return Failure(
+            f"no dnsd at {self.endpoint}: {_reason(error)}; start it, or check the admin address"
+        )
 
     def _refused(self, response: http.client.HTTPResponse) -> Failure:
-        """What a status other than 200 means."""
+        """The error of a status other than 200."""
         problem = _problem(response)
+        if response.status == 401 and self.token:
+            return Failure(f"{self.endpoint} does not accept the token {self._token_source}")
         if response.status == 401:
-            if self._token:
-                return Failure(f"{self.place} does not know the token {self._told}")
             return Failure(
-                f"{self.place} wants a token, and none was found; give --token-file FILE,"
+                f"{self.endpoint} requires a token, and none was found; give --token-file FILE,"
                 " DNSD_TOKEN, or --state-dir DIR of that dnsd"
             )
         if not problem:
-            return Failure(
-                f"{self.place} is no dnsd: it answers {response.status} {response.reason}"
-            )
+            return self._not_dnsd(f"it answers {response.status} {response.reason}")
         return Failure(problem)
 
 
@@ -204,7 +208,7 @@ def path_part(text: str) -> str:
 
 
 def _problem(response: http.client.HTTPResponse) -> str:
-    """The sentence of an RFC 9457 problem; "" when it is none."""
+    """The detail of an RFC 9457 problem; "" for another response."""
     if response.headers.get_content_type() != "application/problem+json":
         return ""
     try:
@@ -219,6 +223,6 @@ def _reason(error: Exception) -> str:
     if isinstance(error, TimeoutError):
         return f"no answer within {_TIMEOUT:.0f} s"
     if isinstance(error, socket.gaierror):
-        return "there is no such host"
+        return "the host name does not resolve"
     text = getattr(error, "strerror", None) or str(error) or type(error).__name__
     return text[:1].lower() + text[1:]

@@ -1,4 +1,7 @@
-"""`dnsd explain`."""
+"""`dnsd explain`: explain why a name resolves, or why it does not.
+
+In `commands/` (the command line). Change here: how an explanation is printed.
+"""
 
 from __future__ import annotations
 
@@ -9,10 +12,10 @@ import msgspec
 
 from dnsd.commands.options import settings_command, settings_from
 from dnsd.commands.printing import ago, cause, columns, heading, plain, print_json, say, wrapped
-from dnsd.commands.remote import AS_JSON, connect, is_offline, remote_options
+from dnsd.commands.remote import connect, is_offline, read_offline, remote_options
 from dnsd.settings.schema import NAMES, OUTSIDE, SIGHT, SOURCES, Settings, SettingsError
 
-# The exit code of a name that was asked for; `query` has the same.
+# The exit codes of an answer; `query` has the same.
 RESOLVES, NXDOMAIN, NODATA, OTHER = 0, 3, 4, 5
 _CODES = {"NXDOMAIN": NXDOMAIN, "NOERROR": RESOLVES, "": RESOLVES}
 
@@ -27,69 +30,62 @@ dnsd explain web.prod --server https://dnsd.example:8053 --token-file token --js
 @settings_command("explain", _EXAMPLES, groups=(SOURCES, NAMES, OUTSIDE, SIGHT))
 @click.argument("name")
 @click.argument("type_", metavar="[TYPE]", default="A")
-@click.option("--client", metavar="IP", help="Who asks: policies and its Pod's search list count.")
+@click.option("--client", metavar="IP", help="The client: its policies, and its Pod's search list.")
 @click.option(
     "--namespace",
     metavar="NAMESPACE",
     default="default",
     show_default=True,
-    help="Namespace of the Pod that asks.",
+    help="Namespace of the client's Pod.",
 )
-@AS_JSON
 @remote_options
 def command(name: str, type_: str, as_json: bool, **params: Any) -> int:
-    """Say why a name resolves, or why it does not.
+    """Explain why a name resolves, or why it does not.
 
-    One sentence, then what it rests on: the steps, the objects, the last change, names nearby,
-    and what the search list of a Pod asks. A name without a dot at its end is also looked up as
-    a Pod would. With --manifests DIR it reads those and needs no running dnsd; else it asks one.
+    Prints one sentence, and then the facts behind it: the steps, the objects, the last change,
+    similar names, and the search list of a Pod. A name without a trailing dot is also expanded as a
+    Pod would. With --manifests DIR it reads those; otherwise it queries a running dnsd.
 
     Exit codes: 0 the name resolves (or is forwarded), 3 it does not exist (NXDOMAIN), 4 it has no
     record of that type (NODATA), 5 any other answer (SERVFAIL, REFUSED).
     """
     settings = settings_from(params)
-    question = {
-        "name": name,
-        "type": type_,
-        "client": params["client"],
-        "namespace": params["namespace"],
-    }
+    question = {"name": name, "type": type_}
+    question |= {one: params[one] for one in ("client", "namespace")}
     if is_offline(settings, params):
         found = _offline(settings, question)
     else:
-        found = connect(settings, params).get("/explain", **question)
+        found = connect(params, settings).get("/explain", **question)
     (print_json if as_json else _print)(found)
     return code_of(found["rcode"], bool(found["answer"]))
 
 
 def code_of(rcode: str, answered: bool) -> int:
-    """The exit code of an answer. `rcode` is "" when it is an upstream's to give."""
+    """The exit code of an answer. `rcode` is "" for the answer of an upstream server."""
     if rcode == "NOERROR" and not answered:
         return NODATA
     return _CODES.get(rcode, OTHER)
 
 
 def _offline(settings: Settings, question: dict[str, Any]) -> dict[str, Any]:
-    from dnsd.control.offline import read as read_manifests
     from dnsd.control.offline import views_of
     from dnsd.dns.addresses import pack_address
-    from dnsd.explain.explain import BadQuestion, Circumstances, Question, explain, read
+    from dnsd.explain.explain import BadQuestion, Question, Runtime, explain, interpret
 
-    found = read_manifests(settings)
-    for problem in found.problems():
-        click.echo(f"dnsd: {plain(problem)}", err=True)
-    number = _type(question["type"])
+    pipeline = read_offline(settings).pipeline
+    type_ = _type(question["type"])
     try:
         client = pack_address(question["client"]) if question["client"] else b""
     except ValueError as error:
-        raise SettingsError(f"--client: {question['client']!r} is no IP address") from error
-    asked = Question(question["name"], number, client, question["namespace"])
+        raise SettingsError(f"--client: {question['client']!r} is not an IP address") from error
     try:
-        around = Circumstances(view_zones=views_of(settings, found.pipeline))
-        answer = explain(found.pipeline, read(found.pipeline, asked), around)
+        meant = interpret(
+            pipeline, Question(question["name"], type_, client, question["namespace"])
+        )
     except BadQuestion as error:
         raise SettingsError(f"NAME: {error}") from error
-    shown: dict[str, Any] = msgspec.to_builtins(answer)
+    found = explain(pipeline, meant, Runtime(view_zones=views_of(settings, pipeline)))
+    shown: dict[str, Any] = msgspec.to_builtins(found)
     return shown
 
 
@@ -114,30 +110,30 @@ def _print(found: dict[str, Any]) -> None:
         heading("Answer")
         columns([[line] for line in found["answer"]])
     if found["nearest"]:
-        heading("Names that do exist")
+        heading("Similar names that exist")
         columns([[near["name"], near["why"]] for near in found["nearest"]])
     if found["objects"]:
         heading("Objects")
         columns([[cause(one)] for one in found["objects"]])
     if len(found["search"]) > 1:
-        heading("What a Pod asks, in this order")
-        columns([_asked(one) for one in found["search"]])
+        heading("Search list of the Pod, in order")
+        columns([_candidate(one) for one in found["search"]])
     if found["changed"]:
         _print_change(found["changed"])
 
 
-_INDENT = 17  # what stands before the sentence of a step
-_MARKS = {True: ("ok", "green"), False: ("no", "red"), None: ("--", "yellow")}
+_INDENT = 19  # columns in front of the sentence of a step
+_MARKS = {True: ("ok", "green"), False: ("fail", "red"), None: ("info", "yellow")}
 
 
 def _print_step(step: dict[str, Any]) -> None:
-    mark, colour = _MARKS[step["ok"]]
+    mark, color = _MARKS[step["ok"]]
     said = wrapped(plain(step["said"]), _INDENT)
-    say(f"  {click.style(mark, fg=colour)}  {step['what']:<10} {said}")
+    say(f"  {click.style(f'{mark:<4}', fg=color)}  {step['what']:<10} {said}")
 
 
-def _asked(one: dict[str, Any]) -> list[str]:
-    return [one["name"], one["outcome"] + (", and stops here" if one["used"] else "")]
+def _candidate(one: dict[str, Any]) -> list[str]:
+    return [one["name"], one["outcome"] + (" (the resolver stops here)" if one["used"] else "")]
 
 
 def _print_change(last: dict[str, Any]) -> None:

@@ -1,10 +1,12 @@
-"""Whether dnsd in this container is alive: `python -m dnsd.commands.health`, for HEALTHCHECK.
+"""The health check of a container: `python -m dnsd.commands.health`, for HEALTHCHECK.
 
-Asks `/healthz` where the settings of the environment (and of the file DNSD_CONFIG) say that
-the admin API is, over TLS if they say so; what flags of `dnsd serve` say is not seen. With
-the API off there is nobody to ask, and a process that runs counts as healthy.
+In `commands/` (the command line). Change here: when a container counts as healthy.
 
-Exit code 0: alive. 1: it is not, with a line that says why.
+It queries `/healthz` at the admin address of the environment (and of the file DNSD_CONFIG), over
+TLS if the settings say so. It does not see the flags of `dnsd serve`. If the API is off, a running
+process counts as healthy.
+
+Exit code 0: healthy. 1: not healthy, with the reason in one line.
 """
 
 from __future__ import annotations
@@ -18,11 +20,11 @@ from collections.abc import Mapping
 from dnsd.settings.load import load
 from dnsd.settings.schema import Settings, SettingsError
 
-TIMEOUT = 4.0  # seconds; the image gives it five in all
+TIMEOUT = 4.0  # seconds; the image allows five in total
 
 
 def problem(environ: Mapping[str, str]) -> str:
-    """Why dnsd counts as dead; "" when it is alive."""
+    """Why dnsd is not healthy; "" if it is."""
     try:
         connection = _connect(load({}, environ))
     except SettingsError as error:
@@ -43,18 +45,18 @@ def problem(environ: Mapping[str, str]) -> str:
 def _connect(settings: Settings) -> http.client.HTTPConnection | None:
     if settings.admin is None:
         return None
-    host = settings.admin.reachable().host
+    host, port = settings.admin.reachable().host, settings.admin.port
     if not settings.admin_tls_cert:
-        return http.client.HTTPConnection(host, settings.admin.port, timeout=TIMEOUT)
-    # It is this container's own; its certificate is of the name that others ask for.
+        return http.client.HTTPConnection(host, port, timeout=TIMEOUT)
+    # The connection stays in the container; the certificate has the external name of dnsd.
     context = ssl.create_default_context()
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE
-    return http.client.HTTPSConnection(host, settings.admin.port, timeout=TIMEOUT, context=context)
+    return http.client.HTTPSConnection(host, port, timeout=TIMEOUT, context=context)
 
 
 def main() -> int:
-    """The program. Its exit code."""
+    """Run the check. The exit code."""
     found = problem(os.environ)
     if found:
         print(found)

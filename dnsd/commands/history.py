@@ -1,4 +1,7 @@
-"""`dnsd history`."""
+"""`dnsd history`: show how names changed.
+
+In `commands/` (the command line). Change here: how the history is printed.
+"""
 
 from __future__ import annotations
 
@@ -6,9 +9,9 @@ from typing import Any
 
 import click
 
-from dnsd.commands.options import settings_command, settings_from
+from dnsd.commands.options import settings_command
 from dnsd.commands.printing import cause, moment, plain, print_json, say
-from dnsd.commands.remote import AS_JSON, connect, remote_options
+from dnsd.commands.remote import connect, remote_options
 from dnsd.settings.schema import SettingsError
 
 _PAGE = 500
@@ -22,7 +25,7 @@ dnsd history --since 2026-11-20T08:00 --limit 1000 --json"""
 @click.argument("name", required=False)
 @click.option("--service", metavar="NAMESPACE/NAME", help="All names of this Service.")
 @click.option(
-    "--since", metavar="WHEN", help="90s, 2h or 7d ago, an ISO 8601 time, or seconds (epoch)."
+    "--since", metavar="TIME", help="90s, 2h, or 7d ago, an ISO 8601 time, or seconds (epoch)."
 )
 @click.option(
     "--limit",
@@ -30,20 +33,19 @@ dnsd history --since 2026-11-20T08:00 --limit 1000 --json"""
     type=click.IntRange(1, 100_000),
     default=100,
     show_default=True,
-    help="At most so many changes, the newest.",
+    help="At most this number of changes, the newest.",
 )
-@AS_JSON
 @remote_options
 def command(name: str | None, as_json: bool, limit: int, **params: Any) -> None:
-    """Show every change of a name: when, from what to what, and what caused it. Newest first.
+    """Show each change of a name: when, from what to what, and its cause. Newest first.
 
-    With neither NAME nor --service it shows the changes of all names. How far back it goes is
-    up to that dnsd's settings; without a state directory it begins with the process.
+    Without NAME and --service, it shows the changes of all names. The settings of that dnsd limit
+    the age of changes. Without a state directory, the history starts with the process.
     """
-    client = connect(settings_from(params), params)
-    wanted = {"name": name, "service": params["service"], "since": params["since"]}
     if params["service"] and "/" not in params["service"]:
         raise SettingsError(f"--service: {params['service']}: write NAMESPACE/NAME")
+    client = connect(params)
+    wanted = {"name": name, "service": params["service"], "since": params["since"]}
     changes: list[dict[str, Any]] = []
     cursor, oldest = None, 0.0
     while len(changes) < limit:
@@ -60,15 +62,15 @@ def command(name: str | None, as_json: bool, limit: int, **params: Any) -> None:
     for change in changes:
         _print(change)
     if not changes:
-        since = f" since {moment(oldest)}, when it begins" if oldest else ""
-        say(f"nothing in the history matches{since}")
+        since = f"; it starts at {moment(oldest)}" if oldest else ""
+        say(f"no change in the history matches{since}")
 
 
 def _print(change: dict[str, Any]) -> None:
     head = f"{moment(change['at'])}  serial {change['serial']}  {change['name']} {change['type']}"
     say(plain(head), bold=True)
-    say(f"  because of {plain(cause(change['cause']))}")
-    for side, sign, colour in (("before", "-", "red"), ("after", "+", "green")):
-        said = change[side]
-        for value in said["values"] if said else ():
-            say(f"  {sign} {said['ttl']} {plain(value)}", fg=colour)
+    say(f"  caused by {plain(cause(change['cause']))}")
+    for side, sign, color in (("before", "-", "red"), ("after", "+", "green")):
+        records = change[side]
+        for value in records["values"] if records else ():
+            say(f"  {sign} {records['ttl']} {plain(value)}", fg=color)

@@ -1,9 +1,13 @@
-"""`dnsd plan`."""
+"""`dnsd plan`: list the names that manifests would add, remove, or change.
+
+In `commands/` (the command line). Change here: how manifests are collected, and a plan is printed.
+"""
 
 from __future__ import annotations
 
 import re
 import sys
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -15,26 +19,26 @@ from msgspec import Struct
 from dnsd.commands.client import JSON, YAML
 from dnsd.commands.options import settings_command, settings_from
 from dnsd.commands.printing import plain, print_json, say
-from dnsd.commands.remote import AS_JSON, connect, is_offline, remote_options
+from dnsd.commands.remote import connect, is_offline, read_offline, remote_options
 from dnsd.settings.schema import NAMES, OUTSIDE, SOURCES, Settings, SettingsError
 from dnsd.sources.manifests.filename import shown
 
-FINE, PROBLEMS, VANISH, CONFLICTS = 0, 2, 3, 4
-MAX_BYTES = 8 << 20  # what the API takes
+OK, PROBLEMS, VANISH, CONFLICTS = 0, 2, 3, 4
+MAX_BYTES = 8 << 20  # the limit of the API
 MAX_FILES = 2000
 _SUFFIXES = (".yaml", ".yml", ".json")
-_PLACE = re.compile(r"\bmanifests\.(?:yaml|json):([0-9]+)")
+_LINE = re.compile(r"\bmanifests\.(?:yaml|json):([0-9]+)")
 
 _EXAMPLES = """\
 dnsd plan -f new.yaml
 dnsd plan -f deploy/ --manifests my/manifests
 helm template my-chart | dnsd plan -f -
-dnsd plan --delete -f old.yaml || echo "somebody should look at this"
+dnsd plan --delete -f old.yaml || echo "names would vanish"
 dnsd plan --whole -f my/manifests --json"""
 
 
 class Text(Struct, frozen=True):
-    """A manifest as it was given. `name` is what people are told."""
+    """A manifest file. `name` is used in messages."""
 
     name: str
     data: bytes
@@ -49,30 +53,29 @@ class Text(Struct, frozen=True):
     required=True,
     help="Manifests: a file, a directory, or - for stdin. Repeatable.",
 )
-@click.option("--delete", "mode", flag_value="delete", help="As if they were deleted.")
+@click.option("--delete", "mode", flag_value="delete", help="Plan their deletion.")
 @click.option(
-    "--whole", "mode", flag_value="whole", help="As if they were all there is: the rest goes."
+    "--whole", "mode", flag_value="whole", help="Plan them as the whole state; the rest is deleted."
 )
-@AS_JSON
 @remote_options
 def command(files: Sequence[str], mode: str | None, as_json: bool, **params: Any) -> int:
-    """Say which names manifests would make appear, vanish or change. Nothing is applied.
+    """List the names that manifests would add, remove, or change. Nothing is applied.
 
-    They are compared with what a running dnsd serves, which also tells how often the names that
-    would vanish or change are asked right now; with --manifests DIR, with what those make.
+    The manifests are compared with the names of a running dnsd, which also reports how many queries
+    it currently gets for each name; or with the names of --manifests DIR.
 
-    Exit codes: 0 nothing is lost, 3 names would vanish, 4 none would, but something conflicts (two
-    Services with one address, a pinned record), 2 wrong usage, or something is wrong with them.
+    Exit codes: 0 no name would vanish, 3 names would vanish, 4 no name would vanish but there are
+    conflicts (two Services with one address, a pinned record), 2 wrong usage or invalid manifests.
     """
     settings = settings_from(params)
     texts = read(files)
-    how = mode or "apply"
+    mode = mode or "apply"
     if is_offline(settings, params):
-        found = _offline(settings, texts, how)
+        found = _offline(settings, texts, mode)
     else:
         body, kind, starts = joined(texts)
-        answer = connect(settings, params).post("/plan", body, kind, mode=how)
-        found = _placed(answer, starts)
+        plan = connect(params, settings).post("/plan", body, kind, mode=mode)
+        found = _with_files(plan, starts)
     (print_json if as_json else _print)(found)
     return code_of(found)
 
@@ -83,7 +86,7 @@ def code_of(found: dict[str, Any]) -> int:
         return PROBLEMS
     if found["vanish"]:
         return VANISH
-    return CONFLICTS if found["conflicts"] else FINE
+    return CONFLICTS if found["conflicts"] else OK
 
 
 # ---------------------------------------------------------------------------------------
@@ -91,7 +94,7 @@ def code_of(found: dict[str, Any]) -> int:
 
 
 def read(files: Sequence[str]) -> list[Text]:
-    """The text of files, of those below directories, and of stdin. Raises SettingsError."""
+    """The text of files, of files below directories, and of stdin. Raises SettingsError."""
     texts: list[Text] = []
     left = MAX_BYTES
     for given in files:
@@ -110,7 +113,7 @@ def _expanded(given: str) -> list[str]:
     if not found:
         raise SettingsError(f"-f: {given} has no {', '.join(_SUFFIXES)} files")
     if len(found) > MAX_FILES:
-        raise SettingsError(f"-f: {given} has {len(found)} files, at most {MAX_FILES} are read")
+        raise SettingsError(f"-f: {given} has {len(found)} files; give at most {MAX_FILES}")
     return found
 
 
@@ -124,7 +127,7 @@ def _read(name: str, left: int) -> Text:
     except OSError as error:
         raise SettingsError(f"-f: {name}: {error.strerror}") from error
     if len(text.data) > left:
-        raise SettingsError(f"-f: {name}: that makes more than {MAX_BYTES >> 20} MiB of manifests")
+        raise SettingsError(f"-f: {name}: the manifests exceed {MAX_BYTES >> 20} MiB in total")
     return text
 
 
@@ -132,9 +135,9 @@ Starts = list[tuple[int, str]]  # the first line of each file in the joined text
 
 
 def joined(texts: Sequence[Text]) -> tuple[bytes, str, Starts]:
-    """One body of all texts, its content type, and where in it each begins.
+    """All texts as one body, its content type, and where each starts in it.
 
-    JSON is YAML too, unless it is indented by tabs; so what is JSON is written anew on one line.
+    JSON is YAML unless it is indented by tabs, so JSON is rewritten to one line.
     """
     if len(texts) == 1 and texts[0].name.endswith(".json"):
         return texts[0].data, JSON, [(1, texts[0].name)]
@@ -154,55 +157,52 @@ def _on_one_line(text: Text) -> bytes:
     try:
         return msgspec.json.encode(msgspec.json.decode(text.data))
     except (msgspec.DecodeError, RecursionError) as error:
-        raise SettingsError(f"-f: {text.name}: is no JSON: {error}") from error
+        raise SettingsError(f"-f: {text.name}: is not JSON: {error}") from error
 
 
-def _placed(found: dict[str, Any], starts: Starts) -> dict[str, Any]:
-    """The plan with the files' own names and lines in its sentences."""
+def _with_files(found: dict[str, Any], starts: Starts) -> dict[str, Any]:
+    """The plan with the names and lines of the files instead of those of the joined text."""
 
-    def place(match: re.Match[str]) -> str:
+    def replacement(match: re.Match[str]) -> str:
         line = int(match[1])
         first, name = max((one for one in starts if one[0] <= line), default=starts[0])
         return f"{name}:{line - first + 1}"
 
     for part in ("conflicts", "problems", "notes"):
-        found[part] = [_PLACE.sub(place, sentence) for sentence in found[part]]
+        found[part] = [_LINE.sub(replacement, sentence) for sentence in found[part]]
     return found
 
 
 def _offline(settings: Settings, texts: Sequence[Text], mode: str) -> dict[str, Any]:
-    from dnsd.control.offline import read as read_directory
     from dnsd.explain.plan import Manifests, Mode, TooMuch, plan, read_manifests
 
-    served = read_directory(settings)
-    for problem in served.problems():
-        click.echo(f"dnsd: {plain(problem)}", err=True)
+    served = read_offline(settings)
     parts = [read_manifests(text.data, text.name) for text in texts]
-    skipped: dict[str, int] = {}
-    for kind, number in (pair for part in parts for pair in part.skipped.items()):
-        skipped[kind] = skipped.get(kind, 0) + number
+    skipped: Counter[str] = Counter()
+    for part in parts:
+        skipped.update(part.skipped)
     whole = Manifests(
         tuple(one for part in parts for one in part.objects),
         tuple(one for part in parts for one in part.problems),
-        skipped,
+        dict(skipped),
     )
     try:
-        found = plan(served.pipeline, whole, Mode(mode))
+        found = plan(served.pipeline, whole, Mode(mode)).fields()
     except TooMuch as error:
         raise SettingsError(f"-f: {error}") from error
-    fields: dict[str, Any] = msgspec.to_builtins(found)
-    return {"verdict": found.verdict, "breaks": found.breaks, **fields}
+    shown: dict[str, Any] = msgspec.to_builtins(found)
+    return shown
 
 
 # ---------------------------------------------------------------------------------------
-# What is printed.
+# Output.
 
 
 def _print(found: dict[str, Any]) -> None:
     say(plain(found["verdict"]), bold=True)
     rows = [
-        (sign, colour, row)
-        for part, sign, colour in (
+        (sign, color, row)
+        for part, sign, color in (
             ("vanish", "-", "red"),
             ("change", "~", "yellow"),
             ("appear", "+", "green"),
@@ -212,14 +212,14 @@ def _print(found: dict[str, Any]) -> None:
     if rows:
         say()
     width = max((len(plain(row["name"])) for _, _, row in rows), default=0)
-    for sign, colour, row in rows:
-        say(f"{sign} {plain(row['name']):<{width}}  {row['type']:<5} {_values(row)}", fg=colour)
+    for sign, color, row in rows:
+        say(f"{sign} {plain(row['name']):<{width}}  {row['type']:<5} {_values(row)}", fg=color)
     for part, label in (("conflicts", "conflict"), ("problems", "problem"), ("notes", "note")):
         for sentence in found[part]:
             say(f"{label}: {plain(sentence)}")
     if found["skipped"]:
         kinds = ", ".join(f"{number} {kind}" for kind, number in found["skipped"].items())
-        say(f"note: not read, since they make no names: {plain(kinds)}")
+        say(f"note: skipped, because these kinds have no names: {plain(kinds)}")
 
 
 def _values(row: dict[str, Any]) -> str:
@@ -228,5 +228,5 @@ def _values(row: dict[str, Any]) -> str:
     if row["before"] and row["after"] and before == after:
         text += " (TTL)"
     if row.get("asked"):
-        text += f"  (asked about {row['asked']:,} times in 10 min)"
+        text += f"  (about {row['asked']:,} queries in 10 min)"
     return text

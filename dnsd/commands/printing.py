@@ -1,7 +1,9 @@
-"""What commands print for people: plain lines, aligned, coloured only on a terminal.
+"""Text output of commands: aligned lines, with colors only on a terminal.
 
-Everything that came from outside (names that were asked, texts of manifests) goes through
-`plain`: a control character in it must not reach a terminal.
+In `commands/` (the command line). Change here: how values and tables are printed.
+
+Text from outside (queried names, manifests) goes through `plain`, so that a control character in it
+does not reach a terminal.
 """
 
 from __future__ import annotations
@@ -16,30 +18,30 @@ from datetime import datetime
 import click
 import msgspec
 
-_NARROWEST = 30  # columns that a sentence gets on any terminal
+_MIN_WIDTH = 30  # columns of a sentence on a narrow terminal
 _UNITS = (("d", 86400), ("h", 3600), ("min", 60))
 
 
 def plain(text: object) -> str:
-    """The text with everything that cannot be printed written as an escape."""
+    """The text with each unprintable character as an escape."""
     return "".join(
         one if one.isprintable() else one.encode("unicode_escape").decode() for one in str(text)
     )
 
 
 def say(text: str = "", **style: bool | str) -> None:
-    """One line. `style`: of click.style; it is left out when stdout is no terminal."""
+    """Print one line. `style`: of click.style, ignored if stdout is not a terminal."""
     click.echo(click.style(text, **style) if style else text)  # type: ignore[arg-type]
 
 
 def heading(text: str) -> None:
-    """A blank line, and what comes below."""
+    """Print a blank line and a heading."""
     say()
     say(text, bold=True)
 
 
 def columns(rows: Iterable[Sequence[object]], indent: str = "  ") -> None:
-    """Rows with aligned columns; the last column is as long as it is."""
+    """Print rows with aligned columns. The last column is not padded."""
     texts = [[plain(cell) for cell in row] for row in rows]
     if not texts:
         return
@@ -50,28 +52,28 @@ def columns(rows: Iterable[Sequence[object]], indent: str = "  ") -> None:
 
 
 def wrapped(text: str, indent: int) -> str:
-    """The text in lines that fit a terminal, all but the first indented; else in one line."""
+    """The text wrapped for a terminal, all lines but the first indented; else as one line."""
     if not sys.stdout.isatty():
         return text
-    width = max(_NARROWEST, shutil.get_terminal_size().columns - indent)
+    width = max(_MIN_WIDTH, shutil.get_terminal_size().columns - indent)
     lines = textwrap.wrap(text, width, break_long_words=False, break_on_hyphens=False)
     return ("\n" + " " * indent).join(lines)
 
 
 def print_json(value: object) -> None:
-    """JSON for scripts, indented."""
+    """Print indented JSON."""
     click.echo(msgspec.json.format(msgspec.json.encode(value)).decode())
 
 
 def ago(at: float, now: float | None = None) -> str:
-    """How long ago a moment (seconds since the epoch) was: "3 min ago"; "never" for 0."""
+    """The age of a time in seconds since the epoch: "3 min ago"; "never" for 0."""
     if not at:
         return "never"
     return f"{span(max(0.0, (time.time() if now is None else now) - at))} ago"
 
 
 def span(seconds: float) -> str:
-    """A length of time in its largest unit."""
+    """A duration in its largest unit: "90 s" is "2 min"."""
     for unit, length in _UNITS:
         if seconds >= length:
             return f"{seconds / length:.0f} {unit}"
@@ -79,7 +81,7 @@ def span(seconds: float) -> str:
 
 
 def short(seconds: float) -> str:
-    """A small length of time: "25 µs", "1.5 ms", "2 s"; "-" for 0."""
+    """A short duration: "25 µs", "1.5 ms", "2 s"; "-" for 0."""
     for unit, length in (("s", 1.0), ("ms", 1e-3), ("µs", 1e-6)):
         if seconds >= length:
             return f"{seconds / length:.3g} {unit}"
@@ -87,7 +89,7 @@ def short(seconds: float) -> str:
 
 
 def moment(at: float) -> str:
-    """A time of day with its date, in the zone of this machine."""
+    """A date and time in the time zone of this machine."""
     return datetime.fromtimestamp(at).astimezone().isoformat(" ", "seconds")
 
 
@@ -97,7 +99,7 @@ def count(number: int, noun: str) -> str:
 
 
 def cause(of: dict[str, str]) -> str:
-    """An object as the cause of something: kind, where, version, file."""
+    """An object as a cause: kind, name, version, and file."""
     where = "/".join(part for part in (of["namespace"], of["name"]) if part)
     version = f"version {of['version']}" if of.get("version") else ""
     more = ", ".join(part for part in (version, of.get("origin", "")) if part)

@@ -1,4 +1,7 @@
-"""`dnsd query`."""
+"""`dnsd query`: send a query to a running dnsd.
+
+In `commands/` (the command line). Change here: how a reply is printed.
+"""
 
 from __future__ import annotations
 
@@ -7,10 +10,10 @@ from typing import Any
 import click
 
 from dnsd.commands import Failure
-from dnsd.commands.explain import code_of
-from dnsd.commands.options import settings_command, settings_from
+from dnsd.commands.explain import NODATA, code_of
+from dnsd.commands.options import settings_command
 from dnsd.commands.printing import columns, heading, plain, print_json, say
-from dnsd.commands.remote import AS_JSON, connect, remote_options
+from dnsd.commands.remote import connect, remote_options
 from dnsd.transport.registry import TRANSPORTS
 
 _EXAMPLES = """\
@@ -23,48 +26,44 @@ dnsd query --client 10.244.1.7 --over udp example.org AAAA"""
 @settings_command("query", _EXAMPLES, groups=())
 @click.argument("name")
 @click.argument("type_", metavar="[TYPE]", default="A")
-@click.option("--client", metavar="IP", help="The address it is asked from.")
+@click.option("--client", metavar="IP", help="The address of the client.")
 @click.option(
     "--over",
     type=click.Choice([transport.name for transport in TRANSPORTS]),
     default="tcp",
     show_default=True,
-    help="Over UDP a long answer comes truncated.",
+    help="Over UDP, a long reply is truncated.",
 )
-@click.option("--short", is_flag=True, help="Print the values only.")
-@AS_JSON
+@click.option("--short", is_flag=True, help="Print only the values.")
 @remote_options
 def command(name: str, type_: str, as_json: bool, short: bool, **params: Any) -> int:
-    """Ask a running dnsd a question, and print what its engine answers.
+    """Send a query to a running dnsd, and print the reply of its engine.
 
-    The question goes through the API to one of the very processes that answer DNS, so it works
-    where port 53 cannot be reached. NAME is taken as it stands, without any search list.
+    The query goes through the API to one of the processes that answer DNS, so it also works where
+    port 53 is unreachable. NAME is taken as it is, without a search list.
 
-    Exit codes: 0 it has such records, 3 there is no such name (NXDOMAIN), 4 it has no record of
-    that type (NODATA), 5 any other answer (SERVFAIL, REFUSED), 1 no answer.
+    Exit codes: 0 such records exist, 3 the name does not exist (NXDOMAIN), 4 it has no record of
+    that type (NODATA), 5 any other answer (SERVFAIL, REFUSED), 1 no reply.
     """
-    found = connect(settings_from(params), params).get(
+    found = connect(params).get(
         "/resolve", name=name, type=type_, client=params["client"], over=params["over"]
     )
     if as_json:
         print_json(found)
     if found["reply"] is None:
-        raise Failure(f"{plain(name)}: dnsd gives no answer to this client")
-    if not as_json:
-        (_print_short if short else _print)(found)
-    return code_of(found["rcode"], bool(found["answer"]))
+        raise Failure(f"{plain(name)}: dnsd sends no reply to this client")
+    code = code_of(found["rcode"], bool(found["answer"]))
+    if not as_json and short:
+        for record in found["answer"]:
+            say(plain(record["value"]))
+    elif not as_json:
+        _print(found, code)
+    return code
 
 
-def _print_short(found: dict[str, Any]) -> None:
-    for record in found["answer"]:
-        say(plain(record["value"]))
-
-
-def _print(found: dict[str, Any]) -> None:
-    said = found["rcode"]
-    if code_of(said, bool(found["answer"])) == code_of("NOERROR", False):
-        said += ", no record of that type (NODATA)"
-    say(f"{said}  flags: {' '.join(found['flags'])}", bold=True)
+def _print(found: dict[str, Any], code: int) -> None:
+    nodata = ", no record of that type (NODATA)" if code == NODATA else ""
+    say(f"{found['rcode']}{nodata}  flags: {' '.join(found['flags'])}", bold=True)
     for section in ("answer", "authority", "additional"):
         if found[section]:
             heading(section.capitalize())

@@ -1,4 +1,7 @@
-"""`dnsd zone`."""
+"""`dnsd zone`: print all records.
+
+In `commands/` (the command line). Change here: the output formats of zones.
+"""
 
 from __future__ import annotations
 
@@ -7,15 +10,15 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 import click
-import msgspec
 
 from dnsd.commands.client import Client, path_part
 from dnsd.commands.options import settings_command, settings_from
-from dnsd.commands.remote import connect, is_offline, remote_options
-from dnsd.dns.names import BadName, Name, name_from_text, text_of
+from dnsd.commands.printing import print_json
+from dnsd.commands.remote import connect, is_offline, read_offline, remote_options
+from dnsd.dns.names import name_from_text, text_of
 from dnsd.dns.text import canonical, rdata_text
 from dnsd.dns.types import Type, type_text
-from dnsd.settings.schema import NAMES, OUTSIDE, SOURCES, Settings, SettingsError
+from dnsd.settings.schema import NAMES, OUTSIDE, SOURCES, SettingsError
 from dnsd.zone.text import zone_text
 from dnsd.zone.zone import Zone
 
@@ -35,126 +38,98 @@ dnsd zone --manifests my/manifests --format json | jq '.zones[].rrsets[].name'""
     type=click.Choice(["zone", "json"]),
     default="zone",
     show_default=True,
-    help="Zone-file text (RFC 1035) or JSON.",
+    help="Zone-file text (RFC 1035) or JSON (the same as --json).",
 )
-@click.option("--json", "as_json", is_flag=True, help="The same as --format json.")
 @remote_options
 def command(apex: Sequence[str], form: str, as_json: bool, **params: Any) -> None:
-    """Print every record: all zones, or those named.
+    """Print all records of all zones, or of the given zones.
 
-    With --manifests DIR, those that the manifests make, without a running dnsd: what is wrong with
-    them is told on stderr, the rest is printed. Else those that a running dnsd serves.
+    With --manifests DIR, it prints the records of these manifests without a running dnsd, and their
+    problems on stderr. Otherwise it prints the records of a running dnsd.
     """
     settings = settings_from(params)
-    form = "json" if as_json else form
-    if is_offline(settings, params):
-        _offline(settings, apex, form)
+    source = (
+        _OfflineZones(read_offline(settings).pipeline.zone)
+        if is_offline(settings, params)
+        else _RemoteZones(connect(params, settings))
+    )
+    names = _chosen(source.names(), apex)
+    if as_json or form == "json":
+        print_json({"zones": [{"name": one, "rrsets": source.rrsets(one)} for one in names]})
         return
-    client = connect(settings, params)
-    wanted = _chosen_there(client, apex)
-    if form == "json":
-        _write({"zones": [{"name": one, "rrsets": _fetched(client, one)} for one in wanted]})
-        return
-    for one in wanted:
+    for one in names:
         sys.stdout.write(f"$ORIGIN {one}\n")
         sys.stdout.flush()
-        for piece in client.text(f"/zones/{path_part(one)}/records", format="zone"):
-            sys.stdout.buffer.write(piece)
+        for chunk in source.text(one):
+            sys.stdout.buffer.write(chunk)
         sys.stdout.flush()
 
 
-# ---------------------------------------------------------------------------------------
-# Of a running dnsd.
-
-
-def _chosen_there(client: Client, wanted: Sequence[str]) -> list[str]:
-    """All zones, forward ones first, or those wanted. Raises SettingsError."""
-    zones = client.get("/zones")["zones"]
-    zones.sort(key=lambda zone: zone["kind"] != "forward")
-    there = [zone["name"] for zone in zones]
-    chosen = [f"{one.lower().rstrip('.')}." for one in wanted]
-    for one in chosen:
-        if one not in there:
-            names = ", ".join(name.removesuffix(".") for name in there)
-            raise SettingsError(f"ZONE: {one}: no such zone; there are {names}")
-    return chosen or there
-
-
-def _fetched(client: Client, apex: str) -> list[dict[str, object]]:
-    """All RRsets of a zone, page by page."""
-    return list(_pages(client, f"/zones/{path_part(apex)}/records"))
-
-
-def _pages(client: Client, path: str) -> Iterator[dict[str, object]]:
-    cursor = ""
-    while True:
-        page = client.get(path, limit=_PAGE, cursor=cursor)
-        for one in page["records"]:
-            yield {name: one[name] for name in ("name", "type", "ttl", "values")}
-        cursor = page["next"]
-        if not cursor:
-            return
-
-
-# ---------------------------------------------------------------------------------------
-# Of manifests.
-
-
-def _offline(settings: Settings, apex: Sequence[str], form: str) -> None:
-    from dnsd.control.offline import read
-
-    found = read(settings)
-    for problem in found.problems():
-        click.echo(f"dnsd: {problem}", err=True)
-    zone = found.pipeline.zone
-    write = _write_json if form == "json" else _write_text
-    write(zone, _chosen(zone, apex))
-
-
-def _chosen(zone: Zone, wanted: Sequence[str]) -> list[Name]:
-    # Forward zones in the order of the settings, then reverse zones by name.
-    first = {name: place for place, name in enumerate((*zone.config.zones, *zone.external))}
-    there = sorted(zone.apexes(), key=lambda name: (first.get(name, len(first)), canonical(name)))
+def _chosen(names: list[str], wanted: Sequence[str]) -> list[str]:
+    """All zones, or the wanted ones. Raises SettingsError."""
     chosen = []
     for text in wanted:
-        try:
-            name = name_from_text(text.lower())
-        except BadName as error:
-            raise SettingsError(f"ZONE: {error}") from error
-        if name not in there:
-            raise SettingsError(f"ZONE: {text}: no such zone; there are {_listed(there)}")
+        name = f"{text.lower().rstrip('.')}."
+        if name not in names:
+            known = ", ".join(one.removesuffix(".") for one in names)
+            raise SettingsError(f"ZONE: {text}: does not exist; the zones are {known}")
         chosen.append(name)
-    return chosen or there
+    return chosen or names
 
 
-def _listed(names: Sequence[Name]) -> str:
-    return ", ".join(text_of(name).removesuffix(".") for name in names)
+class _RemoteZones:
+    """The zones of a running dnsd."""
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+
+    def names(self) -> list[str]:
+        """The apexes, forward zones first."""
+        zones = self._client.get("/zones")["zones"]
+        return [one["name"] for one in sorted(zones, key=lambda zone: zone["kind"] != "forward")]
+
+    def rrsets(self, apex: str) -> list[dict[str, object]]:
+        found: list[dict[str, object]] = []
+        path, cursor = f"/zones/{path_part(apex)}/records", ""
+        while True:
+            page = self._client.get(path, limit=_PAGE, cursor=cursor)
+            found += [
+                {name: one[name] for name in ("name", "type", "ttl", "values")}
+                for one in page["records"]
+            ]
+            cursor = page["next"]
+            if not cursor:
+                return found
+
+    def text(self, apex: str) -> Iterator[bytes]:
+        return self._client.text(f"/zones/{path_part(apex)}/records", format="zone")
 
 
-def _write_text(zone: Zone, apexes: Sequence[Name]) -> None:
-    for apex in apexes:
-        sys.stdout.write(f"$ORIGIN {text_of(apex)}\n")
-        sys.stdout.writelines(zone_text(zone, apex))
+class _OfflineZones:
+    """The zones of manifests."""
 
+    def __init__(self, zone: Zone) -> None:
+        self._zone = zone
 
-def _write_json(zone: Zone, apexes: Sequence[Name]) -> None:
-    _write({"zones": [{"name": text_of(apex), "rrsets": _rrsets(zone, apex)} for apex in apexes]})
+    def names(self) -> list[str]:
+        """The apexes: forward zones in the order of the settings, then reverse zones by name."""
+        forward = [*self._zone.config.zones, *self._zone.external]
+        reverse = sorted(set(self._zone.apexes()) - set(forward), key=canonical)
+        return [text_of(name) for name in (*forward, *reverse)]
 
+    def rrsets(self, apex: str) -> list[dict[str, object]]:
+        name = name_from_text(apex)
+        found = [one for one in self._zone.rrsets() if self._zone.zone_of(one.name) == name]
+        found.sort(key=lambda one: (one.type != Type.SOA, canonical(one.name), one.type))
+        return [
+            {
+                "name": text_of(one.name),
+                "type": type_text(one.type),
+                "ttl": one.ttl,
+                "values": [rdata_text(one.type, rdata) for rdata in one.rdatas],
+            }
+            for one in found
+        ]
 
-def _write(shown: dict[str, object]) -> None:
-    sys.stdout.buffer.write(msgspec.json.format(msgspec.json.encode(shown)) + b"\n")
-    sys.stdout.flush()
-
-
-def _rrsets(zone: Zone, apex: Name) -> list[dict[str, object]]:
-    mine = [one for one in zone.rrsets() if zone.zone_of(one.name) == apex]
-    mine.sort(key=lambda one: (one.type != Type.SOA, canonical(one.name), one.type))
-    return [
-        {
-            "name": text_of(one.name),
-            "type": type_text(one.type),
-            "ttl": one.ttl,
-            "values": [rdata_text(one.type, rdata) for rdata in one.rdatas],
-        }
-        for one in mine
-    ]
+    def text(self, apex: str) -> Iterator[bytes]:
+        return (line.encode() for line in zone_text(self._zone, name_from_text(apex)))

@@ -1,55 +1,54 @@
-"""Why a name resolves, or does not: one sentence, and everything it rests on.
+"""Explain why a name resolves or does not: one sentence, and the facts behind it.
 
-The walk is the one of a query, told in words. `read` finds out which name is meant (as it
-stands, or what a Pod's search list makes of it), `explain` takes that name apart by the
-schema's own grammar and looks at each part: the zone, the namespace, the Service, the port,
-the endpoint and its readiness; for names of others the upstream; and the policy for the
-client. Each becomes a `Step`; the first that went wrong is the reason in the verdict.
+In `explain/` (control plane: pure). Change here: verdicts and their steps.
 
-Everything comes from a `Pipeline` alone, so `dnsd explain --manifests DIR` needs no server.
-What only a running dnsd knows (whether data is stale, what is forwarded where, who may ask)
-is handed in as `Circumstances`, and what was said before as the entries of the history.
+`interpret` finds which name a question means: the name as given, or a candidate of the search list
+of a Pod. `explain` analyzes that name by the grammar of the schema, and adds a `Step` for each
+part: the zone, the namespace, the Service, the port, the endpoint and its readiness, the upstream
+servers of an external name, and the policies for the client. The first step that fails is the
+reason in the verdict.
 
-What is claimed to be answered is worked out by `lookup`, which is held against the engine.
+All facts come from a `Pipeline`, so `dnsd explain --manifests DIR` needs no server. What only a
+running dnsd has is passed in: a `Runtime`, and entries of the history. `lookup` computes the
+answer, and a test compares it with the engine.
 """
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 from itertools import islice
+from typing import Protocol
 
 from msgspec import Struct
 
-from dnsd.cluster.objects import Key
-from dnsd.control.views import ViewZones
 from dnsd.dns.addresses import address_text
 from dnsd.dns.names import Name, text_of
 from dnsd.dns.networks import EVERYONE, Networks
 from dnsd.dns.rrset import RRset
 from dnsd.dns.text import rdata_text
 from dnsd.dns.types import Type, type_text
-from dnsd.explain import inside
-from dnsd.explain.inside import Cited, Step, Trace
+from dnsd.explain import external, inside
 from dnsd.explain.lookup import Found, lookup
-from dnsd.explain.nearest import nearest
-from dnsd.explain.search_list import Asked, domains, name_or_none, pod_of, walk
+from dnsd.explain.search_list import Candidate, domains, expand, name_or_none, pod_of
+from dnsd.explain.suggestions import Near, suggestions
+from dnsd.explain.trace import Cited, Step, Trace
 from dnsd.observe.history import Entry, from_changes
 from dnsd.zone.pipeline import Pipeline
+from dnsd.zone.views import View
 from dnsd.zone.zone import Zone
 
-_JOURNAL_LOOKED_AT = 2000  # changes; what `explain` without a history walks at most
+_JOURNAL_LIMIT = 2000  # changes of the journal that are searched if there is no history
 _SHOWN = 8  # values in a sentence
 
 
 class BadQuestion(ValueError):
-    """A question that cannot be asked: says what is wrong with it."""
+    """The question is invalid; the text gives the reason."""
 
 
 class Question(Struct, frozen=True):
-    """What is asked. `client`: packed address of who asks, b"" for anybody.
+    """A question. `client`: packed address of the client, b"" for any client.
 
-    `namespace`: of the Pod that asks, when its address does not tell.
+    `namespace`: of the client's Pod, if its address does not identify a Pod.
     """
 
     name: str
@@ -58,41 +57,43 @@ class Question(Struct, frozen=True):
     namespace: str = "default"
 
 
-class Circumstances(Struct, frozen=True):
-    """What a running dnsd knows beside the zone. `data`: "fresh", "stale", "not ready", or
-    "not known" where nobody knows whether there is more than what is served.
+class ClientViews(Protocol):
+    """The views of clients, and the zone of each (`control/` implements it)."""
 
-    `upstream`: a clause on where other names are asked, "" when they are refused;
-    `cached`: a clause on what the cache holds, "" when there is nothing to say.
+    def of_client(self, address: bytes) -> View: ...
+
+    def zone_for(self, view: View) -> Zone | None: ...
+
+
+class Runtime(Struct, frozen=True):
+    """The facts that only a running dnsd has.
+
+    `data`: "fresh", "stale", "not ready", or "not known" (no source covers this part of the zone).
+    `upstream`: a clause with the servers for the name, "" if the name is refused.
+    `cached`: a clause with the state of the cache, "" for no information.
+    `view_zones`: None if all clients see everything.
     """
 
     data: str = "fresh"
     upstream: str = ""
     cached: str = ""
     allow_query: tuple[str, ...] = EVERYONE
-    allow_recursion: tuple[str, ...] = ()
-    view_zones: ViewZones | None = None  # who sees what, if not everybody sees everything
+    allow_recursion: tuple[str, ...] = EVERYONE
+    view_zones: ClientViews | None = None
 
 
-class Reading(Struct, frozen=True):
-    """The name that a question is about, and how it was found."""
+class Interpretation(Struct, frozen=True):
+    """The name that a question means. `searched`: it is a candidate of the search list."""
 
     question: Question
     name: Name
-    searched: bool  # it is one of the search list's, not what was typed
-    search: tuple[Asked, ...]
+    searched: bool
+    search: tuple[Candidate, ...]
     namespace: str
 
 
-class Near(Struct, frozen=True):
-    """A name that exists, and why it may have been meant."""
-
-    name: str
-    why: str
-
-
 class Before(Struct, frozen=True):
-    """The last change of the name: when, by what, and what was said before and after."""
+    """The last change of the name: its time, cause, and the records before and after."""
 
     at: float
     serial: int
@@ -103,7 +104,7 @@ class Before(Struct, frozen=True):
 
 
 class Explanation(Struct, frozen=True):
-    """The whole answer to "why". Times in seconds since the epoch."""
+    """The complete explanation, as in the API. Times are in seconds since the epoch."""
 
     asked: str
     name: str
@@ -115,44 +116,43 @@ class Explanation(Struct, frozen=True):
     steps: tuple[Step, ...]
     objects: tuple[Cited, ...]
     nearest: tuple[Near, ...]
-    search: tuple[Asked, ...]
+    search: tuple[Candidate, ...]
     changed: Before | None
     serial: int
 
 
-def read(pipeline: Pipeline, question: Question) -> Reading:
-    """Which name a question is about. Raises BadQuestion.
+def interpret(pipeline: Pipeline, question: Question) -> Interpretation:
+    """The name that a question means. Raises BadQuestion.
 
-    `web` and `web.prod` are not names of ours as they stand; what a Pod would have asked
-    instead is looked through, and the first that exists is taken, else the one most alike.
+    A name without a trailing dot may be relative (`web`, `web.prod`). Then it means the first
+    candidate of the Pod's search list that exists, or else the most likely one.
     """
     text = question.name.strip()
-    plain = name_or_none(text if text.endswith(".") else text + ".")
-    if plain is None or not text:
-        raise BadQuestion(f"{question.name!r} is no domain name")
+    absolute = name_or_none(text if text.endswith(".") else text + ".")
+    if absolute is None or not text:
+        raise BadQuestion(f"{question.name!r} is not a domain name")
     zone = pipeline.zone
     pod = pod_of(pipeline.state, question.client) if question.client else None
     namespace = pod.namespace if pod else question.namespace
     searches = domains(zone, namespace, pod)
-    search = tuple(walk(zone, text, question.type, searches))
-    if text.endswith(".") or zone.zone_of(plain) is not None:
-        return Reading(question, plain, False, search, namespace)
-    meant = next((one.name for one in search if one.used), "") or _guess(pipeline, text, searches)
-    name = name_or_none(meant) if meant else None
-    if name is None or name == plain:
-        return Reading(question, plain, False, search, namespace)
-    return Reading(question, name, True, search, namespace)
+    search = tuple(expand(zone, text, question.type, searches))
+    name = absolute
+    if not text.endswith(".") and zone.zone_of(absolute) is None:
+        meant = next((one.name for one in search if one.used), "")
+        meant = meant or _likely(pipeline, text, searches)
+        name = (name_or_none(meant) if meant else None) or absolute
+    return Interpretation(question, name, name != absolute, search, namespace)
 
 
-def _guess(pipeline: Pipeline, text: str, searches: Sequence[str]) -> str:
-    """The candidate that was probably meant, of those that all do not exist; "": as it is."""
+def _likely(pipeline: Pipeline, text: str, searches: Sequence[str]) -> str:
+    """The most likely candidate if none exists; "" for the name as given."""
     labels = text.lower().split(".")
     if not searches:
         return ""
     if len(labels) == 1:
         return f"{text}.{searches[0]}"
-    spaces = {one.name for one in pipeline.state.namespaces()}
-    spaces |= set(pipeline.state.service_counts())
+    state = pipeline.state
+    spaces = {*(one.name for one in state.namespaces()), *state.service_counts()}
     if labels[-1] == "svc" and len(labels) > 2:
         return f"{text}.{searches[-1]}"
     return f"{text}.{searches[1]}" if labels[-1] in spaces and len(searches) > 1 else ""
@@ -160,164 +160,166 @@ def _guess(pipeline: Pipeline, text: str, searches: Sequence[str]) -> str:
 
 def explain(
     pipeline: Pipeline,
-    reading: Reading,
-    circumstances: Circumstances | None = None,
+    meant: Interpretation,
+    runtime: Runtime | None = None,
     history: Sequence[Entry] | None = None,
 ) -> Explanation:
-    """Why this name is answered as it is.
+    """Why this name has its answer.
 
-    `history`: its last changes, newest first; None: what the pipeline's journal has.
+    `history`: the changes of the name, newest first; None for those in the pipeline's journal.
     """
-    around = circumstances or Circumstances()
-    question, zone = reading.question, pipeline.zone
-    visible, view = _visible(around, question, zone)
-    found = lookup(visible, reading.name, question.type)
-    trace = Trace(pipeline, reading.name, question.type, found)
-    if reading.searched:
-        trace.step("search", True, _searched(reading))
-    _data(trace, around, pipeline)
-    _policy(trace, around, question)
-    apex = zone.zone_of(reading.name)
+    runtime = runtime or Runtime()
+    question, zone = meant.question, pipeline.zone
+    visible, view = _visible(runtime, question, zone)
+    found = lookup(visible, meant.name, question.type)
+    trace = Trace(pipeline, meant.name, question.type, found)
+    _preconditions(trace, runtime, meant)
+    apex = zone.zone_of(meant.name)
     if apex is None:
-        _not_ours(trace, around, found)
+        served = ", ".join(map(text_of, (*zone.config.zones, *zone.external)))
+        trace.step("zone", None, f"{text_of(found.end)} lies in no zone of dnsd ({served})")
     else:
-        trace.step("zone", True, f"{text_of(reading.name)} lies in the zone {text_of(apex)}")
+        trace.step("zone", True, f"{text_of(meant.name)} lies in the zone {text_of(apex)}")
         if view:
-            hidden = lookup(zone, reading.name, question.type).answer != found.answer
+            hidden = lookup(zone, meant.name, question.type).answer != found.answer
             trace.step("view", None if not hidden else False, view)
             trace.because(f"{view}, which hides it" if hidden else "")
-        inside.walk(trace, apex)
-        _elsewhere(trace, around, found)
-    entries = _journal(pipeline, reading.name) if history is None else history
-    rcode, outcome = _outcome(found, around, trace)
+        _pinned(trace)
+        (external if apex in zone.external else inside).analyze(trace, apex)
+        if found.left:
+            target = text_of(found.end)
+            trace.step("alias", None, f"the target {target} lies in no zone of dnsd")
+    if found.left:
+        _forwarding(trace, runtime)
+    entries = _from_journal(pipeline, meant.name) if history is None else history
+    rcode, outcome = _outcome(found, runtime, trace)
     return Explanation(
         asked=question.name,
-        name=text_of(reading.name),
+        name=text_of(meant.name),
         type=type_text(question.type),
-        verdict=_verdict(trace, reading, found, rcode, around),
+        verdict=_verdict(trace, meant, rcode, runtime),
         rcode=rcode,
         outcome=outcome,
-        answer=tuple(_lines(found.answer)) if rcode != "SERVFAIL" else (),
+        answer=_lines(*found.answer) if rcode != "SERVFAIL" else (),
         steps=tuple(trace.steps),
         objects=tuple(trace.objects.values()),
-        nearest=tuple(_nearest(pipeline, trace)) if outcome in ("nxdomain", "not ours") else (),
-        search=reading.search,
-        changed=_changed(entries),
+        nearest=suggestions(trace) if outcome in ("nxdomain", "external") else (),
+        search=meant.search,
+        changed=_last_change(entries[0]) if entries else None,
         serial=zone.serial,
     )
 
 
 # ---------------------------------------------------------------------------------------
-# Steps that are not about the name.
+# Steps that do not depend on the name.
 
 
-def _visible(around: Circumstances, question: Question, zone: Zone) -> tuple[Zone, str]:
-    """The zone that the client sees, and a clause on what that is; "": everything."""
-    if around.view_zones is None or not question.client:
+def _visible(runtime: Runtime, question: Question, zone: Zone) -> tuple[Zone, str]:
+    """The zone that the client sees, and a clause that describes the view; "": everything."""
+    if runtime.view_zones is None or not question.client:
         return zone, ""
-    view = around.view_zones.of_client(question.client)
-    visible = around.view_zones.zone_for(view)
+    view = runtime.view_zones.of_client(question.client)
+    visible = runtime.view_zones.zone_for(view)
     if visible is None or visible is zone:
         return zone, ""
-    sides = {(True, False): "the cluster's zones only", (False, True): "the outside zones only"}
-    parts_ = [sides.get((view.inside, view.external), "")]
+    parts = []
+    if view.inside != view.external:
+        parts.append("only the zones of the cluster" if view.inside else "only the external zones")
     if view.namespaces is not None:
         shown = ", ".join(sorted(view.namespaces)[:_SHOWN]) or "none"
-        parts_.append(f"names of the namespaces {shown} only")
-    what = " and ".join(part for part in parts_ if part)
-    return visible, f"{address_text(question.client)} sees {what} (views, policies)"
+        parts.append(f"only names of these namespaces: {shown}")
+    return visible, f"{address_text(question.client)} sees {' and '.join(parts)} (views, policies)"
 
 
-def _searched(reading: Reading) -> str:
-    typed, name = reading.question.name, text_of(reading.name)
-    return (
-        f"{typed} has no dot at its end, so a Pod in namespace {reading.namespace} asks its "
-        f"search list (ndots:5); {name} is the one explained"
-    )
+def _preconditions(trace: Trace, runtime: Runtime, meant: Interpretation) -> None:
+    """How the name was found, the state of the data, and whether the client may query."""
+    question = meant.question
+    if meant.searched:
+        said = (
+            f"{question.name} has no trailing dot, so a Pod in namespace {meant.namespace} expands"
+            f" it by its search list (ndots:5); this explains {text_of(meant.name)}"
+        )
+        trace.step("search", True, said)
+    serial = trace.pipeline.zone.serial
+    ok, said = {
+        "not ready": (False, "the sources are not synced: names in the zones get SERVFAIL"),
+        "not known": (
+            None,
+            "no source covers this part of the zone: a missing name gets SERVFAIL;"
+            " the status of the sources gives the reason",
+        ),
+        "stale": (None, "the source is unreachable: answers are stale, and marked as stale"),
+    }.get(runtime.data, (True, f"the zone is complete at serial {serial}"))
+    trace.step("data", ok, said)
+    networks = Networks(runtime.allow_query)
+    if question.client and not networks.everyone:
+        client = address_text(question.client)
+        trace.refused = question.client not in networks
+        verb = "does not allow" if trace.refused else "allows"
+        trace.step("policy", not trace.refused, f"allow_query {verb} {client}")
 
 
-def _data(trace: Trace, around: Circumstances, pipeline: Pipeline) -> None:
-    if around.data == "not ready":
-        trace.step("data", False, "not everything is known yet: all our names get SERVFAIL")
-    elif around.data == "not known":
-        why = "what there is here is not known: what is not served gets SERVFAIL"
-        trace.step("data", None, f"{why}; the status of the sources says why")
-    elif around.data == "stale":
-        trace.step("data", None, "the source is out of reach: answers are from before, and say so")
-    else:
-        trace.step("data", True, f"the zone is complete, its serial is {pipeline.zone.serial}")
+def _pinned(trace: Trace) -> None:
+    """Records pinned by hand, and objects that own the same name."""
+    zone = trace.pipeline.zone
+    contributors = zone.contributors(trace.name)
+    pinned = [one for one in contributors if one.kind == "Record"]
+    for one in pinned:
+        trace.step("record", True, f"{one.name} is pinned by hand (API /records)")
+        trace.objects[one] = Cited(*one, origin="admin API")
+        type_ = one.name.rpartition("/")[2]
+        if type_ == type_text(trace.type) and trace.found.kind == "answer":
+            trace.because("the record is pinned by hand")
+    if pinned and len(contributors) > len(pinned) and zone.zone_of(trace.name) not in zone.external:
+        others = ", ".join(str(one) for one in contributors if one.kind != "Record")
+        said = f"the name also belongs to {others}; dnsd serves the records of both"
+        trace.step("conflict", None, said)
 
 
-def _policy(trace: Trace, around: Circumstances, question: Question) -> None:
-    networks = Networks(around.allow_query)
-    if networks.everyone or not question.client:
+def _forwarding(trace: Trace, runtime: Runtime) -> None:
+    """Where an external name, or the external target of an alias, is resolved."""
+    if not runtime.upstream:
+        trace.step("upstream", False, "forwarding is off: no upstream server is configured")
         return
-    client = address_text(question.client)
-    if question.client in networks:
-        trace.step("policy", True, f"{client} may ask (allow_query)")
-    else:
-        trace.step("policy", False, f"{client} is in none of the networks of allow_query")
-        trace.refused = True
-
-
-def _not_ours(trace: Trace, around: Circumstances, found: Found) -> None:
-    served = trace.pipeline.zone
-    ours = ", ".join(text_of(zone) for zone in (*served.config.zones, *served.external))
-    trace.step("zone", None, f"{text_of(found.end)} lies in none of our zones ({ours})")
-    _forwarded(trace, around)
-
-
-def _elsewhere(trace: Trace, around: Circumstances, found: Found) -> None:
-    """The target of an alias that leads out of our zones."""
-    if found.left:
-        trace.step("alias", None, f"the target {text_of(found.end)} lies in none of our zones")
-        _forwarded(trace, around)
-
-
-def _forwarded(trace: Trace, around: Circumstances) -> None:
-    if not around.upstream:
-        trace.step("upstream", False, "nothing is forwarded: no upstream server is configured")
-        return
-    trace.step("upstream", True, f"it is asked {around.upstream}")
-    if around.allow_recursion:
-        networks = ", ".join(around.allow_recursion)
-        trace.step("policy", None, f"only for {networks} (allow_recursion)")
-    if around.cached:
-        trace.step("cache", True, around.cached)
+    trace.step("upstream", True, runtime.upstream)
+    if not Networks(runtime.allow_recursion).everyone:
+        allowed = ", ".join(runtime.allow_recursion) or "no client"
+        trace.step("policy", None, f"allow_recursion only allows {allowed}")
+    if runtime.cached:
+        trace.step("cache", True, runtime.cached)
 
 
 # ---------------------------------------------------------------------------------------
 # The verdict.
 
 
-def _outcome(found: Found, around: Circumstances, trace: Trace) -> tuple[str, str]:
+def _outcome(found: Found, runtime: Runtime, trace: Trace) -> tuple[str, str]:
+    """The response code ("" for an upstream server's), and the outcome."""
     if trace.refused:
         return "REFUSED", "refused"
-    ours = found.kind != "not ours"
-    if around.data == "not ready" and ours:
+    own = found.kind != "external"
+    if runtime.data == "not ready" and own:
         return "SERVFAIL", "not ready"
-    if around.data == "not known" and found.rcode == "NXDOMAIN":
+    if runtime.data == "not known" and found.rcode == "NXDOMAIN":
         return "SERVFAIL", "not ready"
-    if not ours and around.upstream:
+    if not own and runtime.upstream:
         return "", "forwarded"
     return found.rcode, found.kind
 
 
-def _verdict(
-    trace: Trace, reading: Reading, found: Found, rcode: str, around: Circumstances
-) -> str:
-    name, kind = text_of(reading.name), type_text(reading.question.type)
+def _verdict(trace: Trace, meant: Interpretation, rcode: str, runtime: Runtime) -> str:
+    name, kind, found = text_of(meant.name), type_text(meant.question.type), trace.found
     reason = trace.reason
     if trace.refused:
-        return f"{name} {kind} is refused: {trace.last('policy')}."
-    if rcode == "SERVFAIL" and around.data in ("not ready", "not known"):
+        return f"{name} {kind} gets REFUSED: {trace.last('policy')}."
+    if rcode == "SERVFAIL" and runtime.data in ("not ready", "not known"):
         return f"{name} {kind} gets SERVFAIL: {trace.last('data')}."
     match found.kind:
         case "answer":
-            text = f"{name} {kind} is answered {_values(found.answer[-1])}"
+            text = f"{name} {kind} resolves to {_values(found.answer[-1])}"
         case "alias":
             text = f"{name} {kind} is an alias of {text_of(found.end)}"
-            reason = f"{reason}; {trace.last('upstream')}" if reason else trace.last("upstream")
+            reason = "; ".join(filter(None, (reason, trace.last("upstream"))))
         case "nodata":
             text = f"{name} exists and has no {kind} record (NODATA)"
         case "nxdomain":
@@ -325,90 +327,43 @@ def _verdict(
         case "servfail":
             text = f"{name} {kind} gets SERVFAIL"
         case _:
-            text = f"{name} is not ours" + ("" if around.upstream else " (REFUSED)")
+            text = f"{name} is an external name" + ("" if runtime.upstream else " (REFUSED)")
             reason = trace.last("upstream")
     return f"{text}: {reason}." if reason else f"{text}."
 
 
 def _values(rrset: RRset) -> str:
     texts = [rdata_text(rrset.type, rdata) for rdata in rrset.rdatas]
-    if len(texts) > _SHOWN:
-        return f"{', '.join(texts[:_SHOWN])} and {len(texts) - _SHOWN} more"
-    return ", ".join(texts)
+    more = f" and {len(texts) - _SHOWN} more" if len(texts) > _SHOWN else ""
+    return ", ".join(texts[:_SHOWN]) + more
 
 
-def _lines(rrsets: Sequence[RRset]) -> list[str]:
-    return [
+def _lines(*rrsets: RRset | None) -> tuple[str, ...]:
+    return tuple(
         f"{text_of(one.name)} {one.ttl} IN {type_text(one.type)} {rdata_text(one.type, rdata)}"
         for one in rrsets
+        if one is not None
         for rdata in one.rdatas
-    ]
+    )
 
 
 # ---------------------------------------------------------------------------------------
-# Names nearby, and what was before.
+# The last change.
 
 
-def _nearest(pipeline: Pipeline, trace: Trace) -> list[Near]:
-    """Names that exist and differ in the part that was missing."""
-    state, target = pipeline.state, trace.target
-    if target is None:
+def _from_journal(pipeline: Pipeline, name: Name) -> list[Entry]:
+    if pipeline.journal is None:
         return []
-    tail = text_of(target.apex)
-    prefix = f"{target.rest}." if target.rest else ""
-    out: list[Near] = []
-    if target.service:
-        spaces = sorted({one.name for one in state.namespaces()} | trace.namespaces())
-        for space in spaces:
-            if space != target.namespace and state.get(Key("Service", space, target.service)):
-                name = f"{prefix}{target.service}.{space}.svc.{tail}"
-                out.append(Near(name, f"the same Service in namespace {space}"))
-        mine = [one.name for one in state.services(target.namespace)]
-        known = set(mine)
-        for near in nearest(target.service, known.__contains__, lambda: mine):
-            name = f"{prefix}{near}.{target.namespace}.svc.{tail}"
-            out.append(Near(name, f"Service {near} in the same namespace"))
-        if not known:
-            there = set(spaces)
-            for near in nearest(target.namespace, there.__contains__, lambda: spaces):
-                if state.get(Key("Service", near, target.service)):
-                    name = f"{prefix}{target.service}.{near}.svc.{tail}"
-                    out.append(Near(name, f"namespace {near}"))
-    out += [Near(name, why) for name, why in trace.siblings()]
-    zone = pipeline.zone
-    unique = {near.name: near for near in reversed(out)}
-    exists = [
-        near for near in reversed(unique.values()) if zone.exists(name_or_none(near.name) or b"")
-    ]
-    return list(islice(exists, 8))
+    return from_changes(islice(pipeline.journal.latest(), _JOURNAL_LIMIT), name, 1)
 
 
-def _journal(pipeline: Pipeline, name: Name) -> list[Entry]:
-    journal = pipeline.journal
-    if journal is None:
-        return []
-    return from_changes(islice(journal.latest(), _JOURNAL_LOOKED_AT), name, 1)
-
-
-def _changed(entries: Sequence[Entry]) -> Before | None:
-    if not entries:
-        return None
-    last = entries[0]
+def _last_change(last: Entry) -> Before:
     cause = last.cause
     return Before(
         at=last.at,
         serial=last.serial,
-        before=tuple(_lines([last.before] if last.before else [])),
-        after=tuple(_lines([last.after] if last.after else [])),
+        before=_lines(last.before),
+        after=_lines(last.after),
         type=type_text(last.type),
         cause=Cited(*cause.key, version=cause.version, origin=cause.origin),
     )
-
-
-def age(at: float, now: float = 0.0) -> str:
-    """How long ago `at` was, in the largest unit that fits: "3 min"."""
-    seconds = max(0.0, (now or time.time()) - at)
-    for unit, length in (("d", 86400), ("h", 3600), ("min", 60)):
-        if seconds >= length:
-            return f"{seconds / length:.0f} {unit}"
-    return f"{seconds:.0f} s"

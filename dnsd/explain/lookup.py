@@ -1,7 +1,9 @@
-"""What the zone answers, worked out from the zone itself and not from compiled bytes.
+"""Compute the answer to a question from the zone, without compiled bytes.
+
+In `explain/` (control plane: pure). Change here: what a question resolves to.
 
 `explain` and `plan` have a zone and no engine. The rules are those of `dnsd.answer.reply`
-(RFC 1034 4.3.2, RFC 8020, RFC 8482); a test asks the engine the same questions and compares.
+(RFC 1034 4.3.2, RFC 8020, RFC 8482). A test sends the same questions to the engine and compares.
 """
 
 from __future__ import annotations
@@ -19,10 +21,10 @@ NOERROR, NXDOMAIN, SERVFAIL, REFUSED = "NOERROR", "NXDOMAIN", "SERVFAIL", "REFUS
 
 
 class Found(Struct, frozen=True):
-    """The outcome of a question: `answer` in order, aliases first.
+    """The answer to a question. `answer`: RRsets in order, aliases first.
 
-    `end`: the name at which it was decided, behind all aliases. `left`: that name lies in
-    no zone of ours, so its records have to come from elsewhere.
+    `end`: the name after all aliases. `left`: `end` is an external name, so an upstream server
+    has its records.
     """
 
     rcode: str
@@ -32,22 +34,23 @@ class Found(Struct, frozen=True):
 
     @property
     def kind(self) -> str:
-        """ "answer", "nodata", "nxdomain", "servfail", "alias", or "not ours"."""
+        """ "answer", "nodata", "nxdomain", "servfail", "alias", or "external"."""
         if self.left:
-            return "alias" if self.answer else "not ours"
+            return "alias" if self.answer else "external"
         if self.rcode == NOERROR:
             return "answer" if self.answer else "nodata"
         return self.rcode.lower()
 
 
 def lookup(zone: Zone, name: Name, type_: int) -> Found:
-    """The outcome for a name (lower case) and a type, of data that is ready."""
+    """The answer for a lowercase name and a type, from complete data."""
     if zone.zone_of(name) is None:
         return Found(REFUSED, (), name, left=True)
-    if type_ == Type.ANY and _has_records(zone, name):
-        return Found(NOERROR, _any(zone, name), name)
-    chain: list[RRset] = []
     alias = zone.rrset(name, Type.CNAME) if type_ != Type.CNAME else None
+    if type_ == Type.ANY and (zone.types(name) or pod_address(zone, name) is not None):
+        minimal = RRset(name, int(Type.HINFO), zone.config.ttl, (b"\x07RFC8482\x00",))
+        return Found(NOERROR, (alias or minimal,), name)
+    chain: list[RRset] = []
     while alias is not None:
         if len(chain) == MAX_CHAIN:
             return Found(SERVFAIL, (), name)
@@ -59,12 +62,12 @@ def lookup(zone: Zone, name: Name, type_: int) -> Found:
     found = zone.rrset(name, type_) or _pod(zone, name, type_)
     if found is not None:
         return Found(NOERROR, (*chain, found), name)
-    there = zone.exists(name) or pod_address(zone, name) is not None
-    return Found(NOERROR if there else NXDOMAIN, tuple(chain), name)
+    exists = zone.exists(name) or pod_address(zone, name) is not None
+    return Found(NOERROR if exists else NXDOMAIN, tuple(chain), name)
 
 
 def pod_address(zone: Zone, name: Name) -> bytes | None:
-    """The address that a pod's name spells, where any address will do (pods: insecure)."""
+    """The address that a pod name encodes, if each address has a name (pods: insecure)."""
     if zone.config.pods != "insecure" or not name[0] or zone.exists(name):
         return None
     above = parent_of(name)
@@ -81,14 +84,3 @@ def _pod(zone: Zone, name: Name, type_: int) -> RRset | None:
     if address is None or type_ != (Type.A if len(address) == 4 else Type.AAAA):
         return None
     return RRset(name, type_, zone.config.ttl, (address,))
-
-
-def _has_records(zone: Zone, name: Name) -> bool:
-    return bool(zone.types(name)) or pod_address(zone, name) is not None
-
-
-def _any(zone: Zone, name: Name) -> tuple[RRset, ...]:
-    alias = zone.rrset(name, Type.CNAME)
-    if alias is not None:
-        return (alias,)
-    return (RRset(name, int(Type.HINFO), zone.config.ttl, (b"\x07RFC8482\x00",)),)

@@ -1,13 +1,13 @@
-"""The names nearest to one that does not exist: what was probably meant.
+"""Find the words nearest to a word that is not in a set.
 
-Two kinds of mistakes are looked for, each where it is made: a label with a typing error
-(edit distance, transpositions counted once) among its siblings, and a right name in the
-wrong namespace.
+In `explain/` (control plane: pure). Change here: which typos are recognized.
 
-Ten thousand siblings must not cost more than milliseconds. So first everything *one* edit
-away is looked up, which costs the label's length and not the number of siblings; only when
-that finds nothing are the siblings walked, with a comparison of letter sets that costs a
-fraction of a microsecond and leaves few for the real distance.
+The distance counts insertions, deletions, replacements, and transpositions (each as one edit).
+
+With 10,000 siblings, a search must take milliseconds. So `nearest` first looks up every word that
+is *one* edit away. That costs time proportional to the length of the word, and not to the number
+of siblings. Only if that finds nothing does it scan the siblings: a comparison of letter sets, a
+fraction of a microsecond each, leaves few words for the exact distance.
 """
 
 from __future__ import annotations
@@ -16,14 +16,11 @@ from collections.abc import Callable, Iterable, Iterator
 from functools import lru_cache
 
 _ALPHABET = "abcdefghijklmnopqrstuvwxyz0123456789-_"
-_MEASURED = 40  # siblings whose distance is worked out
+_MEASURED = 40  # siblings whose exact distance is computed
 
 
 def distance(one: str, other: str, limit: int) -> int:
-    """The edits (insert, delete, replace, swap neighbours) between two words.
-
-    Optimal string alignment; `limit` + 1 when it is more than `limit`.
-    """
+    """The optimal string alignment distance of two words; `limit` + 1 if it exceeds `limit`."""
     if abs(len(one) - len(other)) > limit:
         return limit + 1
     before: list[int] = []
@@ -41,7 +38,7 @@ def distance(one: str, other: str, limit: int) -> int:
 
 
 def one_edit_away(word: str) -> Iterator[str]:
-    """Every word that one edit makes of `word`; itself and repetitions included."""
+    """Every word one edit away from `word`. Includes `word` itself and duplicates."""
     for i in range(len(word) + 1):
         left, right = word[:i], word[i:]
         if right:
@@ -55,33 +52,33 @@ def one_edit_away(word: str) -> Iterator[str]:
 
 
 def nearest(
-    word: str, is_there: Callable[[str], bool], siblings: Callable[[], Iterable[str]], k: int = 3
+    word: str, exists: Callable[[str], bool], siblings: Callable[[], Iterable[str]], k: int = 3
 ) -> list[str]:
-    """Up to `k` siblings of `word` that may have been meant, the nearest first.
+    """Up to `k` siblings of `word`, nearest first.
 
-    `is_there` tells whether a sibling of that name exists, `siblings` gives them all.
+    `exists` reports whether a word is a sibling; `siblings` returns all of them.
     """
     limit = 1 if len(word) < 4 else 2 if len(word) < 9 else 3
-    close = dict.fromkeys(one for one in one_edit_away(word) if one != word and is_there(one))
+    close = dict.fromkeys(one for one in one_edit_away(word) if one != word and exists(one))
     if close:
         return sorted(close)[:k]
     letters = _letters(word)
     shortest, longest = len(word) - limit, len(word) + limit
-    alike = [
+    similar = [
         (different, one)
         for one in siblings()
         if shortest <= len(one) <= longest
         and (different := (_letters(one) ^ letters).bit_count()) <= 2 * limit
         and one != word
     ]
-    alike.sort()
-    measured = [(distance(word, one, limit), one) for _, one in alike[:_MEASURED]]
+    similar.sort()
+    measured = [(distance(word, one, limit), one) for _, one in similar[:_MEASURED]]
     return [one for far, one in sorted(measured) if far <= limit][:k]
 
 
 @lru_cache(maxsize=65536)
 def _letters(word: str) -> int:
-    """The set of the letters of a word, as bits."""
+    """The set of letters of a word as a bit mask."""
     found = 0
     for letter in word:
         found |= 1 << (ord(letter) & 127)

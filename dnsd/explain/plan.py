@@ -1,16 +1,17 @@
-"""What manifests would do: names that would appear, vanish, change, and what conflicts.
+"""Compute what manifests would change: names that appear, vanish, or change, and conflicts.
 
-The schema is a pure function, so the answer is the real one: the contributors that the manifests
-concern get a second zone of their own, with everybody else who says something about the same
-names, and what comes out is compared with the zone that is served. Nothing is applied, and
-the cost is that of the manifests, not of the cluster.
+In `explain/` (control plane: pure). Change here: what `dnsd plan` reports.
 
-Three ways to read manifests (`Mode`): they are applied (`kubectl apply`: what they do not
-mention stays), they are deleted (`kubectl delete -f`), or they are all there is (a directory
-that dnsd follows: what is not in it goes).
+The schema is a pure function, so the plan is exact. The contributors that the manifests concern are
+put into a second zone, together with all others at the same names, and the result is compared with
+the served zone. Nothing is applied. The cost depends on the manifests, not on the cluster.
 
-What only the cluster can decide is said, not guessed: a Service that asks for a ClusterIP and
-has none yet will get one, and a headless Service has names when it has ready endpoints.
+Manifests are read in one of three ways (`Mode`): they are applied (`kubectl apply`: objects that
+they do not mention stay), deleted (`kubectl delete -f`), or the whole state (a directory that dnsd
+follows: objects that are not in it are deleted).
+
+The plan reports, and does not guess, what only the cluster can decide: a Service that requests a
+ClusterIP gets one later, and a headless Service has names once it has ready endpoints.
 """
 
 from __future__ import annotations
@@ -46,12 +47,12 @@ from dnsd.zone.pipeline import Pipeline
 from dnsd.zone.schema import age_of, examine
 from dnsd.zone.zone import Zone
 
-MAX_OBJECTS = 20_000  # in manifests that are planned; more is a cluster, not a change
+MAX_OBJECTS = 20_000  # in the manifests of one plan
 LATER = "(a ClusterIP, allocated when it is applied)"
 
 
 class Mode(Enum):
-    """How manifests are meant."""
+    """How manifests are read: see the module."""
 
     APPLY = "apply"
     DELETE = "delete"
@@ -59,11 +60,11 @@ class Mode(Enum):
 
 
 class TooMuch(ValueError):
-    """More objects than a plan takes."""
+    """The manifests have more objects than a plan accepts."""
 
 
 class Manifests(Struct, frozen=True):
-    """What manifests say: objects, what is wrong with them, kinds that have no names."""
+    """Parsed manifests. `skipped`: the number of objects of each kind that has no names."""
 
     objects: tuple[Object, ...]
     problems: tuple[str, ...] = ()
@@ -71,10 +72,10 @@ class Manifests(Struct, frozen=True):
 
 
 class Row(Struct, frozen=True):
-    """One name and type: values in zone-file text, none before or after it exists.
+    """One name and type. Values are zone-file text, empty while the record does not exist.
 
-    `owner`: whose it is ("Service prod/web"), or was. `asked`: about how many questions for
-    the name came in the last ten minutes; None when nobody counts.
+    `owner`: the contributors ("Service prod/web"). `asked`: estimated queries for the name in the
+    last ten minutes, None without counts.
     """
 
     name: str
@@ -87,7 +88,7 @@ class Row(Struct, frozen=True):
 
 
 class Plan(Struct, frozen=True):
-    """What would be different. Rows in canonical order of their names."""
+    """The differences. Rows are in canonical order of their names (RFC 4034 6.1)."""
 
     appear: tuple[Row, ...]
     vanish: tuple[Row, ...]
@@ -100,31 +101,33 @@ class Plan(Struct, frozen=True):
 
     @property
     def breaks(self) -> bool:
-        """Whether names that exist would be gone."""
+        """Whether existing names would vanish."""
         return bool(self.vanish)
 
     @property
     def verdict(self) -> str:
-        """One sentence."""
-        if not (self.appear or self.vanish or self.change):
-            return "No name would change."
-        counts = (
-            (len({row.name for row in self.appear}), "appear"),
-            (len({row.name for row in self.vanish}), "vanish"),
-            (len({row.name for row in self.change}), "change"),
-        )
+        """The plan in one sentence."""
+        counts = [
+            (len({row.name for row in getattr(self, kind)}), kind)
+            for kind in ("appear", "vanish", "change")
+        ]
         said = ", ".join(
-            f"{count} name{'s' if count != 1 else ''} would {what}"
-            for count, what in counts
+            f"{count} name{'s' if count != 1 else ''} would {kind}"
+            for count, kind in counts
             if count
         )
-        asked = len({row.name for row in (*self.vanish, *self.change) if row.asked})
-        tail = f"; {asked} of those that vanish or change are asked right now" if asked else ""
-        return f"{said}{tail}."
+        queried = len({row.name for row in (*self.vanish, *self.change) if row.asked})
+        tail = f"; clients currently query {queried} of those that vanish or change"
+        return f"{said}{tail if queried else ''}." if said else "No name would change."
+
+    def fields(self) -> dict[str, object]:
+        """The plan as the API and `dnsd plan --json` show it."""
+        plain = {name: getattr(self, name) for name in self.__struct_fields__}
+        return {"verdict": self.verdict, "breaks": self.breaks, **plain}
 
 
 def read_manifests(data: bytes, file: str = "manifests.yaml") -> Manifests:
-    """What YAML or JSON text says; never raises for any bytes. Blocks while it parses."""
+    """Parse YAML or JSON text. Never raises. Blocks while it parses."""
     read = parse(file, data)
     return Manifests(
         tuple(entry.object for entry in read.entries),
@@ -139,18 +142,20 @@ def plan(
     mode: Mode = Mode.APPLY,
     asked: Callable[[Name], int] | None = None,
 ) -> Plan:
-    """How the zone would differ. `asked`: how often a name was asked lately, 0 for never.
+    """How the zone would differ. `asked`: the recent number of queries for a name.
 
     Raises TooMuch for more than MAX_OBJECTS.
     """
     if len(manifests.objects) > MAX_OBJECTS:
-        raise TooMuch(f"{len(manifests.objects)} objects, a plan takes {MAX_OBJECTS}")
+        raise TooMuch(f"{len(manifests.objects)} objects; a plan accepts at most {MAX_OBJECTS}")
     draft = _Draft(pipeline, manifests, mode)
-    rows = {row: kind for kind, row in _rows(draft, asked)}
+    rows: dict[str, list[Row]] = {"appear": [], "vanish": [], "change": []}
+    for kind, row in _rows(draft, asked):
+        rows[kind].append(row)
     return Plan(
-        appear=tuple(row for row, kind in rows.items() if kind == "appear"),
-        vanish=tuple(row for row, kind in rows.items() if kind == "vanish"),
-        change=tuple(row for row, kind in rows.items() if kind == "change"),
+        appear=tuple(rows["appear"]),
+        vanish=tuple(rows["vanish"]),
+        change=tuple(rows["change"]),
         conflicts=tuple(_conflicts(draft)),
         problems=(*manifests.problems, *draft.problems),
         notes=tuple(draft.notes),
@@ -160,7 +165,7 @@ def plan(
 
 
 class _Draft:
-    """The second zone: the contributors concerned as they would be, and who shares their names."""
+    """The second zone: the changed contributors, and all others at the same names."""
 
     def __init__(self, pipeline: Pipeline, manifests: Manifests, mode: Mode) -> None:
         self.pipeline = pipeline
@@ -170,7 +175,7 @@ class _Draft:
         self.later: set[Name] = set()  # names whose address is allocated later
         self.scratch = State(pipeline.zone.config.external.node_port_types)
         events = tuple(self._events(mode))
-        self._seed(events)
+        self._copy_current(events)
         self.contributors = sorted(self.scratch.apply(events))
         self.zone = Zone(pipeline.zone.config, pipeline.zone.serial)
         self.touched = self._build()
@@ -180,18 +185,18 @@ class _Draft:
             yield from (one.key for one in self.objects)
             return
         if mode is Mode.WHOLE:
-            there = {one.key for one in self.objects}
-            # Pods and Nodes are never in anybody's manifests, and follow from nothing there.
+            kept = {one.key for one in self.objects}
+            # A directory of manifests does not hold the Pods and Nodes of the cluster.
             yield from (
                 one.key
                 for one in self.pipeline.state.objects()
-                if one.key not in there and not isinstance(one, Pod | Node)
+                if one.key not in kept and not isinstance(one, Pod | Node)
             )
         for one in self.objects:
-            yield self._kept_address(one) if isinstance(one, Service) else one
+            yield self._with_address(one) if isinstance(one, Service) else one
 
-    def _kept_address(self, new: Service) -> Service:
-        """A Service that names no ClusterIP keeps the one it has (as the API server does)."""
+    def _with_address(self, new: Service) -> Service:
+        """A Service without a ClusterIP keeps its current one, as in the API server."""
         if new.cluster_ips or new.headless or new.type == "ExternalName":
             return new
         old = self.pipeline.state.get(new.key)
@@ -199,11 +204,13 @@ class _Draft:
             return msgspec.structs.replace(
                 new, cluster_ips=old.cluster_ips, allocated=old.allocated
             )
-        self.notes.append(f"{new.key} gets a ClusterIP when it is applied; its names are known now")
+        self.notes.append(
+            f"{new.key} gets a ClusterIP when it is applied; only its names are known"
+        )
         return new
 
-    def _seed(self, events: Iterable[Event]) -> None:
-        """Puts what is there now, of the contributors concerned, into the scratch state."""
+    def _copy_current(self, events: Iterable[Event]) -> None:
+        """Copy the current objects of the contributors concerned into the scratch state."""
         state = self.pipeline.state
         contributors: dict[Key, None] = {}
         for event in events:
@@ -220,20 +227,20 @@ class _Draft:
         if any(event.kind == "Node" for event in events):
             types = self.pipeline.zone.config.external.node_port_types
             contributors |= {one.key: None for one in state.services() if one.type in types}
-        if self.pipeline.zone.external:  # a Service at node ports depends on all of them
+        if self.pipeline.zone.external:  # a Service at node ports depends on all nodes
             self.scratch.apply(state.nodes())
         routes = [event for event in events if isinstance(event, Route)]
         for contributor in contributors:
-            there = state.get(contributor)
+            current = state.get(contributor)
             slices = state.slices_of(contributor) if contributor.kind == "Service" else ()
-            routes += [there] if isinstance(there, Route) else []
-            self.scratch.apply([one for one in (there, *slices) if one is not None])
+            routes += [current] if isinstance(current, Route) else []
+            self.scratch.apply([one for one in (current, *slices) if one is not None])
         for parent in (parent for route in routes for parent in route.parents):
             gateway = state.get(parent.key)
             self.scratch.apply([gateway] if gateway is not None else [])
 
     def _build(self) -> list[Name]:
-        """Builds the second zone; the names that may be different in it."""
+        """Build the second zone, and return the names that may differ in it."""
         served, config = self.pipeline.zone, self.pipeline.zone.config
         wanted: dict[Key, list[RRset]] = {}
         names: dict[Name, None] = {}
@@ -261,7 +268,9 @@ class _Draft:
         if not isinstance(service, Service) or service.type == "ExternalName":
             return
         if service.headless and not any(one.type for one in made):
-            self.notes.append(f"{contributor} is headless: its names come with its ready endpoints")
+            self.notes.append(
+                f"{contributor} is headless: it has names once it has ready endpoints"
+            )
         elif not service.headless and not service.cluster_ips:
             below = f"{service.name}.{service.namespace}.svc."
             self.later.update(one.name for one in made if text_of(one.name).startswith(below))
@@ -270,78 +279,56 @@ class _Draft:
 def _rows(draft: _Draft, asked: Callable[[Name], int] | None) -> Iterator[tuple[str, Row]]:
     served, planned = draft.pipeline.zone, draft.zone
     for name in sorted(draft.touched, key=canonical):
-        types = {*served.types(name), *planned.types(name)}
+        count = None if asked is None else asked(name)
+        text, holders = text_of(name), _contributors(planned, name)
         if name in draft.later and not served.exists(name):
-            count = None if asked is None else asked(name)
-            yield (
-                "appear",
-                Row(text_of(name), "A", 0, (), (LATER,), _contributor(planned, name), count),
-            )
-        for type_ in sorted(types):
+            yield "appear", Row(text, "A", 0, (), (LATER,), holders, count)
+        for type_ in sorted({*served.types(name), *planned.types(name)}):
             before, after = served.rrset(name, type_), planned.rrset(name, type_)
-            if type_ == Type.SOA or _same(before, after):
+            kept = after or before
+            if type_ == Type.SOA or before == after or kept is None:
                 continue
-            said = after or before
             row = Row(
-                text_of(name),
+                text,
                 type_text(type_),
-                said.ttl if said else 0,
+                kept.ttl,
                 _values(before),
                 _values(after),
-                _contributor(planned if after else served, name),
-                None if asked is None else asked(name),
+                holders if after else _contributors(served, name),
+                count,
             )
-            yield _kind(served, planned, name, before, after), row
-
-
-def _same(before: RRset | None, after: RRset | None) -> bool:
-    return before == after
-
-
-def _kind(
-    served: Zone, planned: Zone, name: Name, before: RRset | None, after: RRset | None
-) -> str:
-    """A name that keeps some records changes, whichever types come and go."""
-    if before is None and not served.types(name):
-        return "appear"
-    if after is None and not planned.types(name):
-        return "vanish"
-    return "change"
+            # A name that keeps some of its records changes, whichever types come and go.
+            new = before is None and not served.types(name)
+            gone = after is None and not planned.types(name)
+            yield "appear" if new else "vanish" if gone else "change", row
 
 
 def _values(rrset: RRset | None) -> tuple[str, ...]:
     return tuple(rdata_text(rrset.type, one) for one in rrset.rdatas) if rrset else ()
 
 
-def _contributor(zone: Zone, name: Name) -> str:
-    return ", ".join(str(contributor) for contributor in zone.contributors(name))
+def _contributors(zone: Zone, name: Name) -> str:
+    return ", ".join(map(str, zone.contributors(name)))
 
 
 def _conflicts(draft: _Draft) -> Iterator[str]:
-    visible_rrsets: dict[Key, Object] = {}
+    first: dict[Key, Object] = {}
     for one in draft.objects:
-        if one.key in visible_rrsets:
-            yield f"{one.key} is there twice, in {visible_rrsets[one.key].origin} and {one.origin}"
-        visible_rrsets.setdefault(one.key, one)
-    yield from _taken_addresses(draft)
+        other = first.setdefault(one.key, one)
+        if other is not one:
+            yield f"{one.key} occurs twice, in {other.origin} and {one.origin}"
+    yield from _address_conflicts(draft)
     for name in draft.touched:
         contributors = draft.zone.contributors(name)
-        pinned = [contributor for contributor in contributors if contributor.kind == "Record"]
-        if pinned and len(contributors) > len(pinned):
-            others = ", ".join(
-                str(contributor) for contributor in contributors if contributor.kind != "Record"
-            )
-            yield f"{text_of(name)} has records pinned by hand, and would be of {others} too"
+        others = [str(one) for one in contributors if one.kind != "Record"]
+        if others and len(contributors) > len(others):
+            yield f"{text_of(name)} has pinned records, and {', '.join(others)} would own it too"
 
 
-def _taken_addresses(draft: _Draft) -> Iterator[str]:
+def _address_conflicts(draft: _Draft) -> Iterator[str]:
     """ClusterIPs that two Services would have."""
-    mine = {
-        address: one
-        for one in draft.objects
-        if isinstance(one, Service)
-        for address in one.cluster_ips
-    }
+    planned = [one for one in draft.objects if isinstance(one, Service)]
+    mine = {address: one for one in planned for address in one.cluster_ips}
     if not mine:
         return
     holders: dict[bytes, Key] = {}

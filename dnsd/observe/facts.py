@@ -1,4 +1,7 @@
-"""What the metrics are made of, all of it at one moment. See metrics.py."""
+"""The values of all metrics at one moment.
+
+In `observe/` (control plane). Change here: which values metrics.py exports.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,7 @@ from dnsd.sources.source import SourceStatus
 
 
 class WorkerFacts(Struct, frozen=True):
-    """One worker. `age` and `lag` in seconds."""
+    """One worker. `age` and `lag` are in seconds."""
 
     index: int
     open: bool
@@ -21,7 +24,7 @@ class WorkerFacts(Struct, frozen=True):
 
 
 class ServerFacts(Struct, frozen=True):
-    """One upstream server, over all workers. `latency`: smoothed, in seconds."""
+    """One upstream server over all workers. `latency`: smoothed, in seconds."""
 
     address: str
     up: bool
@@ -31,19 +34,19 @@ class ServerFacts(Struct, frozen=True):
 
 
 class Facts(Struct, frozen=True):
-    """Everything that is exported, at one moment. Times in seconds since the epoch."""
+    """The values at one moment. Times are in seconds since the epoch."""
 
     version: str
     now: float
     started_at: float
     ready: bool
     stale: bool
-    counters: Mapping[str, int]  # of all workers: dnsd.worker.counters.names
+    counters: Mapping[str, int]  # of all workers, by dnsd.worker.counters.names
     workers: tuple[WorkerFacts, ...]
     serial: int
     names: int
-    objects: Mapping[str, int]  # kind -> how many
-    services: Mapping[str, int]  # type -> how many
+    objects: Mapping[str, int]  # kind -> number
+    services: Mapping[str, int]  # type -> number
     problems: int
     failures: int
     changes: int

@@ -1,13 +1,18 @@
-"""A histogram of seconds in plain ints: what the metrics need, and what costs nothing to add to."""
+"""A histogram of durations, for metrics and quantiles.
+
+In `observe/` (control plane). Change here: the buckets of histograms.
+
+It holds plain integers, so an observation costs one bisection.
+"""
 
 from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Sequence
 
-# From what a change takes in one process to what a slow API server makes of it.
+# Seconds, from a change within one process to a change from a slow API server.
 CHANGE_BOUNDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 60.0)
-# One batch of queries in the engine.
+# Seconds, for one batch of queries in the engine.
 ANSWER_BOUNDS = (
     *(0.000_005, 0.000_01, 0.000_025, 0.000_05, 0.000_1, 0.000_25, 0.000_5),
     *(0.001, 0.002_5, 0.005, 0.01, 0.1),
@@ -15,7 +20,7 @@ ANSWER_BOUNDS = (
 
 
 class Histogram:
-    """Counts by upper bound in seconds (each including it), the last one for what is longer."""
+    """Counts by inclusive upper bound in seconds. The last count is for longer durations."""
 
     __slots__ = ("bounds", "counts", "total")
 
@@ -25,7 +30,7 @@ class Histogram:
         self.total = 0.0
 
     def add(self, seconds: float, times: int = 1) -> None:
-        """One observation, or several alike."""
+        """Add one observation, or several equal ones."""
         self.counts[bisect_left(self.bounds, seconds)] += times
         self.total += seconds * times
 
@@ -34,7 +39,7 @@ class Histogram:
         return sum(self.counts)
 
     def cumulative(self) -> list[tuple[str, float]]:
-        """(upper bound as text, observations up to it), the last one `+Inf`."""
+        """Pairs of the upper bound as text and the observations up to it; the last is `+Inf`."""
         out, seen = [], 0
         for bound, count in zip((*map(repr, self.bounds), "+Inf"), self.counts, strict=True):
             seen += count
@@ -42,7 +47,7 @@ class Histogram:
         return out
 
     def quantile(self, share: float) -> float:
-        """An upper bound of the quantile `share` (0 to 1); 0.0 when nothing was seen."""
+        """An upper bound of the quantile `share` (0 to 1) in seconds; 0.0 without observations."""
         wanted, seen = share * self.count, 0
         for bound, count in zip(self.bounds, self.counts, strict=False):
             seen += count

@@ -1,8 +1,10 @@
-"""The log: one line an event, on stderr, JSON where a program reads it and text on a terminal.
+"""Logging: one line for each event on stderr, as JSON, or as text on a terminal.
 
-Modules log with `structlog.get_logger(...)`: an event in plain words and fields beside it
-(`log.warning("cannot read manifest", file=..., line=...)`). Nothing is logged for a query.
-`set_level` changes the level of a running process, loggers that exist already included.
+In `observe/` (control plane). Change here: the format and the level of the log.
+
+Modules log with `structlog.get_logger(...)`: an event in plain words, and fields beside it
+(`log.warning("cannot read manifest", file=..., line=...)`). A query is never logged. `set_level`
+changes the level of a running process, also for existing loggers.
 """
 
 from __future__ import annotations
@@ -13,7 +15,7 @@ import sys
 from typing import TextIO, cast
 
 import structlog
-from structlog.typing import EventDict, FilteringBoundLogger, WrappedLogger
+from structlog.typing import EventDict, WrappedLogger
 
 LEVELS = {
     "debug": logging.DEBUG,
@@ -21,20 +23,20 @@ LEVELS = {
     "warning": logging.WARNING,
     "error": logging.ERROR,
 }
-_MAX_FIELD = 2000  # characters of one field; what comes from outside may be of any length
+_MAX_FIELD = 2000  # characters of one field; input from outside may have any length
 
 _threshold = logging.INFO
 
 
 def set_level(level: str) -> None:
-    """Log `level` ("debug", "info", "warning", "error") and what is worse from now on."""
+    """Log events of `level` ("debug", "info", "warning", "error") and above from now on."""
     global _threshold
     _threshold = LEVELS[level]
     logging.getLogger().setLevel(_threshold)
 
 
 class _Stderr(io.TextIOBase):
-    """The standard error stream as it is when something is logged, not when it was set up."""
+    """The standard error stream at the time of each event, not at the time of `configure`."""
 
     def write(self, text: str) -> int:
         return sys.stderr.write(text)
@@ -47,9 +49,9 @@ class _Stderr(io.TextIOBase):
 
 
 def configure(level: str = "info", form: str = "auto", stream: TextIO | None = None) -> None:
-    """Set up logging for this process: `form` is "json", "text" or "auto" (text on a tty).
+    """Set up logging for this process. `form`: "json", "text", or "auto" (text on a terminal).
 
-    The standard library's loggers (of the packages we use) go the same way.
+    The loggers of the standard library, which other packages use, get the same format.
     """
     out: TextIO = stream or cast(TextIO, _Stderr())
     as_text = form == "text" or (form == "auto" and out.isatty())
@@ -86,12 +88,6 @@ def configure(level: str = "info", form: str = "auto", stream: TextIO | None = N
     handler.setFormatter(formatter)
     logging.getLogger().handlers = [handler]
     set_level(level)
-
-
-def logger(room: str) -> FilteringBoundLogger:
-    """A logger whose lines say which room of the house speaks."""
-    bound: FilteringBoundLogger = structlog.get_logger(room=room)
-    return bound
 
 
 def _filtered(_: WrappedLogger, method: str, event: EventDict) -> EventDict:

@@ -1,11 +1,13 @@
-"""The metrics, in Prometheus' words (docs/metrics.md describes each one).
+"""The metrics in the text format of Prometheus (docs/metrics.md describes each one).
 
-Nothing is counted here. Workers count in plain ints, the control process knows its zone and
-its sources, and `Facts` is all of that at one moment; `families` turns it into metric
-families when somebody scrapes. So a scrape costs a millisecond, and no scrape costs nothing.
+In `observe/` (control plane). Change here: names, labels, and values of metrics.
 
-Cardinality is bounded: labels are transports, the twelve counted query types, rcodes,
-reasons, kinds of objects, sources and workers. Never a name, a client, a namespace.
+This module counts nothing. Workers count in plain integers, the control process has its zone and
+its sources, and `Facts` holds all values at one moment. `families` converts them when Prometheus
+scrapes. So a scrape costs a millisecond, and there is no cost without one.
+
+Cardinality is bounded: labels are transports, the counted query types, response codes, reasons,
+kinds of objects, sources, workers, and upstream servers; never a name, a client, or a namespace.
 """
 
 from __future__ import annotations
@@ -13,6 +15,7 @@ from __future__ import annotations
 import platform
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any
 
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import (
@@ -24,13 +27,13 @@ from prometheus_client.core import (
 )
 from prometheus_client.registry import Collector
 
-from dnsd.observe.facts import Facts, WorkerFacts
+from dnsd.observe.facts import Facts
 from dnsd.observe.histogram import Histogram
 from dnsd.transport.registry import TRANSPORTS
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
-# What an outcome of the engine is as a response code.
+# The response code of each outcome of the engine.
 _RCODES = {
     "answer": "NOERROR",
     "nodata": "NOERROR",
@@ -41,76 +44,7 @@ _RCODES = {
     "notimp": "NOTIMP",
     "badvers": "BADVERS",
 }
-SOURCE_STATES = ("starting", "synced", "stale", "failing", "absent")
-
-
-def families(facts: Facts) -> Iterator[Metric]:
-    """Every metric family of these facts."""
-    yield InfoMetricFamily(
-        "dnsd_build",
-        "The running version.",
-        {"version": facts.version, "python": platform.python_version()},
-    )
-    yield _gauge("dnsd_start_time_seconds", "When dnsd started, since the epoch.", facts.started_at)
-    yield _gauge("dnsd_ready", "Whether queries should be sent here.", facts.ready)
-    yield _gauge("dnsd_stale", "Whether answers are from before a source fell silent.", facts.stale)
-    yield from _queries(facts.counters)
-    yield from _transports(facts.counters)
-    yield from _workers(facts.workers)
-    yield from _zone(facts)
-    yield from _changes(facts)
-    yield from _sources(facts)
-    yield from _upstream(facts)
-    yield _gauge("dnsd_history_changes", "Changes in the history.", facts.history_changes)
-    yield _gauge("dnsd_history_bytes", "Size of the history.", facts.history_bytes)
-    yield _counter(
-        "dnsd_history_lost", "Changes that are missing from the history.", facts.history_lost
-    )
-    yield _gauge("dnsd_query_streams", "Live query streams that are open.", facts.streams)
-    yield _counter("dnsd_query_samples", "Queries that were sampled.", facts.samples)
-
-
-def _queries(counters: Mapping[str, int]) -> Iterator[Metric]:
-    queries = CounterMetricFamily(
-        "dnsd_queries",
-        "Queries answered, by transport, type and response code.",
-        labels=("transport", "type", "rcode", "outcome"),
-    )
-    for name, count in counters.items():
-        parts = name.split(".")
-        if parts[0] == "queries" and len(parts) == 4:
-            _, transport, type_, outcome = parts
-            queries.add_metric((transport, type_, _RCODES.get(outcome, "OTHER"), outcome), count)
-    yield queries
-    drops = CounterMetricFamily(
-        "dnsd_drops", "Packets and connections that got no reply, by reason.", labels=("reason",)
-    )
-    for reason, count in _drops(counters).items():
-        drops.add_metric((reason,), count)
-    yield drops
-    yield _counter(
-        "dnsd_truncated_replies",
-        "Replies over UDP that carried TC, to be asked again over TCP.",
-        counters.get("truncated", 0),
-    )
-    yield _counter(
-        "dnsd_engine_failures",
-        "Queries that could not be answered because of a bug.",
-        sum(counters.get(f"{transport.name}.failures", 0) for transport in TRANSPORTS),
-    )
-
-
-def _drops(counters: Mapping[str, int]) -> Counter[str]:
-    drops = Counter(not_a_query=counters.get("dropped", 0))
-    for transport in TRANSPORTS:
-        for suffix, reason in _REASONS[transport.datagram].items():
-            reason = reason.format(transport.name)
-            drops[reason] += counters.get(f"{transport.name}.{suffix}", 0)
-    drops["upstream_overloaded"] = counters.get("upstream.overloaded", 0)
-    return drops
-
-
-# The reason of a drop by a transport's counter, for streams and for datagrams.
+# The reason of a drop by the counter of a transport, for streams and for datagrams.
 _REASONS = (
     {
         "refused": "{}_refused",
@@ -120,64 +54,122 @@ _REASONS = (
     },
     {"truncated": "oversized_datagram", "errors": "send_failed"},
 )
+SOURCE_STATES = ("starting", "synced", "stale", "failing", "absent")
+
+_Labels = str | tuple[str, ...]
+_Rows = Iterable[tuple[_Labels, float]]
+
+
+def families(facts: Facts) -> Iterator[Metric]:
+    """All metric families of these facts."""
+    yield InfoMetricFamily(
+        "dnsd_build",
+        "The running version.",
+        {"version": facts.version, "python": platform.python_version()},
+    )
+    yield _gauge("dnsd_start_time_seconds", "Start of dnsd, since the epoch.", facts.started_at)
+    yield _gauge("dnsd_ready", "1 if clients should send queries to this dnsd.", facts.ready)
+    yield _gauge("dnsd_stale", "1 if a source is unreachable and answers are stale.", facts.stale)
+    yield from _queries(facts.counters)
+    yield from _transports(facts.counters)
+    yield from _workers(facts)
+    yield from _zone(facts)
+    yield from _changes(facts)
+    yield from _sources(facts)
+    yield from _upstream(facts)
+    yield _gauge("dnsd_history_changes", "Changes in the history.", facts.history_changes)
+    yield _gauge("dnsd_history_bytes", "Size of the history in bytes.", facts.history_bytes)
+    yield _counter(
+        "dnsd_history_lost", "Changes that could not be written to the history.", facts.history_lost
+    )
+    yield _gauge("dnsd_query_streams", "Open live query streams.", facts.streams)
+    yield _counter("dnsd_query_samples", "Sampled queries.", facts.samples)
+
+
+def _queries(counters: Mapping[str, int]) -> Iterator[Metric]:
+    split = ((name.split("."), count) for name, count in counters.items())
+    yield _counters(
+        "dnsd_queries",
+        "Queries answered, by transport, type, and response code.",
+        ("transport", "type", "rcode", "outcome"),
+        (
+            ((parts[1], parts[2], _RCODES.get(parts[3], "OTHER"), parts[3]), count)
+            for parts, count in split
+            if parts[0] == "queries" and len(parts) == 4
+        ),
+    )
+    yield _counters(
+        "dnsd_drops",
+        "Packets and connections without a reply, by reason.",
+        "reason",
+        _drops(counters).items(),
+    )
+    yield _counter(
+        "dnsd_truncated_replies",
+        "Replies over UDP with TC set; the client queries again over TCP.",
+        counters.get("truncated", 0),
+    )
+    yield _counter(
+        "dnsd_engine_failures",
+        "Queries that were not answered because of a bug.",
+        sum(counters.get(f"{one.name}.failures", 0) for one in TRANSPORTS),
+    )
+
+
+def _drops(counters: Mapping[str, int]) -> Counter[str]:
+    drops = Counter(not_a_query=counters.get("dropped", 0))
+    for one in TRANSPORTS:
+        for suffix, reason in _REASONS[one.datagram].items():
+            drops[reason.format(one.name)] += counters.get(f"{one.name}.{suffix}", 0)
+    drops["upstream_overloaded"] = counters.get("upstream.overloaded", 0)
+    return drops
 
 
 def _transports(counters: Mapping[str, int]) -> Iterator[Metric]:
-    received = CounterMetricFamily(
-        "dnsd_received_messages", "Messages received, by transport.", labels=("transport",)
+    def count(*names: str) -> _Rows:
+        for one in TRANSPORTS:
+            yield one.name, sum(counters.get(f"{one.name}.{name}", 0) for name in names)
+
+    yield _counters(
+        "dnsd_received_messages", "Messages received, by transport.", "transport", count("received")
     )
-    sent = CounterMetricFamily(
-        "dnsd_sent_messages", "Replies sent, by transport.", labels=("transport",)
+    yield _counters(
+        "dnsd_sent_messages", "Replies sent, by transport.", "transport", count("sent", "late")
     )
-    extra: list[Metric] = []
-    for transport in TRANSPORTS:
-        name = transport.name
-        received.add_metric((name,), counters.get(f"{name}.received", 0))
-        replies = counters.get(f"{name}.sent", 0) + counters.get(f"{name}.late", 0)
-        sent.add_metric((name,), replies)
-        if transport.datagram:
-            text = f"Batches that {transport.label} messages came in."
-            extra.append(_counter(f"dnsd_{name}_batches", text, counters.get(f"{name}.batches", 0)))
+    for one in TRANSPORTS:
+        if one.datagram:
+            text, batches = f"Batches of {one.label} messages received.", f"{one.name}.batches"
+            yield _counter(f"dnsd_{one.name}_batches", text, counters.get(batches, 0))
         else:
-            text = f"{transport.label} connections accepted."
-            accepted = counters.get(f"{name}.accepted", 0)
-            extra.append(_counter(f"dnsd_{name}_connections", text, accepted))
-    yield received
-    yield sent
-    yield from extra
+            text, accepted = f"{one.label} connections accepted.", f"{one.name}.accepted"
+            yield _counter(f"dnsd_{one.name}_connections", text, counters.get(accepted, 0))
 
 
-def _workers(workers: Iterable[WorkerFacts]) -> Iterator[Metric]:
-    up = GaugeMetricFamily("dnsd_worker_up", "Whether the worker answers.", labels=("worker",))
-    age = GaugeMetricFamily(
-        "dnsd_worker_age_seconds", "How long the worker's process runs.", labels=("worker",)
+def _workers(facts: Facts) -> Iterator[Metric]:
+    def rows(field: str) -> _Rows:
+        return ((str(one.index), getattr(one, field)) for one in facts.workers)
+
+    yield _gauges("dnsd_worker_up", "1 if the worker answers.", "worker", rows("open"))
+    yield _gauges("dnsd_worker_age_seconds", "Age of the worker process.", "worker", rows("age"))
+    yield _gauges(
+        "dnsd_worker_lag_seconds", "Latest delay of its event loop.", "worker", rows("lag")
     )
-    lag = GaugeMetricFamily(
-        "dnsd_worker_lag_seconds", "How late its event loop was last.", labels=("worker",)
+    yield _counters(
+        "dnsd_worker_restarts", "Replacements of the worker.", "worker", rows("restarts")
     )
-    restarts = CounterMetricFamily(
-        "dnsd_worker_restarts", "How often the worker was replaced.", labels=("worker",)
-    )
-    for worker in workers:
-        label = (str(worker.index),)
-        up.add_metric(label, worker.open)
-        age.add_metric(label, worker.age)
-        lag.add_metric(label, worker.lag)
-        restarts.add_metric(label, worker.restarts)
-    yield from (up, age, lag, restarts)
 
 
 def _zone(facts: Facts) -> Iterator[Metric]:
     yield _gauge("dnsd_zone_serial", "Serial of the zones.", facts.serial)
-    yield _gauge("dnsd_zone_names", "Names that exist.", facts.names)
-    yield _by("dnsd_objects", "Objects known, by kind.", "kind", facts.objects)
-    yield _by("dnsd_services", "Services known, by type.", "type", facts.services)
+    yield _gauge("dnsd_zone_names", "Names in the zones.", facts.names)
+    yield _gauges("dnsd_objects", "Objects in memory, by kind.", "kind", facts.objects.items())
+    yield _gauges("dnsd_services", "Services in memory, by type.", "type", facts.services.items())
     yield _gauge(
-        "dnsd_owners_with_problems", "Objects of which something cannot be served.", facts.problems
+        "dnsd_owners_with_problems", "Objects that are not served completely.", facts.problems
     )
     yield _gauge(
         "dnsd_disputed_names",
-        "Names outside that several objects want; the oldest has each.",
+        "External names claimed by several objects; the oldest object wins.",
         facts.disputes,
     )
     yield _counter(
@@ -187,98 +179,106 @@ def _zone(facts: Facts) -> Iterator[Metric]:
 
 def _changes(facts: Facts) -> Iterator[Metric]:
     yield _counter("dnsd_zone_changes", "Changes of the zone.", facts.changes)
-    yield HistogramMetricFamily(
+    yield _histogram(
         "dnsd_change_seconds",
-        "From an event handed in to its answer by every worker.",
-        buckets=facts.change_seconds.cumulative(),
-        sum_value=facts.change_seconds.total,
+        "From the event of a source to the answer by every worker.",
+        facts.change_seconds,
     )
     programming = HistogramMetricFamily(
         "dnsd_programming_seconds",
-        "From the change in the cluster (last-change-trigger-time) to its answer by every worker.",
+        "From the change in the cluster (last-change-trigger-time) to the answer by every worker.",
         labels=("service_kind",),
     )
     for kind, histogram in facts.programming_seconds.items():
         programming.add_metric((kind,), histogram.cumulative(), histogram.total)
     yield programming
-    yield HistogramMetricFamily(
+    yield _histogram(
         "dnsd_answer_seconds",
-        "Time in the engine of sampled queries, that of their whole batch.",
-        buckets=facts.answer_seconds.cumulative(),
-        sum_value=facts.answer_seconds.total,
+        "Time in the engine for the batch of a sampled query.",
+        facts.answer_seconds,
     )
 
 
 def _sources(facts: Facts) -> Iterator[Metric]:
-    label = ("source",)
-    state = GaugeMetricFamily(
-        "dnsd_source_state", "1 for the state a source is in.", labels=("source", "state")
+    sources = facts.sources
+
+    def ages(field: str) -> _Rows:
+        for one in sources:
+            if at := getattr(one, field):
+                yield one.name, max(0.0, facts.now - at)
+
+    def rows(field: str) -> _Rows:
+        return ((one.name, getattr(one, field)) for one in sources)
+
+    yield _gauges(
+        "dnsd_source_state",
+        "1 for the current state of the source.",
+        ("source", "state"),
+        (((one.name, state), one.state == state) for one in sources for state in SOURCE_STATES),
     )
-    event = GaugeMetricFamily(
-        "dnsd_source_last_event_age_seconds", "Since the last event.", labels=label
+    yield _gauges(
+        "dnsd_source_last_event_age_seconds", "Since the last event.", "source", ages("last_event")
     )
-    contact = GaugeMetricFamily(
-        "dnsd_source_last_contact_age_seconds", "Since the last sign of life.", labels=label
+    yield _gauges(
+        "dnsd_source_last_contact_age_seconds",
+        "Since the last response.",
+        "source",
+        ages("last_contact"),
     )
-    objects = GaugeMetricFamily("dnsd_source_objects", "Objects of a source.", labels=label)
-    counts = {
-        name: CounterMetricFamily(f"dnsd_source_{name}", text, labels=label)
-        for name, text in (
-            ("relists", "Lists that had to begin anew."),
-            ("reconciles", "Comparisons with all there is."),
-            ("corrections", "Differences that comparisons found."),
-            ("errors", "Errors."),
-        )
-    }
-    for source in facts.sources:
-        for one in SOURCE_STATES:
-            state.add_metric((source.name, one), source.state == one)
-        if source.last_event:
-            event.add_metric((source.name,), max(0.0, facts.now - source.last_event))
-        if source.last_contact:
-            contact.add_metric((source.name,), max(0.0, facts.now - source.last_contact))
-        objects.add_metric((source.name,), source.objects)
-        for name, family in counts.items():
-            family.add_metric((source.name,), getattr(source, name))
-    yield from (state, event, contact, objects, *counts.values())
+    yield _gauges("dnsd_source_objects", "Objects of the source.", "source", rows("objects"))
+    for field, text in (
+        ("relists", "Lists that started again from the beginning."),
+        ("reconciles", "Comparisons with a complete list."),
+        ("corrections", "Differences found by these comparisons."),
+        ("errors", "Errors."),
+    ):
+        yield _counters(f"dnsd_source_{field}", text, "source", rows(field))
 
 
 def _upstream(facts: Facts) -> Iterator[Metric]:
-    counters = facts.counters
-    cache = CounterMetricFamily(
-        "dnsd_cache_lookups", "Lookups in the cache of upstream replies.", labels=("result",)
+    def count(name: str) -> int:
+        return facts.counters.get(f"upstream.{name}", 0)
+
+    results = (("hit", "hits"), ("miss", "misses"), ("stale", "stale"))
+    yield _counters(
+        "dnsd_cache_lookups",
+        "Lookups in the cache of upstream replies.",
+        "result",
+        ((result, count(name)) for result, name in results),
     )
-    for result, name in (("hit", "hits"), ("miss", "misses"), ("stale", "stale")):
-        cache.add_metric((result,), counters.get(f"upstream.{name}", 0))
-    yield cache
     for name, text in (
-        ("coalesced", "Questions that waited for one that was already asked."),
-        ("prefetches", "Replies asked for anew before their time was over."),
-        ("evictions", "Replies that had to make room in the cache."),
-        ("loops", "Questions that came back to dnsd."),
-        ("failures", "Questions that no upstream answered."),
+        ("coalesced", "Queries that waited for the same query in flight."),
+        ("prefetches", "Replies refreshed before they expired."),
+        ("evictions", "Replies evicted from a full cache."),
+        ("loops", "Queries that came back to dnsd."),
+        ("failures", "Queries that no upstream server answered."),
     ):
-        yield _counter(f"dnsd_upstream_{name}", text, counters.get(f"upstream.{name}", 0))
+        yield _counter(f"dnsd_upstream_{name}", text, count(name))
     yield _counter(
-        "dnsd_upstream_questions", "Questions for upstreams.", counters.get("asked_upstream", 0)
+        "dnsd_upstream_questions",
+        "Queries for external names.",
+        facts.counters.get("asked_upstream", 0),
     )
-    label = ("server",)
-    up = GaugeMetricFamily("dnsd_upstream_up", "Whether the server answers.", labels=label)
-    latency = GaugeMetricFamily(
-        "dnsd_upstream_latency_seconds", "Smoothed latency of the server.", labels=label
+
+    def rows(field: str) -> _Rows:
+        return ((one.address, getattr(one, field)) for one in facts.servers)
+
+    yield _gauges("dnsd_upstream_up", "1 if the server answers.", "server", rows("up"))
+    yield _gauges(
+        "dnsd_upstream_latency_seconds",
+        "Smoothed latency of the server.",
+        "server",
+        rows("latency"),
     )
-    queries = CounterMetricFamily(
-        "dnsd_upstream_server_queries", "Questions sent to the server.", labels=label
+    yield _counters(
+        "dnsd_upstream_server_queries", "Queries sent to the server.", "server", rows("queries")
     )
-    failures = CounterMetricFamily(
-        "dnsd_upstream_server_failures", "Questions the server did not answer.", labels=label
+    yield _counters(
+        "dnsd_upstream_server_failures",
+        "Queries that the server did not answer.",
+        "server",
+        rows("failures"),
     )
-    for server in facts.servers:
-        up.add_metric((server.address,), server.up)
-        latency.add_metric((server.address,), server.latency)
-        queries.add_metric((server.address,), server.queries)
-        failures.add_metric((server.address,), server.failures)
-    yield from (up, latency, queries, failures)
 
 
 def _gauge(name: str, text: str, value: float) -> GaugeMetricFamily:
@@ -289,14 +289,30 @@ def _counter(name: str, text: str, value: float) -> CounterMetricFamily:
     return CounterMetricFamily(name, text, value=value)
 
 
-def _by(name: str, text: str, label: str, values: Mapping[str, int]) -> GaugeMetricFamily:
-    family = GaugeMetricFamily(name, text, labels=(label,))
-    for key, value in values.items():
-        family.add_metric((key,), value)
-    return family
+def _gauges(name: str, text: str, labels: _Labels, rows: _Rows) -> Metric:
+    return _labeled(GaugeMetricFamily, name, text, labels, rows)
 
 
-class _Once(Collector):
+def _counters(name: str, text: str, labels: _Labels, rows: _Rows) -> Metric:
+    return _labeled(CounterMetricFamily, name, text, labels, rows)
+
+
+def _labeled(family: Any, name: str, text: str, labels: _Labels, rows: _Rows) -> Metric:
+    made = family(name, text, labels=_several(labels))
+    for values, number in rows:
+        made.add_metric(_several(values), number)
+    return made  # type: ignore[no-any-return]
+
+
+def _several(labels: _Labels) -> tuple[str, ...]:
+    return (labels,) if isinstance(labels, str) else labels
+
+
+def _histogram(name: str, text: str, values: Histogram) -> HistogramMetricFamily:
+    return HistogramMetricFamily(name, text, buckets=values.cumulative(), sum_value=values.total)
+
+
+class _FactsCollector(Collector):
     def __init__(self, facts: Callable[[], Facts]) -> None:
         self._facts = facts
 
@@ -304,13 +320,13 @@ class _Once(Collector):
         return families(self._facts())
 
     def describe(self) -> Iterable[Metric]:
-        return ()  # what a registry asks at registration; it would cost a set of facts
+        return ()  # a registry calls it at registration; it must not collect facts
 
 
 def registry(facts: Callable[[], Facts]) -> CollectorRegistry:
-    """A registry of its own (never the global one) that asks for facts when it is scraped."""
+    """A registry (not the global one) that collects facts at each scrape."""
     made = CollectorRegistry(auto_describe=False)
-    made.register(_Once(facts))
+    made.register(_FactsCollector(facts))
     return made
 
 
@@ -320,7 +336,7 @@ def exposition(facts: Facts) -> bytes:
 
 
 def sample_names(facts: Facts) -> dict[str, tuple[str, str, tuple[str, ...]]]:
-    """Every family of these facts as it is written: name -> (type, help, labels)."""
+    """The type, help, and labels of each family by its exported name."""
     found = {}
     for family in families(facts):
         suffix = {"counter": "_total", "info": "_info"}.get(family.type, "")
@@ -330,7 +346,7 @@ def sample_names(facts: Facts) -> dict[str, tuple[str, str, tuple[str, ...]]]:
 
 
 def reference() -> str:
-    """docs/metrics.md."""
+    """The text of docs/metrics.md."""
     rows = "\n".join(
         f"| `{name}` | {type_} | {', '.join(f'`{label}`' for label in labels)} | {text} |"
         for name, (type_, text, labels) in sample_names(_EMPTY).items()
@@ -362,27 +378,26 @@ _EMPTY = Facts(
 _PAGE = """\
 # Metrics
 
-`GET /metrics` on the admin address, in Prometheus' text format, without a token. Counters go
-on when a worker is replaced; they begin at zero with dnsd.
+`GET /metrics` at the admin address returns the metrics in the text format of Prometheus. It
+requires no token. Counters continue when a worker is replaced, and start at zero with dnsd.
 
-* `dnsd_queries_total`: `type` is one of A, NS, CNAME, SOA, PTR, MX, TXT, AAAA, SRV, SVCB
-  (TYPE64), HTTPS, ANY and other; `outcome` tells an answer from NODATA, which share the
-  response code NOERROR.
-* `dnsd_change_seconds` begins when a source hands an event in, and ends when every worker
-  answers by it. `dnsd_programming_seconds` begins in the cluster, with the annotation
-  `endpoints.kubernetes.io/last-change-trigger-time` of EndpointSlices; `service_kind` is
-  `headless` or `cluster_ip`. What was there at the start is in neither.
-* `dnsd_answer_seconds` is sampled (`query_samples`, by default 100 queries a second and
-  worker): the time the engine took for the batch of queries that the sampled one came in.
-  Waiting in the kernel is not in it.
-* `dnsd_source_state` is 1 for the state a source is in: starting, synced, stale, failing,
-  or absent (a resource that the API server does not have, such as a CRD nobody installed).
+* `dnsd_queries_total`: `type` is A, NS, CNAME, SOA, PTR, MX, TXT, AAAA, SRV, SVCB (TYPE64), HTTPS,
+  ANY, or other. `outcome` separates answers from NODATA, which have the same response code NOERROR.
+* `dnsd_change_seconds` starts when a source hands in an event, and ends when every worker answers
+  by it. `dnsd_programming_seconds` starts in the cluster, with the annotation
+  `endpoints.kubernetes.io/last-change-trigger-time` of EndpointSlices; `service_kind` is `headless`
+  or `cluster_ip`. Neither includes the objects that exist at the start.
+* `dnsd_answer_seconds` is sampled (`query_samples`, by default 100 queries per second and worker).
+  It is the time that the engine takes for the batch of the sampled query, without the time that the
+  query waits in the kernel.
+* `dnsd_source_state` is 1 for the state of a source: starting, synced, stale, failing, or absent
+  (the API server does not have the resource, for example because its CRD is not installed).
 
 | name | type | labels | meaning |
 |---|---|---|---|
 ROWS
 
-No label holds a name, a client or a namespace. This table is generated from
+No label holds a name, a client, or a namespace. This table is generated from
 `dnsd/observe/metrics.py` (`make docs`), and a test compares the two.
 """
 

@@ -1,20 +1,21 @@
-"""What is asked most: top-K in bounded memory, over a sliding window.
+"""The most frequent items of a stream, in bounded memory, over a sliding window.
 
-`Heavy` counts a stream with at most `2 * capacity` counters, after the idea of Space-Saving
-(Metwally, Agrawal, El Abbadi, 2005), with its evictions done many at once: when the table is
-full the smaller half goes, and the largest count that went is the *floor*. Whoever comes
-after that may have been among those that went, so it begins at the floor, and the floor is
-its *error*:
+In `observe/` (control plane). Change here: how top lists are counted.
+
+`FrequencyTable` counts with at most `2 * capacity` counters, after the idea of Space-Saving
+(Metwally, Agrawal, El Abbadi, 2005), but evicts many at once. When the table is full, the smaller
+half is evicted, and the largest evicted count is the *floor*. A later item may have been among the
+evicted ones, so its count starts at the floor, and the floor is its *error*:
 
 * an estimate is never below the true count, and at most its error above it;
-* whoever truly has more than the floor is in the table.
+* an item that truly has more than the floor is in the table.
 
-Evicting half of the table at a time makes the cost of an item constant on average, where
-finding the smallest counter for each newcomer would be a search.
+Evicting half of the table at a time makes the cost of an item constant on average. A search for the
+smallest counter would not be.
 
-`Window` is a ring of such tables, a table a slot of time, merged when somebody asks. What is
-a slot old falls out as a whole, so "over one minute" means the minute up to one slot ago.
-No clock: whoever calls says what time it is.
+`Window` is a ring of such tables, one for each slot of time, which are merged on request. A slot
+expires as a whole, so "one minute" means the minute up to one slot ago. There is no clock: the
+caller passes the time.
 """
 
 from __future__ import annotations
@@ -26,24 +27,24 @@ K = TypeVar("K", bound=Hashable)
 
 
 class Count(NamedTuple, Generic[K]):
-    """An item and how often it came: at most `times`, at least `times - error`."""
+    """An item and its count: at most `times`, and at least `times - error`."""
 
     item: K
     times: int
     error: int
 
 
-class Heavy(Generic[K]):
-    """Counts items, the `capacity` most frequent ones for sure when they are frequent enough."""
+class FrequencyTable(Generic[K]):
+    """Counts items. It holds every item that is more frequent than its floor."""
 
     __slots__ = ("_counts", "_errors", "capacity", "floor", "total")
 
     def __init__(self, capacity: int) -> None:
         self.capacity = capacity
-        self.floor = 0  # the most an item that is not in the table can have
+        self.floor = 0  # the largest possible count of an item that is not in the table
         self.total = 0
         self._counts: dict[K, int] = {}
-        self._errors: dict[K, int] = {}  # of those whose error is not 0
+        self._errors: dict[K, int] = {}  # that are not 0
 
     def add(self, item: K, times: int = 1) -> None:
         """Count an item."""
@@ -55,7 +56,7 @@ class Heavy(Generic[K]):
             return
         if len(counts) >= 2 * self.capacity:
             self._evict()
-        self._counts[item] = self.floor + times  # not `counts`: evicting makes a new table
+        self._counts[item] = self.floor + times  # not `counts`: evicting creates a new table
         if self.floor:
             self._errors[item] = self.floor
 
@@ -66,7 +67,7 @@ class Heavy(Generic[K]):
         self._errors = {one: self._errors[one] for one in self._counts if one in self._errors}
 
     def items(self) -> dict[K, tuple[int, int]]:
-        """Every item in the table: (count, error)."""
+        """Each item in the table with its count and error."""
         return {one: (count, self._errors.get(one, 0)) for one, count in self._counts.items()}
 
     def __len__(self) -> int:
@@ -74,49 +75,49 @@ class Heavy(Generic[K]):
 
 
 class Window(Generic[K]):
-    """The most frequent items of the last `slots` times `seconds` seconds."""
+    """The most frequent items of the last `slots` slots of `seconds` seconds each."""
 
     __slots__ = ("_capacity", "_ring", "_seconds", "_slots")
 
     def __init__(self, slots: int, seconds: float, capacity: int) -> None:
         self._slots, self._seconds, self._capacity = slots, seconds, capacity
-        self._ring: dict[int, Heavy[K]] = {}  # number of the slot -> its table
+        self._ring: dict[int, FrequencyTable[K]] = {}  # number of a slot -> its table
 
     def add(self, item: K, now: float, times: int = 1) -> None:
-        """Count an item at `now` seconds of the caller's clock, which never goes back."""
+        """Count an item at `now` seconds of a monotonic clock."""
         number = int(now // self._seconds)
         table = self._ring.get(number)
         if table is None:
-            self._forget(number)
-            table = self._ring[number] = Heavy(self._capacity)
+            self._expire(number)
+            table = self._ring[number] = FrequencyTable(self._capacity)
         table.add(item, times)
 
     def top(self, k: int, now: float) -> list[Count[K]]:
-        """The `k` most frequent items, the most frequent first; equal ones in no order."""
-        self._forget(int(now // self._seconds))
+        """The `k` most frequent items, most frequent first; equal ones in no order."""
+        self._expire(int(now // self._seconds))
         tables = [table.items() for table in self._ring.values()]
         floors = [table.floor for table in self._ring.values()]
         merged: dict[K, tuple[int, int]] = {}
         for item in {item for table in tables for item in table}:
             count = error = 0
             for table, floor in zip(tables, floors, strict=True):
-                # Not in a table: it may have been there, up to the floor.
-                one, wrong = table.get(item, (floor, floor))
-                count += one
-                error += wrong
+                # An item that is not in a table may have been evicted: at most the floor.
+                part, uncertain = table.get(item, (floor, floor))
+                count += part
+                error += uncertain
             merged[item] = count, error
         ordered = sorted(merged.items(), key=lambda pair: pair[1][0], reverse=True)[:k]
         return [Count(item, count, error) for item, (count, error) in ordered]
 
     def total(self, now: float) -> int:
-        """How many items came in the window."""
-        self._forget(int(now // self._seconds))
+        """The number of items in the window."""
+        self._expire(int(now // self._seconds))
         return sum(table.total for table in self._ring.values())
 
-    def _forget(self, current: int) -> None:
+    def _expire(self, current: int) -> None:
         for number in [one for one in self._ring if one <= current - self._slots]:
             del self._ring[number]
 
     def __len__(self) -> int:
-        """How many counters are held."""
+        """The number of counters in use."""
         return sum(map(len, self._ring.values()))

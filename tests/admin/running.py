@@ -112,7 +112,7 @@ async def admin(
         made = Admin(plane, context, url, client)
         if objects:
             made.apply(*cluster.objects())
-        records.apply(context.place)
+        records.apply(plane.place)
         if workers:
             plane.supervisor.start()
             plane.supervisor.release()

@@ -55,7 +55,7 @@ class TestTokens:
         for route in WRITES:
             status, body = await api.call(route.method, filled(route), READ, json={})
             assert status == 403, route.path
-            assert "may read, and not write" in body["detail"]
+            assert "has the role read; write is required" in body["detail"]
         assert await api.get("/api/v1/records") == {"records": [], "kept_on_disk": True}
 
     async def test_probes_and_metrics_never(self, api: Admin) -> None:
@@ -188,7 +188,7 @@ class TestBounds:
             assert got.content_type == "application/problem+json"
             body: Any = await got.json(content_type=None)
         assert set(body) == {"type", "title", "status", "detail"}
-        assert "there is no zone 'none'; there are cluster.local." in body["detail"]
+        assert "zone 'none' does not exist; the zones are cluster.local." in body["detail"]
 
     async def test_what_is_no_http(self, api: Admin) -> None:
         port = int(api.url.rpartition(":")[2])

@@ -63,7 +63,7 @@ class TestFile:
             assert tokens.find(ONE) is not None
             assert tokens.find(ONE) is not None
         assert [one["log_level"] for one in logs] == ["error"]
-        assert "no role" in logs[0]["problem"]
+        assert "not a role" in logs[0]["problem"]
         file.unlink()
         assert tokens.find(TWO) is not None
 
@@ -72,7 +72,7 @@ class TestFile:
         [
             ("", "has no token"),
             ("alice write", ":1: has 2 words"),
-            (f"\nalice admin {ONE}", ":2: 'admin' is no role"),
+            (f"\nalice admin {ONE}", ":2: 'admin' is not a role"),
             ("alice read short", "must have 16 to 512"),
         ],
     )

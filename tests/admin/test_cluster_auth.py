@@ -14,8 +14,8 @@ from urllib.request import Request, urlopen
 import pytest
 
 from dnsd.admin.app import Gate, application, listening
-from dnsd.admin.auth import Role, Tokens
-from dnsd.admin.cluster_auth import MAX_KNOWN, CannotAsk, ClusterTokens, Person, Timeouts
+from dnsd.admin.auth import Identity, Role, Tokens
+from dnsd.admin.cluster_auth import MAX_KNOWN, CheckFailed, ClusterTokens, Limits
 from tests.admin.running import READ, WRITE, Admin, admin
 from tests.fakekube import faults
 from tests.fakekube.background import background
@@ -26,7 +26,7 @@ from tests.serving import dnsd, serving
 
 READER, WRITER, STRANGER = "cluster-reader", "cluster-writer", "cluster-stranger"
 NAMES = {token: f"system:serviceaccount:dns:{token}" for token in (READER, WRITER, STRANGER)}
-QUICK = Timeouts(good=0.0, bad=0.0)
+QUICK = Limits(allowed_lifetime=0.0, denied_lifetime=0.0)
 
 
 def people(server: FakeKube) -> None:
@@ -49,10 +49,10 @@ async def kube() -> AsyncIterator[FakeKube]:
 
 @asynccontextmanager
 async def asking(
-    kube: FakeKube, folder: Path, timeouts: Timeouts | None = None
+    kube: FakeKube, folder: Path, limits: Limits | None = None
 ) -> AsyncIterator[ClusterTokens]:
     async with client_of(kube, folder) as client:
-        tokens = ClusterTokens(client, timeouts)
+        tokens = ClusterTokens(client, limits)
         try:
             yield tokens
         finally:
@@ -62,13 +62,15 @@ async def asking(
 class TestFind:
     async def test_roles_are_what_rbac_allows(self, kube: FakeKube, tmp_path: Path) -> None:
         async with asking(kube, tmp_path) as tokens:
-            assert await tokens.find(READER) == Person(NAMES[READER], Role.READ)
-            assert await tokens.find(WRITER) == Person(NAMES[WRITER], Role.WRITE)
-            assert await tokens.find(STRANGER) == Person(NAMES[STRANGER], None)
+            assert await tokens.find(READER) == Identity(NAMES[READER], Role.READ)
+            assert await tokens.find(WRITER) == Identity(NAMES[WRITER], Role.WRITE)
+            assert await tokens.find(STRANGER) == Identity(NAMES[STRANGER], None)
             assert await tokens.find("nobody") is None
 
     async def test_what_was_said_counts_for_a_while(self, kube: FakeKube, tmp_path: Path) -> None:
-        async with asking(kube, tmp_path, Timeouts(good=1000, bad=1000)) as tokens:
+        async with asking(
+            kube, tmp_path, Limits(allowed_lifetime=1000, denied_lifetime=1000)
+        ) as tokens:
             for _ in range(3):
                 await tokens.find(READER)
                 await tokens.find("nobody")
@@ -77,16 +79,16 @@ class TestFind:
 
     async def test_and_then_no_more(self, kube: FakeKube, tmp_path: Path) -> None:
         async with asking(kube, tmp_path, QUICK) as tokens:
-            assert await tokens.find(WRITER) == Person(NAMES[WRITER], Role.WRITE)
+            assert await tokens.find(WRITER) == Identity(NAMES[WRITER], Role.WRITE)
             kube.reviews.grants.clear()
-            assert await tokens.find(WRITER) == Person(NAMES[WRITER], None)
+            assert await tokens.find(WRITER) == Identity(NAMES[WRITER], None)
             kube.reviews.people.clear()
             assert await tokens.find(WRITER) is None
 
     async def test_one_question_for_many_requests(self, kube: FakeKube, tmp_path: Path) -> None:
         async with asking(kube, tmp_path, QUICK) as tokens:
             found = await asyncio.gather(*(tokens.find(READER) for _ in range(50)))
-        assert found == [Person(NAMES[READER], Role.READ)] * 50
+        assert found == [Identity(NAMES[READER], Role.READ)] * 50
         assert kube.count("create", "tokenreviews") == 1
 
     async def test_a_request_that_is_broken_off_takes_no_other_with_it(
@@ -97,7 +99,7 @@ class TestFind:
             second = asyncio.create_task(tokens.find(READER))
             await asyncio.sleep(0)
             first.cancel()
-            assert await second == Person(NAMES[READER], Role.READ)
+            assert await second == Identity(NAMES[READER], Role.READ)
             assert first.cancelled()
         assert kube.count("create", "tokenreviews") == 1
 
@@ -115,41 +117,41 @@ class TestTrouble:
     async def test_no_rule_no_answer(self, kube: FakeKube, tmp_path: Path, plural: str) -> None:
         kube.forbidden.add(("create", plural))
         async with asking(kube, tmp_path) as tokens:
-            with pytest.raises(CannotAsk):
+            with pytest.raises(CheckFailed):
                 await tokens.find(WRITER)
             kube.forbidden.clear()  # and what was not answered is not remembered
-            assert await tokens.find(WRITER) == Person(NAMES[WRITER], Role.WRITE)
+            assert await tokens.find(WRITER) == Identity(NAMES[WRITER], Role.WRITE)
 
     async def test_a_server_that_is_silent(self, kube: FakeKube, tmp_path: Path) -> None:
         kube.faults.append(faults.Fault("silence", verb="create"))
-        async with asking(kube, tmp_path, Timeouts(reply=0.05)) as tokens:
-            with pytest.raises(CannotAsk):
+        async with asking(kube, tmp_path, Limits(timeout=0.05)) as tokens:
+            with pytest.raises(CheckFailed):
                 await tokens.find(WRITER)
 
     async def test_a_server_that_is_away(self, kube: FakeKube, tmp_path: Path) -> None:
         async with asking(kube, tmp_path, QUICK) as tokens:
             assert await tokens.find(WRITER)
             await kube.stop()
-            with pytest.raises(CannotAsk):
+            with pytest.raises(CheckFailed):
                 await tokens.find(WRITER)
 
     async def test_unknown_tokens_have_a_budget_known_ones_need_none(
         self, kube: FakeKube, tmp_path: Path
     ) -> None:
-        timeouts = Timeouts(good=0.0, bad=0.0, rate=0.0, burst=3.0)
-        async with asking(kube, tmp_path, timeouts) as tokens:
+        limits = Limits(allowed_lifetime=0.0, denied_lifetime=0.0, rate=0.0, burst=3.0)
+        async with asking(kube, tmp_path, limits) as tokens:
             assert await tokens.find(READER)
             for number in range(2):
                 assert await tokens.find(f"guess-{number}") is None
             for number in range(20):
-                with pytest.raises(CannotAsk, match="too many"):
+                with pytest.raises(CheckFailed, match="too many"):
                     await tokens.find(f"more-{number}")
-            assert await tokens.find(READER) == Person(NAMES[READER], Role.READ)
+            assert await tokens.find(READER) == Identity(NAMES[READER], Role.READ)
         assert kube.count("create", "tokenreviews") == 4
 
     async def test_what_is_remembered_is_bounded(self, kube: FakeKube, tmp_path: Path) -> None:
-        timeouts = Timeouts(good=1000, bad=1000, burst=MAX_KNOWN + 10.0)
-        async with asking(kube, tmp_path, timeouts) as tokens:
+        limits = Limits(allowed_lifetime=1000, denied_lifetime=1000, burst=MAX_KNOWN + 10.0)
+        async with asking(kube, tmp_path, limits) as tokens:
             assert await tokens.find(READER)
             for number in range(MAX_KNOWN):
                 await tokens.find(f"guess-{number}")
@@ -196,7 +198,7 @@ class TestGate:
             assert (await api.call(*self.WRITES, WRITE, json={}))[0] == 200
             status, body = await api.call(*self.READS, READER)
             assert status == 503
-            assert "the log says why" in body["detail"]
+            assert "the log has the reason" in body["detail"]
             assert (await api.call("GET", "/api/v1/no-such-thing", READER))[0] == 503
         assert kube.count("create") == 0
 
@@ -223,7 +225,7 @@ class TestServe:
     def test_without_a_cluster_there_is_nobody_to_ask(self, tmp_path: Path) -> None:
         done = dnsd("serve", "--manifests", str(tmp_path), "--admin-cluster-tokens")
         assert done.returncode == 2
-        assert "of no use without kubernetes" in done.stderr
+        assert "requires kubernetes" in done.stderr
 
 
 def _status(url: str, token: str) -> int:

@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
-from dnsd.admin.events import Listeners
-from dnsd.admin.live import MAX_LISTENERS, STREAM_RATE, Filter, Live, TooManyListeners, bundles
+from dnsd.admin.events import Events
+from dnsd.admin.listeners import TooManyListeners
+from dnsd.admin.live import MAX_LISTENERS, STREAM_RATE, Filter, Live
 from dnsd.dns.names import name_from_text
 from dnsd.dns.types import Type
 from dnsd.sources.source import Batch
@@ -67,7 +68,7 @@ class TestOrders:
             pass
         for one in opened:
             one.__exit__(None, None, None)
-        assert made.live.listeners == set()
+        assert len(made.live.listeners) == 0
 
 
 class TestFilters:
@@ -102,9 +103,7 @@ class TestFilters:
                 sample(rcode=FORWARDED),
                 Sample(b"", b"", DROPPED, 0, 0),
             )
-            async for bundle in bundles(listener, 20.0):
-                first, second, third = bundle
-                break
+            first, second, third = await listener.next(20.0)
         assert (first.name, first.type, first.client, first.over, first.took_us) == (
             "web.prod.svc.cluster.local.",
             "A",
@@ -126,9 +125,7 @@ class TestFilters:
     async def test_a_beat_when_nothing_comes(self) -> None:
         made = Made()
         with made.live.listening(Filter()) as listener:
-            async for bundle in bundles(listener, 0.01):
-                assert bundle == []
-                break
+            assert await listener.next(0.01) == []
 
 
 class TestTop:
@@ -158,7 +155,7 @@ class TestTop:
         made.take(*[sample()] * 10)
         assert made.live.one_in("1m") == 100.0
         assert made.live.top("1m", "names", 1)[0]["estimate"] == 1000
-        asked = made.live.asked()
+        asked = made.live.query_counts()
         assert asked(name_from_text("web.prod.svc.cluster.local.")) == 1000
         assert asked(name_from_text("other.")) == 0
 
@@ -172,28 +169,28 @@ class TestTop:
 
 class TestEvents:
     def test_nothing_is_rendered_for_nobody(self) -> None:
-        listeners = Listeners()
+        listeners = Events()
         pipeline = pipeline_of([])
         pipeline.on_change.append(listeners.change)
         pipeline.feed(Batch((made_service("web", "10.96.0.1"),)), 0.0)
         with listeners.listening() as listener:
             pipeline.feed(Batch((made_service("web", "10.96.0.2"),)), 0.0)
-            assert listener.queue.qsize() == 1
+            assert len(listener.waiting()) == 1
         assert len(listeners) == 0
 
     def test_states_of_sources(self) -> None:
-        listeners = Listeners()
+        listeners = Events()
         with listeners.listening() as listener:
             listeners.states({"manifests": "starting"})
             listeners.states({"manifests": "synced"})
             listeners.states({"manifests": "synced"})
-            (event,) = [listener.queue.get_nowait() for _ in range(listener.queue.qsize())]
+            (event,) = listener.waiting()
         assert event.wire() == (
             b'event: source\ndata: {"source":"manifests","before":"starting","state":"synced"}\n\n'
         )
 
     def test_one_that_does_not_read(self) -> None:
-        listeners = Listeners()
+        listeners = Events()
         with listeners.listening() as listener:
             for i in range(1500):
                 listeners.states({"s": str(i)})

@@ -81,7 +81,7 @@ class TestZone:
     def test_a_cname_stands_alone(self) -> None:
         pipeline = pipeline_of([])
         records = self.put(pipeline, record("A", "192.0.2.7"))
-        with pytest.raises(Conflict, match="stands alone") as caught:
+        with pytest.raises(Conflict, match="must be the only record") as caught:
             records.put(record("CNAME", "web", forced=True), pipeline.zone, pipeline.put)
         assert not caught.value.forceable
         records.put(record("TXT", "fine"), pipeline.zone, pipeline.put)

@@ -29,7 +29,7 @@ RECORDS = "/api/v1/zones/cluster.local/records"
 async def api(tmp_path: Path) -> AsyncIterator[Admin]:
     async with admin(tmp_path) as made:
         await eventually(lambda: made.context.begun)
-        await made.context.history.settled()
+        await made.context.history.flush()
         yield made
 
 
@@ -123,7 +123,7 @@ class TestIndex:
         for text in (".", "a.", "web.default.svc.cluster.local.", "a\\.b.c."):
             assert name_of_key(key_of(name_from_text(text))) == name_from_text(text)
         for key in (b"\x05ab", b"\x00", b"\x40" + b"a" * 64):
-            with pytest.raises(ValueError, match="no key"):
+            with pytest.raises(ValueError, match="not the key"):
                 name_of_key(key)
 
 
@@ -163,9 +163,9 @@ class TestServices:
 class TestWhy:
     async def test_explain(self, api: Admin) -> None:
         api.apply(service("api", "10.96.0.99", ports=[port(443)]))
-        await api.context.history.settled()
+        await api.context.history.flush()
         found = await api.get("/api/v1/explain", name="api.prod")
-        assert found["verdict"].startswith("api.prod.svc.cluster.local. A is answered 10.96.0.99")
+        assert found["verdict"].startswith("api.prod.svc.cluster.local. A resolves to 10.96.0.99")
         assert found["changed"]["before"] == ["api.prod.svc.cluster.local. 5 IN A 10.96.0.13"]
         assert found["objects"][-1]["name"] == "api"
         assert {step["what"] for step in found["steps"]} >= {"zone", "namespace", "service"}
@@ -180,7 +180,7 @@ class TestWhy:
 
     async def test_resolve_without_workers(self, api: Admin) -> None:
         status, body = await api.call("GET", "/api/v1/resolve?name=web.prod.svc.cluster.local")
-        assert (status, body["detail"]) == (503, "no worker answers right now")
+        assert (status, body["detail"]) == (503, "no worker answers now")
 
     async def test_history(self, api: Admin) -> None:
         for i in range(1, 4):
@@ -239,7 +239,7 @@ class TestRecords:
         assert (await api.call("DELETE", self.PATH))[0] == 200
         assert (await api.call("DELETE", self.PATH))[0] == 404
         assert (await api.call("GET", self.PATH))[0] == 404
-        await api.context.history.settled()
+        await api.context.history.flush()
         past = await api.get("/api/v1/history", name="api.cluster.local.")
         assert [one["cause"]["origin"] for one in past["changes"]] == ["unpinned", "pinned"]
 
@@ -290,7 +290,7 @@ class TestActions:
         drain = "/api/v1/drain"
         assert (await api.call("POST", drain, json={}))[1] == {"draining": True}
         status, text = await api.call("GET", "/readyz", None)
-        assert (status, text) == (503, "draining: asked to by the API\n")
+        assert (status, text) == (503, "draining: requested through the API\n")
         assert (await api.call("POST", drain, json={"draining": False}))[0] == 200
         assert "draining" not in (await api.call("GET", "/readyz", None))[1]
 
@@ -311,7 +311,10 @@ class TestStatus:
     async def test_before_anything_is_known(self, tmp_path: Path) -> None:
         async with admin(tmp_path, objects=False) as api:
             status, text = await api.call("GET", "/readyz", None)
-            assert (status, text) == (503, "not synced: not everything is known yet\n")
+            assert (status, text) == (
+                503,
+                "not synced: a source is not complete\n",
+            )
             why = await api.get("/api/v1/explain", name="web.prod.svc.cluster.local.")
             assert why["rcode"] == "SERVFAIL"
 

@@ -203,17 +203,17 @@ class TestUpstream:
             with serving(*flags, environ=environ) as server:
                 api = Api(server)
                 before = api.call("/api/v1/explain?name=www.example.org.")
-                assert f"it is asked of udp://127.0.0.1:{port}" in before["verdict"]
+                assert f"forwarded to udp://127.0.0.1:{port}" in before["verdict"]
                 steps = {step["what"]: step["said"] for step in before["steps"]}
-                assert "keeps no reply" in steps["cache"]
+                assert "has no reply" in steps["cache"]
                 assert before["outcome"] == "forwarded"
                 resolved = api.call("/api/v1/resolve?name=www.example.org")
                 assert resolved["answer"][0]["value"] == "192.0.2.9"
                 after = api.call("/api/v1/explain?name=www.example.org.")
                 steps = {step["what"]: step["said"] for step in after["steps"]}
-                assert re.search(r"a reply \(NOERROR\) is kept for \d+ s more", steps["cache"])
+                assert re.search(r"a cached reply \(NOERROR\) is valid for \d+ s", steps["cache"])
                 stays = api.call("/api/v1/explain?name=www.example.local.")
-                assert "never leaves" in stays["verdict"]
+                assert "special-use name" in stays["verdict"]
                 alias = api.call("/api/v1/explain?name=externalname-svc")
                 assert "is an alias of google.com." in alias["verdict"]
                 flush = "/api/v1/cache/flush"
@@ -286,14 +286,14 @@ class TestStartsAndEnds:
         found = dnsd("serve", "--manifests", str(SEED), "--listen", place, "--admin", place)
         assert found.returncode == 2
         assert found.stderr.splitlines()[-1] == (
-            f"dnsd: --admin: cannot listen on {place}: that is where DNS is answered; give"
+            f"dnsd: --admin: cannot listen on {place}: dnsd answers DNS there; give"
             " another port, or off"
         )
 
     @pytest.mark.parametrize(
         ("flags", "problem"),
         [
-            (("--admin-tls-key", os.devnull), "--admin-tls-key: is of no use without"),
+            (("--admin-tls-key", os.devnull), "--admin-tls-key: requires admin_tls_cert"),
             (("--admin-tls-cert", os.devnull), "--admin-tls-cert: cannot be used"),
             (("--admin-tokens", os.devnull), "--admin-tokens: /dev/null: has no token"),
         ],
@@ -324,7 +324,7 @@ class TestStartsAndEnds:
             assert api.call("/api/v1/history")["changes"] == []
             assert api.call("/api/v1/status")["history"]["on_disk"] is False
             assert server.values(NAME) == ["10.96.100.100"]
-            assert server.logged("the history cannot be kept on disk, and ends with this run")
+            assert server.logged("the history cannot be saved to disk, and ends with this run")
 
     def test_history_across_a_restart(self, tmp_path: Path) -> None:
         state = str(tmp_path / "state")

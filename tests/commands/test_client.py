@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from dnsd.commands import Failure
-from dnsd.commands.client import Client, Place, place_of
+from dnsd.commands.client import MAX_RESPONSE, Client, Endpoint, endpoint_of
 from tests.commands.running import Capture, Running, complaint, run
 from tests.serving import ENVIRONMENT, serving
 
@@ -55,35 +55,37 @@ class TestPlaces:
     @pytest.mark.parametrize(
         ("url", "place"),
         [
-            ("http://127.0.0.1:8053", Place("http", "127.0.0.1", 8053)),
-            ("http://127.0.0.1:8053/", Place("http", "127.0.0.1", 8053)),
-            ("https://dns.example/dnsd/", Place("https", "dns.example", 443, "/dnsd")),
-            ("http://[::1]:99", Place("http", "::1", 99)),
-            ("dns.example", Place("http", "dns.example", 8053)),
-            ("127.0.0.1:99", Place("http", "127.0.0.1", 99)),
+            ("http://127.0.0.1:8053", Endpoint("http", "127.0.0.1", 8053)),
+            ("http://127.0.0.1:8053/", Endpoint("http", "127.0.0.1", 8053)),
+            ("https://dns.example/dnsd/", Endpoint("https", "dns.example", 443, "/dnsd")),
+            ("http://[::1]:99", Endpoint("http", "::1", 99)),
+            ("dns.example", Endpoint("http", "dns.example", 8053)),
+            ("127.0.0.1:99", Endpoint("http", "127.0.0.1", 99)),
         ],
     )
-    def test_good_ones(self, url: str, place: Place) -> None:
-        assert place_of(url) == place
-        assert place_of(str(place)) == place
+    def test_good_ones(self, url: str, place: Endpoint) -> None:
+        assert endpoint_of(url) == place
+        assert endpoint_of(str(place)) == place
 
     @pytest.mark.parametrize(
         "url", ["ftp://x", "http://", "http://x:99999", "http://a b", "http://[::1", "http://x\n"]
     )
     def test_bad_ones(self, url: str) -> None:
-        with pytest.raises(ValueError, match=r"is no URL; write it like http://127\.0\.0\.1:8053"):
-            place_of(url)
+        with pytest.raises(
+            ValueError, match=r"is not a URL; write it like http://127\.0\.0\.1:8053"
+        ):
+            endpoint_of(url)
 
     @pytest.mark.parametrize("url", ["http://me:pw@x", "http://x?token=1", "http://x/#token=1"])
     def test_what_would_be_lost_on_the_way(self, url: str) -> None:
-        with pytest.raises(ValueError, match="a token goes into --token-file"):
-            place_of(url)
+        with pytest.raises(ValueError, match="give the token with --token-file"):
+            endpoint_of(url)
 
     def test_a_bad_one_on_the_command_line(self, capsys: Capture) -> None:
         said = complaint(capsys, ["status", "--server", "ftp://x"], 2)
-        assert said == "--server: 'ftp://x' is no URL; write it like http://127.0.0.1:8053"
+        assert said == "--server: 'ftp://x' is not a URL; write it like http://127.0.0.1:8053"
         os.environ["DNSD_SERVER"] = "ftp://y"
-        assert complaint(capsys, ["status"], 2).startswith("DNSD_SERVER: 'ftp://y' is no URL")
+        assert complaint(capsys, ["status"], 2).startswith("DNSD_SERVER: 'ftp://y' is not a URL")
 
 
 class TestFinding:
@@ -151,12 +153,12 @@ class TestFinding:
 
     def test_an_api_that_is_off(self, capsys: Capture) -> None:
         os.environ["DNSD_ADMIN"] = "off"
-        assert complaint(capsys, ["status"], 2) == "DNSD_ADMIN: off; give --server URL"
+        assert complaint(capsys, ["status"], 2) == "DNSD_ADMIN: is off; give --server URL"
 
     @pytest.mark.parametrize(
         ("content", "line"),
         [
-            ("", "is empty"),
+            ("", "is empty; write the token to it"),
             ("two words", "must hold one token and nothing else"),
             (None, "No such file or directory"),
         ],
@@ -179,13 +181,13 @@ class TestFinding:
         token = own_token(tmp_path / TOKEN_FILE)
         settings = Settings(state_dir=str(tmp_path))
         with answering(http("200 OK", b'{"workers": []}')) as (url, got):
-            connect(settings, {"server": url}).get("/status")
+            connect({"server": url}, settings).get("/status")
         assert f"Authorization: Bearer {token}".encode() in got[0]
-        elsewhere = connect(settings, {"server": "http://192.0.2.1:8053"})
-        assert elsewhere._token == ""
+        elsewhere = connect({"server": "http://192.0.2.1:8053"}, settings)
+        assert elsewhere.token == ""
 
     @pytest.mark.parametrize(
-        ("host", "here"),
+        ("host", "local"),
         [
             ("localhost", True),
             ("127.0.0.9", True),
@@ -194,8 +196,8 @@ class TestFinding:
             ("localhost.example", False),
         ],
     )
-    def test_which_machine_is_this_one(self, host: str, here: bool) -> None:
-        assert Place("http", host, 1).here is here
+    def test_which_machine_is_this_one(self, host: str, local: bool) -> None:
+        assert Endpoint("http", host, 1).local is local
 
 
 class TestComplaints:
@@ -203,17 +205,19 @@ class TestComplaints:
 
     def test_nobody_there(self, capsys: Capture) -> None:
         assert complaint(capsys, ["status", "--server", GONE], 1) == (
-            f"no dnsd at {GONE}: connection refused; is it running, and is that its admin?"
+            f"no dnsd at {GONE}: connection refused; start it, or check the admin address"
         )
 
     def test_no_such_host(self, capsys: Capture) -> None:
         said = complaint(capsys, ["status", "--server", "http://nothing.invalid:1"], 1)
-        assert said.startswith("no dnsd at http://nothing.invalid:1: there is no such host")
+        assert said.startswith(
+            "no dnsd at http://nothing.invalid:1: the host name does not resolve"
+        )
 
     def test_no_token(self, there: Running, capsys: Capture, tmp_path: Path) -> None:
         arguments = ["status", "--server", there.url, "--state-dir", str(tmp_path)]
         assert complaint(capsys, arguments, 1) == (
-            f"{there.url} wants a token, and none was found; give --token-file FILE, DNSD_TOKEN,"
+            f"{there.url} requires a token, and none was found; give --token-file FILE, DNSD_TOKEN,"
             " or --state-dir DIR of that dnsd"
         )
 
@@ -222,48 +226,48 @@ class TestComplaints:
         path.write_text("a-token-of-somebody-else")
         arguments = ["status", "--server", there.url, "--token-file", str(path)]
         said = complaint(capsys, arguments, 1)
-        assert said == f"{there.url} does not know the token in {path}"
+        assert said == f"{there.url} does not accept the token in {path}"
         assert "somebody-else" not in said
 
     @pytest.mark.parametrize("reply", [b"", b"\x00\x0c\x12\x34\x80\x01", b"220 mail\r\n"])
     def test_a_port_that_speaks_something_else(self, reply: bytes, capsys: Capture) -> None:
         with answering(reply) as (url, _):
             said = complaint(capsys, ["status", "--server", url], 1)
-        assert said.startswith((f"{url} is no dnsd: it does not speak HTTP", f"no dnsd at {url}"))
+        assert said.startswith((f"{url} is not a dnsd: it does not use HTTP", f"no dnsd at {url}"))
 
     def test_a_web_server_of_somebody_else(self, capsys: Capture) -> None:
         with answering(http("404 Not Found", b"<p>gone", "text/html")) as (url, _):
             said = complaint(capsys, ["status", "--server", url], 1)
-        assert said == f"{url} is no dnsd: it answers 404 Not Found"
+        assert said == f"{url} is not a dnsd: it answers 404 Not Found"
 
     def test_no_redirect_takes_the_token_along(self, capsys: Capture) -> None:
         reply = b"HTTP/1.1 302 Found\r\nLocation: http://127.0.0.1:1/\r\nContent-Length: 0\r\n\r\n"
         with answering(reply) as (url, got):
             said = complaint(capsys, ["status", "--server", url, "--token", "t" * 20], 1)
-        assert said == f"{url} is no dnsd: it answers 302 Found"
+        assert said == f"{url} is not a dnsd: it answers 302 Found"
         assert len(got) == 1
 
     def test_an_answer_that_is_no_json(self, capsys: Capture) -> None:
         with answering(http("200 OK", b"hello")) as (url, _):
             said = complaint(capsys, ["status", "--server", url], 1)
-        assert said == f"{url} is no dnsd: its answer is no JSON"
+        assert said == f"{url} is not a dnsd: its response is not JSON"
 
     @pytest.mark.parametrize("body", [b"{}", b"[]", b"1", b'{"status": "ok"}'])
     def test_json_of_somebody_else(self, body: bytes, capsys: Capture) -> None:
         with answering(http("200 OK", body)) as (url, _):
             said = complaint(capsys, ["status", "--server", url], 1)
-        assert said == f"{url} is no dnsd: its answer is JSON of something else"
+        assert said == f"{url} is not a dnsd: its response is other JSON"
 
     def test_an_answer_that_breaks_off(self, capsys: Capture) -> None:
         whole = http("200 OK", b"{" + b" " * 1000 + b"}")
         with answering(whole[:-500]) as (url, _):
             said = complaint(capsys, ["status", "--server", url], 1)
-        assert said.startswith(f"{url}: the answer broke off")
+        assert said.startswith(f"{url}: the response is incomplete")
 
     def test_https_where_there_is_none(self, there: Running, capsys: Capture) -> None:
         url = there.url.replace("http://", "https://")
         said = complaint(capsys, ["status", "--server", url], 1)
-        assert said == f"{url} speaks no TLS; is it http://?"
+        assert said == f"{url} does not use TLS; try http://"
 
     def test_a_certificate_file_that_is_none(self, capsys: Capture, tmp_path: Path) -> None:
         path = tmp_path / "ca.pem"
@@ -277,7 +281,7 @@ class TestComplaints:
 
     def test_what_dnsd_refuses_in_its_own_words(self, there: Running, capsys: Capture) -> None:
         assert complaint(capsys, ["query", "a..b", *there.flags], 1) == (
-            "name: 'a..b' is no domain name"
+            "name: 'a..b' is not a domain name"
         )
 
 
@@ -293,17 +297,15 @@ def test_tls(tmp_path: Path, capsys: Capture) -> None:
         assert there.url.startswith("https://")
         said = complaint(capsys, ["status", *there.flags], 1)
         assert said.startswith(f"{there.url}: ")
-        assert said.endswith("; --ca names who to trust")
+        assert said.endswith("; give its certificate with --ca FILE")
         assert run(capsys, "status", *there.flags, "--ca", str(authority.ca)).code == 0
 
 
 def test_an_endless_answer_is_cut() -> None:
-    from dnsd.commands import client
-
-    big = b" " * (client._MAX_ANSWER + 2)
-    too_much = pytest.raises(Failure, match="has more than 64 MiB")
+    big = b" " * (MAX_RESPONSE + 2)
+    too_much = pytest.raises(Failure, match="exceeds 64 MiB")
     with answering(http("200 OK", big)) as (url, _), too_much:
-        Client(place_of(url)).get("/status")
+        Client(endpoint_of(url)).get("/status")
 
 
 def test_asking_imports_little() -> None:

@@ -10,11 +10,11 @@ from tests.commands.running import Capture, Running, complaint, run
 from tests.serving import service
 
 CASES = [
-    ("web.default.svc.cluster.local", "A", 0, "web.default.svc.cluster.local. A is answered 10.96"),
-    ("web", "A", 0, "web.default.svc.cluster.local. A is answered 10.96.0.1"),
+    ("web.default.svc.cluster.local", "A", 0, "web.default.svc.cluster.local. A resolves to 10.96"),
+    ("web", "A", 0, "web.default.svc.cluster.local. A resolves to 10.96.0.1"),
     ("webb", "A", 3, "webb.default.svc.cluster.local. does not exist (NXDOMAIN): "),
     ("web", "AAAA", 4, "web.default.svc.cluster.local. exists and has no AAAA record (NODATA)"),
-    ("example.org.", "A", 5, "example.org. is not ours (REFUSED)"),
+    ("example.org.", "A", 5, "example.org. is an external name (REFUSED)"),
 ]
 
 
@@ -29,9 +29,9 @@ class TestOfARunningServer:
 
     def test_what_it_rests_on(self, there: Running, capsys: Capture) -> None:
         out = run(capsys, "explain", "webb", *there.flags).out
-        assert "\n  no  service    namespace default has no Service webb\n" in out
-        assert "\nNames that do exist\n  web.default.svc.cluster.local.  Service web in" in out
-        assert "\nWhat a Pod asks, in this order\n  webb.default.svc.cluster.local.  nxd" in out
+        assert "\n  fail  service    namespace default has no Service webb\n" in out
+        assert "\nSimilar names that exist\n  web.default.svc.cluster.local.  Service web in" in out
+        assert "\nSearch list of the Pod, in order\n  webb.default.svc.cluster.local.  nxd" in out
         out = run(capsys, "explain", "web", *there.flags).out
         assert "\nObjects\n  Service default/web (web.yaml" in out
         assert "\nAnswer\n  web.default.svc.cluster.local. 5 IN A 10.96.0.1\n" in out
@@ -66,9 +66,9 @@ class TestOfARunningServer:
     @pytest.mark.parametrize(
         ("arguments", "line"),
         [
-            (["a..b"], "name: 'a..b' is no domain name"),
-            (["web", "NOTYPE"], "type: 'NOTYPE' is no record type"),
-            (["web", "--client", "here"], "client: 'here' is no IP address"),
+            (["a..b"], "name: 'a..b' is not a domain name"),
+            (["web", "NOTYPE"], "type: 'NOTYPE' is not a record type"),
+            (["web", "--client", "here"], "client: 'here' is not an IP address"),
         ],
     )
     def test_bad_questions(
@@ -116,9 +116,9 @@ class TestOfManifests:
     @pytest.mark.parametrize(
         ("arguments", "line"),
         [
-            (["a..b"], "NAME: 'a..b' is no domain name"),
-            (["web", "NOTYPE"], "TYPE: 'NOTYPE' is no record type"),
-            (["web", "--client", "here"], "--client: 'here' is no IP address"),
+            (["a..b"], "NAME: 'a..b' is not a domain name"),
+            (["web", "NOTYPE"], "TYPE: 'NOTYPE' is not a record type"),
+            (["web", "--client", "here"], "--client: 'here' is not an IP address"),
         ],
     )
     def test_bad_questions(

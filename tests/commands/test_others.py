@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from dnsd.commands.printing import ago, count, plain, short, span
-from dnsd.commands.top import curve, outcomes
+from dnsd.commands.top import outcomes, sparkline
 from tests.commands.running import Capture, Running, complaint, run, running
 from tests.helpers import until
 from tests.serving import ENVIRONMENT, command, service
@@ -63,7 +63,7 @@ class TestStatus:
         found = run(capsys, "status", *there.flags)
         assert found.code == 0
         assert re.match(r"dnsd \S+: ready \(synced\)\n", found.out)
-        for part in ("answers on", "\nSources\n  manifests  synced", "\nWorkers\n  0  open"):
+        for part in ("listen", "\nSources\n  manifests  synced", "\nWorkers\n  0  open"):
             assert part in found.out
         assert "2 ClusterIP, 1 ExternalName, 1 headless" in found.out
 
@@ -91,19 +91,19 @@ class TestStatus:
         )
         with running(tmp_path, wrong=wrong) as there:
             out = run(capsys, "status", *there.flags).out
-        assert "\nNot served\n  Service default/out  " in out
+        assert "\nProblems\n  Service default/out  " in out
 
 
 class TestHistory:
     def test_every_change_of_a_name(self, tmp_path: Path, capsys: Capture) -> None:
         with running(tmp_path, web=service("web", "10.96.0.1")) as there:
             flags = ("history", WEB, *there.flags)
-            assert run(capsys, *flags).out.startswith("nothing in the history matches")
+            assert run(capsys, *flags).out.startswith("no change in the history matches")
             (there.manifests / "web.yaml").write_text(service("web", "10.96.0.2"))
             out = until(lambda: "+ 5" in run(capsys, *flags).out and run(capsys, *flags).out)
             head, because, before, after = out.splitlines()[:4]
             assert re.fullmatch(rf"\S+ \S+  serial \d+  {re.escape(WEB)}\. A", head)
-            assert because.startswith("  because of Service default/web (web.yaml")
+            assert because.startswith("  caused by Service default/web (web.yaml")
             assert (before, after) == ("  - 5 10.96.0.1", "  + 5 10.96.0.2")
             (there.manifests / "web.yaml").unlink()
             until(lambda: len(run(capsys, *flags, "--json").json["changes"]) > 2)
@@ -166,7 +166,7 @@ class TestZone:
 
     def test_no_such_zone(self, there: Running, capsys: Capture) -> None:
         said = complaint(capsys, ["zone", "x.y", *there.flags], 2)
-        assert said.startswith("ZONE: x.y.: no such zone; there are cluster.local, ")
+        assert said.startswith("ZONE: x.y: does not exist; the zones are cluster.local, ")
 
     def test_nobody_to_ask(self, capsys: Capture) -> None:
         said = complaint(capsys, ["zone", "--server", "http://127.0.0.1:1"], 1)
@@ -184,7 +184,7 @@ class TestTop:
             return out if out.count(missing) == 2 else ""
 
         out = until(seen)
-        assert "Names that do not exist" in out
+        assert "NXDOMAIN" in out
         assert "127.0.0.1" in out.partition("Clients")[2]
         assert "types: A " in out
         assert "\x1b" not in out
@@ -199,7 +199,7 @@ class TestTop:
         with running(tmp_path, web=service("web", "10.96.0.1")) as there:
             screen = _Screen(["top", "--interval", "0.2", *there.flags])
             try:
-                screen.wait_for("queries a second")
+                screen.wait_for("queries per second")
                 there.server.process.kill()
                 there.server.ended()
                 screen.wait_for("connection refused")
@@ -269,8 +269,8 @@ class TestWords:
         assert plain("naïve 名") == "naïve 名"
 
     def test_a_curve(self) -> None:
-        assert curve([]) == curve([0.0]) == ""
-        assert curve([0.0, 5.0, 10.0]) == " ▄█"
+        assert sparkline([]) == sparkline([0.0]) == ""
+        assert sparkline([0.0, 5.0, 10.0]) == " ▄█"
 
     def test_outcomes(self) -> None:
         rates = {"queries.udp.A.nxdomain": 1.0, "queries.tcp.A.nxdomain": 0.5, "udp.sent": 9.0}

@@ -133,7 +133,7 @@ class TestManifests:
         def told() -> bool:
             there.server.ask("web.default.svc.cluster.local")
             out = run(capsys, "plan", "--delete", "-f", file, *there.flags).out
-            return "times in 10 min)" in out
+            return "queries in 10 min)" in out
 
         until(told)
 
@@ -162,7 +162,7 @@ class TestManifests:
         with file.open("wb") as opened:
             opened.truncate(MAX_BYTES + 1)
         said = complaint(capsys, ["plan", "-f", str(file)], 2)
-        assert said == f"-f: {file}: that makes more than 8 MiB of manifests"
+        assert said == f"-f: {file}: the manifests exceed 8 MiB in total"
 
     def test_a_directory_without_manifests(self, tmp_path: Path, capsys: Capture) -> None:
         said = complaint(capsys, ["plan", "-f", str(tmp_path)], 2)
@@ -171,7 +171,7 @@ class TestManifests:
     def test_json_that_is_none(self, there: Running, tmp_path: Path, capsys: Capture) -> None:
         files = ["-f", path_of(tmp_path, "a.json", "{"), "-f", path_of(tmp_path, "b.yaml", NEW)]
         said = complaint(capsys, ["plan", *files, *there.flags], 2)
-        assert said.startswith(f"-f: {tmp_path}/a.json: is no JSON")
+        assert said.startswith(f"-f: {tmp_path}/a.json: is not JSON")
 
     def test_nothing_is_applied(self, there: Running, tmp_path: Path, capsys: Capture) -> None:
         before = run(capsys, "zone", *there.flags).out

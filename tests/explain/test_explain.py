@@ -9,12 +9,11 @@ from dnsd.dns.names import name_from_text
 from dnsd.dns.types import Type
 from dnsd.explain.explain import (
     BadQuestion,
-    Circumstances,
     Explanation,
     Question,
-    age,
+    Runtime,
     explain,
-    read,
+    interpret,
 )
 from dnsd.sources.source import Batch
 from dnsd.zone.config import SchemaConfig
@@ -32,26 +31,26 @@ def why(
     name: str,
     type_: Type = Type.A,
     pipeline: Pipeline = PIPELINE,
-    around: Circumstances | None = None,
+    runtime: Runtime | None = None,
     **more: object,
 ) -> Explanation:
     question = Question(name, int(type_), **more)  # type: ignore[arg-type]
-    return explain(pipeline, read(pipeline, question), around)
+    return explain(pipeline, interpret(pipeline, question), runtime)
 
 
 VERDICTS = {
     ("web.prod.svc.cluster.local", Type.A): (
-        "web.prod.svc.cluster.local. A is answered 10.96.0.10: "
+        "web.prod.svc.cluster.local. A resolves to 10.96.0.10: "
         "it is the ClusterIP of Service prod/web."
     ),
     ("web.prod.svc.cluster.local", Type.AAAA): (
-        "web.prod.svc.cluster.local. exists and has no AAAA record (NODATA): it has A, SRV only."
+        "web.prod.svc.cluster.local. exists and has no AAAA record (NODATA): it only has A, SRV."
     ),
     ("wbe.prod.svc.cluster.local", Type.A): (
         "wbe.prod.svc.cluster.local. does not exist (NXDOMAIN): namespace prod has no Service wbe."
     ),
     ("web.prd.svc.cluster.local", Type.A): (
-        "web.prd.svc.cluster.local. does not exist (NXDOMAIN): there is no namespace prd."
+        "web.prd.svc.cluster.local. does not exist (NXDOMAIN): namespace prd does not exist."
     ),
     ("_htp._tcp.web.prod.svc.cluster.local", Type.SRV): (
         "_htp._tcp.web.prod.svc.cluster.local. does not exist (NXDOMAIN): Service prod/web has no"
@@ -66,23 +65,23 @@ VERDICTS = {
         "endpoint 10.244.1.3 of Service prod/db is not ready."
     ),
     ("db.prod.svc.cluster.local", Type.A): (
-        "db.prod.svc.cluster.local. A is answered 10.244.1.1, 10.244.1.2: "
+        "db.prod.svc.cluster.local. A resolves to 10.244.1.1, 10.244.1.2: "
         "2 of 3 endpoints of the headless Service prod/db are ready."
     ),
     ("google.prod.svc.cluster.local", Type.A): (
         "google.prod.svc.cluster.local. A is an alias of google.com.: Service prod/google is an"
-        " ExternalName for google.com.; nothing is forwarded: no upstream server is configured."
+        " ExternalName for google.com.; forwarding is off: no upstream server is configured."
     ),
     ("literal.prod.svc.cluster.local", Type.A): (
-        "literal.prod.svc.cluster.local. exists and has no A record (NODATA): Service prod/literal"
-        " has an address as externalName, and no CNAME can hold one."
+        "literal.prod.svc.cluster.local. exists and has no A record (NODATA): externalName of"
+        " Service prod/literal is an address, and a CNAME needs a name."
     ),
     ("ring-a.prod.svc.cluster.local", Type.A): (
         "ring-a.prod.svc.cluster.local. A gets SERVFAIL: "
-        "its aliases lead in a circle, or over more than ten names."
+        "its aliases form a loop, or a chain of more than ten names."
     ),
     ("10.0.96.10.in-addr.arpa", Type.PTR): (
-        "10.0.96.10.in-addr.arpa. PTR is answered web.prod.svc.cluster.local.: "
+        "10.0.96.10.in-addr.arpa. PTR resolves to web.prod.svc.cluster.local.: "
         "10.96.0.10 is the ClusterIP of Service prod/web."
     ),
     ("9.9.96.10.in-addr.arpa", Type.PTR): (
@@ -94,12 +93,12 @@ VERDICTS = {
         "names of pods are off (pods: disabled)."
     ),
     ("www.example.org", Type.A): (
-        "www.example.org. is not ours (REFUSED): "
-        "nothing is forwarded: no upstream server is configured."
+        "www.example.org. is an external name (REFUSED): "
+        "forwarding is off: no upstream server is configured."
     ),
     ("prod.svc.cluster.local", Type.A): (
         "prod.svc.cluster.local. exists and has no A record (NODATA): "
-        "it is the namespace prod; Services lie below it."
+        "it is the namespace prod; its Services lie below it."
     ),
 }
 
@@ -202,51 +201,42 @@ class TestSearch:
         )
 
 
-class TestCircumstances:
+class TestRuntime:
     def test_not_ready(self) -> None:
-        found = why("web.prod.svc.cluster.local.", around=Circumstances(data="not ready"))
+        found = why("web.prod.svc.cluster.local.", runtime=Runtime(data="not ready"))
         assert (found.rcode, found.answer) == ("SERVFAIL", ())
-        assert "not everything is known yet" in found.verdict
+        assert "the sources are not synced" in found.verdict
 
     def test_what_nobody_knows_is_said_of_names_that_are_not_served_only(self) -> None:
-        around = Circumstances(data="not known")
-        assert why("web.prod.svc.cluster.local.", around=around).rcode == "NOERROR"
-        found = why("nope.prod.svc.cluster.local.", around=around)
+        runtime = Runtime(data="not known")
+        assert why("web.prod.svc.cluster.local.", runtime=runtime).rcode == "NOERROR"
+        found = why("nope.prod.svc.cluster.local.", runtime=runtime)
         assert (found.rcode, found.answer) == ("SERVFAIL", ())
-        assert "is not known" in found.verdict
+        assert "no source covers this part" in found.verdict
 
     def test_stale(self) -> None:
-        found = why("web.prod.svc.cluster.local.", around=Circumstances(data="stale"))
+        found = why("web.prod.svc.cluster.local.", runtime=Runtime(data="stale"))
         assert found.rcode == "NOERROR"
-        assert any("out of reach" in step.said for step in found.steps)
+        assert any("unreachable" in step.said for step in found.steps)
 
     def test_forwarded(self) -> None:
-        around = Circumstances(upstream="of 192.0.2.53", cached="an answer for 20 s more")
-        found = why("www.example.org.", around=around)
-        assert found.verdict == "www.example.org. is not ours: it is asked of 192.0.2.53."
+        runtime = Runtime(upstream="forwarded to 192.0.2.53", cached="an answer for 20 s more")
+        found = why("www.example.org.", runtime=runtime)
+        assert found.verdict == "www.example.org. is an external name: forwarded to 192.0.2.53."
         assert "cache" in {step.what for step in found.steps}
 
     def test_who_may_not_ask(self) -> None:
         (client,) = packed("192.0.2.1")
-        around = Circumstances(allow_query=("10.0.0.0/8",))
-        found = why("web.prod.svc.cluster.local.", around=around, client=client)
+        runtime = Runtime(allow_query=("10.0.0.0/8",))
+        found = why("web.prod.svc.cluster.local.", runtime=runtime, client=client)
         assert found.rcode == "REFUSED"
-        assert "none of the networks" in found.verdict
-        allowed = Circumstances(allow_query=("192.0.2.0/24",))
-        found = why("web.prod.svc.cluster.local.", around=allowed, client=client)
+        assert "does not allow 192.0.2.1" in found.verdict
+        allowed = Runtime(allow_query=("192.0.2.0/24",))
+        found = why("web.prod.svc.cluster.local.", runtime=allowed, client=client)
         assert found.rcode == "NOERROR"
 
 
 @pytest.mark.parametrize("name", ["", "a..b", "x" * 64, "a." * 200, "wéb"])
 def test_what_is_no_name(name: str) -> None:
     with pytest.raises(BadQuestion):
-        read(PIPELINE, Question(name))
-
-
-def test_ages() -> None:
-    assert [age(100 - back, 100.0) for back in (5, 90, 7200, 200_000)] == [
-        "5 s",
-        "2 min",
-        "2 h",
-        "2 d",
-    ]
+        interpret(PIPELINE, Question(name))

@@ -8,7 +8,7 @@ from dnsd.cluster.objects import from_plain
 from dnsd.control.views import ViewZones
 from dnsd.dns.addresses import pack_address
 from dnsd.dns.types import Type
-from dnsd.explain.explain import Circumstances, Explanation, Question, explain, read
+from dnsd.explain.explain import Explanation, Question, Runtime, explain, interpret
 from dnsd.explain.plan import plan, read_manifests
 from dnsd.sources.source import Batch
 from dnsd.zone.pipeline import Pipeline
@@ -29,23 +29,23 @@ PIPELINE = serving()
 
 def why(name: str, type_: Type = Type.A, **more: object) -> Explanation:
     question = Question(name, int(type_))
-    return explain(PIPELINE, read(PIPELINE, question), **more)  # type: ignore[arg-type]
+    return explain(PIPELINE, interpret(PIPELINE, question), **more)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
     ("name", "outcome", "reason"),
     [
-        ("site.edge.k8s.example.com", "answer", "Service edge/site has it outside"),
-        ("www.k8s.example.com", "answer", "Service edge/site has it outside"),
+        ("site.edge.k8s.example.com", "answer", "it is an external name of Service edge/site"),
+        ("www.k8s.example.com", "answer", "it is an external name of Service edge/site"),
         ("waiting.edge.k8s.example.com", "nodata", "pending: status.loadBalancer.ingress is empty"),
         ("unborn.k8s.example.com", "nodata", "pending: status.loadBalancer.ingress is empty"),
         ("plain.edge.k8s.example.com", "nxdomain", "not exposed"),
         ("empty.edge.k8s.example.com", "nxdomain", "it is headless"),
-        ("n2.nodes.k8s.example.com", "answer", "Node n2 has it outside"),
-        ("web-route.k8s.example.com", "answer", "HTTPRoute edge/web has it outside"),
-        ("k8s.example.com", "nodata", "the zone itself"),
-        ("edge.k8s.example.com", "nodata", "only the way to names below it"),
-        ("nobody.k8s.example.com", "nxdomain", "no object has this name outside"),
+        ("n2.nodes.k8s.example.com", "answer", "it is an external name of Node n2"),
+        ("web-route.k8s.example.com", "answer", "it is an external name of HTTPRoute edge/web"),
+        ("k8s.example.com", "nodata", "the zone apex"),
+        ("edge.k8s.example.com", "nodata", "it only has names below it"),
+        ("nobody.k8s.example.com", "nxdomain", "no object has this external name"),
     ],
 )
 def test_the_verdict_names_the_reason(name: str, outcome: str, reason: str) -> None:
@@ -58,8 +58,8 @@ def test_who_else_wants_a_name_is_said() -> None:
     found = why("shop.k8s.example.com")
     (step,) = [step for step in found.steps if step.what == "conflict"]
     assert step.said == (
-        "Ingress edge/shop want the name too; Ingress edge/older-shop has it: "
-        "first by age, then by key"
+        "name also claimed by Ingress edge/shop; Ingress edge/older-shop wins: "
+        "the oldest, then the first by key"
     )
     assert [(one.kind, one.name) for one in found.objects] == [("Ingress", "older-shop")]
 
@@ -77,16 +77,16 @@ def test_what_is_left_out_is_said_of_its_contributor() -> None:
 def test_what_a_client_does_not_see() -> None:
     pipeline = serving()
     config = ViewConfig(policies=(PolicyRule(networks=("10.0.0.0/8",), see=("edge",)),))
-    around = Circumstances(view_zones=ViewZones(config, pipeline))
+    runtime = Runtime(view_zones=ViewZones(config, pipeline))
 
     def seen_by(client: str) -> Explanation:
         question = Question("web.prod.svc.cluster.local", client=pack_address(client))
-        return explain(pipeline, read(pipeline, question), around)
+        return explain(pipeline, interpret(pipeline, question), runtime)
 
     assert seen_by("192.0.2.1").outcome == "answer"
     hidden = seen_by("10.1.1.1")
     assert hidden.outcome == "nxdomain"
-    assert "10.1.1.1 sees names of the namespaces edge only" in hidden.verdict
+    assert "10.1.1.1 sees only names of these namespaces: edge" in hidden.verdict
 
 
 INGRESS = """

@@ -133,7 +133,7 @@ class TestConflicts:
 
     def test_an_object_twice(self) -> None:
         found = planned(service("a", "10.96.1.1"), service("a", "10.96.1.2"))
-        assert "is there twice" in found.conflicts[0]
+        assert "occurs twice" in found.conflicts[0]
 
     def test_a_pinned_record(self) -> None:
         pipeline = pipeline_of(cluster.objects())
@@ -143,7 +143,7 @@ class TestConflicts:
             Key("Record", "cluster.local.", "new/A"), [pinned], Cause(Key("", "", ""))
         )
         found = planned(service("new", "10.96.1.1"), pipeline=pipeline)
-        assert "pinned by hand" in found.conflicts[0]
+        assert "pinned records" in found.conflicts[0]
         assert [row.after for row in found.change if row.type == "A"] == [
             ("10.96.1.1", "192.0.2.1")
         ]
@@ -171,7 +171,7 @@ def test_what_is_asked_right_now() -> None:
         lambda name: asked.get(name, 0),
     )
     assert {row.name: row.asked for row in found.vanish}["api.prod.svc.cluster.local."] == 7
-    assert found.verdict.endswith("1 of those that vanish or change are asked right now.")
+    assert found.verdict.endswith("clients currently query 1 of those that vanish or change.")
 
 
 # ---------------------------------------------------------------------------------------

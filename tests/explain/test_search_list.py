@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dnsd.cluster.objects import Pod
 from dnsd.dns.types import Type
-from dnsd.explain.search_list import candidates, domains, pod_of, walk
+from dnsd.explain.search_list import candidates, domains, expand, pod_of
 from dnsd.sources.source import Batch
 from tests.answer.building import pipeline_of
 from tests.cases import cluster
@@ -43,21 +43,21 @@ class TestDomains:
         assert domains(self.ZONE, "prod", none) == ["corp.example."]
 
 
-class TestWalk:
+class TestExpand:
     def test_it_stops_at_the_first_that_is_there(self) -> None:
         zone = pipeline_of(cluster.objects()).zone
-        asked = walk(zone, "web.prod", Type.A, SEARCHES)
+        asked = expand(zone, "web.prod", Type.A, SEARCHES)
         assert [(one.outcome, one.used) for one in asked] == [
             ("nxdomain", False),
             ("answer", True),
             ("nxdomain", False),
-            ("not ours", False),
+            ("external", False),
         ]
 
     def test_what_does_not_fit(self) -> None:
         zone = pipeline_of([]).zone
         long = ".".join(["x" * 60] * 4)
-        assert walk(zone, long, Type.A, SEARCHES)[0].outcome == "too long"
+        assert expand(zone, long, Type.A, SEARCHES)[0].outcome == "too long"
 
 
 def test_the_pod_that_asks() -> None:

@@ -14,7 +14,7 @@ from aiohttp.test_utils import make_mocked_request
 from dnsd.admin.app import Gate
 from dnsd.admin.auth import Tokens
 from dnsd.admin.routing import Access, Problem
-from dnsd.admin.server import PATIENCE
+from dnsd.admin.server import OPEN_TIMEOUT
 from dnsd.cluster.objects import CLUSTER_SCOPED, RESOURCES
 from dnsd.commands.options import settings_from
 from dnsd.commands.serve import command as serve
@@ -253,7 +253,7 @@ class TestWorkload:
 
     def test_the_first_probe_waits_for_the_admin_api(self, render):
         (container,) = one(render(), "Deployment")["spec"]["template"]["spec"]["containers"]
-        assert container["startupProbe"]["timeoutSeconds"] > PATIENCE
+        assert container["startupProbe"]["timeoutSeconds"] > OPEN_TIMEOUT
 
     def test_another_configuration_is_another_pod(self, render):
         def checksum(values: dict[str, Any]) -> str:

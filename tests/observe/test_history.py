@@ -64,7 +64,7 @@ class TestRecording:
         now = time.time()
         feed(one, service("web", "10.96.0.7", version="41", origin="web.yaml#1"), at=now)
         feed(one, service("web", "10.96.0.8", version="42"), at=now + 1)
-        await history.settled()
+        await history.flush()
         second, first = await history.find(name=WEB)
         assert first.before is None
         assert first.after is not None
@@ -83,7 +83,7 @@ class TestRecording:
         feed(one, service("web", "10.96.0.7"))
         await history.begin(one.zone)
         feed(one, WEB_KEY)
-        await history.settled()
+        await history.flush()
         (entry,) = await history.find(name=WEB)
         assert entry.after is None
         assert entry.before is not None
@@ -97,7 +97,7 @@ class TestRecording:
         for i in range(1, 6):
             feed(one, service("web", f"10.96.0.{i}"), at=now + i)
         feed(one, service("db", "10.96.1.1"), at=now + 9)
-        await history.settled()
+        await history.flush()
         mine = await history.find(contributor=WEB_KEY, limit=1000)
         assert {entry.contributor for entry in mine} == {WEB_KEY}
         assert WEB in {entry.name for entry in mine}
@@ -112,14 +112,14 @@ class TestRecording:
         await history.begin(one.zone)
         for i in range(1, 4):
             feed(one, service("web", f"10.96.0.{i}", ports=["http/TCP/80"]))
-        await history.settled()
+        await history.flush()
         whole = await history.find(contributor=WEB_KEY, limit=1000)
         paged, behind = [], None
         while page := await history.find(contributor=WEB_KEY, limit=2, behind=behind):
             paged += page
             behind = page[-1]
         assert paged == whole
-        assert len({entry.place for entry in whole}) == len(whole)
+        assert len({entry.position for entry in whole}) == len(whole)
 
     async def test_follow_never_writes_itself(self, make: Make) -> None:
         history = make()
@@ -127,7 +127,7 @@ class TestRecording:
         await history.begin(one.zone)
         for i in range(1, 200):
             feed(one, service("web", f"10.96.0.{i}"))
-        await history.settled()
+        await history.flush()
         assert len(await history.find(name=WEB, limit=1000)) == 199
         assert (await history.status()).lost == 0
 
@@ -137,7 +137,7 @@ class TestRecording:
         await history.begin(one.zone)
         for i in range(1, 200):
             feed(one, service("web", f"10.96.0.{i}", ports=["http/TCP/80"]))
-        await history.settled()
+        await history.flush()
         octets = (tmp_path / "state" / "history.sqlite-wal").stat().st_size
         assert octets < 400_000  # with a transaction each it is millions
 
@@ -210,7 +210,7 @@ class TestRestart:
         one = line(history)
         await history.begin(one.zone)
         feed(one, service("web", "10.96.0.7"))
-        await history.settled()
+        await history.flush()
         assert len(await history.find(name=WEB)) == 1
         assert [path.suffix for path in directory.glob("history.broken")] == [".broken"]
 
@@ -228,7 +228,7 @@ class TestBounds:
         for i in range(200):
             pieces = [piece(f"10.1.{i}.{k}", name=f"web-{k}") for k in range(20)]
             feed(one, service("web", headless=True), *pieces)
-        await history.settled()
+        await history.flush()
         status = await history.status()
         assert status.bytes <= 200_000
         assert 0 < status.changes < 200
@@ -241,7 +241,7 @@ class TestBounds:
         await history.begin(one.zone)
         feed(one, service("web", "10.96.0.7"), at=time.time() - 1000)
         feed(one, service("db", "10.96.0.8"), at=time.time())
-        await history.settled()
+        await history.flush()
         await history.close()
         history = make(max_age=100.0)
         other = line(history)
@@ -253,7 +253,7 @@ class TestBounds:
         one = line(history)
         await history.begin(one.zone)
         feed(one, service("web", "10.96.0.7"))
-        await history.settled()
+        await history.flush()
         assert len(await history.find(name=WEB)) == 1
         assert not (await history.status()).on_disk
         await history.close()

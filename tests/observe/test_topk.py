@@ -7,16 +7,16 @@ from collections import Counter
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dnsd.observe.topk import Heavy, Window
+from dnsd.observe.topk import FrequencyTable, Window
 
 STREAMS = st.lists(st.integers(0, 40), max_size=300)
 
 
-class TestHeavy:
+class TestFrequencyTable:
     @settings(deadline=None, max_examples=80)
     @given(STREAMS, st.integers(1, 8))
     def test_estimates_hold_their_bounds(self, stream: list[int], capacity: int) -> None:
-        heavy: Heavy[int] = Heavy(capacity)
+        heavy: FrequencyTable[int] = FrequencyTable(capacity)
         for item in stream:
             heavy.add(item)
         true = Counter(stream)
@@ -28,14 +28,14 @@ class TestHeavy:
         assert all(item in found for item, count in true.items() if count > heavy.floor)
 
     def test_few_items_are_exact(self) -> None:
-        heavy: Heavy[str] = Heavy(10)
+        heavy: FrequencyTable[str] = FrequencyTable(10)
         for item in "abracadabra":
             heavy.add(item)
         assert {item: pair for item, pair in heavy.items().items() if pair[1]} == {}
         assert heavy.items()["a"] == (5, 0)
 
     def test_a_frequent_item_survives_a_flood_of_others(self) -> None:
-        heavy: Heavy[str] = Heavy(16)
+        heavy: FrequencyTable[str] = FrequencyTable(16)
         for i in range(5000):
             heavy.add(f"random-{i}")
             if i % 4 == 0:

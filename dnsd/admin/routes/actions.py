@@ -1,15 +1,25 @@
-"""What can be done to a running dnsd: flush, snapshot, reload, drain, log level."""
+"""Actions on a running dnsd: flush, snapshot, reload, drain, and log level.
+
+In `admin/routes/` (control plane: HTTP). Change here: what an operator can trigger.
+"""
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
 import structlog
-from msgspec import Meta, Struct
 
-from dnsd.admin.context import Saves
-from dnsd.admin.routing import JSON, Access, Call, Problem, Route
-from dnsd.explain.search_list import name_or_none
+from dnsd.admin.context import SavesSnapshot
+from dnsd.admin.routing import (
+    JSON,
+    Access,
+    NameText,
+    Parameters,
+    Problem,
+    Request,
+    Route,
+    domain_name,
+)
 from dnsd.observe.logging import set_level
 from dnsd.settings.schema import SettingsError
 from dnsd.worker.supervisor import NoWorker, WorkersFailed
@@ -17,86 +27,78 @@ from dnsd.worker.supervisor import NoWorker, WorkersFailed
 log = structlog.get_logger(__name__)
 
 
-class FlushQuery(Struct, frozen=True, forbid_unknown_fields=True):
-    """`name`: only replies for this one."""
+class FlushQuery(Parameters, frozen=True):
+    """`name`: flush only the replies for this name."""
 
-    name: Annotated[str, Meta(max_length=255)] = ""
+    name: NameText = ""
 
 
-class Draining(Struct, frozen=True, forbid_unknown_fields=True):
+class Drain(Parameters, frozen=True):
     """The body of /drain."""
 
     draining: bool = True
 
 
-class Level(Struct, frozen=True, forbid_unknown_fields=True):
+class Level(Parameters, frozen=True):
     """The body of /loglevel."""
 
     level: Literal["debug", "info", "warning", "error"]
 
 
-async def flush(call: Call) -> Any:
-    """Forgets replies of upstreams."""
-    name = None
-    if call.query.name:
-        name = name_or_none(call.query.name.rstrip(".") + ".")
-        if name is None:
-            raise Problem(400, f"name: {call.query.name!r} is no domain name")
+async def flush(request: Request) -> Any:
+    """Remove upstream replies from the caches of all workers."""
+    name = domain_name(request.query.name) if request.query.name else None
     try:
-        count = await call.context.plane.supervisor.flush(name)
+        count = await request.context.plane.supervisor.flush(name)
     except NoWorker as error:
         raise Problem(503, str(error)) from error
     if count < 0:
-        raise Problem(409, "there is no cache: nothing is forwarded")
+        raise Problem(409, "there is no cache, because forwarding is off")
     return {"flushed": count}
 
 
-async def snapshot(call: Call) -> Any:
-    """Writes the snapshot of the cluster now."""
+async def snapshot(request: Request) -> Any:
+    """Write the snapshots of the sources now."""
+    written = []
+    for source in request.context.plane.sources:
+        if isinstance(source, SavesSnapshot):
+            try:
+                written.append(await source.save())
+            except OSError as error:
+                problem = f"the snapshot cannot be written: {error.strerror}"
+                raise Problem(507, problem) from error
+    if not any(written):
+        raise Problem(409, "no snapshot is kept; start dnsd with --kubernetes and --state-dir")
+    return {"written": [path for path in written if path]}
+
+
+async def reload(request: Request) -> Any:
+    """Read the configuration and the sources again, as SIGHUP does."""
     try:
-        written = await _saved(call)
-    except OSError as error:
-        raise Problem(507, f"the snapshot cannot be written: {error.strerror}") from error
-    if not written:
-        raise Problem(409, "no snapshot is kept: that needs --kubernetes and --state-dir")
-    return {"written": written}
-
-
-async def _saved(call: Call) -> list[str]:
-    return [
-        path
-        for source in call.context.plane.sources
-        if isinstance(source, Saves) and (path := await source.save())
-    ]
-
-
-async def reload(call: Call) -> Any:
-    """Reads configuration and sources again, as SIGHUP does."""
-    try:
-        await call.context.reload()
+        await request.context.reload()
     except SettingsError as error:
-        raise Problem(
-            422, "the configuration cannot be used; the old one stays", problems=error.problems
-        ) from error
+        problem = "the configuration is invalid; the current one stays in force"
+        raise Problem(422, problem, problems=error.problems) from error
     except WorkersFailed as error:
-        raise Problem(500, f"workers do not start with it; the old ones stay: {error}") from error
+        problem = f"workers do not start with it; the current ones continue: {error}"
+        raise Problem(500, problem) from error
     return {"reloaded": True}
 
 
-async def drain(call: Call) -> Any:
-    """Takes dnsd out of service (readiness), or back; what is asked is answered all the same."""
-    order: Draining = call.json(Draining)
-    call.context.draining = order.draining
-    log.info("draining" if order.draining else "not draining any more", by=call.who)
-    return {"draining": call.context.draining}
+async def drain(request: Request) -> Any:
+    """Report not ready, or ready again. Queries are answered in both cases."""
+    draining = request.json(Drain).draining
+    request.context.draining = draining
+    log.info("draining" if draining else "draining ended", by=request.identity)
+    return {"draining": draining}
 
 
-async def loglevel(call: Call) -> Any:
-    """Logs more, or less, until the next reload."""
-    order: Level = call.json(Level)
-    set_level(order.level)
-    log.info("log level set", level=order.level, by=call.who)
-    return {"level": order.level}
+async def loglevel(request: Request) -> Any:
+    """Set the log level until the next reload."""
+    level = request.json(Level).level
+    set_level(level)
+    log.info("log level set", level=level, by=request.identity)
+    return {"level": level}
 
 
 ROUTES = (

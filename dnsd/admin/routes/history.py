@@ -1,4 +1,7 @@
-"""The history of names: every change with time, serial, before, after, cause."""
+"""The history of names: each change with time, serial, records before and after, and cause.
+
+In `admin/routes/` (control plane: HTTP). Change here: filters and pages of the history.
+"""
 
 from __future__ import annotations
 
@@ -7,51 +10,41 @@ import time
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
-from msgspec import Meta, Struct
+from msgspec import Meta
 
 from dnsd.admin.records import shown
-from dnsd.admin.routing import Call, Problem, Route
+from dnsd.admin.routing import Limit, NameText, Parameters, Problem, Request, Route, domain_name
 from dnsd.cluster.objects import Key
 from dnsd.dns.names import text_of
 from dnsd.dns.types import type_text
-from dnsd.explain.search_list import name_or_none
-from dnsd.observe.history import Entry, Place
+from dnsd.observe.history import Entry, Position
 
 _AGO = re.compile(r"([0-9]{1,9}(?:\.[0-9]{1,3})?)(s|m|h|d)")
 _CURSOR = re.compile(r"([0-9]{1,18})-([0-9]{1,5})-((?:[0-9a-f]{2}){1,255})")
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
-class HistoryQuery(Struct, frozen=True, forbid_unknown_fields=True):
-    """What is looked for. `service`: NAMESPACE/NAME; `since`: "2h", a time, or seconds."""
+class HistoryQuery(Parameters, frozen=True):
+    """A filter. `service`: NAMESPACE/NAME; `since`: "2h", a time, or seconds."""
 
-    name: Annotated[str, Meta(max_length=255)] = ""
+    name: NameText = ""
     service: Annotated[str, Meta(max_length=130)] = ""
     since: Annotated[str, Meta(max_length=40)] = ""
-    limit: Annotated[int, Meta(ge=1, le=1000)] = 100
+    limit: Limit = 100
     cursor: Annotated[str, Meta(max_length=700)] = ""
 
 
-async def history(call: Call) -> Any:
-    """Changes, newest first."""
-    query, context = call.query, call.context
-    name = None
-    if query.name:
-        name = name_or_none(query.name.rstrip(".") + ".")
-        if name is None:
-            raise Problem(400, f"name: {query.name!r} is no domain name")
-    contributor = None
-    if query.service:
-        namespace, slash, service = query.service.partition("/")
-        if not slash or not service or not namespace:
-            raise Problem(400, "service: write NAMESPACE/NAME")
-        contributor = Key("Service", namespace, service)
-    since = moment(query.since, time.time()) if query.since else 0.0
+async def history(request: Request) -> Any:
+    """A page of changes, newest first."""
+    query, context = request.query, request.context
+    namespace, _, service = query.service.partition("/")
+    if query.service and not (namespace and service):
+        raise Problem(400, "service: write NAMESPACE/NAME")
     found = await context.history.find(
-        name=name,
-        contributor=contributor,
-        since=since,
-        behind=_place(query.cursor),
+        name=domain_name(query.name) if query.name else None,
+        contributor=Key("Service", namespace, service) if query.service else None,
+        since=moment(query.since, time.time()) if query.since else 0.0,
+        behind=_position(query.cursor),
         limit=query.limit,
     )
     return {
@@ -65,17 +58,17 @@ def _cursor(entry: Entry) -> str:
     return f"{entry.id}-{entry.type}-{entry.name.hex()}"
 
 
-def _place(cursor: str) -> Place | None:
+def _position(cursor: str) -> Position | None:
     if not cursor:
         return None
     found = _CURSOR.fullmatch(cursor)
     if not found:
-        raise Problem(400, "the cursor is not one of ours")
+        raise Problem(400, "cursor: not one of this API; use `next` of the previous page")
     return int(found[1]), bytes.fromhex(found[3]), int(found[2])
 
 
 def moment(text: str, now: float) -> float:
-    """A time in seconds since the epoch: "90s", "2h", "1.5d" ago, ISO 8601, or a number.
+    """A time in seconds since the epoch: "90s", "2h", or "1.5d" ago, ISO 8601, or a number.
 
     Raises Problem 400.
     """

@@ -1,4 +1,7 @@
-"""Probes, metrics, status, sources: how dnsd is doing."""
+"""Probes, metrics, status, and sources.
+
+In `admin/routes/` (control plane: HTTP). Change here: what dnsd reports about itself.
+"""
 
 from __future__ import annotations
 
@@ -9,46 +12,48 @@ import msgspec
 from aiohttp import web
 
 from dnsd import __version__
-from dnsd.admin.routing import Access, Call, Route, text
+from dnsd.admin.routing import Access, Request, Route, text_response
 from dnsd.dns.names import text_of
+from dnsd.observe.histogram import Histogram
 from dnsd.settings.schema import effective
 from dnsd.transport.listener import endpoints
 
-
-async def healthz(call: Call) -> web.Response:
-    """Every process alive, event loops moving."""
-    health = call.context.healthy()
-    return text(health.reason + "\n", status=200 if health.ok else 503)
+_PROBLEMS = 100  # objects with problems in the status
 
 
-async def readyz(call: Call) -> web.Response:
-    """Synced, not stale, not draining."""
-    health = call.context.ready()
-    return text(health.reason + "\n", status=200 if health.ok else 503)
+async def healthz(request: Request) -> web.Response:
+    """Whether each process is alive and its event loop runs."""
+    health = request.context.healthy()
+    return text_response(health.reason + "\n", status=200 if health.ok else 503)
 
 
-async def metrics(call: Call) -> web.Response:
-    """What Prometheus scrapes."""
-    # The client library comes with a web server of its own: not before somebody scrapes.
-    from dnsd.observe.metrics import exposition
+async def readyz(request: Request) -> web.Response:
+    """Whether clients should send queries: synced, not stale, and not draining."""
+    health = request.context.ready()
+    return text_response(health.reason + "\n", status=200 if health.ok else 503)
 
-    body = exposition(call.context.facts())
-    response = text(body)
-    response.headers["Content-Type"] = "text/plain; version=0.0.4; charset=utf-8"
+
+async def metrics(request: Request) -> web.Response:
+    """The metrics in the text format of Prometheus."""
+    # The client library imports a web server of its own, so it is imported at the first scrape.
+    from dnsd.observe.metrics import CONTENT_TYPE, exposition
+
+    response = text_response(exposition(request.context.facts()))
+    response.headers["Content-Type"] = CONTENT_TYPE
     return response
 
 
-async def status(call: Call) -> Any:
-    """Everything at a glance."""
-    context = call.context
-    plane, zone, now = context.plane, context.pipeline.zone, time.time()
-    healthy, ready = context.healthy(), context.ready()
+async def status(request: Request) -> Any:
+    """The state of dnsd in one document."""
+    context = request.context
+    plane, zone = context.plane, context.pipeline.zone
+    problems = sorted(context.pipeline.problems.items())[:_PROBLEMS]
     return {
         "version": __version__,
         "started_at": plane.started_at,
-        "uptime": round(now - plane.started_at, 1),
-        "healthy": healthy,
-        "ready": ready,
+        "uptime": round(time.monotonic() - plane.started, 1),
+        "healthy": context.healthy(),
+        "ready": context.ready(),
         "stale": context.stale,
         "draining": context.draining,
         "listen": [str(one) for one in endpoints(plane.listeners)],
@@ -57,34 +62,30 @@ async def status(call: Call) -> Any:
         "names": len(zone),
         "objects": context.pipeline.state.counts(),
         "services": context.services_by_type(),
-        "problems": {str(key): list(found) for key, found in _first(context.pipeline.problems)},
+        "problems": {str(key): list(found) for key, found in problems},
         "sources": context.sources(),
         "workers": context.workers(),
         "upstreams": context.servers(),
         "counters": {name: count for name, count in context.counters().items() if count},
         "rates": context.rates(),
-        "answer_seconds": {
-            "p50": context.live.answer_seconds.quantile(0.5),
-            "p99": context.live.answer_seconds.quantile(0.99),
-            "sampled": context.live.answer_seconds.count,
-        },
-        "change_seconds": {
-            "p50": context.change_seconds.quantile(0.5),
-            "p99": context.change_seconds.quantile(0.99),
-            "count": context.change_seconds.count,
-        },
+        "answer_seconds": _quantiles(context.live.answer_seconds, "sampled"),
+        "change_seconds": _quantiles(context.change_seconds, "count"),
         "history": context.history_status,
         "settings": effective(plane.settings),
     }
 
 
-def _first(problems: dict[Any, Any]) -> list[tuple[Any, Any]]:
-    return sorted(problems.items())[:100]
+def _quantiles(histogram: Histogram, count: str) -> dict[str, float]:
+    return {
+        "p50": histogram.quantile(0.5),
+        "p99": histogram.quantile(0.99),
+        count: histogram.count,
+    }
 
 
-async def sources(call: Call) -> Any:
-    """Each watch: state, last event, resourceVersion, relists, errors."""
-    return {"sources": [msgspec.to_builtins(one) for one in call.context.sources()]}
+async def sources(request: Request) -> Any:
+    """Each source: state, last event, resourceVersion, relists, and errors."""
+    return {"sources": [msgspec.to_builtins(one) for one in request.context.sources()]}
 
 
 ROUTES = (

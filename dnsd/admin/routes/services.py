@@ -1,46 +1,48 @@
-"""Services and namespaces, as dnsd sees them."""
+"""Services and namespaces.
+
+In `admin/routes/` (control plane: HTTP). Change here: what the API shows of a Service.
+"""
 
 from __future__ import annotations
 
 from typing import Annotated, Any
 
-from msgspec import Meta, Struct
+from msgspec import Meta
 
 from dnsd.admin.records import shown
 from dnsd.admin.routes.history import shown_entry
-from dnsd.admin.routing import Call, Problem, Route
+from dnsd.admin.routing import LabelText, Limit, Parameters, Problem, Request, Route, TypeText
 from dnsd.cluster.objects import EndpointSlice, Key, Service
 from dnsd.dns.addresses import address_text
 
-_ENDPOINTS = 2000  # of one Service that are shown
+_MAX_SHOWN = 2000  # endpoints, and names, of one Service
 _CHANGES = 20
 
 
-class ServicesQuery(Struct, frozen=True, forbid_unknown_fields=True):
-    """What is looked for. `name`: part of a Service's name; `cursor`: NAMESPACE/NAME."""
+class ServicesQuery(Parameters, frozen=True):
+    """A filter. `name`: part of the name of a Service; `cursor`: NAMESPACE/NAME."""
 
-    namespace: Annotated[str, Meta(max_length=63)] = ""
-    name: Annotated[str, Meta(max_length=63)] = ""
-    type: Annotated[str, Meta(max_length=20)] = ""
-    limit: Annotated[int, Meta(ge=1, le=1000)] = 100
+    namespace: LabelText = ""
+    name: LabelText = ""
+    type: TypeText = ""
+    limit: Limit = 100
     cursor: Annotated[str, Meta(max_length=130)] = ""
 
 
-async def services(call: Call) -> Any:
+async def services(request: Request) -> Any:
     """A page of Services, by namespace and name."""
-    query, context = call.query, call.context
-    state = context.pipeline.state
+    query, state = request.query, request.context.pipeline.state
     found = sorted(
         (one.namespace, one.name)
         for one in state.services(query.namespace or None)
-        if query.name in one.name and (not query.type or _type(one) == query.type)
+        if query.name in one.name and query.type in ("", _type(one))
     )
     if query.cursor:
         namespace, _, name = query.cursor.partition("/")
         found = [one for one in found if one > (namespace, name)]
     page = found[: query.limit]
     return {
-        "services": [_summary(call, Key("Service", *one)) for one in page],
+        "services": [_summary(request, _service(request, *one)) for one in page],
         "next": "/".join(page[-1]) if len(found) > len(page) else None,
     }
 
@@ -49,15 +51,21 @@ def _type(service: Service) -> str:
     return "headless" if service.headless else service.type
 
 
-def _summary(call: Call, key: Key) -> dict[str, object]:
-    pipeline = call.context.pipeline
-    service = pipeline.state.get(key)
+def _service(request: Request, namespace: str, name: str) -> Service:
+    """The Service of this name. Raises Problem 404."""
+    service = request.context.pipeline.state.get(Key("Service", namespace, name))
     if not isinstance(service, Service):
-        raise Problem(404, f"there is no Service {key.namespace}/{key.name}")
-    slices = pipeline.state.slices_of(key)
+        raise Problem(404, f"Service {namespace}/{name} does not exist")
+    return service
+
+
+def _summary(request: Request, service: Service) -> dict[str, object]:
+    pipeline = request.context.pipeline
+    slices = pipeline.state.slices_of(service.key)
     endpoints = [
         one.ready or service.publish_not_ready for piece in slices for one in piece.endpoints
     ]
+    failed = pipeline.failed.get(service.key)
     return {
         "namespace": service.namespace,
         "name": service.name,
@@ -71,79 +79,57 @@ def _summary(call: Call, key: Key) -> dict[str, object]:
         ],
         "ready": sum(endpoints),
         "endpoints": len(endpoints),
-        "problems": _problems(call, key),
+        "problems": [*pipeline.problems.get(service.key, ()), *([failed] if failed else [])],
     }
 
 
-def _problems(call: Call, key: Key) -> list[str]:
-    pipeline = call.context.pipeline
-    failed = pipeline.failed.get(key)
-    return [*pipeline.problems.get(key, ()), *([failed] if failed else [])]
-
-
-async def service(call: Call) -> Any:
-    """One Service: the object, its endpoints, its names, its last changes."""
-    context = call.context
-    key = Key("Service", call.path("namespace"), call.path("name"))
-    summary = _summary(call, key)
-    thing = context.pipeline.state.get(key)
-    slices = context.pipeline.state.slices_of(key)
-    changes = await context.history.find(contributor=key, limit=_CHANGES)
-    assert isinstance(thing, Service)  # noqa: S101 - _summary has seen it
+async def service(request: Request) -> Any:
+    """One Service: the object, its endpoints, its names, and its last changes."""
+    context = request.context
+    found = _service(request, request.path("namespace"), request.path("name"))
+    slices = context.pipeline.state.slices_of(found.key)
+    changes = await context.history.find(contributor=found.key, limit=_CHANGES)
+    names = [one for one in context.pipeline.zone.contribution(found.key) if one.type]
     return {
-        **summary,
-        "object": {
-            "labels": thing.labels,
-            "uid": thing.uid,
-            "version": thing.version,
-            "created": thing.created,
-            "origin": thing.origin,
-            "publish_not_ready": thing.publish_not_ready,
-        },
-        "slices": [
-            {
-                "name": piece.name,
-                "version": piece.version,
-                "origin": piece.origin,
-                "trigger_time": piece.trigger_time,
-            }
-            for piece in slices
-        ],
+        **_summary(request, found),
+        "object": _fields(
+            found, "labels", "uid", "version", "created", "origin", "publish_not_ready"
+        ),
+        "slices": [_fields(one, "name", "version", "origin", "trigger_time") for one in slices],
         "addresses": _endpoints(slices),
-        "names": [shown(one) for one in context.pipeline.zone.contribution(key) if one.type][
-            :_ENDPOINTS
-        ],
+        "names": [shown(one) for one in names[:_MAX_SHOWN]],
         "changes": [shown_entry(one) for one in changes],
     }
+
+
+def _fields(thing: object, *names: str) -> dict[str, object]:
+    return {name: getattr(thing, name) for name in names}
 
 
 def _endpoints(slices: tuple[EndpointSlice, ...]) -> list[dict[str, object]]:
     return [
         {
             "addresses": [address_text(address) for address in one.addresses],
-            "ready": one.ready,
-            "hostname": one.hostname,
-            "pod": one.pod,
-            "node": one.node,
+            **_fields(one, "ready", "hostname", "pod", "node"),
             "slice": piece.name,
         }
         for piece in slices
         for one in piece.endpoints
-    ][:_ENDPOINTS]
+    ][:_MAX_SHOWN]
 
 
-async def namespaces(call: Call) -> Any:
-    """All namespaces: those with an object, and those that only have Services."""
-    state = call.context.pipeline.state
-    there = {one.name: one for one in state.namespaces()}
-    counts = dict.fromkeys(there, 0) | state.service_counts()
+async def namespaces(request: Request) -> Any:
+    """All namespaces: those with a Namespace object, and those with Services only."""
+    state = request.context.pipeline.state
+    objects = {one.name: one for one in state.namespaces()}
+    counts = dict.fromkeys(objects, 0) | state.service_counts()
     return {
         "namespaces": [
             {
                 "name": name,
                 "services": counts[name],
-                "exists": name in there,
-                "labels": there[name].labels if name in there else {},
+                "exists": name in objects,
+                "labels": objects[name].labels if name in objects else {},
             }
             for name in sorted(counts)
         ]

@@ -1,8 +1,10 @@
-"""The files of the page, and the description of the API.
+"""The files of the web page, and the OpenAPI description.
 
-The page is plain files in `ui/`, all read at the first request and served by name from a
-dictionary, so no path of a request ever touches the file system. Everything it loads is its
-own: the policy below lets a browser load nothing else.
+In `admin/routes/` (control plane: HTTP). Change here: how the page is served, and its policy.
+
+The page is plain files in `ui/`. The first request reads all of them into a dictionary by name, so
+the path of a request never reaches the file system. The policy below allows a browser to load
+nothing from another host.
 """
 
 from __future__ import annotations
@@ -14,7 +16,7 @@ from pathlib import Path
 from aiohttp import web
 from msgspec import Struct
 
-from dnsd.admin.routing import YAML, Access, Call, Problem, Route
+from dnsd.admin.routing import YAML, Access, Problem, Request, Route
 
 UI = Path(__file__).parent.parent / "ui"
 OPENAPI = Path(__file__).parent.parent / "openapi.yaml"
@@ -31,8 +33,8 @@ _TYPES = {
     ".ico": "image/x-icon",
     ".webmanifest": "application/manifest+json",
 }
-_NO_PAGE = (
-    "<!doctype html><html lang=en><title>dnsd</title><p>dnsd answers. Its API is described at"
+_WITHOUT_PAGE = (
+    "<!doctype html><html lang=en><title>dnsd</title><p>dnsd runs. Its API is described at"
     " <a href=/api/v1/openapi.yaml>/api/v1/openapi.yaml</a>.</p></html>"
 )
 
@@ -47,13 +49,13 @@ class File(Struct, frozen=True):
 
 @lru_cache(maxsize=1)
 def files() -> dict[str, File]:
-    """Every file of the page by its path below `ui/`."""
+    """Each file of the page by its path below `ui/`."""
     found = {}
     for path in sorted(UI.rglob("*")):
         kind = _TYPES.get(path.suffix)
         if kind and path.is_file():
             found[path.relative_to(UI).as_posix()] = _file(path.read_bytes(), kind)
-    found.setdefault("index.html", _file(_NO_PAGE.encode(), "text/html"))
+    found.setdefault("index.html", _file(_WITHOUT_PAGE.encode(), "text/html"))
     return found
 
 
@@ -61,27 +63,27 @@ def _file(body: bytes, kind: str) -> File:
     return File(body, kind, f'"{sha256(body).hexdigest()[:32]}"')
 
 
-async def index(call: Call) -> web.Response:
+async def index(request: Request) -> web.Response:
     """The page."""
-    return _served(call, "index.html")
+    return _served(request, "index.html")
 
 
-async def asset(call: Call) -> web.Response:
+async def asset(request: Request) -> web.Response:
     """A file of the page."""
-    return _served(call, call.path("file"))
+    return _served(request, request.path("file"))
 
 
-async def openapi(call: Call) -> web.Response:  # noqa: ARG001 - every handler has a call
-    """The description of the API."""
+async def openapi(request: Request) -> web.Response:  # noqa: ARG001 - every handler has a request
+    """The OpenAPI description of the API."""
     return web.Response(body=OPENAPI.read_bytes(), content_type=YAML, charset="utf-8")
 
 
-def _served(call: Call, name: str) -> web.Response:
+def _served(request: Request, name: str) -> web.Response:
     file = files().get(name)
     if file is None:
-        raise Problem(404, f"there is no {name[:200]!r}")
+        raise Problem(404, f"file {name[:200]!r} does not exist")
     headers = {"ETag": file.etag, "Cache-Control": "no-cache", "Content-Security-Policy": _POLICY}
-    if call.request.headers.get("If-None-Match") == file.etag:
+    if request.http.headers.get("If-None-Match") == file.etag:
         return web.Response(status=304, headers=headers)
     text = file.type.startswith("text/")
     return web.Response(

@@ -1,127 +1,118 @@
-"""What happens while it happens: events, live queries (server-sent events), and the top.
+"""Live data: events and queries (server-sent events), and the top lists.
 
-A stream ends when whoever reads it goes away; a comment every `BEAT` seconds keeps it open
-through proxies, and lets a vanished reader be noticed.
+In `admin/routes/` (control plane: HTTP). Change here: what streams send, and when.
+
+A stream ends when the client closes the connection. A comment every `HEARTBEAT` seconds keeps it
+open through proxies, and detects a client that is gone.
 """
 
 from __future__ import annotations
 
-import asyncio
 from typing import Annotated, Any, Literal
 
-import msgspec
 from aiohttp import web
-from msgspec import Meta, Struct
+from msgspec import Meta
 
-from dnsd.admin.events import Event, TooMany, change_event
-from dnsd.admin.live import DIMENSIONS, Filter, TooManyListeners, bundles
-from dnsd.admin.routing import Call, Problem, Route
+from dnsd.admin.events import Event, change_event
+from dnsd.admin.listeners import Listener, TooManyListeners
+from dnsd.admin.live import DIMENSIONS, Filter, Query
+from dnsd.admin.routing import NameText, Parameters, Problem, Request, Route, TypeText
 from dnsd.dns.names import text_of
 
-BEAT = 15.0
+HEARTBEAT = 15.0  # seconds
 _HEADERS = {"Content-Type": "text/event-stream; charset=utf-8", "X-Accel-Buffering": "no"}
-_KEPT = 1000  # changes that one who comes back is told
+_MAX_MISSED = 1000  # changes that are sent to a client that reconnects
 
 
-class QueriesQuery(Struct, frozen=True, forbid_unknown_fields=True):
-    """A filter: part of a name, a client's address or network, a response code, a type."""
+class QueriesQuery(Parameters, frozen=True):
+    """A filter: part of a name, the address or network of a client, a response code, a type."""
 
-    name: Annotated[str, Meta(max_length=255)] = ""
+    name: NameText = ""
     client: Annotated[str, Meta(max_length=60)] = ""
-    rcode: Annotated[str, Meta(max_length=20)] = ""
-    type: Annotated[str, Meta(max_length=20)] = ""
+    rcode: TypeText = ""
+    type: TypeText = ""
 
 
-class EventsQuery(Struct, frozen=True, forbid_unknown_fields=True):
-    """`since`: a serial; changes after it come first, if they are remembered."""
+class EventsQuery(Parameters, frozen=True):
+    """`since`: a serial. The changes after it are sent first, if the journal has them."""
 
     since: Annotated[int, Meta(ge=0, le=2**32 - 1)] | None = None
 
 
-class TopQuery(Struct, frozen=True, forbid_unknown_fields=True):
-    """Which window, and how many of each."""
+class TopQuery(Parameters, frozen=True):
+    """The window, and the number of items in each list."""
 
     window: Literal["1m", "10m"] = "1m"
     k: Annotated[int, Meta(ge=1, le=200)] = 20
 
 
-async def events(call: Call) -> web.StreamResponse:
-    """Changes of the zone, and states of the sources."""
-    context = call.context
-    since = call.query.since
-    last = call.request.headers.get("Last-Event-ID", "")
+async def events(request: Request) -> web.StreamResponse:
+    """Changes of the zone, and state changes of the sources."""
+    context, zone = request.context, request.context.pipeline.zone
+    since = request.query.since
+    last = request.http.headers.get("Last-Event-ID", "")
     if since is None and last.isdecimal() and int(last) < 2**32:
         since = int(last)
     try:
         with context.events.listening() as listener:
-            response = await _begun(call)
-            zone = context.pipeline.zone
             hello = {"serial": zone.serial, "zones": [text_of(one) for one in zone.config.zones]}
-            await response.write(
-                Event("hello", msgspec.json.encode(hello), str(zone.serial)).wire()
-            )
+            response = await _started(request, Event.of("hello", hello, str(zone.serial)))
             if since is not None:
-                await response.write(_missed(call, since))
-            lost = 0
-            while True:
-                try:
-                    async with asyncio.timeout(BEAT):
-                        event = await listener.queue.get()
-                except TimeoutError:
-                    await response.write(b": beat\n\n")
-                    continue
-                parts = [event.wire()]
-                parts += [listener.queue.get_nowait().wire() for _ in range(listener.queue.qsize())]
-                if listener.lost > lost:
-                    lost = listener.lost
-                    parts.append(Event("lost", msgspec.json.encode({"events": lost})).wire())
-                await response.write(b"".join(parts))
-    except TooMany as error:
+                await response.write(_missed(request, since))
+            return await _sent(response, listener, "events")
+    except TooManyListeners as error:
         raise Problem(503, str(error)) from error
 
 
-def _missed(call: Call, since: int) -> bytes:
-    journal = call.context.pipeline.journal
-    changes = journal.since(since) if journal is not None else None
-    if changes is None or len(changes) > _KEPT:
-        serial = call.context.pipeline.zone.serial
-        return Event("reset", msgspec.json.encode({"serial": serial}), str(serial)).wire()
+def _missed(request: Request, since: int) -> bytes:
+    """The changes after a serial, or a reset if there are too many or they are not kept."""
+    pipeline = request.context.pipeline
+    changes = pipeline.journal.since(since) if pipeline.journal is not None else None
+    if changes is None or len(changes) > _MAX_MISSED:
+        serial = pipeline.zone.serial
+        return Event.of("reset", {"serial": serial}, str(serial)).wire()
     return b"".join(change_event(one).wire() for one in changes)
 
 
-async def queries(call: Call) -> web.StreamResponse:
-    """Queries as they are answered, sampled above a rate."""
-    query, live = call.query, call.context.live
+async def queries(request: Request) -> web.StreamResponse:
+    """Queries as they are answered. They are sampled above a rate."""
+    query, live = request.query, request.context.live
     wanted = Filter(query.name, query.client, query.rcode, query.type)
     try:
-        wanted.check()
         with live.listening(wanted) as listener:
-            response = await _begun(call)
             hello = {"samples_per_second_and_worker": live.rate, "filter": wanted}
-            await response.write(Event("hello", msgspec.json.encode(hello)).wire())
-            lost = 0
-            async for bundle in bundles(listener, BEAT):
-                parts = [Event("query", msgspec.json.encode(one)).wire() for one in bundle]
-                if listener.lost > lost:
-                    lost = listener.lost
-                    parts.append(Event("lost", msgspec.json.encode({"queries": lost})).wire())
-                await response.write(b"".join(parts) or b": beat\n\n")
-            return response
+            response = await _started(request, Event.of("hello", hello))
+            return await _sent(response, listener, "queries")
     except TooManyListeners as error:
         raise Problem(503, str(error)) from error
     except ValueError as error:
         raise Problem(400, f"client: {error}") from error
 
 
-async def _begun(call: Call) -> web.StreamResponse:
+async def _started(request: Request, hello: Event) -> web.StreamResponse:
     response = web.StreamResponse(headers=_HEADERS)
-    await response.prepare(call.request)
+    await response.prepare(request.http)
+    await response.write(hello.wire())
     return response
 
 
-async def top(call: Call) -> Any:
-    """Names, clients, NXDOMAINs, types: the most frequent ones, from samples."""
-    live, query = call.context.live, call.query
+async def _sent(
+    response: web.StreamResponse, listener: Listener[Event] | Listener[Query], noun: str
+) -> web.StreamResponse:
+    """Send what the listener gets, until the request is cancelled. `noun`: in event "lost"."""
+    lost = 0
+    while True:
+        items = await listener.next(HEARTBEAT)
+        sent = [one if isinstance(one, Event) else Event.of("query", one) for one in items]
+        if listener.lost > lost:
+            lost = listener.lost
+            sent.append(Event.of("lost", {noun: lost}))
+        await response.write(b"".join(one.wire() for one in sent) or b": heartbeat\n\n")
+
+
+async def top(request: Request) -> Any:
+    """The most frequent names, clients, NXDOMAIN names, and types, from samples."""
+    live, query = request.context.live, request.query
     return {
         "window": query.window,
         "sampled_one_in": round(live.one_in(query.window), 2),

@@ -1,19 +1,31 @@
-"""Zones and their records, page by page, as JSON or as a zone file."""
+"""Zones and their records, in pages of JSON or as a zone file.
+
+In `admin/routes/` (control plane: HTTP). Change here: filters and formats of records.
+"""
 
 from __future__ import annotations
 
 import asyncio
 from base64 import urlsafe_b64decode, urlsafe_b64encode
-from binascii import Error as BadBase64
-from collections.abc import Callable
+from binascii import Error as Base64Error
+from collections.abc import Iterator
 from typing import Annotated, Any, Literal
 
 from aiohttp import web
-from msgspec import Meta, Struct
+from msgspec import Meta
 
 from dnsd.admin.names import name_of_key
 from dnsd.admin.records import shown
-from dnsd.admin.routing import Call, Problem, Route
+from dnsd.admin.routing import (
+    LabelText,
+    Limit,
+    NameText,
+    Parameters,
+    Problem,
+    Request,
+    Route,
+    TypeText,
+)
 from dnsd.dns.names import BadName, Name, is_below, name_from_text, text_of
 from dnsd.dns.rrset import RRset
 from dnsd.dns.text import rrset_text
@@ -21,24 +33,24 @@ from dnsd.dns.types import Type, type_text
 from dnsd.zone.zone import Zone
 
 DNS_TEXT = "text/dns"  # RFC 4027
-_A_STEP = 500  # names of a zone file between which the event loop has its turn
+_STEP = 500  # names of a zone file that are written before other tasks run
 
 
-class RecordsQuery(Struct, frozen=True, forbid_unknown_fields=True):
-    """What is looked for. `name`: part of a name."""
+class RecordsQuery(Parameters, frozen=True):
+    """A filter. `name`: part of a name."""
 
-    name: Annotated[str, Meta(max_length=255)] = ""
-    type: Annotated[str, Meta(max_length=20)] = ""
-    namespace: Annotated[str, Meta(max_length=63)] = ""
-    service: Annotated[str, Meta(max_length=63)] = ""
-    limit: Annotated[int, Meta(ge=1, le=1000)] = 100
+    name: NameText = ""
+    type: TypeText = ""
+    namespace: LabelText = ""
+    service: LabelText = ""
+    limit: Limit = 100
     cursor: Annotated[str, Meta(max_length=500)] = ""
     format: Literal["json", "zone"] = "json"
 
 
-async def zones(call: Call) -> Any:
-    """All zones: forward, configured reverse ones, those taken as needed."""
-    context = call.context
+async def zones(request: Request) -> Any:
+    """All zones: forward zones, configured reverse zones, and generated ones."""
+    context = request.context
     await context.index.ready()
     zone = context.pipeline.zone
     forward = (*zone.config.zones, *zone.external)
@@ -55,46 +67,38 @@ async def zones(call: Call) -> Any:
     }
 
 
-async def records(call: Call) -> Any:
-    """One page of a zone's records; with format=zone all of them, as text."""
-    context, query = call.context, call.query
+async def records(request: Request) -> Any:
+    """One page of the records of a zone; with format=zone, all of them as text."""
+    context, query = request.context, request.query
     zone = context.pipeline.zone
-    apex = zone_named(zone, call.path("zone"))
-    wanted = _wanted(zone, apex, query)
+    search = _Search(zone, zone_named(zone, request.path("zone")), query)
     await context.index.ready()
     if query.format == "zone":
-        return await _zone_file(call, apex, wanted)
-    under = _under(zone, apex, query)
-    start = _after(query.cursor, apex)
-    names, after = context.index.page(under, start, query.limit, wanted, _label(zone, apex, query))
+        return await _zone_file(request, search)
+    start = _after(query.cursor, search.apex)
+    names, after = context.index.page(
+        search.under(), start, query.limit, search.matches, search.label()
+    )
     return {
-        "zone": text_of(apex),
+        "zone": text_of(search.apex),
         "serial": zone.serial,
         "records": [
-            {
-                **shown(one),
-                "owners": [str(contributor) for contributor in zone.contributors(one.name)],
-            }
+            {**shown(one), "owners": [str(key) for key in zone.contributors(one.name)]}
             for name in names
-            for one in _sets(zone, name, query.type)
+            for one in search.rrsets(name)
         ],
         "next": urlsafe_b64encode(after).decode() if after else None,
     }
 
 
-async def _zone_file(call: Call, apex: Name, wanted: Callable[[Name], bool]) -> web.StreamResponse:
-    zone, index = call.context.pipeline.zone, call.context.index
+async def _zone_file(request: Request, search: _Search) -> web.StreamResponse:
+    index = request.context.index
     response = web.StreamResponse(headers={"Content-Type": f"{DNS_TEXT}; charset=utf-8"})
-    await response.prepare(call.request)
+    await response.prepare(request.http)
     after = b""
     while True:
-        names, after = index.page(apex, after, _A_STEP, wanted, _label(zone, apex, call.query))
-        lines = [
-            line
-            for name in names
-            for one in _sets(zone, name, call.query.type)
-            for line in rrset_text(one)
-        ]
+        names, after = index.page(search.apex, after, _STEP, search.matches, search.label())
+        lines = [line for name in names for one in search.rrsets(name) for line in rrset_text(one)]
         if lines:
             await response.write("".join(lines).encode())
         if not after:
@@ -108,77 +112,74 @@ def zone_named(zone: Zone, text: str) -> Name:
     try:
         name = name_from_text(text.rstrip(".") + ".") if text.rstrip(".") else b""
     except BadName as error:
-        raise Problem(404, f"{text[:300]!r} is no domain name: {error}") from error
+        raise Problem(404, f"{text[:300]!r} is not a domain name: {error}") from error
     if name not in zone.apexes():
-        there = ", ".join(text_of(one) for one in zone.apexes()[:10])
-        raise Problem(404, f"there is no zone {text[:300]!r}; there are {there}")
+        known = ", ".join(text_of(one) for one in zone.apexes()[:10])
+        raise Problem(404, f"zone {text[:300]!r} does not exist; the zones are {known}")
     return name
 
 
-def _sets(zone: Zone, name: Name, type_: str) -> list[RRset]:
-    """The RRsets of a name, of one type if it is given, the SOA first."""
-    types = sorted(zone.types(name), key=lambda one: (one != Type.SOA, one))
-    found = [zone.rrset(name, one) for one in types if not type_ or _is(one, type_)]
-    return [one for one in found if one is not None]
+class _Search:
+    """The names and records of one zone that match the parameters."""
 
+    def __init__(self, zone: Zone, apex: Name, query: RecordsQuery) -> None:
+        self.zone, self.apex, self._query = zone, apex, query
+        self._part = query.name.lower()
 
-def _is(number: int, text: str) -> bool:
-    return text.upper() in (type_text(number), f"TYPE{number}")
+    def rrsets(self, name: Name) -> Iterator[RRset]:
+        """The RRsets of a name that match the type, the SOA first."""
+        for type_ in sorted(self.zone.types(name), key=lambda one: (one != Type.SOA, one)):
+            found = self.zone.rrset(name, type_) if self._has_type(type_) else None
+            if found is not None:
+                yield found
 
+    def _has_type(self, number: int) -> bool:
+        return self._query.type.upper() in ("", type_text(number), f"TYPE{number}")
 
-def _under(zone: Zone, apex: Name, query: RecordsQuery) -> Name:
-    """The smallest part of the zone that holds all that is looked for."""
-    if apex not in zone.config.zones or not query.namespace:
-        return apex
-    labels = [query.service] if query.service else []
-    try:
-        return name_from_text(".".join([*labels, query.namespace, "svc"]), apex)
-    except BadName:
-        return apex
+    def under(self) -> Name:
+        """The smallest part of the zone that holds all matching names."""
+        query = self._query
+        if self.apex not in self.zone.config.zones or not query.namespace:
+            return self.apex
+        labels = [query.service] if query.service else []
+        try:
+            return name_from_text(".".join([*labels, query.namespace, "svc"]), self.apex)
+        except BadName:
+            return self.apex
 
-
-def _wanted(zone: Zone, apex: Name, query: RecordsQuery) -> Callable[[Name], bool]:
-    part = query.name.lower()
-
-    def wanted(name: Name) -> bool:
-        if part and part not in text_of(name):
+    def matches(self, name: Name) -> bool:
+        if self._part and self._part not in text_of(name):
             return False
-        if not zone.types(name) or zone.zone_of(name) != apex:
+        types = self.zone.types(name)
+        if not any(map(self._has_type, types)) or self.zone.zone_of(name) != self.apex:
             return False
-        if query.type and not any(_is(one, query.type) for one in zone.types(name)):
-            return False
-        if not (query.namespace or query.service):
-            return True
-        return any(
-            (not query.namespace or contributor.namespace == query.namespace)
-            and (
-                not query.service
-                or (contributor.kind, contributor.name) == ("Service", query.service)
-            )
-            for contributor in zone.contributors(name)
+        namespace, service = self._query.namespace, self._query.service
+        return not (namespace or service) or any(
+            namespace in ("", one.namespace)
+            and (not service or (one.kind, one.name) == ("Service", service))
+            for one in self.zone.contributors(name)
         )
 
-    return wanted
-
-
-def _label(zone: Zone, apex: Name, query: RecordsQuery) -> bytes:
-    """What every name that is looked for has in one of its labels."""
-    parts = query.name.lower().split(".")
-    if apex in zone.config.zones:  # where names of a Service have its name in them
-        parts.append(query.service)
-    return max(parts, key=len).encode("ascii", "replace")
+    def label(self) -> bytes:
+        """Text that each matching name has in one of its labels."""
+        parts = self._part.split(".")
+        if self.apex in self.zone.config.zones:  # its names contain the name of their Service
+            parts.append(self._query.service)
+        return max(parts, key=len).encode("ascii", "replace")
 
 
 def _after(cursor: str, apex: Name) -> bytes:
+    """The key of a cursor; b"" for the first page. Raises Problem 400."""
     if not cursor:
         return b""
     try:
         key = urlsafe_b64decode(cursor.encode("ascii"))
         inside = is_below(name_of_key(key), apex)
-    except (ValueError, BadBase64) as error:
-        raise Problem(400, "the cursor is not one of ours") from error
+    except (ValueError, Base64Error) as error:
+        problem = "cursor: not one of this API; use `next` of the previous page"
+        raise Problem(400, problem) from error
     if not inside or not key:
-        raise Problem(400, "the cursor is of another zone")
+        raise Problem(400, "cursor: belongs to another zone")
     return key
 
 
