@@ -1,27 +1,25 @@
-"""Who sees what: views, policies, and the part of the zones they leave to a client.
+"""Views and policies: which part of the zones a client sees.
 
-A *sight* is what a client sees: the zones of the cluster, the outside zones, or both, and of
-which namespaces. What is not seen does not exist: each sight has a zone of its own, made of
-what the contributors it sees contribute and of nothing else. So a hidden name is answered exactly
-like one that never was, on every path (A, PTR, SRV and its additional records, a chase of
-CNAMEs, ANY, a transfer), because there is no path to it: that is the whole enforcement. The
-price is memory, a node a visible name and sight; the schema runs once for all of them.
+In `zone/` (control plane: the names that exist). Change here: which names are visible to a client.
 
-* The zones themselves are always seen, their apex, NS and the names of their servers. A
-  zone whose names are hidden is an empty one and not a foreign one, so that a question for a
-  hidden name is never passed on to an upstream.
-* `views` choose by network; the most specific one that holds the client decides, and who is
-  in none sees both sides.
-* `policies` let clients see namespaces: a pod by its namespace, any client by its network.
-  Who is in several sees what any of them lets it see. Who is in none sees everything.
-* dnsd identifies a pod by its address, which must be its own. A pod with hostNetwork is a host of
-  its network.
-* A client that is not a known pod or host may be a pod whose event has not arrived. If no policy
-  names its network, `ViewConfig.unknown_pods` decides.
-* What belongs to no namespace (Nodes, pinned names) is hidden by views only.
+A *view* is what a client sees: the zones of the cluster, the external zones, or both, and the names
+of which namespaces. A hidden name does not exist: each view has its own zone, made of the visible
+contributions only. So a hidden name is answered exactly like a name that never existed, for every
+query (A, PTR, SRV and its additional records, CNAME chains, ANY, a transfer). No other check is
+needed. The price is memory, a node for each visible name and view; the schema runs once for all.
 
-Networks are nested or apart, never crossing. So which of those that are mentioned hold a
-client follows from the longest one that does, and there is one sight for each of them.
+* The zones themselves are always visible: their apex, NS, and the names of their servers. A zone
+  whose names are all hidden is an empty zone, so a query for a hidden name is never forwarded.
+* `views` match by network. The most specific network that contains the client decides. A client
+  matched by no view sees both sides.
+* `policies` make namespaces visible: to a pod by its namespace, to any client by its network. A
+  client matched by several policies sees their union; a client matched by none sees everything.
+* A pod is identified by its address, which must be its own. A pod on the network of its node, or an
+  address that pods of two namespaces have, matches by network only.
+* Contributors without a namespace (Nodes, pinned names) are hidden by views only.
+
+Two networks are nested or disjoint. So the longest network of the rules that contains a client
+determines all that do, and each of these networks has one view.
 """
 
 from __future__ import annotations
@@ -46,7 +44,7 @@ _PTR = int(Type.PTR)
 
 
 class ViewRule(Struct, frozen=True):
-    """Clients of these networks see INSIDE, OUTSIDE or BOTH."""
+    """Clients of these networks see INSIDE, OUTSIDE, or BOTH."""
 
     networks: tuple[str, ...]
     see: str
@@ -77,19 +75,19 @@ class ViewConfig(Struct, frozen=True):
 
     @property
     def on(self) -> bool:
-        """Whether anything may be hidden from anybody."""
+        """Whether any name may be hidden from any client."""
         return bool(self.views or self.policies)
 
 
 class View(Struct, frozen=True):
-    """What a client sees; `namespaces` None: those of all."""
+    """What a client sees; `namespaces` None: all of them."""
 
     inside: bool = True
     external: bool = True
     namespaces: frozenset[str] | None = None
 
     def visible(self, contributor: Key) -> bool:
-        """Whether it sees anything of what this contributor contributes."""
+        """Whether the namespace of this contributor is visible."""
         if self.namespaces is None:
             return True
         space = namespace_of(contributor)
@@ -101,7 +99,7 @@ NOTHING = View(False, False, frozenset())
 
 
 def namespace_of(contributor: Key) -> str | None:
-    """The namespace a contributor is in; None for what is in none."""
+    """The namespace of a contributor; None if it has no namespace."""
     if contributor.kind == "Namespace":
         return contributor.name
     namespaced = contributor.kind in CONTRIBUTOR_KINDS and contributor.kind not in CLUSTER_SCOPED
@@ -111,25 +109,25 @@ def namespace_of(contributor: Key) -> str | None:
 def visible_rrsets(
     view: View, contributor: Key, rrsets: Iterable[RRset], config: SchemaConfig
 ) -> tuple[RRset, ...]:
-    """Which of the RRsets of a contributor a sight sees."""
+    """The RRsets of a contributor that are visible in a view."""
     if not view.visible(contributor):
         return ()
     if (view.inside and view.external) or contributor == APEX:  # the zones themselves
         return tuple(rrsets)
     zones = tuple(zone.name for zone in config.external.zones)
     return tuple(
-        one for one in rrsets if (view.external if _is_outside(one, zones) else view.inside)
+        one for one in rrsets if (view.external if _is_external(one, zones) else view.inside)
     )
 
 
-def _is_outside(one: RRset, zones: tuple[Name, ...]) -> bool:
-    """Whether an RRset is of the view from outside: a PTR is where the name it points to is."""
+def _is_external(one: RRset, zones: tuple[Name, ...]) -> bool:
+    """Whether an RRset belongs to an external zone: a PTR does if its target does."""
     name = one.rdatas[0] if one.type == _PTR else one.name
     return any(is_below(name, zone) for zone in zones)
 
 
 class _Place(Struct, frozen=True):
-    """What being in a network means: the side of its view, the policies that name it."""
+    """The rules of a network: the side of its view, and its policies by index."""
 
     see: str
     policies: frozenset[int]
@@ -139,9 +137,9 @@ class Rules:
     """The views of clients by these rules."""
 
     def __init__(self, config: ViewConfig) -> None:
-        """Raises ValueError for text that is no network."""
+        """Raises ValueError for text that is not a network."""
         self._policies = config.policies
-        mentioned = {net for number in config.views for net in number.networks}
+        mentioned = {net for view in config.views for net in view.networks}
         mentioned |= {net for policy in config.policies for net in policy.networks}
         everywhere = dict.fromkeys((*EVERYONE, *sorted(mentioned)))
         self._places = {text: _place(text, config) for text in everywhere}
@@ -190,7 +188,7 @@ class Rules:
 
     def _place(self, address: bytes) -> _Place:
         place = self._by_network.get(address)
-        assert place is not None  # noqa: S101 - every address is somewhere in EVERYONE
+        assert place is not None  # noqa: S101 - EVERYONE contains every address
         return place
 
     def _at(self, place: _Place) -> list[PolicyRule]:
@@ -214,11 +212,11 @@ def _union(policies: Sequence[PolicyRule], own: str = "") -> frozenset[str] | No
 
 def _place(text: str, config: ViewConfig) -> _Place:
     see, longest = BOTH, -1
-    for number in config.views:
-        for net in number.networks:
+    for rule in config.views:
+        for net in rule.networks:
             length = ip_network(net).prefixlen
             if length > longest and _holds(net, text):
-                see, longest = number.see, length
+                see, longest = rule.see, length
     policies = (
         i
         for i, policy in enumerate(config.policies)
@@ -237,16 +235,17 @@ def _holds(outer: str, inner: str) -> bool:
 
 
 # ---------------------------------------------------------------------------------------
-# On the way to the workers. Such a frame begins with an octet that begins no table's frame.
+# Frames for the workers. Their first octet is not that of a frame of a table.
 
-_MARK = b"V"
+_FIRST_OCTET = b"V"
 
 
 class ViewFrame(Struct, array_like=True, frozen=True, gc=False):
-    """A step of the tables of sights; table 0 is that of those who see everything.
+    """A step of the tables of views; table 0 is that of clients that see everything.
 
-    `frame` is for table `number`. `networks` and `clients` say which table is asked for whom;
-    `reset`: these are all there are, and tables that none of them names are gone.
+    `frame` is for table `number`. `networks` and `clients` map clients to tables. `reset`: these
+    are the only ones, and tables without a client are dropped. `forgotten`: clients without an
+    entry from now on; `dropped`: tables that are dropped.
     """
 
     number: int = 0
@@ -264,12 +263,12 @@ _decode = msgspec.msgpack.Decoder(ViewFrame).decode
 
 def compile_view_frame(step: ViewFrame) -> bytes:
     """The frame of a step."""
-    return _MARK + _encode(step)
+    return _FIRST_OCTET + _encode(step)
 
 
 def is_view_frame(frame: bytes) -> bool:
     """Whether a frame is one of these."""
-    return frame[:1] == _MARK
+    return frame[:1] == _FIRST_OCTET
 
 
 def read_view_frame(frame: bytes) -> ViewFrame:
