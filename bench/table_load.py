@@ -1,0 +1,124 @@
+"""`python -m bench.table_load`: how long the control loop is busy while workers load a table.
+
+Lives in `bench/` (measurements). Change here: which steps of the control process are measured.
+
+A control plane with a source of one Service per name gets 1 and 4 workers. While they load, one
+Service changes again and again. A step of the event loop is timed in CPU time of its thread, so
+that the workers, which share the cores, do not count. The goal is 50 ms.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import gc
+import time
+from collections.abc import Callable, Iterator
+
+from dnsd.cluster.objects import Endpoint, EndpointPort, EndpointSlice, Service, ServicePort
+from dnsd.control.plane import ControlPlane
+from dnsd.control.serial import SerialFile
+from dnsd.dns.addresses import Address
+from dnsd.settings.schema import Settings
+from dnsd.sources.source import Batch, SourceStatus
+from dnsd.transport.listener import bind_group
+
+GOAL = 0.050  # seconds
+
+
+class Silent:
+    """A source that publishes nothing by itself."""
+
+    async def run(self, publish: Callable[[Batch], None]) -> None: ...
+
+    def status(self) -> list[SourceStatus]:
+        return []
+
+    def reload(self) -> None: ...
+
+
+class Steps:
+    """The longest step of the running event loop since `begin`."""
+
+    def __init__(self) -> None:
+        self.longest = self._last = 0.0
+
+    def begin(self) -> None:
+        self.longest, self._last = 0.0, time.thread_time()
+
+    async def measure(self) -> None:
+        """Measure until cancelled."""
+        while True:
+            now = time.thread_time()
+            self.longest, self._last = max(self.longest, now - self._last), now
+            await asyncio.sleep(0)
+
+
+def objects(services: int, endpoints: int) -> Iterator[Service | EndpointSlice]:
+    for number in range(services):
+        namespace, name = f"ns-{number % 100}", f"svc-{number}"
+        address = (10 << 24 | 96 << 16) + number
+        ports = (ServicePort("http", "TCP", 80),)
+        yield Service(namespace, name, cluster_ips=(address.to_bytes(4, "big"),), ports=ports)
+        first = (10 << 24 | 128 << 16) + number * endpoints
+        found = [Endpoint((at.to_bytes(4, "big"),)) for at in range(first, first + endpoints)]
+        yield EndpointSlice(
+            namespace,
+            f"{name}-1",
+            name,
+            endpoints=tuple(found),
+            ports=(EndpointPort("http", "TCP", 80),),
+        )
+
+
+async def measure(workers: int, services: int, endpoints: int) -> tuple[float, float, int]:
+    """Seconds of the longest step and of the whole load, and the number of changes meanwhile."""
+    slots = bind_group(Address("127.0.0.1", 0), workers=workers)
+    plane = ControlPlane(Settings(), slots, [Silent()], SerialFile(""))
+    found = list(objects(services, endpoints))
+    for first in range(0, len(found), 1000):
+        plane.publish(Batch(tuple(found[first : first + 1000])))
+    plane.publish(Batch(synced=True))
+    plane.supervisor.start()
+    steps = Steps()
+    measuring = asyncio.create_task(steps.measure())
+    try:
+        gc.collect()
+        gc.freeze()
+        steps.begin()
+        began = time.monotonic()
+        plane.supervisor.release()
+        opened = asyncio.create_task(plane.supervisor.opened())
+        changes = 0
+        while not opened.done():
+            changes += 1
+            address = (10 << 24 | 104 << 16 | changes % 65536).to_bytes(4, "big")
+            plane.publish(Batch((Service("ns-0", "svc-0", cluster_ips=(address,)),), synced=True))
+            await asyncio.wait((opened,), timeout=0.02)
+        await opened
+        return steps.longest, time.monotonic() - began, changes
+    finally:
+        measuring.cancel()
+        await plane.supervisor.stop()
+        gc.unfreeze()
+
+
+def main() -> int:
+    """Print a line for 1 and for 4 workers; exit code 1 when a step is over the goal."""
+    parser = argparse.ArgumentParser(prog="python -m bench.table_load")
+    parser.add_argument("--services", type=int, default=10_000, help="default: %(default)s")
+    parser.add_argument("--endpoints", type=int, default=5, help="a Service; default: %(default)s")
+    chosen = parser.parse_args()
+    missed = False
+    for workers in (1, 4):
+        longest, took, changes = asyncio.run(measure(workers, chosen.services, chosen.endpoints))
+        missed |= longest > GOAL
+        print(
+            f"{workers} worker(s): longest step {longest * 1000:.0f} ms of CPU time,"
+            f" load {took:.1f} s, {changes} changes meanwhile"
+        )
+    return int(missed)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
