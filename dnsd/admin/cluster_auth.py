@@ -26,7 +26,7 @@ import structlog
 from msgspec import Struct
 
 from dnsd.admin.auth import Identity, Role
-from dnsd.observe.tasks import Tasks
+from dnsd.runtime.tasks import Tasks
 from dnsd.sources.kubernetes.client import Client
 from dnsd.sources.kubernetes.credentials import KubeError
 from dnsd.sources.kubernetes.reviews import may, user_of

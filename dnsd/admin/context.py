@@ -36,7 +36,7 @@ from dnsd.explain.lookup import lookup
 from dnsd.observe.facts import Facts, ServerFacts, WorkerFacts
 from dnsd.observe.histogram import CHANGE_BOUNDS, Histogram
 from dnsd.observe.history import RELOAD, History, HistoryStatus
-from dnsd.observe.tasks import Tasks
+from dnsd.runtime.tasks import Tasks
 from dnsd.settings.schema import Settings
 from dnsd.sources.source import Source, SourceStatus
 from dnsd.transport.listener import Listener

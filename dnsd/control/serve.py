@@ -35,12 +35,12 @@ from dnsd.dns.addresses import Address
 from dnsd.dns.names import name_from_text
 from dnsd.dns.types import Type
 from dnsd.observe import logging
+from dnsd.runtime.loop import loop_factory, uvloop_is_here
+from dnsd.runtime.memory import give_back, share_one_heap
+from dnsd.runtime.priority import give_way
 from dnsd.settings.schema import Settings, SettingsError, changed, keep
 from dnsd.sources.source import Source, SourceError
 from dnsd.transport.listener import CannotListen, Listener, bind_group, close
-from dnsd.worker.loop import loop_factory, uvloop_is_here
-from dnsd.worker.memory import give_back, share_one_heap
-from dnsd.worker.priority import give_way
 from dnsd.worker.process import starter
 from dnsd.worker.supervisor import WorkersFailed
 

@@ -17,10 +17,10 @@ from dnsd.cluster.objects import Service
 from dnsd.control.forwarding import upstream_config
 from dnsd.dns.addresses import Address, pack_address
 from dnsd.dns.names import name_from_text
+from dnsd.runtime.loop import uvloop_is_here
 from dnsd.settings.schema import Settings, SettingsError
 from dnsd.transport.registry import PLAIN, UnknownTransport, named
 from dnsd.transport.stream import StreamLimits
-from dnsd.worker.loop import uvloop_is_here
 from dnsd.worker.messages import Setup
 from dnsd.zone.config import ExternalConfig, ExternalZone, SchemaConfig
 from dnsd.zone.views import PolicyRule, ViewConfig, ViewRule

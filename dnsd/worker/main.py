@@ -34,12 +34,13 @@ from typing import TYPE_CHECKING
 
 from dnsd.answer.engine import Engine, EngineConfig
 from dnsd.observe.logging import configure
+from dnsd.runtime.loop import loop_factory
+from dnsd.runtime.memory import give_back
+from dnsd.runtime.priority import request_short_slices
 from dnsd.transport.listener import adopt
 from dnsd.transport.registry import TRANSPORTS, Server, named
 from dnsd.upstream.status import is_clients_frame
 from dnsd.worker.counters import collect
-from dnsd.worker.loop import loop_factory
-from dnsd.worker.memory import give_back
 from dnsd.worker.messages import (
     HEARTBEAT,
     MAX_DOWN,
@@ -67,7 +68,6 @@ from dnsd.worker.messages import (
     packed,
     read_down,
 )
-from dnsd.worker.priority import take_short_turns
 from dnsd.worker.tap import Tap
 
 if TYPE_CHECKING:
@@ -86,7 +86,7 @@ def main(arguments: Sequence[str]) -> int:
     feed, parent = socket.socket(fileno=int(arguments[0])), int(arguments[1])
     os.set_inheritable(feed.fileno(), False)
     _tie_to_parent(parent)
-    take_short_turns()
+    request_short_slices()
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
     assembler = Assembler(MAX_DOWN)

@@ -33,7 +33,7 @@ from typing import Protocol
 import msgspec
 from msgspec import Struct
 
-from dnsd.observe.tasks import Tasks
+from dnsd.runtime.tasks import Tasks
 from dnsd.transport.listener import Listener
 from dnsd.worker import counters
 from dnsd.worker.messages import (

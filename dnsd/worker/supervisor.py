@@ -32,7 +32,7 @@ import structlog
 from msgspec import Struct
 
 from dnsd.answer.transport import Transport
-from dnsd.observe.tasks import Tasks
+from dnsd.runtime.tasks import Tasks
 from dnsd.transport.listener import Listener, close
 from dnsd.upstream.status import Where
 from dnsd.worker import counters

@@ -19,10 +19,10 @@ from structlog.testing import capture_logs
 from dnsd.answer.transport import Transport
 from dnsd.control.serve import Serve, build
 from dnsd.dns.addresses import Address, Endpoint
+from dnsd.runtime.priority import NICE
 from dnsd.settings.schema import Settings
 from dnsd.transport.listener import bind
 from dnsd.transport.registry import TCP, TRANSPORTS, UDP
-from dnsd.worker.priority import NICE
 from tests.helpers import until
 from tests.serving import SEED, alive, dnsd, service, serving, started
 

@@ -1,4 +1,7 @@
-"""Which event loop a process has: uvloop where it is wanted and installed, else asyncio's own."""
+"""Which event loop a process uses: uvloop where it is wanted and installed, else that of asyncio.
+
+In `runtime/` (both planes). Change here: how the event loop is chosen.
+"""
 
 from __future__ import annotations
 
@@ -8,12 +11,12 @@ from importlib.util import find_spec
 
 
 def uvloop_is_here() -> bool:
-    """Whether uvloop is installed (it is not imported here)."""
+    """Whether uvloop is installed. Does not import it."""
     return find_spec("uvloop") is not None
 
 
 def loop_factory(uvloop: bool) -> Callable[[], asyncio.AbstractEventLoop] | None:
-    """What makes the event loop of `asyncio.Runner`; None: its own kind."""
+    """The `loop_factory` of `asyncio.Runner`; None: the default loop."""
     if not uvloop:
         return None
     from uvloop import new_event_loop

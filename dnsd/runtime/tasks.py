@@ -1,6 +1,6 @@
 """Background tasks whose exceptions are logged.
 
-In `observe/` (control plane). Change here: how background tasks start and end.
+In `runtime/` (both planes). Change here: how background tasks start and end.
 
 asyncio reports the exception of a task only when the garbage collector frees the task, and loses
 it when the loop ends first. Each component that starts tasks owns a `Tasks`. It keeps a reference

@@ -6,7 +6,7 @@ import asyncio
 
 from structlog.testing import capture_logs
 
-from dnsd.observe.tasks import Tasks
+from dnsd.runtime.tasks import Tasks
 from tests.helpers import eventually
 
 

@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from dnsd.worker.priority import NICE
+from dnsd.runtime.priority import NICE
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="priorities of threads are Linux's")
 
@@ -15,7 +15,7 @@ pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="priorities of t
 # the first, one that was spared, one that was there, and one that came after.
 _ACT = """
 import json, os, threading
-from dnsd.worker.priority import give_way, take_short_turns
+from dnsd.runtime.priority import give_way, request_short_slices
 
 def of_this_thread():
     found.append(os.getpriority(os.PRIO_PROCESS, 0))
@@ -33,7 +33,7 @@ for thread in threads:
     thread.start()
     begun.acquire()
 give_way(but={ids[0]})
-take_short_turns()
+request_short_slices()
 of_this_thread()
 for thread, one in zip(threads, told):
     one.set()
