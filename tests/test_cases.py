@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from dnsd.answer.engine import Engine, EngineConfig
+from dnsd.answer.engine import Engine
+from dnsd.answer.outcome import EngineConfig
 from dnsd.answer.transport import Transport
 from dnsd.cluster.objects import from_plain
 from dnsd.dns.addresses import pack_address
@@ -40,8 +41,8 @@ def build() -> Engine:
     pipeline.feed(Batch(tuple(events), synced=True), 0.0)
     engine = Engine(ENGINE, TRANSPORTS)
     for frame in compile_all(pipeline.zone):
-        engine.table.apply(frame)
-    engine.table.apply(compile_state(FRESH))
+        engine.apply(frame)
+    engine.apply(compile_state(FRESH))
     return engine
 
 

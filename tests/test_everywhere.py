@@ -76,10 +76,8 @@ async def serving(source: Source, **options: Any) -> AsyncIterator[int]:
     pipeline, engine = Pipeline(SCHEMA, 1), Engine(ENGINE, TRANSPORTS)
     synced = asyncio.Event()
     for frame in compile_all(pipeline.zone):
-        engine.table.apply(frame)
-    pipeline.on_change.append(
-        lambda change: engine.table.apply(compile_change(change, pipeline.zone))
-    )
+        engine.apply(frame)
+    pipeline.on_change.append(lambda change: engine.apply(compile_change(change, pipeline.zone)))
 
     def publish(batch: Batch) -> None:
         pipeline.feed(batch, 0.0)
@@ -100,7 +98,7 @@ async def serving(source: Source, **options: Any) -> AsyncIterator[int]:
     try:
         async with asyncio.timeout(DEADLINE):
             await synced.wait()
-        engine.table.apply(compile_state(FRESH))
+        engine.apply(compile_state(FRESH))
         yield listeners[0].address.port
     finally:
         task.cancel()

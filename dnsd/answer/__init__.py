@@ -1,1 +1,4 @@
-"""Query bytes in, reply bytes out. Sans-I/O: imports no socket, no event loop, no client."""
+"""Query bytes in, reply bytes out.
+
+In `answer/` (pure: no socket, no event loop, no client). Change here: what dnsd answers.
+"""

@@ -1,84 +1,107 @@
-"""answer(query, client) -> reply | "ask upstream" | drop. Pure: bytes in, bytes out.
+"""The engine: a packet and a client's address in, an outcome out. Pure: bytes in, bytes out.
+
+In `answer/` (pure: query bytes to reply bytes). Change here: how a usual query is answered.
 
 Read it as an outline:
 
-1. `answer_batch` and `answer`: the short cut. A usual query is a header and an OPT of a
-   known `shape`, with one question between them. If the question is then found in the table
-   octet for octet, the packet has been proven to be well-formed, and the reply is a
-   concatenation: id + header + name as asked + what all records of the type begin with (the
-   question's end first) + rdata + OPT. All of it but the id is remembered with the packet it
-   answers, until the table changes in any way: half of the engine's time for a name that is
-   asked again.
-2. `_miss`: the rest of what is usual: sets of records, NODATA, NXDOMAIN, other case.
-3. `_slow`: everything else, through the gate and the complete parser (`reply.py`).
+1. `answer_batch` and `answer`: the fast way. A usual query is a header and an OPT record of a
+   known `Shape`, with one question between them. If the table has the question octet for octet,
+   the packet has been proven to be well-formed, and the reply is a concatenation: id + header +
+   name as asked + what all records of the type begin with (the end of the question first) +
+   rdata + OPT. All of it but the id is remembered with the packet it answers, until the table
+   changes in any way; that halves the time for a name that is queried again.
+2. `_miss`: the rest of the fast way: RRsets of several records, NODATA, NXDOMAIN, upper case.
+3. `_complete`: everything else, through the gate and the complete parser (`reply.py`).
 
-1 and 2 give exactly what 3 would give (a property test says so). They change together.
+1 and 2 give exactly what 3 would give (a property test verifies it). They change together.
 
 The engine never raises, whatever the bytes, and keeps no reference to what it was given.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 
+from dnsd.answer.fast import (
+    AND_AN_OPT,
+    CLIENT_COOKIE,
+    COOKIE_HEAD,
+    COOKIE_TAIL,
+    ONE_QUESTION,
+    Shape,
+    ShapeTable,
+    shape_with_options,
+)
 from dnsd.answer.gate import Refusal, admit, is_dropped
 from dnsd.answer.outcome import (
     ANSWERED,
     NODATA,
     NXDOMAIN,
-    OUTCOME_OF,
-    Counters,
+    RESULT_OF,
     EngineConfig,
     Forward,
+    Outcome,
     counter_index,
-    counter_names,
 )
 from dnsd.answer.reply import Reply
-from dnsd.answer.shape import AND_AN_OPT, NO_SHAPES, ONE_QUESTION, Shape, Shapes, shapes_of
-from dnsd.answer.table import Entry, Table, ZoneRef
+from dnsd.answer.rrsets import CompiledRRset
+from dnsd.answer.shared import Shared
+from dnsd.answer.stages import answer_by_group
+from dnsd.answer.table import Table
 from dnsd.answer.transport import Transport
 from dnsd.dns.message import OPCODE, QR, RD, Query
 from dnsd.dns.names import MAX_NAME, Name
-from dnsd.dns.networks import Networks
 from dnsd.zone.frame import ALIAS, APEX, PODS
 
-__all__ = ["Engine", "EngineConfig", "Forward", "counter_names"]
+# Labels that `_miss` walks to find the closest encloser of an NXDOMAIN. Longer names take the
+# complete way, which does not look up each label.
+_WALK = (0, 1, 2, 3)
 
-_REMEMBERED_CLIENTS = 10_000
-# Replies remembered, 300 octets each or so. Once full it stays as it is until the table
-# changes: what is asked most is likely to be among the first, and a query that is not there
-# pays for one lookup only. Nothing a client makes up gets in, only names of the table.
-_REMEMBERED_REPLIES = 16_384
-# Labels walked in the short cut to find an NXDOMAIN's closest encloser. Longer names take
-# the complete way, which does not look anything up a label.
-_WALK = 4
+# Packet without id -> reply without id, and the counters of the type.
+Replies = dict[bytes, tuple[bytes, list[int]]]
 
 
 class Engine:
-    """Answers for one table. One engine a process; not for use by several threads."""
+    """Answers from one table. Not for use by several threads."""
 
-    def __init__(self, config: EngineConfig, transports: Iterable[Transport]) -> None:
+    __slots__ = (
+        "_access",
+        "_counters",
+        "_replies",
+        "_seen",
+        "_shapes",
+        "_unknown",
+        "shared",
+        "table",
+    )
+
+    def __init__(
+        self,
+        config: EngineConfig,
+        transports: Iterable[Transport],
+        shared: Shared | None = None,
+    ) -> None:
         """`transports`: all that it answers over, each at its index."""
-        self.config, self.transports = config, tuple(transports)
+        self.shared = shared or Shared(config, transports)
         self.table = Table()
-        self._may_ask = Networks(config.allow_query)
-        self._may_recurse = Networks(config.allow_recursion)
-        # False: transports may pass b"" as client, and need not find out who asks.
-        self.needs_client = not self._may_ask.everyone or (
-            config.forwarding and not self._may_recurse.everyone
-        )
-        # Replies of upstreams that are kept, when there are any: their key (name, type and
-        # class, `Shape.kept`), packet, question as asked, EDNS, room -> the reply, or None.
-        self.kept: Callable[[bytes, bytes, bytes, bool, int], bytes | None] | None = None
-        self.tally = Counters(len(self.transports))
-        self._clients: dict[bytes, bool] = {}
-        self._recursive: dict[bytes, bool] = {}
-        # By the index of their shapes, with where a transport counts answers.
-        self._replies: tuple[tuple[dict[bytes, tuple[bytes, list[int]]], int], ...] = ()
-        self._seen = self._shaped_for = -1  # version and state of the table
-        self._shapes: tuple[Shapes, ...] = ()
+        self._access, self._counters = self.shared.access, self.shared.counters
+        # Index of the shapes -> remembered replies to whole packets, and to packets that end with
+        # a client cookie, which the key lacks: what is before it proves the rest.
+        self._replies: dict[int, tuple[Replies, Replies]] = {}
+        self._seen = -1  # version of the table
+        self._shapes: tuple[ShapeTable, ...] = ()
+        self._unknown = False  # whether some names may exist without being in the table
 
-    # -- the short cut ---------------------------------------------------------------------
+    @property
+    def needs_client(self) -> bool:
+        """See `Stage`."""
+        return self._access.needs_client
+
+    def apply(self, frame: bytes) -> None:
+        """Applies one frame to the table. Raises msgspec.DecodeError."""
+        self.table.apply(frame)
+
+    # -- the fast way ------------------------------------------------------------------------
 
     def answer_batch(
         self,
@@ -87,37 +110,49 @@ class Engine:
         stride: int,
         clients: Sequence[bytes] | None,
         transport: Transport,
-    ) -> list[bytes | Forward | None]:
-        """Replies to packets of one transport that lie `stride` apart in `blob`, in their order.
-
-        Packet i is blob[i * stride : i * stride + lengths[i]]; `clients` may be None unless
-        `needs_client`.
-        """
-        if self._seen != self.table.version:
-            self._renew()
-        shared = transport.index
-        if clients is not None and self.needs_client:
-            if (shared := self._shared_shapes(clients, shared)) < 0:
-                return [
-                    self.answer(blob[i * stride : i * stride + length], clients[i], transport)
-                    for i, length in enumerate(lengths)
-                ]
+    ) -> list[Outcome]:
+        """See `Stage`."""
+        rights = self._access.rights
+        if clients is not None and self._access.needs_client:
+            rights_of = self._access.of_batch(clients)
+            if len(distinct := set(rights_of)) == 1:
+                (rights,) = distinct
+            else:
+                return answer_by_group(
+                    rights_of,
+                    lambda _: self.answer_batch,
+                    blob,
+                    lengths,
+                    stride,
+                    clients,
+                    transport,
+                )
         else:
             clients = None
-        plain, with_opt = self._shapes[shared]
-        types, other = self.table.types, self.tally.other
-        tally_of, join = self.tally.of, b"".join
-        known, answered = self._replies[shared]
-        recall, room = known.get, _REMEMBERED_REPLIES - len(known)
-        replies: list[bytes | Forward | None] = []
-        append = replies.append
+        if self._seen != self.table.version:
+            self._renew()
+        shared, counters = self.shared, self._counters
+        index = shared.shapes.index(rights, transport)
+        plain, with_opt = self._shapes[index]
+        types, other, counters_of = self.table.types, counters.other, counters.of
+        answered, join = counter_index(transport, ANSWERED), b"".join
+        known, cookies = self._replies.setdefault(index, ({}, {}))
+        recall, room = known.get, shared.budget
+        outcomes: list[Outcome] = []
+        append = outcomes.append
         begin = 0
         for i, length in enumerate(lengths):
             key = blob[begin + 2 : begin + length]
             reply = recall(key)
             if reply is not None:
-                tail, tally = reply
-                tally[answered] += 1
+                tail, counter = reply
+                counter[answered] += 1
+                append(blob[begin : begin + 2] + tail)
+                begin += stride
+                continue
+            if cookies and (reply := cookies.get(key[:-CLIENT_COOKIE])) is not None:
+                tail, counter = reply
+                counter[answered] += 1
                 append(blob[begin : begin + 2] + tail)
                 begin += stride
                 continue
@@ -125,17 +160,26 @@ class Engine:
             begin += stride
             head = packet[2:12]
             shape = plain.get(head)
+            memory: Replies | None = known
             if shape is not None:
                 name, kind = packet[12:-4], packet[-4:]
-            else:
-                tails = with_opt.get(head)
-                if tails is None or (shape := tails.get(packet[-11:])) is None:
-                    append(self._slow(packet, clients[i] if clients else b"", transport))
-                    continue
+            elif (shapes := with_opt.get(head)) is None:
+                append(self._complete(packet, clients[i] if clients else b"", transport))
+                continue
+            elif (shape := shapes.get(packet[-11:])) is not None:
                 name, kind = packet[12:-15], packet[-15:-11]
+            else:
+                shape, opt = shape_with_options(shapes, packet)
+                if shape is None:
+                    append(self._complete(packet, clients[i] if clients else b"", transport))
+                    continue
+                name, kind = packet[12 : opt - 4], packet[opt - 4 : opt]
+                key = key[:-CLIENT_COOKIE]
+                lone = opt == length - COOKIE_TAIL and key.endswith(COOKIE_HEAD)
+                memory = cookies if lone else None
             sets = types.get(kind)
             if sets is None:
-                append(self._slow(packet, clients[i] if clients else b"", transport))
+                append(self._complete(packet, clients[i] if clients else b"", transport))
                 continue
             rdata = sets[0].get(name)
             if rdata is not None:
@@ -146,36 +190,36 @@ class Engine:
                 client = clients[i] if clients else b""
                 append(self._miss(packet, client, transport, shape, name, kind, sets[3], name))
                 continue
-            tally = tally_of.get(kind, other)
-            tally[answered] += 1
+            counter = counters_of.get(kind, other)
+            counter[answered] += 1
             tail = join((shape.hit, name, head, rdata, shape.opt))
             append(packet[:2] + tail)
-            if room > 0:
+            if room > 0 and memory is not None:
                 room -= 1
-                known[key] = tail, tally
-        return replies
+                memory[key] = tail, counter
+        shared.budget = room
+        return outcomes
 
-    def answer(self, packet: bytes, client: bytes, transport: Transport) -> bytes | Forward | None:
-        """The reply to one packet; None when there is to be none, `Forward` to ask upstream.
-
-        `client`: packed address of the peer, b"" unless `needs_client`.
-        """
+    def answer(self, packet: bytes, client: bytes, transport: Transport) -> Outcome:
+        """See `Stage`."""
         if self._seen != self.table.version:
             self._renew()
-        plain, with_opt = (
-            self._shapes_for(client, transport)
-            if self.needs_client
-            else self._shapes[transport.index]
-        )
+        access = self._access
+        rights = access.of(client) if access.needs_client else access.rights
+        plain, with_opt = self._shapes[self.shared.shapes.index(rights, transport)]
         head = packet[2:12]
         shape = plain.get(head)
         if shape is not None:
             name, kind = packet[12:-4], packet[-4:]
-        else:
-            tails = with_opt.get(head)
-            if tails is None or (shape := tails.get(packet[-11:])) is None:
-                return self._slow(packet, client, transport)
+        elif (shapes := with_opt.get(head)) is None:
+            return self._complete(packet, client, transport)
+        elif (shape := shapes.get(packet[-11:])) is not None:
             name, kind = packet[12:-15], packet[-15:-11]
+        else:
+            shape, opt = shape_with_options(shapes, packet)
+            if shape is None:
+                return self._complete(packet, client, transport)
+            name, kind = packet[12 : opt - 4], packet[opt - 4 : opt]
         return self._found(packet, client, transport, shape, name, kind, name)
 
     def _found(
@@ -187,21 +231,20 @@ class Engine:
         asked: bytes,
         kind: bytes,
         name: Name,
-    ) -> bytes | Forward | None:
-        """The reply to a usual query; for `asked` and `name` see `_miss`."""
+    ) -> Outcome:
+        """The outcome of a usual query; for `asked` and `name` see `_miss`."""
         sets = self.table.types.get(kind)
         if sets is None:
-            return self._slow(packet, client, transport)
-        one, heads, own, many = sets
-        rdata = one.get(name)
+            return self._complete(packet, client, transport)
+        singles, heads, whole, rrsets = sets
+        rdata = singles.get(name)
         if rdata is not None:
             head = heads[len(rdata)]
-        elif (rdata := own.get(name)) is not None:
+        elif (rdata := whole.get(name)) is not None:
             head = kind
         else:
-            return self._miss(packet, client, transport, shape, asked, kind, many, name)
-        tally = self.tally
-        tally.of.get(kind, tally.other)[shape.tally + ANSWERED] += 1
+            return self._miss(packet, client, transport, shape, asked, kind, rrsets, name)
+        self._counters.count(kind, shape.counter + ANSWERED)
         return b"".join((packet[:2], shape.hit, asked, head, rdata, shape.opt))
 
     def _miss(
@@ -212,170 +255,113 @@ class Engine:
         shape: Shape,
         asked: bytes,
         kind: bytes,
-        many: dict[Name, Entry],
+        rrsets: dict[Name, CompiledRRset],
         name: Name,
-    ) -> bytes | Forward | None:
+    ) -> Outcome:
         """A usual query whose answer is not one record.
 
         `asked`: the name as it is in the packet; `name`: the same, or in lower case.
         """
-        table = self.table
-        entry = many.get(name)
-        if entry is not None:
-            return self._several(packet, shape, asked, kind, entry)
-        zone_ref = table.names.get(name)
+        rrset = rrsets.get(name)
+        if rrset is not None:
+            return self._several(packet, shape, asked, kind, rrset)
+        table, counters = self.table, self._counters
+        find = table.names.get
+        zone_ref = find(name)
         if zone_ref is not None:
             if zone_ref.kind in (APEX, ALIAS):
-                return self._slow(packet, client, transport)
+                return self._complete(packet, client, transport)
         else:
-            for leaves in table.leaves:
-                if name in leaves:
-                    zone_ref = table.zone_above(name)
-                    break
+            one, two, three, four = table.leaves
+            if name in one or name in two or name in three or name in four:
+                zone_ref = table.zone_above(name)
         if zone_ref is not None:
-            tally = self.tally
-            tally.of.get(kind, tally.other)[shape.tally + NODATA] += 1
+            counters.of.get(kind, counters.other)[shape.counter + NODATA] += 1
             negative = zone_ref.negative(len(name))
             return b"".join((packet[:2], shape.nodata, asked, kind, negative, shape.opt))
         if name is asked:
             lower = name.lower()
             if lower != name:
                 return self._found(packet, client, transport, shape, asked, kind, lower)
-        if self.kept is not None and shape.kept:
-            # Found there octet for octet: well-formed, and no name of ours.
+        kept = self.shared.kept
+        if kept is not None and shape.kept:
+            # Found there octet for octet: well-formed, and an external name.
             key = b"".join((name, kind, shape.kept))
-            reply = self.kept(key, packet, asked + kind, shape.edns, shape.room)
+            reply = kept(key, packet, asked + kind, shape.edns, shape.room)
             if reply is not None:
-                self.tally.asked += 1
+                counters.forwarded += 1
                 return reply
-        zone_ref = self._encloser(name)
-        if zone_ref is None or zone_ref.kind == PODS or table.unknown:
-            return self._slow(packet, client, transport)
-        tally = self.tally
-        tally.of.get(kind, tally.other)[shape.tally + NXDOMAIN] += 1
-        negative = zone_ref.negative(len(name))
+        # The closest encloser: what is behind the labels walked is a name of the table, which
+        # proves that these octets are a name. (A leaf lies in the zone of the name above it.)
+        encloser, position, length = None, 0, len(name)
+        try:
+            for _ in _WALK:
+                octets = name[position]
+                if not 0 < octets < 64:
+                    break
+                position += 1 + octets
+                encloser = find(name[position:])
+                if encloser is not None:
+                    break
+        except IndexError:
+            pass
+        if encloser is None or encloser.kind == PODS or length > MAX_NAME or self._unknown:
+            return self._complete(packet, client, transport)
+        counters.of.get(kind, counters.other)[shape.counter + NXDOMAIN] += 1
+        negative = encloser.negatives.get(length) or encloser.negative(length)
         return b"".join((packet[:2], shape.nxdomain, asked, kind, negative, shape.opt_nx))
 
     def _several(
-        self, packet: bytes, shape: Shape, asked: bytes, kind: bytes, entry: Entry
+        self, packet: bytes, shape: Shape, asked: bytes, kind: bytes, rrset: CompiledRRset
     ) -> bytes:
-        """The reply of an entry, with as much of it as the client can take."""
-        form = entry.form
-        body = self.table.turned(entry) if form.unit else entry.body
-        tally = self.tally
-        tally.of.get(kind, tally.other)[shape.tally + ANSWERED] += 1
-        room = shape.room - len(asked) - len(form.head) - len(body)
-        if room >= form.led + len(entry.additional):
+        """The reply of an RRset, with as much of it as the client can take."""
+        layout, counters = rrset.layout, self._counters
+        body = self.table.rotated(rrset) if layout.unit else rrset.body
+        counters.of.get(kind, counters.other)[shape.counter + ANSWERED] += 1
+        room = shape.room - len(asked) - len(layout.head) - len(body)
+        if room >= layout.additional_octets + len(rrset.additional):
             return b"".join(
                 (
                     packet[:2],
                     shape.flags,
-                    form.full_opt if shape.edns else form.full,
+                    layout.full_opt if shape.edns else layout.full,
                     asked,
-                    form.head,
+                    layout.head,
                     body,
-                    form.leads[len(asked)],
-                    entry.additional,
+                    layout.additional[len(asked)],
+                    rrset.additional,
                     shape.opt,
                 )
             )
         if room >= 0:
-            counts = form.bare_opt if shape.edns else form.bare
-            return b"".join((packet[:2], shape.flags, counts, asked, form.head, body, shape.opt))
-        self.tally.truncated += 1
+            counts = layout.bare_opt if shape.edns else layout.bare
+            return b"".join((packet[:2], shape.flags, counts, asked, layout.head, body, shape.opt))
+        counters.truncated += 1
         counts = AND_AN_OPT if shape.edns else ONE_QUESTION
         return b"".join((packet[:2], shape.flags_tc, counts, asked, kind, shape.opt))
 
-    def _encloser(self, name: bytes) -> ZoneRef | None:
-        """The home of the closest name above octets that may be a name, leaves left out.
-
-        None unless that proves them to be well-formed: what is behind the labels walked is
-        a name of the table. (A leaf lies in the same zone as what is above it.)
-        """
-        if len(name) > MAX_NAME:
-            return None
-        find = self.table.names.get
-        position = 0
-        try:
-            for _ in range(_WALK):
-                length = name[position]
-                if not 0 < length < 64:
-                    return None
-                position += 1 + length
-                zone_ref = find(name[position:])
-                if zone_ref is not None:
-                    return zone_ref
-        except IndexError:
-            pass
-        return None
-
-    # -- shapes ----------------------------------------------------------------------------
-
     def _renew(self) -> None:
-        """Forgets what was derived from the table as it was."""
+        """Drops what was derived from the table as it was."""
         self._seen = self.table.version
-        self._replies = tuple(
-            ({}, counter_index(transport, ANSWERED)) for transport in self.transports * 2
-        )
-        if self._shaped_for == self.table.state:
-            return
-        state = self._shaped_for = self.table.state
-        # Every transport without RA, then every one with it.
-        always = self.config.forwarding and self._may_recurse.everyone
-        self._shapes = tuple(
-            shapes_of(self.config, state, transport, ra)
-            for ra in (always, True)
-            for transport in self.transports
-        )
+        self.forget()
+        claim = self.table.claim
+        self._shapes = self.shared.shapes.of(claim.state)
+        self._unknown = bool(claim.unknown)
 
-    # -- clients ---------------------------------------------------------------------------
+    def forget(self) -> None:
+        """Drops the remembered replies; the budget may be used for others."""
+        self.shared.budget += sum(len(one) for pair in self._replies.values() for one in pair)
+        self._replies.clear()
 
-    def _shared_shapes(self, clients: Sequence[bytes], index: int) -> int:
-        """The index of the shapes that all these clients share; -1 when none is known.
+    # -- the complete way --------------------------------------------------------------------
 
-        `index`: that of their transport.
-
-        The usual batch comes from clients that were here before and may all do the same.
-        """
-        if not self._may_ask.everyone:
-            return -1
-        kinds = set(map(self._recursive.get, clients))
-        if len(kinds) != 1 or None in kinds:
-            return -1
-        return index + len(self.transports) if True in kinds else index
-
-    def _shapes_for(self, client: bytes, transport: Transport) -> Shapes:
-        """The shapes for one client; none for those who may not ask."""
-        recursive = self._remember(self._recursive, client, self._resolves_for)
-        if not self._may_ask.everyone and not self._remember(
-            self._clients, client, self._may_ask.__contains__
-        ):
-            return NO_SHAPES
-        return self._shapes[transport.index + (len(self.transports) if recursive else 0)]
-
-    @staticmethod
-    def _remember(memory: dict[bytes, bool], client: bytes, judge: Callable[[bytes], bool]) -> bool:
-        found = memory.get(client)
-        if found is None:
-            if len(memory) >= _REMEMBERED_CLIENTS:
-                memory.clear()
-            found = memory[client] = judge(client)
-        return found
-
-    def _resolves_for(self, client: bytes) -> bool:
-        """Whether names that are not ours are resolved for a client: what RA says."""
-        return self.config.forwarding and (
-            self._may_recurse.everyone or client in self._may_recurse
-        )
-
-    # -- the complete way ------------------------------------------------------------------
-
-    def _slow(self, packet: bytes, client: bytes, transport: Transport) -> bytes | Forward | None:
+    def _complete(self, packet: bytes, client: bytes, transport: Transport) -> Outcome:
+        self._counters.complete += 1
         if is_dropped(packet):
-            self.tally.dropped += 1
+            self._counters.dropped += 1
             return None
         try:
-            query = admit(packet, client, self._may_ask)
+            query = admit(packet, self._access.of(client))
         except Refusal as refusal:
             return self._refused(packet, refusal, client, transport)
         return self._reply(packet, query, client, transport).make()
@@ -387,13 +373,23 @@ class Engine:
         if query is not None:
             reply = self._reply(packet, query, client, transport)
             return reply.send(refusal.rcode, extended=refusal.extended, opcode=packet[2] & OPCODE)
-        self.tally.count(b"", counter_index(transport, OUTCOME_OF[refusal.rcode]))
+        self._counters.count(b"", counter_index(transport, RESULT_OF[refusal.rcode]))
         return packet[:2] + bytes((QR | packet[2] & (OPCODE | RD), refusal.rcode)) + bytes(8)
 
     def _reply(self, packet: bytes, query: Query, client: bytes, transport: Transport) -> Reply:
-        ra = self._resolves_for(client)
-        return Reply(self.config, self.table, self.tally, packet, query, client, transport, ra)
+        return Reply(self.shared, self.table, packet, query, client, transport)
+
+    def forward_denied(self, packet: bytes, client: bytes, transport: Transport) -> Forward | None:
+        """What resolves the name of a query after all, which `answer` denied (NXDOMAIN).
+
+        None for a query that the gate refuses.
+        """
+        try:
+            query = admit(packet, self._access.of(client))
+        except Refusal:
+            return None
+        return self._reply(packet, query, client, transport).forward_denied()
 
     def counters(self) -> tuple[int, ...]:
-        """Totals since the start, in the order of `counter_names`."""
-        return self.tally.totals()
+        """The counters, in the order of `counter_names`."""
+        return self._counters.totals()

@@ -1,32 +1,42 @@
-"""Who and what is admitted: the one reject ladder in front of every transport.
+"""Admission: which queries dnsd answers, and the response code for all others.
 
-A query goes through the rungs in this order, and the first that refuses says how:
+In `answer/` (pure: query bytes to reply bytes). Change here: a rejection check, access by client.
 
-1. under 12 octets, or a response (QR): dropped, never answered, so two servers cannot be
-   made to talk to each other;
+A query passes these checks in this order, and the first that fails decides the reply:
+
+1. under 12 octets, or a response (QR): dropped without a reply, so that two servers cannot be
+   made to send to each other;
 2. an opcode other than QUERY: NOTIMP;
-3. malformed: FORMERR (`message.parse`);
-4. a client that may not ask: REFUSED, extended error 18;
+3. malformed: FORMERR (`dns.message.parse`, `options.check`);
+4. a client outside `allow_query`: REFUSED, extended error 18;
 5. an EDNS version other than 0: BADVERS (RFC 6891 6.1.3);
 6. a class other than IN and CH: REFUSED;
-7. a QTYPE that is no data type: FORMERR for OPT, REFUSED for transfers and the like.
+7. a QTYPE that is not a data type: FORMERR for OPT, REFUSED for transfers and the like.
 
-The engine's short cut for usual queries proves that a packet would pass all rungs before it
-answers; whatever it cannot prove comes here.
+The fast way proves that a packet would pass all checks before it answers; a packet that it
+cannot prove this for comes here.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+from dnsd.answer.options import check
+from dnsd.answer.outcome import EngineConfig
 from dnsd.dns.message import CH, HEADER, IN, OPCODE, OPT, QR, Ede, Malformed, Query, Rcode, parse
 from dnsd.dns.networks import Networks
 
 _TKEY, _MAILA = 249, 254  # TKEY, TSIG, IXFR, AXFR, MAILB, MAILA
+_MOST_CLIENTS = 10_000  # clients whose rights are remembered
+
+# Rights of a client, as bits.
+RESOLVES, REFUSED = 1, 2
 
 
 class Refusal(Exception):
     """A query that is not admitted: `rcode` and extended error for its sender.
 
-    `query` is there when it could be read, so that question and OPT can be sent back.
+    `query` is there if it could be read, so that question and OPT can be sent back.
     """
 
     def __init__(self, rcode: Rcode, extended: Ede | None = None, query: Query | None = None):
@@ -34,23 +44,64 @@ class Refusal(Exception):
         self.rcode, self.extended, self.query = rcode, extended, query
 
 
+class Access:
+    """The rights of clients by their packed address: `allow_query` and `allow_recursion`.
+
+    `needs_client`: whether the rights depend on the client; if not, they are always `rights`.
+    """
+
+    def __init__(self, config: EngineConfig) -> None:
+        """Raises ValueError for text that is not a network."""
+        self._query = Networks(config.allow_query)
+        self._recursion = Networks(config.allow_recursion if config.forwarding else ())
+        self.needs_client = not self._query.everyone or (
+            config.forwarding and not self._recursion.everyone
+        )
+        self.rights = RESOLVES if self._recursion.everyone else 0
+        self._known: dict[bytes, int] = {}
+
+    def __len__(self) -> int:
+        """The number of clients whose rights are remembered."""
+        return len(self._known)
+
+    def of(self, client: bytes) -> int:
+        """The rights of a client: a sum of RESOLVES and REFUSED."""
+        if not self.needs_client:
+            return self.rights
+        rights = self._known.get(client)
+        if rights is None:
+            rights = RESOLVES if client in self._recursion else 0
+            rights |= 0 if client in self._query else REFUSED
+            if len(self._known) >= _MOST_CLIENTS:
+                self._known.clear()
+            self._known[client] = rights
+        return rights
+
+    def of_batch(self, clients: Sequence[bytes]) -> list[int]:
+        """The rights of several clients."""
+        rights = list(map(self._known.get, clients))
+        if None in rights:
+            return [self.of(client) for client in clients]
+        return rights  # type: ignore[return-value]  # no None is left
+
+
 def is_dropped(packet: bytes) -> bool:
-    """Rung 1: whether a packet gets no reply at all."""
+    """Check 1: whether a packet gets no reply at all."""
     return len(packet) < HEADER or packet[2] & QR != 0
 
 
-def admit(packet: bytes, client: bytes, may_ask: Networks) -> Query:
-    """Rungs 2 to 7 for a packet that `is_dropped` let through; raises `Refusal`.
+def admit(packet: bytes, rights: int) -> Query:
+    """Checks 2 to 7 for a packet that `is_dropped` let through. Raises `Refusal`.
 
-    `client` is the packed address of the peer; `may_ask` must contain it.
+    `rights`: those of the client (see `Access`).
     """
     if packet[2] & OPCODE:
         raise Refusal(Rcode.NOTIMP, query=_echo(packet))
     try:
-        query = parse(packet)
+        query = _read(packet)
     except Malformed as error:
         raise Refusal(error.rcode) from error
-    if not may_ask.everyone and client not in may_ask:
+    if rights & REFUSED:
         raise Refusal(Rcode.REFUSED, Ede.PROHIBITED, query)
     if query.edns is not None and query.edns.version:
         raise Refusal(Rcode.BADVERS, query=query)
@@ -63,9 +114,16 @@ def admit(packet: bytes, client: bytes, may_ask: Networks) -> Query:
     return query
 
 
+def _read(packet: bytes) -> Query:
+    query = parse(packet)
+    if query.edns is not None:
+        check(query.edns)
+    return query
+
+
 def _echo(packet: bytes) -> Query | None:
-    """What can be sent back of a message with a foreign opcode: a question in our form."""
+    """What the reply to a message with another opcode repeats: a question in our form."""
     try:
-        return parse(packet)
+        return _read(packet)
     except Malformed:
         return None

@@ -1,14 +1,21 @@
-"""What goes in and out of an engine besides bytes: its configuration, the third outcome, counts.
+"""What goes into and comes out of an engine: its configuration, its outcomes, and its counters.
 
-Counting is plain ints in lists, one list a query type, one int a transport and outcome:
-the cheapest thing that can be read from outside at any time. Types that nobody asks for in
-earnest share a list, so what a packet says can never make the counters grow.
+In `answer/` (pure: query bytes to reply bytes). Change here: an outcome, an engine setting.
+
+The outcome of a query is closed: `bytes` is the reply, a `Deferred` has a handler of its kind in
+the worker and gets its reply later, a `Stream` is a reply of many messages, and None means that
+the query gets no reply.
+
+Counters are plain ints in lists: one list for each query type, one int for each transport and
+result. They are the cheapest thing that can be read at any time. Types that clients rarely
+query share one list, so packets cannot make the counters grow.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from struct import pack
+from typing import ClassVar
 
 from msgspec import Struct
 
@@ -20,12 +27,12 @@ from dnsd.dns.types import type_text
 
 
 class EngineConfig(Struct, frozen=True):
-    """What an engine is told once. It crosses a process boundary, so it is plain data.
+    """The configuration of the engines of a worker. It crosses a process boundary: plain data.
 
     `udp_size`: octets that dnsd sends over UDP at most, and announces (RFC 9715).
     `allow_query`, `allow_recursion`: networks; an empty tuple matches no client.
     `tcp_keepalive` in units of 100 ms (RFC 7828). `forwarding`: external names become
-    `Forward`s. `views`: clients see different things (see `views.py`).
+    `Forward`s. `views`: clients see different names (see `views.py`).
     """
 
     udp_size: int = 1232
@@ -39,21 +46,29 @@ class EngineConfig(Struct, frozen=True):
     views: bool = False
 
     def limit(self, transport: Transport, size: int | None) -> int:
-        """Octets a reply may have; `size` is what the query's OPT says, None without one."""
+        """Octets that a reply may have; `size` is that of the query's OPT, None without one."""
         if not transport.datagram:
             return MAX_MESSAGE
         return MIN_UDP if size is None else max(MIN_UDP, min(size, self.udp_size))
 
 
-class Forward(Struct, frozen=True, gc=False):
-    """The third outcome: a question that somebody else has to answer.
+class Deferred(Struct, frozen=True, gc=False):
+    """A query whose reply comes later. `kind` chooses the handler in the worker."""
 
-    `question` is as asked; `name` is what to resolve now (lower-cased wire form): the
-    question's name or, when `ours`, the target at which a chain of CNAMEs left our zones.
-    `chain` then holds the `chained` CNAME records of the answer section so far, the last of
-    which ends with that target. `limit`: octets the reply may have. `options`: those that
-    the reply's OPT has to carry.
+    kind: ClassVar[str]
+
+
+class Forward(Deferred, frozen=True, gc=False):
+    """A query that upstream servers have to answer.
+
+    `question` is as asked; `name` is the name to resolve now (lower-cased wire form): the
+    question's name or, when `local`, the target at which a chain of CNAMEs left the zones of
+    dnsd. `chain` then holds the `chained` CNAME records of the answer section so far, the last
+    of which ends with that target. `limit`: octets the reply may have. `options`: the options
+    of the reply's OPT record.
     """
+
+    kind: ClassVar[str] = "forward"
 
     packet: bytes
     question: bytes
@@ -66,12 +81,27 @@ class Forward(Struct, frozen=True, gc=False):
     do: bool
     edns: bool
     options: bytes = b""
-    ours: bool = False
+    local: bool = False
     chain: bytes = b""
     chained: int = 0
 
 
-OUTCOMES = (
+class Stream(Struct, frozen=True):
+    """A reply of many messages, such as a zone transfer (RFC 5936 2.2).
+
+    A transport with framing sends each of `messages` in order, and takes the next one when the
+    client has room for it. A datagram transport cannot carry a stream (RFC 5936 4.2): it sends
+    `datagram` instead, which may be a truncated reply or a single SOA record (RFC 1995 2); None
+    sends nothing.
+    """
+
+    messages: Iterator[bytes]
+    datagram: bytes | None = None
+
+
+Outcome = bytes | Deferred | Stream | None
+
+RESULTS = (
     "answer",
     "nodata",
     "nxdomain",
@@ -82,7 +112,7 @@ OUTCOMES = (
     "badvers",
 )
 ANSWERED, NODATA, NXDOMAIN = range(3)
-OUTCOME_OF = {
+RESULT_OF = {
     Rcode.NXDOMAIN: NXDOMAIN,
     Rcode.SERVFAIL: 3,
     Rcode.REFUSED: 4,
@@ -99,10 +129,10 @@ def counter_names(transports: Iterable[Transport]) -> tuple[str, ...]:
     names = [transport.name for transport in transports]
     return (
         *(
-            f"queries.{name}.{type_text(type_) if type_ else 'other'}.{outcome}"
+            f"queries.{name}.{type_text(type_) if type_ else 'other'}.{result}"
             for type_ in _COUNTED_TYPES
             for name in names
-            for outcome in OUTCOMES
+            for result in RESULTS
         ),
         "dropped",
         "truncated",
@@ -110,30 +140,32 @@ def counter_names(transports: Iterable[Transport]) -> tuple[str, ...]:
     )
 
 
-def counter_index(transport: Transport, outcome: int) -> int:
-    """Where the list of a query type counts an outcome over a transport."""
-    return transport.index * len(OUTCOMES) + outcome
+def counter_index(transport: Transport, result: int) -> int:
+    """Where the list of a query type counts a result over a transport."""
+    return transport.index * len(RESULTS) + result
 
 
 class Counters:
-    """The engine's counters. `of` finds a type's list by QTYPE and QCLASS on the wire.
+    """The counters of the engines of a process, from its start.
 
-    `counter_index` gives the position in such a list; `transports` is their number.
+    `of`: QTYPE and QCLASS on the wire -> the list of the type, in which `counter_index` gives
+    the position. `forwarded`: queries that became a `Forward`, or were answered from the cache
+    of upstream replies. `complete`: queries that took the complete way.
     """
 
-    __slots__ = ("asked", "dropped", "of", "other", "truncated")
+    __slots__ = ("complete", "dropped", "forwarded", "of", "other", "truncated")
 
     def __init__(self, transports: int) -> None:
-        size = transports * len(OUTCOMES)
+        size = transports * len(RESULTS)
         self.of = {pack("!HH", type_, 1): [0] * size for type_ in _COUNTED_TYPES}
         self.other = self.of[pack("!HH", _OTHER, 1)]
-        self.dropped = self.truncated = self.asked = 0
+        self.complete = self.dropped = self.forwarded = self.truncated = 0
 
     def count(self, kind: bytes, index: int) -> None:
         """Counts one query; `index` is that of `counter_index`."""
         self.of.get(kind, self.other)[index] += 1
 
     def totals(self) -> tuple[int, ...]:
-        """Totals since the start, in the order of `counter_names`."""
-        counts = [count for tally in self.of.values() for count in tally]
-        return (*counts, self.dropped, self.truncated, self.asked)
+        """The totals, in the order of `counter_names`."""
+        counts = [count for of_type in self.of.values() for count in of_type]
+        return (*counts, self.dropped, self.truncated, self.forwarded)

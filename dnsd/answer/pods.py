@@ -1,20 +1,22 @@
-"""Pod names that are names by form: `10-1-2-3.ns.pod.Z` in mode `insecure`.
+"""Pod names by form: the address in `10-1-2-3.ns.pod.ZONE`, for `pods: insecure`.
 
-Kubernetes DNS-Based Service Discovery 2.6 (deprecated there, relied upon by programs): the
-first label is an address with dashes for dots or colons, and any address will do. What has
-the dots or colons themselves (they may be in a label), or a zone index, is no such label.
+In `answer/` (pure: query bytes to reply bytes). Change here: which labels contain an address.
+
+Kubernetes DNS-Based Service Discovery 2.6 (deprecated there, and still in use): the first label
+is an address with dashes for its dots or colons, and any address is valid. A label that contains
+dots, colons, or a zone index itself is not such a label.
 """
 
 from __future__ import annotations
 
 from ipaddress import IPv4Address, IPv6Address
 
-_OTHERS = frozenset(b":.%")  # what ipaddress reads besides dashes, once they are colons
+_FORBIDDEN = frozenset(b":.%")  # ipaddress would read them
 
 
 def address_of(label: bytes) -> bytes | None:
-    """The packed address that a label spells, 4 or 16 octets; None when it spells none."""
-    if not _OTHERS.isdisjoint(label):
+    """The packed address in a label, 4 or 16 octets; None for any other label."""
+    if not _FORBIDDEN.isdisjoint(label):
         return None
     try:
         text = label.decode("ascii")

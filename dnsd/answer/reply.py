@@ -1,43 +1,25 @@
-"""The complete way: one query, read in full, and the reply it gets.
+"""The complete way: one query, read in full, and its reply.
 
-What is looked up here is looked up in the same table as in the engine's short cut, and what
-comes out is the same octets. What only this way knows: chaos names, ANY, the apex's SOA,
-chains of CNAMEs, pod names by form, every EDNS option, a table that is not ready, names that
-are not ours.
+In `answer/` (pure: query bytes to reply bytes). Change here: what dnsd answers to a rare query.
+
+It looks up the same table as the fast way of the engine, and makes the same octets. Only the
+complete way handles chaos names, ANY, the SOA of an apex, chains of CNAMEs, pod names by form,
+the EDNS options of `options.py`, a table that is not ready, and external names.
 """
 
 from __future__ import annotations
 
 from struct import pack
 
-from dnsd.answer.outcome import (
-    ANSWERED,
-    NODATA,
-    OUTCOME_OF,
-    Counters,
-    EngineConfig,
-    Forward,
-    counter_index,
-)
+from dnsd.answer.gate import RESOLVES
+from dnsd.answer.options import reply_options
+from dnsd.answer.outcome import ANSWERED, NODATA, RESULT_OF, Forward, counter_index
 from dnsd.answer.pods import address_of
-from dnsd.answer.table import Table, ZoneRef
+from dnsd.answer.shared import Shared
+from dnsd.answer.table import Table
 from dnsd.answer.transport import Transport
-from dnsd.dns.message import (
-    AA,
-    CH,
-    HEADER,
-    QR,
-    RA,
-    RD,
-    TC,
-    Ede,
-    Option,
-    Query,
-    Rcode,
-    ede,
-    opt_record,
-    option,
-)
+from dnsd.answer.zones import ZoneRef
+from dnsd.dns.message import AA, CH, HEADER, QR, RA, RD, TC, Ede, Query, Rcode, ede, opt_record
 from dnsd.dns.names import Name
 from dnsd.dns.types import Type
 from dnsd.zone.frame import NOT_READY, PODS, STALE
@@ -50,46 +32,45 @@ _A, _AAAA, _CNAME = b"\x00\x01\x00\x01", b"\x00\x1c\x00\x01", b"\x00\x05\x00\x01
 
 
 class Reply:
-    """One query and what is needed to answer it. `ra`: whether we would resolve for the client."""
+    """One query and what is needed to answer it. `ra`: whether dnsd resolves for the client."""
 
-    __slots__ = ("client", "config", "packet", "query", "ra", "table", "tally", "transport")
+    __slots__ = ("client", "config", "counters", "packet", "query", "ra", "table", "transport")
 
     def __init__(
         self,
-        config: EngineConfig,
+        shared: Shared,
         table: Table,
-        tally: Counters,
         packet: bytes,
         query: Query,
         client: bytes,
         transport: Transport,
-        ra: bool,
     ) -> None:
-        self.config, self.table, self.tally = config, table, tally
+        self.config, self.table, self.counters = shared.config, table, shared.counters
         self.packet, self.query, self.client = packet, query, client
-        self.transport, self.ra = transport, ra
+        self.transport = transport
+        self.ra = bool(shared.access.of(client) & RESOLVES)
 
     def make(self) -> bytes | Forward:
-        """Finds the answer: chaos, not ours, not ready, or from the table."""
+        """The reply, or `Forward` for a name that upstream servers have to answer."""
         query, table = self.query, self.table
         if query.cls == CH:
             return self._chaos()
         zone_ref = table.zone_of(query.name)
-        unknown = table.state == NOT_READY and (zone_ref is not None or not table.zone_refs)
-        if unknown:  # nothing is known, or, before the first frame, not even what is ours
+        # Before the first frame, not even the zones of dnsd are known.
+        if table.claim.state == NOT_READY and (zone_ref is not None or not table.zone_refs):
             return self.send(Rcode.SERVFAIL, extended=Ede.NOT_READY)
         if zone_ref is None:
-            return self._not_ours()
+            return self._external()
         if query.type == Type.ANY and self._has_records(query.name, zone_ref):
             return self._any(zone_ref)
         if query.name in table.alias and query.type != Type.CNAME:
-            return self._chase()
+            return self._follow_alias()
         return self._from_table(zone_ref)
 
-    # the kinds of answers
+    # -- kinds of replies --------------------------------------------------------------------
 
     def _chaos(self) -> bytes:
-        """version.bind and its like (RFC 4892)."""
+        """version.bind and similar names (RFC 4892)."""
         query, config = self.query, self.config
         text = {
             b"\x07version\x04bind\x00": config.version_text,
@@ -105,15 +86,15 @@ class Reply:
             Rcode.NOERROR, aa=True, answer=body + bytes((len(data),)) + data, answers=1
         )
 
-    def _not_ours(self) -> bytes | Forward:
+    def _external(self) -> bytes | Forward:
         if not self.config.forwarding or not self.query.rd:
             return self.send(Rcode.REFUSED, extended=Ede.NOT_AUTHORITATIVE)
         if not self.ra:
             return self.send(Rcode.REFUSED, extended=Ede.PROHIBITED)
-        return self._ask(self.query.name)
+        return self._forward(self.query.name)
 
     def _any(self, zone_ref: ZoneRef) -> bytes:
-        """One RRset, or HINFO where there is no telling which (RFC 8482 4.2)."""
+        """The CNAME, if there is one; else a synthesized HINFO record (RFC 8482 4.1, 4.2)."""
         found = self._find(self.query.name, _CNAME)
         if found is not None:
             return self.send(Rcode.NOERROR, aa=True, answer=found[0], answers=1)
@@ -132,8 +113,8 @@ class Reply:
             return self.send(Rcode.SERVFAIL, extended=Ede.NOT_READY)
         return self.send(rcode, True, authority=zone_ref.negative(len(name)), authorities=1)
 
-    def _chase(self) -> bytes | Forward:
-        """The CNAME, and what is found behind it (RFC 1034 3.6.2, 4.3.2 step 3a)."""
+    def _follow_alias(self) -> bytes | Forward:
+        """The chain of CNAMEs, and the answer at its end (RFC 1034 3.6.2, 4.3.2 step 3a)."""
         query, table = self.query, self.table
         kind = query.question[-4:]
         answer, count = b"", 0
@@ -155,7 +136,7 @@ class Reply:
         zone_ref = table.zone_of(name)
         if zone_ref is None:
             if self.ra and query.rd:
-                return self._ask(name, answer, count)
+                return self._forward(name, answer, count)
             return self.send(Rcode.NOERROR, True, answer, count)
         found = self._find(name, kind)
         if found is not None:
@@ -171,18 +152,18 @@ class Reply:
         return self.send(rcode, True, answer, count, zone_ref.denial(owner), 1)
 
     def _find(self, name: Name, kind: bytes) -> tuple[bytes, int, bytes, int] | None:
-        """The records of a name and a type, and the additional ones, each with their count.
+        """The records of a name and a type, and the additional records, each with their count.
 
-        The address of a pod name by form is made on the spot.
+        The record of a pod name by form is made here.
         """
         record = self.table.record(name, kind)
         if record is not None:
             return record, 1, b"", 0
-        entry = self.table.entry(name, kind)
-        if entry is not None:
-            form = entry.form
-            body = form.head[len(kind) :] + self.table.turned(entry)
-            return body, form.answers, entry.extras(name), form.extra
+        rrset = self.table.rrset(name, kind)
+        if rrset is not None:
+            layout = rrset.layout
+            body = layout.head[len(kind) :] + self.table.rotated(rrset)
+            return body, layout.answers, rrset.additional_section(name), layout.extra
         address = self._pod_address(name)
         if address is not None and kind == (_A if len(address) == 4 else _AAAA):
             zone_ref = self.table.names[name[1 + name[0] :]]
@@ -194,7 +175,7 @@ class Reply:
         return self.table.exists(name) or self._pod_address(name) is not None
 
     def _has_records(self, name: Name, zone_ref: ZoneRef) -> bool:
-        """Whether there is anything at a name, and not below it only."""
+        """Whether the name itself has records; it may also exist by the names below it."""
         return (
             name == zone_ref.name
             or self.table.owns_records(name)
@@ -202,7 +183,7 @@ class Reply:
         )
 
     def _pod_address(self, name: Name) -> bytes | None:
-        """The address a name spells, if it lies right below a namespace of pods by form."""
+        """The address in a pod name by form, packed; None for any other name."""
         if not name[0]:
             return None
         zone_ref = self.table.names.get(name[1 + name[0] :])
@@ -210,11 +191,22 @@ class Reply:
             return None
         return address_of(name[1 : 1 + name[0]])
 
-    # the ways out
+    # -- outcomes ----------------------------------------------------------------------------
 
-    def _ask(self, name: Name, chain: bytes = b"", chained: int = 0) -> Forward:
+    def _forward(self, name: Name, chain: bytes = b"", chained: int = 0) -> Forward:
+        self.counters.forwarded += 1
+        return self._deferred(name, self._options(None), chained > 0, chain, chained)
+
+    def forward_denied(self) -> Forward:
+        """What resolves the name after all; its options are those of the negative reply."""
+        stale = self.table.claim.state == STALE
+        options = self._options(Ede.STALE_NXDOMAIN if stale else None)
+        return self._deferred(self.query.name, options, True)
+
+    def _deferred(
+        self, name: Name, options: bytes, local: bool, chain: bytes = b"", chained: int = 0
+    ) -> Forward:
         query, edns = self.query, self.query.edns
-        self.tally.asked += 1
         return Forward(
             packet=self.packet,
             question=query.question,
@@ -226,8 +218,8 @@ class Reply:
             cd=query.cd,
             do=edns is not None and edns.do,
             edns=edns is not None,
-            options=self._options(None),
-            ours=chained > 0,
+            options=options,
+            local=local,
             chain=chain,
             chained=chained,
         )
@@ -245,25 +237,25 @@ class Reply:
         extended: Ede | None = None,
         opcode: int = 0,
     ) -> bytes:
-        """The reply of these sections: OPT as the query's, cut to what the client can take."""
+        """The reply with these sections, cut to what the client can take (RFC 2181 9)."""
         query, table = self.query, self.table
         edns = query.edns
         opt = b""
         if edns is not None:
-            if extended is None and aa and table.state == STALE and query.cls != CH:
+            if extended is None and aa and table.claim.state == STALE and query.cls != CH:
                 extended = Ede.STALE_NXDOMAIN if rcode == Rcode.NXDOMAIN else Ede.STALE
             opt = opt_record(self.config.udp_size, edns.do, rcode >> 4, self._options(extended))
         limit = self.config.limit(self.transport, edns.size if edns else None)
         room = limit - HEADER - len(query.question) - len(answer) - len(authority) - len(opt)
         first = QR | opcode | (AA if aa else 0) | (RD if query.rd else 0)
-        outcome = OUTCOME_OF.get(rcode, ANSWERED if answers else NODATA)
+        result = RESULT_OF.get(rcode, ANSWERED if answers else NODATA)
         if room < len(additional):
             additional, additionals = b"", 0
         if room < 0:
             first |= TC
             answer, answers, authority, authorities = b"", 0, b"", 0
-            self.tally.truncated += 1
-        self.tally.count(query.question[-4:], counter_index(self.transport, outcome))
+            self.counters.truncated += 1
+        self.counters.count(query.question[-4:], counter_index(self.transport, result))
         head = pack(
             "!BBHHHH",
             first,
@@ -276,24 +268,14 @@ class Reply:
         return b"".join((query.id, head, query.question, answer, authority, additional, opt))
 
     def _options(self, extended: Ede | None) -> bytes:
-        """The options of the reply's OPT, by what the query's asked for.
-
-        The name of the server is left out where it would not even fit behind the question:
-        a longest name leaves 230 octets of 512 for options.
-        """
-        query, config = self.query, self.config
-        edns, options = query.edns, b""
+        """The options of the reply's OPT record; b"" for a query without one."""
+        edns, config = self.query.edns, self.config
         if edns is None:
-            return options
-        if edns.keepalive and self.transport.keepalive:
-            options += option(Option.TCP_KEEPALIVE, pack("!H", config.tcp_keepalive))
-        if extended is not None:
-            options += ede(extended)
-        if edns.nsid and config.nsid:
-            room = config.limit(self.transport, edns.size) - HEADER - len(query.question) - _OPT
-            if len(config.nsid) + 4 + len(options) <= room:
-                options = option(Option.NSID, config.nsid) + options
-        return options
+            return b""
+        required = ede(extended) if extended is not None else b""
+        limit = config.limit(self.transport, edns.size)
+        room = limit - HEADER - len(self.query.question) - _OPT
+        return reply_options(edns, config, self.transport, required, room)
 
 
 def _reowned(body: bytes, owner: bytes) -> bytes:

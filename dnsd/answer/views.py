@@ -1,73 +1,69 @@
-"""Several engines that answer as one: each client is answered from the table of its sight.
+"""Views: a stage that answers each client from the table of its view.
 
-What a client must not see is not in its table (see `zone/sight.py`), so there is nothing to
-check here: one lookup chooses the engine, and the engine is the usual one. Where there are
-no views and no policies this module is not in use, and costs nothing.
+In `answer/` (pure: query bytes to reply bytes). Change here: which engine answers a client.
 
-Table 0 holds everything; it is the one that ordinary frames go to, and whose state all share.
-A client whose table has not come yet is not answered from another's: it gets SERVFAIL.
+What a client must not see is not in its table (see `zone/views.py`), so nothing is checked here:
+one lookup chooses the engine, and the engine is the usual one. A batch of clients with several
+views is split by engine. Without views and policies this stage is not in use, and costs nothing.
+
+Table 0 holds all names. Ordinary frames go to it, and every table has its claim: what dnsd
+claims about its data does not depend on the view. A client whose table has not arrived yet is
+not answered from another table: it gets SERVFAIL. Everything that does not depend on the view is
+in `Shared`, one for all engines.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 
-from dnsd.answer.engine import Engine, EngineConfig, Forward
+from dnsd.answer.engine import Engine
+from dnsd.answer.outcome import EngineConfig, Forward, Outcome
+from dnsd.answer.shared import Shared
+from dnsd.answer.stages import answer_by_group
 from dnsd.answer.transport import Transport
 from dnsd.dns.networks import NetworkMap
-from dnsd.zone.frame import compile_state
 from dnsd.zone.views import is_view_frame, read_view_frame
 
-_REMEMBERED = 10_000  # clients whose engine is remembered
-
-Kept = Callable[[bytes, bytes, bytes, bool, int], bytes | None]
+_MOST_CLIENTS = 10_000  # clients whose engine is remembered
 
 
 class Views:
-    """The engines of all sights. Answers like `Engine`; always needs the client."""
+    """The engines of all views. A `Stage` that always needs the client."""
 
     needs_client = True
 
     def __init__(self, config: EngineConfig, transports: Iterable[Transport]) -> None:
-        self.config, self.transports = config, tuple(transports)
-        self._full = Engine(config, self.transports)
+        self.shared = Shared(config, transports)
+        self._full = self._engine()
         self.table = self._full.table
-        self.tally = self._full.tally
         self._engines: dict[int, Engine] = {0: self._full}
-        self._blind = self._engine()  # never told anything: not ready for ever
-        self._state = self.table.state
+        self._not_ready = self._engine()  # gets no frames
         self._networks: NetworkMap[int] = NetworkMap(())
         self._pods: dict[bytes, int] = {}
         self._known: dict[bytes, Engine] = {}
 
-    @property
-    def kept(self) -> Kept | None:
-        """As of `Engine`; names of others are the same for everybody."""
-        return self._full.kept
-
-    @kept.setter
-    def kept(self, kept: Kept | None) -> None:
-        for engine in (self._blind, *self._engines.values()):
-            engine.kept = kept
-
     def _engine(self) -> Engine:
-        engine = Engine(self.config, self.transports)
-        engine.tally, engine.kept = self.tally, self._full.kept
-        return engine
-
-    @staticmethod
-    def concerns(frame: bytes) -> bool:
-        """Whether a frame is for `apply`, and not for the table of those who see everything."""
-        return is_view_frame(frame)
+        return Engine(self.shared.config, self.shared.transports, self.shared)
 
     def apply(self, frame: bytes) -> None:
-        """Takes in a frame that tells of sights. Raises msgspec.DecodeError."""
+        """Applies a frame of table 0, or a `ViewFrame`. Raises msgspec.DecodeError."""
+        if is_view_frame(frame):
+            self._apply_view_frame(frame)
+            return
+        claim = self.table.claim
+        self.table.apply(frame)
+        if self.table.claim != claim:
+            for engine in self._engines.values():
+                if engine is not self._full:
+                    engine.table.adopt(self.table.claim)
+
+    def _apply_view_frame(self, frame: bytes) -> None:
         step = read_view_frame(frame)
         if step.frame:
             engine = self._engines.get(step.number)
             if engine is None:
                 engine = self._engines[step.number] = self._engine()
-                engine.table.apply(compile_state(self.table.state))
+                engine.table.adopt(self.table.claim)
             engine.table.apply(step.frame)
         if step.reset:
             self._pods = {}
@@ -76,37 +72,31 @@ class Views:
         self._pods.update(step.clients)
         for address in step.forgotten:
             self._pods.pop(address, None)
-        for number in step.dropped:
-            self._engines.pop(number, None)
+        dropped = set(step.dropped)
         if step.reset:
             named = {0, *(number for _, number in step.networks), *self._pods.values()}
-            self._engines = {i: one for i, one in self._engines.items() if i in named}
+            dropped |= self._engines.keys() - named
+        for number in dropped & self._engines.keys():
+            self._engines.pop(number).forget()
         self._known = {}
 
-    def _for(self, client: bytes) -> Engine:
+    def _of(self, client: bytes) -> Engine:
         """The engine that answers a client."""
-        if self._state != self.table.state:
-            self._share_state()
         engine = self._known.get(client)
         if engine is None:
             number = self._pods.get(client)
             if number is None:
                 number = self._networks.get(client)
-            engine = self._blind if number is None else self._engines.get(number, self._blind)
-            if len(self._known) >= _REMEMBERED:
+            unknown = self._not_ready
+            engine = unknown if number is None else self._engines.get(number, unknown)
+            if len(self._known) >= _MOST_CLIENTS:
                 self._known.clear()
             self._known[client] = engine
         return engine
 
-    def _share_state(self) -> None:
-        self._state = self.table.state
-        for engine in self._engines.values():
-            if engine is not self._full:
-                engine.table.apply(compile_state(self._state))
-
-    def answer(self, packet: bytes, client: bytes, transport: Transport) -> bytes | Forward | None:
-        """See `Engine.answer`."""
-        return self._for(client).answer(packet, client, transport)
+    def answer(self, packet: bytes, client: bytes, transport: Transport) -> Outcome:
+        """See `Stage`."""
+        return self._of(client).answer(packet, client, transport)
 
     def answer_batch(
         self,
@@ -115,17 +105,21 @@ class Views:
         stride: int,
         clients: Sequence[bytes] | None,
         transport: Transport,
-    ) -> list[bytes | Forward | None]:
-        """See `Engine.answer_batch`; `clients` must be there."""
-        assert clients is not None  # noqa: S101 - `needs_client` says so
-        engines = [self._for(client) for client in clients]
-        if len(set(map(id, engines))) == 1:
-            return engines[0].answer_batch(blob, lengths, stride, clients, transport)
-        return [
-            engines[i].answer(blob[i * stride : i * stride + length], clients[i], transport)
-            for i, length in enumerate(lengths)
-        ]
+    ) -> list[Outcome]:
+        """See `Stage`; `clients` is not None."""
+        assert clients is not None  # noqa: S101 - `needs_client` is True
+        engines = [self._known.get(client) or self._of(client) for client in clients]
+        distinct = set(engines)
+        if len(distinct) == 1:
+            return distinct.pop().answer_batch(blob, lengths, stride, clients, transport)
+        return answer_by_group(
+            engines, lambda one: one.answer_batch, blob, lengths, stride, clients, transport
+        )
+
+    def forward_denied(self, packet: bytes, client: bytes, transport: Transport) -> Forward | None:
+        """See `Engine.forward_denied`."""
+        return self._of(client).forward_denied(packet, client, transport)
 
     def counters(self) -> tuple[int, ...]:
-        """Totals since the start, in the order of `counter_names`."""
-        return self.tally.totals()
+        """The counters, in the order of `counter_names`."""
+        return self.shared.counters.totals()

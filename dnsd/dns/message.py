@@ -24,6 +24,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from enum import IntEnum
+from itertools import islice
 from struct import Struct
 from typing import NamedTuple
 
@@ -82,6 +83,7 @@ class Option(IntEnum):
 
     NSID = 3  # RFC 5001
     CLIENT_SUBNET = 8  # RFC 7871
+    COOKIE = 10  # RFC 7873
     TCP_KEEPALIVE = 11  # RFC 7828
     PADDING = 12  # RFC 7830
     EDE = 15  # RFC 8914
@@ -96,13 +98,12 @@ class Malformed(ValueError):
 
 
 class Edns(NamedTuple):
-    """The OPT record of a query. `size` in octets, as sent."""
+    """The OPT record of a query. `size` in octets, as sent; `options`: code and data of each."""
 
     size: int
     version: int
     do: bool
-    nsid: bool
-    keepalive: bool
+    options: tuple[tuple[int, bytes], ...]
 
 
 class Query(NamedTuple):
@@ -212,8 +213,10 @@ def _record(packet: bytes, start: int, fixed: int) -> tuple[int, Edns | None]:
         return behind, None
     if fixed - start != 1 or packet[start]:
         raise Malformed("the owner of OPT is the root (RFC 6891 6.1.2)")
-    nsid, keepalive = _requested(packet, data, behind)
-    return behind, Edns(size, ttl >> 16 & 0xFF, bool(ttl & 0x8000), nsid, keepalive)
+    options = tuple(islice(edns_options(packet, data, behind), MAX_OPTIONS + 1))
+    if len(options) > MAX_OPTIONS:
+        raise Malformed(f"a query has at most {MAX_OPTIONS} EDNS options")
+    return behind, Edns(size, ttl >> 16 & 0xFF, bool(ttl & 0x8000), options)
 
 
 def fixed_part(packet: bytes, position: int) -> tuple[int, int, int, int, int]:
@@ -245,38 +248,6 @@ def edns_options(packet: bytes, position: int, end: int) -> Iterator[tuple[int, 
         if position > end:
             raise Malformed("an EDNS option is longer than its record")
         yield code, packet[data:position]
-
-
-def _requested(packet: bytes, position: int, end: int) -> tuple[bool, bool]:
-    """Whether options request NSID and keepalive. Unknown ones are ignored (RFC 6891 6.1.2)."""
-    nsid = keepalive = False
-    for count, (code, data) in enumerate(edns_options(packet, position, end)):
-        if count == MAX_OPTIONS:
-            raise Malformed(f"a query has at most {MAX_OPTIONS} EDNS options")
-        if code == Option.NSID:
-            nsid = True
-        elif code == Option.TCP_KEEPALIVE:
-            keepalive = True
-        elif code == Option.CLIENT_SUBNET:
-            _check_client_subnet(data)
-    return nsid, keepalive
-
-
-def _check_client_subnet(data: bytes) -> None:
-    """RFC 7871 6 and 7.1.2: known family, prefix in range, exactly the octets of the prefix."""
-    if len(data) < 4:
-        raise Malformed("a client subnet option of under 4 octets")
-    family, source, scope = data[0] << 8 | data[1], data[2], data[3]
-    bits = {1: 32, 2: 128}.get(family)
-    if bits is None or source > bits:
-        raise Malformed("a client subnet of an unknown family or with too long a prefix")
-    if scope:
-        raise Malformed("a client subnet with a scope in a query")
-    address = data[4:]
-    if len(address) != (source + 7) // 8:
-        raise Malformed("a client subnet whose address does not have the octets of its prefix")
-    if source % 8 and address[-1] & (0xFF >> source % 8):
-        raise Malformed("a client subnet with bits set after its prefix")
 
 
 def is_reply_to(data: bytes, query_id: bytes, question: bytes) -> bool:

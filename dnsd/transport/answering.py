@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
 import structlog
 
@@ -28,7 +28,7 @@ HEADER_BYTES = 12
 
 _LOG_INTERVAL = 1.0  # seconds between two log lines about failures
 
-OnAsk = Callable[[object, "LateReply"], None]
+OnAsk = Callable[[Any, "LateReply"], None]
 """Takes an Ask and the way back to its client. Must call the latter once, sooner or later."""
 
 

@@ -1,46 +1,48 @@
-"""The engine, with search-path completion: some of its NXDOMAINs become questions.
+"""Search-path completion as a stage: some NXDOMAINs become a `Search`.
 
-It stands in the engine's place in front of the transports, only where the feature is on. An
-NXDOMAIN of our zones to a pod that is about to walk its search list becomes a `Completable`,
-which carries the plain reply along: whatever comes of the walk, that one is never wrong.
+In `upstream/` (data plane: external names). Change here: which denied queries are completed.
+
+The stage stands in front of the engine, only where the feature is on. It looks at the replies of
+the engine: an NXDOMAIN of the zones of dnsd, to a pod that is about to walk its search list,
+becomes a `Search`. A `Search` carries the negative reply along, which is always a correct answer.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar, TypeGuard
 
-from msgspec import Struct
-
-from dnsd.answer.engine import Engine, Forward
+from dnsd.answer.outcome import Deferred, Forward, Outcome
 from dnsd.answer.transport import Transport
-from dnsd.dns.message import AA, IN, RA, RD, Malformed, Rcode, parse, question_end
-from dnsd.dns.names import Name, name_end
+from dnsd.dns.message import AA, RA, RD, Rcode
+from dnsd.dns.names import Name
 from dnsd.dns.types import Type
 from dnsd.upstream.clients import Clients
 from dnsd.upstream.search import Completion, completion
 
 if TYPE_CHECKING:
+    from dnsd.answer.engine import Engine
     from dnsd.answer.views import Views
 
-_POINTER = 0xC0
+_IN = b"\x00\x01"
+_NOT_COMPLETED = frozenset((Type.SOA, Type.NS, Type.CNAME, Type.ANY, Type.PTR))
+_ONE_SOA = b"\x00\x00\x00\x01"  # counts of answer and authority records: no alias in front
 
 
-class Completable(Struct, frozen=True):
-    """A question that may be completed, and the reply when it cannot be."""
+class Search(Deferred, frozen=True):
+    """A query that a search list may complete. `denial`: the reply if none of its names exists."""
 
-    ask: Forward
-    plain: bytes
+    kind: ClassVar[str] = "search"
+
+    forward: Forward
+    denial: bytes
     completion: Completion
 
 
-Outcome = bytes | Forward | Completable | None
+class SearchStage:
+    """A `Stage` in front of `engine` for clients that are pods in `clients`.
 
-
-class Completing:
-    """Answers like `engine`, whose clients are pods in `clients`.
-
-    `zones`: the cluster's, `domains`: the nodes' search domains.
+    `zones`: the zones of the cluster, `domains`: the search domains of the nodes.
     """
 
     needs_client = True
@@ -56,10 +58,11 @@ class Completing:
         self._zones, self._domains = zones, domains
 
     def answer(self, packet: bytes, client: bytes, transport: Transport) -> Outcome:
-        """Like `Engine.answer`, with a fourth outcome."""
-        return self._judge(
-            packet, client, transport, self._engine.answer(packet, client, transport)
-        )
+        """See `Stage`."""
+        outcome = self._engine.answer(packet, client, transport)
+        if _is_denial(outcome):
+            return self._complete(packet, client, transport, outcome)
+        return outcome
 
     def answer_batch(
         self,
@@ -68,61 +71,34 @@ class Completing:
         stride: int,
         clients: Sequence[bytes] | None,
         transport: Transport,
-    ) -> list[Outcome]:
-        """Like `Engine.answer_batch`, with a fourth outcome."""
-        outcomes: list[Outcome] = []
-        for i, length in enumerate(lengths):
-            packet = blob[i * stride : i * stride + length]
-            outcomes.append(self.answer(packet, clients[i] if clients else b"", transport))
+    ) -> Sequence[Outcome]:
+        """See `Stage`; `clients` is not None."""
+        assert clients is not None  # noqa: S101 - `needs_client` is True
+        outcomes = self._engine.answer_batch(blob, lengths, stride, clients, transport)
+        for i, outcome in enumerate(outcomes):
+            if _is_denial(outcome):
+                packet = blob[i * stride : i * stride + lengths[i]]
+                outcomes[i] = self._complete(packet, clients[i], transport, outcome)
         return outcomes
 
-    def _judge(
-        self,
-        packet: bytes,
-        client: bytes,
-        transport: Transport,
-        reply: bytes | Forward | None,
-    ) -> Outcome:
-        if not isinstance(reply, bytes) or reply[3] & 0x0F != Rcode.NXDOMAIN:
-            return reply
-        if not (reply[2] & AA and reply[2] & RD and reply[3] & RA):
-            return reply
+    def _complete(
+        self, packet: bytes, client: bytes, transport: Transport, denial: bytes
+    ) -> bytes | Search:
         pod = self._clients.find(client)
-        if pod is None or reply[6:10] != b"\0\0\0\1":  # an alias of ours in front of it: no
-            return reply
-        try:
-            query = parse(packet)
-        except Malformed:
-            return reply
-        if query.cls != IN or query.type in (Type.SOA, Type.NS, Type.CNAME, Type.ANY, Type.PTR):
-            return reply
-        found = completion(query.name, pod, self._zones, self._domains)
-        if found is None:
-            return reply
-        edns = query.edns
-        ask = Forward(
-            packet=packet,
-            question=query.question,
-            name=query.name,
-            type=query.type,
-            client=client,
-            limit=self._engine.config.limit(transport, edns.size if edns else None),
-            rd=query.rd,
-            cd=query.cd,
-            do=edns is not None and edns.do,
-            edns=edns is not None,
-            options=_options(reply) if edns else b"",
-            ours=True,
-        )
-        return Completable(ask, reply, found)
+        if pod is None:
+            return denial
+        forward = self._engine.forward_denied(packet, client, transport)
+        if forward is None or forward.question[-2:] != _IN or forward.type in _NOT_COMPLETED:
+            return denial
+        found = completion(forward.name, pod, self._zones, self._domains)
+        return denial if found is None else Search(forward, denial, found)
 
 
-def _options(reply: bytes) -> bytes:
-    """The options of the OPT record that ends a negative reply of ours: one SOA before it."""
-    position = question_end(reply)
-    if reply[position] >= _POINTER:
-        position += 2
-    else:
-        position = name_end(reply, position)
-    behind = position + 10 + int.from_bytes(reply[position + 8 : position + 10], "big")
-    return reply[behind + 11 :]
+def _is_denial(outcome: Outcome) -> TypeGuard[bytes]:
+    """Whether this is an NXDOMAIN of the zones of dnsd, to a query that wanted recursion."""
+    return (
+        isinstance(outcome, bytes)
+        and outcome[3] & 0x0F == Rcode.NXDOMAIN
+        and bool(outcome[2] & AA and outcome[2] & RD and outcome[3] & RA)
+        and outcome[6:10] == _ONE_SOA
+    )

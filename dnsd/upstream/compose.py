@@ -85,7 +85,7 @@ def _message(
 ) -> bytes:
     tail = b"".join(count.to_bytes(2, "big") for count in (*counts, 1 if opt else 0))
     head = reply_header(
-        ask.packet[:2], rcode=rcode, rd=ask.rd, cd=ask.cd, aa=ask.ours, tc=tc, counts=tail
+        ask.packet[:2], rcode=rcode, rd=ask.rd, cd=ask.cd, aa=ask.local, tc=tc, counts=tail
     )
     return head + ask.question + body + opt
 

@@ -1,8 +1,11 @@
-"""Between the transports and the resolver: each `Forward` gets its reply, sooner or later, once.
+"""Handlers of deferred queries: each `Forward` and each `Search` gets its reply, once.
 
-What can be answered at once is; for the rest there is a task, whose number `max_in_flight`
-bounds. The files of pinned names are looked at every few seconds and read again, off the
-event loop, when they have changed; one that cannot be read leaves the pins as they were.
+In `upstream/` (data plane: external names). Change here: what happens between engine and resolver.
+
+A query that can be answered at once is answered at once; each other one gets a task, and
+`max_in_flight` bounds their number. The forwarder checks the files of pinned names (`hosts_files`)
+every few seconds, and reads them again off the event loop if one has changed. A file that cannot
+be read leaves the pinned names as they were.
 """
 
 from __future__ import annotations
@@ -17,35 +20,35 @@ import structlog
 
 from dnsd.answer.outcome import Forward
 from dnsd.dns.names import Name
-from dnsd.upstream.completing import Completable
+from dnsd.upstream.completing import Search
 from dnsd.upstream.config import BadUpstream, UpstreamConfig
 from dnsd.upstream.hosts import load
 from dnsd.upstream.resolver import Resolver
 
 log = structlog.get_logger(__name__)
 
-_LOOK = 5.0  # seconds between two looks at the files of pinned names
-_OTHER_FILES = 4_096  # what a worker may have open besides the sockets of questions
+_CHECK = 5.0  # seconds between two checks of the files of pinned names
+_OTHER_FILES = 4_096  # files that a worker may have open besides sockets to upstream servers
 
 Send = Callable[[bytes | None], None]
 
 
 class Forwarder:
-    """Takes the engine's third outcome and the way back to the client.
+    """The handlers of the kinds `forward` and `search`.
 
-    `look`: seconds between two looks at the files of pinned names; `looked` counts them.
+    `interval`: seconds between two checks of the files of pinned names; `checks` counts them.
     """
 
-    def __init__(self, resolver: Resolver, look: float = _LOOK) -> None:
+    def __init__(self, resolver: Resolver, interval: float = _CHECK) -> None:
         self.resolver = resolver
-        self.looked = 0
-        self._look = look
+        self.checks = 0
+        self._interval = interval
         self._tasks: set[asyncio.Task[None]] = set()
         self._following: asyncio.Task[None] | None = None
         self._zones: frozenset[Name] = frozenset()
 
-    def zones_are(self, names: Set[Name]) -> None:
-        """These are the zones of dnsd now. Replies cached for names in new zones are forgotten.
+    def set_zones(self, names: Set[Name]) -> None:
+        """Sets the zones of dnsd. The cache drops its replies for names in new zones.
 
         Reverse zones come and go with the networks that Services use. Names of a zone that has
         gone are not in the cache, because the engine answered for them.
@@ -55,43 +58,45 @@ class Forwarder:
         self._zones = frozenset(names)
 
     def start(self) -> None:
-        """Begins to follow the files of pinned names, on the running event loop."""
+        """Starts to follow the files of pinned names, on the running event loop."""
         if self.resolver.config.hosts_files:
             self._following = asyncio.create_task(self._follow())
 
-    def __call__(self, ask: object, send: Send) -> None:
-        """Replies to `ask`, now or later. `ask` is an `Forward` or a `Completable`."""
-        resolver = self.resolver
-        if isinstance(ask, Completable):
-            waiting = resolver.complete(ask.ask, ask.plain, ask.completion)
+    def forward(self, outcome: Forward, send: Send) -> None:
+        """Sends the reply to a `Forward`, now or later."""
+        reply = self.resolver.cached(outcome)
+        if reply is not None:
+            send(reply)
         else:
-            assert isinstance(ask, Forward)  # noqa: S101 - there is no further outcome
-            reply = resolver.cached(ask)
-            if reply is not None:
-                send(reply)
-                return
-            waiting = resolver.resolve(ask)
-        task = asyncio.create_task(self._later(waiting, send))
+            self._start(self.resolver.resolve(outcome), send)
+
+    def search(self, outcome: Search, send: Send) -> None:
+        """Sends the reply to a `Search`, later."""
+        completed = self.resolver.complete(outcome.forward, outcome.denial, outcome.completion)
+        self._start(completed, send)
+
+    def _start(self, reply: Coroutine[None, None, bytes], send: Send) -> None:
+        task = asyncio.create_task(self._later(reply, send))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    async def _later(self, waiting: Coroutine[None, None, bytes], send: Send) -> None:
+    async def _later(self, coming: Coroutine[None, None, bytes], send: Send) -> None:
         reply = None
         try:
-            reply = await waiting
+            reply = await coming
         except Exception:
-            log.exception("a question for the upstreams failed")
+            log.exception("forwarding a query failed; the client gets no reply")
         finally:
             send(reply)
 
     async def _follow(self) -> None:
         config = self.resolver.config
-        # Nothing is known of when the pins in place were read: the first look reads again.
+        # When the pinned names in use were read is not known, so the first check reads them again.
         seen: tuple[tuple[int, int, int] | None, ...] = ()
         while True:
-            await asyncio.sleep(self._look)
+            await asyncio.sleep(self._interval)
             now = _stamps(config)
-            self.looked += 1
+            self.checks += 1
             if now == seen:
                 continue
             seen = now
@@ -100,14 +105,14 @@ class Forwarder:
                     load, config.hosts, config.hosts_files, config.hosts_ttl
                 )
             except BadUpstream as error:
-                log.warning("pinned names stay as they were", problem=str(error))
+                log.warning("pinned names not read, the previous ones stay", problem=str(error))
                 continue
             if hosts != self.resolver.hosts:
                 self.resolver.pin(hosts)
                 log.info("pinned names read again", names=len(hosts.addresses))
 
     async def close(self) -> None:
-        """Ends everything under way; questions without a reply so far get none."""
+        """Cancels all tasks; queries without a reply so far get no reply."""
         tasks = [*self._tasks, *([self._following] if self._following else [])]
         for task in tasks:
             task.cancel()
@@ -116,7 +121,7 @@ class Forwarder:
 
 
 def _stamps(config: UpstreamConfig) -> tuple[tuple[int, int, int] | None, ...]:
-    """What tells that a file is another one: inode, size, time of change."""
+    """Inode, size, and time of change of each file; None for a file that is missing."""
     out: list[tuple[int, int, int] | None] = []
     for path in config.hosts_files:
         try:
@@ -127,10 +132,10 @@ def _stamps(config: UpstreamConfig) -> tuple[tuple[int, int, int] | None, ...]:
     return tuple(out)
 
 
-def make_room(config: UpstreamConfig) -> None:
+def raise_file_limit(config: UpstreamConfig) -> None:
     """Raises the soft limit of open files to what `max_in_flight` may need, if allowed.
 
-    A question has up to two sockets. Beyond the limit questions fail, nothing else does.
+    A query has up to two sockets. Beyond the limit only queries to upstream servers fail.
     """
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     needed = 2 * config.max_in_flight + _OTHER_FILES

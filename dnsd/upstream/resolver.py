@@ -29,7 +29,8 @@ from typing import Protocol
 
 from msgspec.structs import replace
 
-from dnsd.answer.outcome import Forward
+from dnsd.answer.outcome import Forward, Outcome
+from dnsd.answer.shared import Shared
 from dnsd.answer.transport import Transport
 from dnsd.dns.message import Ede, Malformed, Rcode, opt_record, query
 from dnsd.dns.names import ROOT, Name
@@ -56,15 +57,15 @@ _LOOP = (int(Ede.NO_REACHABLE_AUTHORITY), "CNAMEs loop or are over 10")
 _NO_ROUTE = (int(Ede.NOT_AUTHORITATIVE), "no upstream for this name")
 
 
-class Home(Protocol):
-    """What of the engine is needed to go on in our own zones."""
+class LocalEngine(Protocol):
+    """The part of the engine that answers for names in the zones of dnsd."""
 
     @property
-    def transports(self) -> tuple[Transport, ...]:
-        """Those that it answers over."""
+    def shared(self) -> Shared:
+        """What the engines of the process share."""
 
-    def answer(self, packet: bytes, client: bytes, transport: Transport) -> bytes | Forward | None:
-        """The reply, `Forward` when the name leads out of our zones (again), None for nothing."""
+    def answer(self, packet: bytes, client: bytes, transport: Transport) -> Outcome:
+        """See `Stage`; `Forward` if the name leads out of the zones again."""
 
 
 class Resolver:
@@ -77,7 +78,7 @@ class Resolver:
     def __init__(
         self,
         config: UpstreamConfig,
-        engine: Home,
+        engine: LocalEngine,
         is_ours: Callable[[Name], bool],
         *,
         udp_size: int = 1232,
@@ -87,7 +88,7 @@ class Resolver:
         self.config = check(config)
         self._engine = engine
         # For questions of its own: one on which no reply is cut.
-        self._whole = next(one for one in engine.transports if not one.datagram)
+        self._whole = next(one for one in engine.shared.transports if not one.datagram)
         self._is_ours = is_ours
         self._clock = clock
         self._udp_size = udp_size
@@ -217,7 +218,7 @@ class Resolver:
 
     async def _look(self, ask: Forward, name: Name) -> Part | None:
         """The whole answer for one name of a search list, None when it cannot be had."""
-        asked = replace(ask, name=name, ours=False)
+        asked = replace(ask, name=name, local=False)
         answer = await self._follow(asked)
         if answer.rcode not in (Rcode.NOERROR, Rcode.NXDOMAIN):
             return None
@@ -254,7 +255,7 @@ class Resolver:
     @staticmethod
     def _excuse(ask: Forward, failure: Answer, known: tuple[Record, ...]) -> Answer:
         """A failure as it is told: with our own CNAMEs when the chain began with them."""
-        if not ask.ours:
+        if not ask.local:
             return failure
         return Answer(Rcode.NOERROR, known, errors=failure.errors)
 
@@ -298,7 +299,7 @@ class Resolver:
                 raise Failed(())
             return Part(Rcode.NOERROR, own_chain(reply), leads_to=reply.name)
         try:
-            read = read_reply(reply or b"")
+            read = read_reply(reply if isinstance(reply, bytes) else b"")
         except Malformed:
             raise Failed(()) from None
         if read.rcode not in (Rcode.NOERROR, Rcode.NXDOMAIN):

@@ -1,42 +1,47 @@
-"""What a worker needs to ask upstreams. Imported only where there are any: it is a large room."""
+"""The forwarding of a worker: resolver, pods, and the search stage, put together.
+
+In `worker/` (data plane: the process that answers). Change here: what a worker forwards.
+
+Imported only where upstream servers are configured, because its imports are large.
+"""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
-from dnsd.answer.engine import Engine, Forward
+from dnsd.answer.outcome import Forward
+from dnsd.answer.stages import Stage
 from dnsd.dns.names import name_from_text
 from dnsd.upstream.clients import Clients
-from dnsd.upstream.completing import Completable, Completing
+from dnsd.upstream.completing import Search, SearchStage
 from dnsd.upstream.config import UpstreamConfig
-from dnsd.upstream.forwarder import Forwarder, make_room
+from dnsd.upstream.forwarder import Forwarder, Send, raise_file_limit
 from dnsd.upstream.resolver import Resolver
 
 if TYPE_CHECKING:
+    from dnsd.answer.engine import Engine
     from dnsd.answer.views import Views
 
 
 class Forwarding:
-    """`forwarder`: who is asked for names that are not ours. `front`: what the transports ask, the
-    engine or what completes search paths in front of it.
-    """
+    """`stage`: the engine, or the search stage in front. `handlers`: by kind of `Deferred`."""
 
     def __init__(self, config: UpstreamConfig, engine: Engine | Views, udp_size: int) -> None:
-        make_room(config)
+        raise_file_limit(config)
         table = engine.table
         resolver = Resolver(
             config, engine, lambda name: table.zone_of(name) is not None, udp_size=udp_size
         )
-        engine.kept = resolver.kept
+        engine.shared.kept = resolver.kept
         self.forwarder = Forwarder(resolver)
+        self.handlers: dict[str, Callable[[Any, Send], None]] = {
+            Forward.kind: self.forwarder.forward,
+            Search.kind: self.forwarder.search,
+        }
         self.clients = Clients()
-        self.front: Engine | Views | Completing = engine
+        self.stage: Stage = engine
         if config.search_completion:
             zones = tuple(name_from_text(zone) for zone in config.search_zones)
             domains = tuple(name_from_text(domain) for domain in config.search_domains)
-            self.front = Completing(engine, self.clients, zones, domains)
-
-    @staticmethod
-    def is_for(outcome: object) -> bool:
-        """Whether an outcome of `front` is a question to `forwarder`."""
-        return isinstance(outcome, Forward | Completable)
+            self.stage = SearchStage(engine, self.clients, zones, domains)

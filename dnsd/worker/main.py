@@ -29,10 +29,11 @@ import gc
 import os
 import signal
 import socket
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
-from dnsd.answer.engine import Engine, EngineConfig
+from dnsd.answer.engine import Engine
+from dnsd.answer.outcome import Deferred, EngineConfig
 from dnsd.observe.logging import configure
 from dnsd.runtime.loop import loop_factory
 from dnsd.runtime.memory import give_back
@@ -125,11 +126,12 @@ class _Worker:
 
     def __init__(self, feed: socket.socket, assembler: Assembler, setup: Setup) -> None:
         self.feed, self.assembler, self.setup = feed, assembler, setup
-        self.engine, self.views = _engine_of(setup.engine)
+        self.engine = _engine_of(setup.engine)
         self.forwarding = _forwarding(setup, self.engine)
         self.forwarder = self.forwarding.forwarder if self.forwarding is not None else None
         self.zoned = 0  # of the table when `forwarder` was last told which zones are ours
-        self.front = self.forwarding.front if self.forwarding is not None else self.engine
+        self.stage = self.forwarding.stage if self.forwarding is not None else self.engine
+        self.handlers = self.forwarding.handlers if self.forwarding is not None else {}
         self.servers: list[Server] = []
         self.unsent = bytearray()
         self.writing = False  # when the feed takes more of it
@@ -139,14 +141,14 @@ class _Worker:
             transport = named(one.transport)
             server, sock = TRANSPORTS[transport](), adopt(one.fd)
             self.servers.append(
-                server(sock, transport, self.front, on_ask=self.forwarder, limits=setup.limits)
+                server(sock, transport, self.stage, on_ask=self.defer, limits=setup.limits)
             )
 
     async def run(self, first: list[Down]) -> int:
         """Live until told to stop; the exit code."""
         self.loop = asyncio.get_running_loop()
         self.ended: asyncio.Future[int] = self.loop.create_future()
-        self.tap = Tap(self.front, self.servers, self._say_samples, self.loop)
+        self.tap = Tap(self.stage, self.servers, self._say_samples, self.loop)
         gc.disable()
         for message in first:
             self._do(message)
@@ -199,13 +201,11 @@ class _Worker:
             if is_clients_frame(frame):
                 if self.forwarding is not None:
                     self.forwarding.clients.apply(frame)
-            elif self.views is not None and self.views.concerns(frame):
-                self.views.apply(frame)
             else:
-                self.engine.table.apply(frame)
+                self.engine.apply(frame)
         if self.forwarder is not None and self.zoned != self.engine.table.zoned:
             self.zoned = self.engine.table.zoned
-            self.forwarder.zones_are(self.engine.table.zone_refs.keys())
+            self.forwarder.set_zones(self.engine.table.zone_refs.keys())
 
     def _open(self) -> None:
         if self.opened:  # another table has come: a collection would make queries wait
@@ -239,17 +239,20 @@ class _Worker:
         self.ended.set_result(0)
 
     def _probe(self, probe: Probe) -> None:
-        outcome = self.front.answer(
-            probe.packet, probe.client, self.engine.transports[probe.transport]
-        )
+        transport = self.engine.shared.transports[probe.transport]
+        outcome = self.stage.answer(probe.packet, probe.client, transport)
 
-        def say(reply: bytes | None) -> None:
+        def send(reply: bytes | None) -> None:
             self._say(Probed(probe.id, reply))
 
-        if self.forwarding is not None and self.forwarding.is_for(outcome):
-            self.forwarding.forwarder(outcome, say)
+        if isinstance(outcome, Deferred):
+            self.defer(outcome, send)
         else:
-            say(outcome if isinstance(outcome, bytes) else None)
+            send(outcome if isinstance(outcome, bytes) else None)
+
+    def defer(self, outcome: Deferred, send: Callable[[bytes | None], None]) -> None:
+        """Hands a deferred query to the handler of its kind, which sends the reply later."""
+        self.handlers[outcome.kind](outcome, send)
 
     # -- up --------------------------------------------------------------------------------
 
@@ -304,14 +307,12 @@ class _Worker:
             self.loop.remove_writer(self.feed)
 
 
-def _engine_of(config: EngineConfig) -> tuple[Engine | Views, Views | None]:
-    """The engine, and the same if it is several."""
+def _engine_of(config: EngineConfig) -> Engine | Views:
     if not config.views:
-        return Engine(config, TRANSPORTS), None
-    from dnsd.answer.views import Views  # brings the schema along
+        return Engine(config, TRANSPORTS)
+    from dnsd.answer.views import Views  # imports the schema
 
-    views = Views(config, TRANSPORTS)
-    return views, views
+    return Views(config, TRANSPORTS)
 
 
 def _forwarding(setup: Setup, engine: Engine | Views) -> Forwarding | None:

@@ -6,7 +6,8 @@ from typing import Any
 
 import dns.message
 
-from dnsd.answer.engine import Engine, EngineConfig
+from dnsd.answer.engine import Engine
+from dnsd.answer.outcome import EngineConfig
 from dnsd.answer.transport import Transport
 from dnsd.cluster.objects import from_plain
 from dnsd.dns.names import name_from_text
@@ -41,8 +42,8 @@ def feed(pipeline: Pipeline, plains: list[dict[str, Any]]) -> list[bytes]:
 def engine_of(pipeline: Pipeline, config: EngineConfig | None = None, state: int = FRESH) -> Engine:
     engine = Engine(config or EngineConfig(), TRANSPORTS)
     for frame in compile_all(pipeline.zone):
-        engine.table.apply(frame)
-    engine.table.apply(compile_state(state))
+        engine.apply(frame)
+    engine.apply(compile_state(state))
     return engine
 
 

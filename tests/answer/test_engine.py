@@ -1,10 +1,8 @@
-"""The engine: the short cut against the complete way, states, EDNS options, rotation, chains."""
+"""The engine: the fast way against the complete way, states, EDNS options, rotation, chains."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 import dns.edns
 import dns.flags
@@ -17,10 +15,15 @@ from dnslib import DNSRecord
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dnsd.answer.engine import Engine, EngineConfig, Forward, counter_names
+from dnsd.answer.engine import Engine
+from dnsd.answer.fast import Shapes, ShapeTable
+from dnsd.answer.options import OPTIONS
+from dnsd.answer.outcome import EngineConfig, Forward, counter_names
+from dnsd.answer.shared import REMEMBERED_REPLIES, Shared
 from dnsd.answer.transport import Transport
 from dnsd.dns.names import name_from_text
 from dnsd.transport.registry import TCP, TRANSPORTS, UDP
+from dnsd.zone.compile import compile_all
 from dnsd.zone.config import SchemaConfig
 from dnsd.zone.frame import FRESH, NOT_READY, STALE, compile_state
 from tests.answer.building import SCHEMA, ZONE, ask, engine_of, feed, pipeline_of
@@ -35,24 +38,55 @@ def ede_of(reply: dns.message.Message) -> list[int]:
     return [one.code for one in reply.options if one.otype == dns.edns.OptionType.EDE]
 
 
-@contextmanager
-def only_complete_way(engine: Engine) -> Iterator[None]:
-    """The engine without any shape it would know: every query is read in full."""
-    shapes, engine._shapes = engine._shapes, (({}, {}),) * 4
-    yield
-    engine._shapes = shapes
+def complete_way(engine: Engine, *frames: bytes) -> Engine:
+    """An engine with these frames that reads every query in full: it has no shapes."""
+
+    class NoShapes(Shapes):
+        def of(self, state: int) -> tuple[ShapeTable, ...]:
+            return super().of(NOT_READY)
+
+    config, transports = engine.shared.config, engine.shared.transports
+    shared = Shared(config, transports)
+    shared.shapes = NoShapes(config, transports)
+    complete = Engine(config, transports, shared)
+    for frame in frames:
+        complete.apply(frame)
+    return complete
 
 
-class TestShortCut:
-    """What the short cut says, the complete way says, octet for octet."""
+def both_ways(config: EngineConfig, state: int) -> tuple[Engine, Engine]:
+    """Two engines over the same zone; the second one has only the complete way."""
+    engine = engine_of(PIPELINE, config, state)
+    return engine, complete_way(engine, *compile_all(PIPELINE.zone), compile_state(state))
+
+
+def agree(fast: Engine, complete: Engine, packet: bytes, transport: Transport) -> None:
+    """Both engines answer the packet alike, alone and three times in batches.
+
+    In the later batches the reply may be one that is remembered. Both engines get the same
+    queries, so their rotation stays in step.
+    """
+    assert fast.answer(packet, b"", transport) == complete.answer(packet, b"", transport)
+    for _ in range(3):
+        batch = fast.answer_batch(packet, [len(packet)], len(packet), None, transport)
+        assert batch == [complete.answer(packet, b"", transport)]
+
+
+USUAL_NAMES = ("web.prod", "WEB.prod", "nope.prod", "_http._tcp.web.prod", "big.prod")
+COOKIE, PADDING = 10, 12
+CLIENT_COOKIE = (COOKIE, bytes(range(8)))
+
+
+class TestFastWay:
+    """The fast way and the complete way make the same reply, octet for octet."""
 
     @pytest.mark.parametrize("state", [FRESH, STALE, NOT_READY])
-    def test_agrees(self, state: int) -> None:
-        engine = engine_of(PIPELINE, state=state)
+    def test_it_agrees_with_the_complete_way(self, state: int) -> None:
+        fast, complete = both_ways(EngineConfig(), state)
 
         @settings(max_examples=400, deadline=None)
         @given(st.data())
-        def agree(data: st.DataObject) -> None:
+        def check(data: st.DataObject) -> None:
             name = data.draw(st.sampled_from(NAMES))
             name = data.draw(st.sampled_from(["", "nope.", "a.b.c.d.e.f.", "_x."])) + name
             if data.draw(st.booleans()):
@@ -63,40 +97,117 @@ class TestShortCut:
             if data.draw(st.booleans()):
                 size = data.draw(st.sampled_from([0, 512, 1232, 1233, 4096, 65535]))
                 query.use_edns(0, data.draw(st.sampled_from([0, 0x8000])), size)
-            packet = bytearray(query.to_wire())
+            packet = bytearray(query.to_wire(max_size=65535))
             if data.draw(st.integers(0, 3)) == 0:
                 at = data.draw(st.integers(0, len(packet) - 1))
                 packet[at] = data.draw(st.integers(0, 255))
-            transport = data.draw(st.sampled_from(TRANSPORTS))
-            self.both(engine, bytes(packet), transport)
+            agree(fast, complete, bytes(packet), data.draw(st.sampled_from(list(TRANSPORTS))))
 
-        agree()
+        check()
 
-    def both(self, engine: Engine, packet: bytes, transport: Transport) -> None:
-        turn = engine.table._turn
-        short = engine.answer(packet, b"", transport)
-        engine.table._turn = turn
-        with only_complete_way(engine):
-            assert engine.answer(packet, b"", transport) == short
-        engine.table._turn = turn
-        if transport.datagram:
-            # Twice: the second time the reply may be one that is remembered.
-            for _ in range(2):
-                engine.table._turn = turn
-                batch = engine.answer_batch(packet, [len(packet)], len(packet), None, UDP)
-                assert batch == [short]
+    @pytest.mark.parametrize("state", [FRESH, STALE])
+    def test_it_agrees_about_edns_options_of_all_lengths_and_orders(self, state: int) -> None:
+        """Cookies, padding, other options, and packets that are damaged or cut."""
+        fast, complete = both_ways(EngineConfig(nsid=b"node-7", tcp_keepalive=42), state)
+        opt = b"\x00\x00\x29"  # the beginning of an OPT record, also where it does not belong
+        codes = st.sampled_from([COOKIE, COOKIE, PADDING, PADDING, 3, 5, 8, 11, 15, 65001])
+        octets = st.one_of(
+            st.binary(max_size=45),
+            st.integers(0, 200).map(bytes),
+            st.just(opt + b"\x04\xd0" + bytes(6)),
+            st.just(b"\0\1\x18\0\x0a\1\2"),  # a client subnet
+        )
 
-    def test_is_taken(self) -> None:
-        """A usual query never reaches the complete way, or the agreement above shows nothing."""
+        @settings(max_examples=300, deadline=None)
+        @given(st.data())
+        def check(data: st.DataObject) -> None:
+            name = data.draw(st.sampled_from(NAMES))
+            name = data.draw(st.sampled_from(["", "nope.", "a\\000\\000\\041b."])) + name
+            query = dns.message.make_query(name, data.draw(st.sampled_from([*TYPES, "OPT"])))
+            query.flags = data.draw(st.sampled_from([0, 0x100, 0x120]))
+            options = data.draw(st.lists(st.tuples(codes, octets), min_size=1, max_size=6))
+            generic = [dns.edns.GenericOption(code, value) for code, value in options]
+            size = data.draw(st.sampled_from([512, 1232, 1233, 4096]))
+            query.use_edns(0, data.draw(st.sampled_from([0, 0x8000])), size, options=generic)
+            packet = bytearray(query.to_wire(max_size=65535))
+            damage = data.draw(st.sampled_from(["", "", "octet", "cut", "longer", "length"]))
+            if damage == "octet":
+                packet[data.draw(st.integers(2, len(packet) - 1))] = data.draw(st.integers(0, 255))
+            elif damage == "cut":
+                del packet[data.draw(st.integers(12, len(packet) - 1)) :]
+            elif damage == "longer":
+                packet += data.draw(st.binary(min_size=1, max_size=12))
+            elif damage == "length":
+                at = packet.rindex(opt) + 9
+                packet[at : at + 2] = data.draw(st.integers(0, 300)).to_bytes(2, "big")
+            agree(fast, complete, bytes(packet), data.draw(st.sampled_from(list(TRANSPORTS))))
+
+        check()
+
+    @pytest.mark.parametrize("length", range(45))
+    @pytest.mark.parametrize("code", [COOKIE, PADDING])
+    def test_it_agrees_about_each_length_of_a_cookie_and_of_padding(
+        self, code: int, length: int
+    ) -> None:
+        fast, complete = both_ways(EngineConfig(), FRESH)
+        for options in ([(code, bytes(length))], [(code, b"x" * length), CLIENT_COOKIE]):
+            for name in USUAL_NAMES:
+                packet = query_with(name, options)
+                agree(fast, complete, packet, UDP)
+                agree(fast, complete, packet[:-1], UDP)
+
+    def test_a_remembered_reply_is_used_only_if_a_cookie_is_all_that_differs(self) -> None:
+        """The last eight octets may be another option behind what looks like a cookie's head."""
+        config = EngineConfig(nsid=b"node-7")
+        fast, complete = both_ways(config, FRESH)
+        head = b"\0\x0c\0\x0a\0\x08"
+        for last in ((65001, b"1234"), (3, b"1234"), (8, b"\0\1\0\0"), (65001, b"4321")):
+            agree(fast, complete, query_with("web.prod", [(65001, b"??" + head), last]), UDP)
+        for cookie in (b"12345678", b"\0\3\0\4abcd", b"\0\3\0\xffabcd"):
+            agree(fast, complete, query_with("web.prod", [(COOKIE, cookie)]), UDP)
+            agree(fast, complete, query_with("web.prod", [(PADDING, cookie)]), UDP)
+            agree(fast, complete, query_with("web.prod", [(3, cookie)]), UDP)
+
+    @pytest.mark.parametrize(
+        "options",
+        [
+            None,
+            [],
+            [CLIENT_COOKIE],
+            [(COOKIE, bytes(16))],
+            [(COOKIE, bytes(40))],
+            [(PADDING, bytes(100))],
+            [CLIENT_COOKIE, (PADDING, bytes(64))],
+            [(PADDING, b""), (COOKIE, bytes(24)), (65001, b"?")],
+        ],
+    )
+    def test_a_usual_query_never_takes_the_complete_way(
+        self, options: list[tuple[int, bytes]] | None
+    ) -> None:
         engine = engine_of(PIPELINE)
-        ask(engine, "web.prod.svc.cluster.local.")
-        engine.config = None  # type: ignore[assignment]  # what the complete way cannot do without
-        for name in ("web.prod", "WEB.prod", "nope.prod", "_http._tcp.web.prod", "big.prod"):
-            for edns in (False, 0):
-                ask(engine, f"{name}.svc.cluster.local.", "SRV", use_edns=edns)
-                ask(engine, f"{name}.svc.cluster.local.", "A", use_edns=edns)
-        with pytest.raises(AttributeError):
-            ask(engine, "example.com.")
+        for name in USUAL_NAMES:
+            for type_ in ("A", "SRV"):
+                packet = query_with(name, options, type_)
+                for transport in TRANSPORTS:
+                    assert engine.answer(packet, b"", transport)
+                assert engine.answer_batch(packet, [len(packet)], len(packet), None, UDP)
+        assert engine.shared.counters.complete == 0
+
+    @pytest.mark.parametrize("code", OPTIONS)
+    def test_a_query_with_an_option_of_the_table_takes_the_complete_way(self, code: int) -> None:
+        engine = engine_of(PIPELINE)
+        engine.answer(query_with("web.prod", [CLIENT_COOKIE, (code, bytes(4))]), b"", UDP)
+        assert engine.shared.counters.complete == 1
+
+
+def query_with(name: str, options: list[tuple[int, bytes]] | None, type_: str = "A") -> bytes:
+    """A query for a name in svc.cluster.local.; `options` None: without an OPT record."""
+    query = dns.message.make_query(f"{name}.svc.cluster.local.", type_)
+    if options is not None:
+        query.use_edns(
+            payload=1232, options=[dns.edns.GenericOption(code, data) for code, data in options]
+        )
+    return query.to_wire()
 
 
 class TestLeaves:
@@ -133,7 +244,7 @@ class TestUnknown:
             external("in", "x.prod.svc.cluster.local."),
         ]
         engine = engine_of(pipeline_of(plains))
-        engine.table.apply(compile_state(FRESH, 0, (self.UNKNOWN,)))
+        engine.apply(compile_state(FRESH, 0, (self.UNKNOWN,)))
         not_ready = (dns.rcode.SERVFAIL, [14])
         for name in ("nope.prod.svc", "NOPE.prod.svc", "a.b.c.d.e.f.g.prod.svc", "x.web.prod.svc"):
             assert self.reply(engine, f"{name}.cluster.local.") == not_ready
@@ -142,7 +253,7 @@ class TestUnknown:
         assert self.reply(engine, "prod.svc.cluster.local.") == (0, [])
         for name in ("nope.other.svc", "nope.xprod.svc", "prod.pod"):
             assert self.reply(engine, f"{name}.cluster.local.") == (dns.rcode.NXDOMAIN, [])
-        engine.table.apply(compile_state(FRESH))
+        engine.apply(compile_state(FRESH))
         assert self.reply(engine, "nope.prod.svc.cluster.local.") == (dns.rcode.NXDOMAIN, [])
 
 
@@ -157,11 +268,11 @@ class TestRememberedReplies:
         first = engine.answer_batch(packet * 2, [size] * 2, size, None, UDP)
         assert first[0] == first[1]
         for frame in feed(pipeline, [service("web", "10.96.0.77")]):
-            engine.table.apply(frame)
+            engine.apply(frame)
         (second,) = engine.answer_batch(packet, [size], size, None, UDP)
         assert isinstance(second, bytes)
         assert second.endswith(b"\x0a\x60\x00\x4d")
-        engine.table.apply(compile_state(NOT_READY))
+        engine.apply(compile_state(NOT_READY))
         (third,) = engine.answer_batch(packet, [size], size, None, UDP)
         assert isinstance(third, bytes)
         assert third[3] & 15 == dns.rcode.SERVFAIL
@@ -171,7 +282,7 @@ class TestRememberedReplies:
         for name in ("nope.prod", "WEB.prod", "db.prod"):
             packet = dns.message.make_query(f"{name}.svc.cluster.local.", "A").to_wire()
             engine.answer_batch(packet, [len(packet)], len(packet), None, UDP)
-        assert engine._replies[UDP.index][0] == {}
+        assert engine.shared.budget == REMEMBERED_REPLIES
 
     def test_bounded(self) -> None:
         plains = [service(f"s{i}", f"10.97.{i // 250}.{i % 250}") for i in range(2100)]
@@ -184,7 +295,19 @@ class TestRememberedReplies:
                     b"\x01s\x04", f"{chr(len(str(i)) + 1)}s{i}\4".encode()
                 )
                 assert engine.answer_batch(packet, [len(packet)], len(packet), None, UDP)[0]
-        assert len(engine._replies[UDP.index][0]) == 16_384
+        assert engine.shared.budget == 0
+        engine.apply(compile_state(FRESH))
+        packet = query_with("s1.prod", None)
+        engine.answer_batch(packet, [len(packet)], len(packet), None, UDP)
+        assert engine.shared.budget == REMEMBERED_REPLIES - 1
+
+    def test_queries_with_a_cookie_or_padding_use_no_more_memory(self) -> None:
+        engine = engine_of(PIPELINE)
+        for i in range(100):
+            for options in ([(COOKIE, i.to_bytes(8, "big"))], [(PADDING, bytes(i))]):
+                packet = query_with("web.prod", options)
+                engine.answer_batch(packet, [len(packet)], len(packet), None, UDP)
+        assert engine.shared.budget >= REMEMBERED_REPLIES - 1
 
 
 class TestBatchesOfClients:
@@ -251,7 +374,7 @@ class TestStates:
     def test_comes_and_goes(self) -> None:
         engine = engine_of(PIPELINE, state=STALE)
         ask(engine, "web.prod.svc.cluster.local.")
-        engine.table.apply(compile_state(FRESH))
+        engine.apply(compile_state(FRESH))
         assert ede_of(ask(engine, "web.prod.svc.cluster.local.", use_edns=0)) == []
 
 
@@ -399,7 +522,7 @@ class TestClients:
         packet = dns.message.make_query("web.prod.svc.cluster.local.", "A").to_wire()
         for i in range(10_500):
             engine.answer(packet, b"\x0a" + i.to_bytes(3, "big"), UDP)
-        assert len(engine._clients) <= 10_000
+        assert 0 < len(engine.shared.access) <= 10_000
 
 
 class TestAsk:
@@ -418,13 +541,13 @@ class TestAsk:
         assert isinstance(asked, Forward)
         assert asked.name == b"\x03www\x07example\x03com\x00"
         assert asked.question.startswith(b"\x03WWW\x07example")
-        assert not asked.ours
+        assert not asked.local
         assert (asked.type, asked.limit, asked.edns, asked.rd) == (1, 1232, True, True)
 
     def test_external_name(self) -> None:
         asked = self.outcome("google.prod.svc.cluster.local.", self.FRIEND)
         assert isinstance(asked, Forward)
-        assert asked.ours
+        assert asked.local
         assert asked.name == b"\x06google\x03com\x00"
         assert asked.chained == 1
         assert asked.chain.endswith(asked.name)
@@ -598,13 +721,13 @@ class TestChanges:
         name = "x.prod.svc.cluster.local."
         assert ask(engine, name).rcode() == 3
         for frame in feed(pipeline, [service("x", "10.96.1.1", ports=[port(80, "p")])]):
-            engine.table.apply(frame)
+            engine.apply(frame)
         assert ask(engine, name).answer[0][0].to_text() == "10.96.1.1"
         srv = ask(engine, f"_p._tcp.{name}", "SRV")
         assert srv.additional[0][0].to_text() == "10.96.1.1"
         serial = ask(engine, "cluster.local.", "SOA").answer[0][0].serial
         for frame in feed(pipeline, [service("x", "10.96.1.2", ports=[port(80, "p")])]):
-            engine.table.apply(frame)
+            engine.apply(frame)
         assert ask(engine, name).answer[0][0].to_text() == "10.96.1.2"
         # The SRV record is what it was, its additional record is not.
         srv = ask(engine, f"_p._tcp.{name}", "SRV")

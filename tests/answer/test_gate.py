@@ -1,4 +1,4 @@
-"""The reject ladder, rung by rung (RFC 1035 4.1, RFC 6891, RFC 8906)."""
+"""Admission, check by check (RFC 1035 4.1, RFC 6891, RFC 8906)."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dnsd.answer.engine import Engine
-from dnsd.answer.gate import Refusal, admit, is_dropped
+from dnsd.answer.gate import REFUSED, RESOLVES, Access, Refusal, admit, is_dropped
+from dnsd.answer.outcome import EngineConfig
 from dnsd.answer.transport import Transport
 from dnsd.dns.message import Rcode
-from dnsd.dns.networks import EVERYONE, Networks
 from dnsd.transport.registry import TRANSPORTS, UDP
 from tests.cases.raw import LARGEST, QUESTION, RAW, Raw, check, message
 from tests.test_cases import build
@@ -42,13 +42,51 @@ def test_in_a_batch(engine: Engine, raw: Raw) -> None:
     assert replies == [engine.answer(packet, b"", UDP) for packet in packets]
 
 
-def test_a_client_that_may_not_ask() -> None:
-    may_ask = Networks(["10.0.0.0/8"])
-    assert admit(message(QUESTION), b"\x0a\x00\x00\x01", may_ask).type == 1
+INSIDE, OUTSIDE = b"\x0a\x00\x00\x01", b"\x0b\x00\x00\x01"
+
+
+def test_a_client_outside_allow_query_is_refused_with_extended_error_18() -> None:
+    access = Access(EngineConfig(allow_query=("10.0.0.0/8",)))
+    assert admit(message(QUESTION), access.of(INSIDE)).type == 1
     with pytest.raises(Refusal) as refusal:
-        admit(message(QUESTION), b"\x0b\x00\x00\x01", may_ask)
+        admit(message(QUESTION), access.of(OUTSIDE))
     assert refusal.value.rcode == Rcode.REFUSED
     assert refusal.value.extended == 18
+
+
+class TestAccess:
+    @pytest.mark.parametrize(
+        ("config", "inside", "outside"),
+        [
+            (EngineConfig(), 0, 0),
+            (EngineConfig(forwarding=True), RESOLVES, RESOLVES),
+            (EngineConfig(allow_recursion=()), 0, 0),
+            (EngineConfig(forwarding=True, allow_recursion=()), 0, 0),
+            (EngineConfig(forwarding=True, allow_recursion=("10.0.0.0/8",)), RESOLVES, 0),
+            (EngineConfig(allow_query=("10.0.0.0/8",)), 0, REFUSED),
+            (EngineConfig(allow_query=()), REFUSED, REFUSED),
+            (
+                EngineConfig(
+                    forwarding=True, allow_query=("11.0.0.0/8",), allow_recursion=("10.0.0.0/8",)
+                ),
+                REFUSED | RESOLVES,
+                0,
+            ),
+        ],
+    )
+    def test_rights_follow_from_both_lists(
+        self, config: EngineConfig, inside: int, outside: int
+    ) -> None:
+        access = Access(config)
+        for _ in range(2):  # the second time from memory
+            assert access.of_batch([INSIDE, OUTSIDE]) == [inside, outside]
+            assert (access.of(INSIDE), access.of(OUTSIDE)) == (inside, outside)
+
+    def test_the_client_is_needed_only_if_rights_depend_on_it(self) -> None:
+        assert not Access(EngineConfig(forwarding=True)).needs_client
+        assert not Access(EngineConfig(allow_recursion=())).needs_client
+        assert Access(EngineConfig(forwarding=True, allow_recursion=())).needs_client
+        assert Access(EngineConfig(allow_query=())).needs_client
 
 
 @settings(max_examples=500, deadline=None)
@@ -57,4 +95,4 @@ def test_any_octets_are_a_query_or_refused(packet: bytes) -> None:
     if is_dropped(packet):
         return
     with suppress(Refusal):
-        assert packet[12:].startswith(admit(packet, b"", Networks(EVERYONE)).question)
+        assert packet[12:].startswith(admit(packet, 0).question)

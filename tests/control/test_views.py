@@ -18,7 +18,8 @@ from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
 import dnsd.control.views
-from dnsd.answer.engine import Engine, EngineConfig
+from dnsd.answer.engine import Engine
+from dnsd.answer.outcome import EngineConfig
 from dnsd.answer.transport import Transport
 from dnsd.answer.views import Views
 from dnsd.cluster.objects import Event, Key, Namespace, Pod, from_plain
@@ -144,10 +145,10 @@ class Served:
         engine = Views(EngineConfig(views=True), TRANSPORTS)
         assert isinstance(engine, Views)
         for frame in compile_all(self.pipeline.zone):
-            engine.table.apply(frame)
+            engine.apply(frame)
         for frame in self.view_zones.tables():
             engine.apply(frame)
-        engine.table.apply(compile_state(FRESH))
+        engine.apply(compile_state(FRESH))
         return engine
 
     def feed(self, *events: Event) -> None:
@@ -169,7 +170,7 @@ class Served:
     def _pass_on(self, events: Sequence[Event]) -> None:
         self.view_zones.follow(one if isinstance(one, Key) else one.key for one in events)
         for frame in self.frames:
-            self.engine.table.apply(frame)
+            self.engine.apply(frame)
         for frame in self.view_zones.take():
             self.engine.apply(frame)
 
@@ -202,8 +203,8 @@ def never_was(view: View, events: Iterable[Event]) -> Engine:
         zone.replace(event.key, visible, Cause(event.key))
     engine = Engine(EngineConfig(), TRANSPORTS)
     for frame in compile_all(zone):
-        engine.table.apply(frame)
-    engine.table.apply(compile_state(FRESH))
+        engine.apply(frame)
+    engine.apply(compile_state(FRESH))
     return engine
 
 
@@ -452,15 +453,15 @@ class TestViews:
     def test_a_worker_without_a_table_for_a_client_says_nothing(self) -> None:
         engine = Views(EngineConfig(views=True), TRANSPORTS)
         for frame in compile_all(Zone(SCHEMA, 1)):
-            engine.table.apply(frame)
-        engine.table.apply(compile_state(FRESH))
+            engine.apply(frame)
+        engine.apply(compile_state(FRESH))
         assert "rcode SERVFAIL" in said(engine, "cluster.local", "SOA")
 
     def test_all_tables_share_one_state(self, served: Served) -> None:
-        served.engine.table.apply(compile_state(NOT_READY))
+        served.engine.apply(compile_state(NOT_READY))
         for client in SIGHTS:
             assert "rcode SERVFAIL" in said(served.engine, "cluster.local", "SOA", client)
-        served.engine.table.apply(compile_state(FRESH))
+        served.engine.apply(compile_state(FRESH))
         for client in SIGHTS:
             assert "rcode NOERROR" in said(served.engine, "cluster.local", "SOA", client)
 

@@ -10,7 +10,8 @@ import dns.flags
 import dns.message
 import dns.rcode
 
-from dnsd.answer.engine import Engine, EngineConfig, Forward
+from dnsd.answer.engine import Engine
+from dnsd.answer.outcome import EngineConfig, Forward
 from dnsd.answer.transport import Transport
 from dnsd.transport.registry import UDP
 from dnsd.upstream.config import UpstreamConfig
@@ -85,7 +86,7 @@ class ControlPlane:
 
     def change(self, *plains: dict[str, Any]) -> None:
         for frame in feed(self.pipeline, list(plains)):
-            self.engine.table.apply(frame)
+            self.engine.apply(frame)
 
 
 @asynccontextmanager

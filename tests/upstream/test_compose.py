@@ -6,7 +6,7 @@ import dns.flags
 import dns.message
 from msgspec.structs import replace
 
-from dnsd.answer.engine import Forward
+from dnsd.answer.outcome import Forward
 from dnsd.dns.message import Ede, Rcode
 from dnsd.dns.names import name_from_text
 from dnsd.dns.records import Record
@@ -67,7 +67,7 @@ def test_errors_give_way_to_records_and_records_to_tc() -> None:
 
 def test_our_own_chain_goes_only_when_even_it_does_not_fit() -> None:
     alias = b"\xc0\x0c\x00\x05\x00\x01\x00\x00\x00\x05\x00\x09\x07target1\x00"
-    ask = replace(ASK, ours=True, chain=alias, chained=1, name=name_from_text("target1."))
+    ask = replace(ASK, local=True, chain=alias, chained=1, name=name_from_text("target1."))
     assert own_chain(ask) == (Record(NAME, Type.CNAME, 5, name_from_text("target1.")),)
     answer = replace(ANSWER, answer=(*own_chain(ask), *ANSWER.answer))
     reply = parsed(replace(ask, limit=120), answer)

@@ -1,4 +1,4 @@
-"""Each Ask gets one reply; pinned names follow their files."""
+"""Each deferred query gets one reply; pinned names follow their files."""
 
 from __future__ import annotations
 
@@ -8,28 +8,32 @@ from pathlib import Path
 
 import dns.message
 
+from dnsd.answer.outcome import Forward
 from dnsd.transport.registry import UDP
 from dnsd.upstream import forwarder as module
 from dnsd.upstream.config import UpstreamConfig
-from dnsd.upstream.forwarder import Forwarder, make_room
+from dnsd.upstream.forwarder import Forwarder, raise_file_limit
 from tests.helpers import eventually
 from tests.upstream.building import ControlPlane, plane
 from tests.upstream.scripted import address, upstream
 
 
-def outcome(home: ControlPlane, name: str) -> object:
-    return home.engine.answer(dns.message.make_query(name, "A").to_wire(), b"\x7f\0\0\1", UDP)
+def outcome(home: ControlPlane, name: str) -> Forward:
+    packet = dns.message.make_query(name, "A").to_wire()
+    found = home.engine.answer(packet, b"\x7f\0\0\1", UDP)
+    assert isinstance(found, Forward)
+    return found
 
 
 async def test_now_or_later_and_once() -> None:
     async with upstream(lambda q, _: address(q)) as up, plane(servers=(up.url,)) as home:
         forwarder = Forwarder(home.resolver)
         replies: list[bytes | None] = []
-        forwarder(outcome(home, "localhost.x."), replies.append)  # has to be asked
+        forwarder.forward(outcome(home, "localhost.x."), replies.append)  # has to be asked
         assert not replies
         await eventually(lambda: replies)
-        forwarder(outcome(home, "localhost.x."), replies.append)  # is kept
-        forwarder(outcome(home, "localhost."), replies.append)  # stays here
+        forwarder.forward(outcome(home, "localhost.x."), replies.append)  # is kept
+        forwarder.forward(outcome(home, "localhost."), replies.append)  # stays here
         assert len(replies) == 3
         assert all(replies)
         await forwarder.close()
@@ -40,7 +44,7 @@ async def test_at_the_end_those_who_wait_get_none() -> None:
         forwarder = Forwarder(home.resolver)
         replies: list[bytes | None] = []
         for number in range(5):
-            forwarder(outcome(home, f"n{number}.example."), replies.append)
+            forwarder.forward(outcome(home, f"n{number}.example."), replies.append)
         await eventually(lambda: len(up.asked) == 5)
         await forwarder.close()
         assert replies == [None] * 5
@@ -52,7 +56,7 @@ async def test_files_are_followed_and_bad_ones_change_nothing(tmp_path: Path) ->
     path.write_text("10.0.0.1 a.example\n")
     files = (str(path),)
     async with plane(servers=("udp://127.0.0.1:1",), hosts_files=files) as home:
-        forwarder = Forwarder(home.resolver, look=0.01)
+        forwarder = Forwarder(home.resolver, interval=0.01)
         forwarder.start()
 
         def pinned() -> set[bytes]:
@@ -64,8 +68,8 @@ async def test_files_are_followed_and_bad_ones_change_nothing(tmp_path: Path) ->
         path.write_text("10.0.0.2 a.example\n10.0.0.3 b.example\n")
         await eventually(lambda: pinned() == {b"\x0a\0\0\2", b"\x0a\0\0\3"})
         path.unlink()
-        looked = forwarder.looked
-        await eventually(lambda: forwarder.looked > looked + 1)
+        checks = forwarder.checks
+        await eventually(lambda: forwarder.checks > checks + 1)
         assert pinned() == {b"\x0a\0\0\2", b"\x0a\0\0\3"}
         other = tmp_path / "new"
         other.write_text("10.0.0.4 a.example\n")
@@ -78,7 +82,7 @@ def test_room_for_sockets_within_what_is_allowed() -> None:
     before = resource.getrlimit(resource.RLIMIT_NOFILE)
     try:
         resource.setrlimit(resource.RLIMIT_NOFILE, (512, before[1]))
-        make_room(UpstreamConfig(max_in_flight=100))
+        raise_file_limit(UpstreamConfig(max_in_flight=100))
         soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
         assert hard == before[1]
         needed = 200 + module._OTHER_FILES

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from dnsd.answer.engine import Forward
+from dnsd.answer.outcome import Forward
 from dnsd.transport.registry import UDP
 from tests.helpers import eventually
 from tests.upstream.building import ControlPlane, errors, plane, rcode, texts

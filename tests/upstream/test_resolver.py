@@ -11,7 +11,7 @@ import dns.message
 import dns.name
 import pytest
 
-from dnsd.answer.engine import EngineConfig
+from dnsd.answer.outcome import EngineConfig
 from dnsd.dns.names import name_from_text
 from dnsd.transport.registry import TCP, UDP
 from dnsd.upstream.forwarder import Forwarder
@@ -562,7 +562,7 @@ class TestOurOwnZones:
             return [reply_to(query, "www.example. 60 CNAME web.default.svc.cluster.local.")]
 
         async with upstream(script) as up, plane(service("web"), servers=(up.url,)) as home:
-            home.engine.table.apply(compile_state(NOT_READY))
+            home.engine.apply(compile_state(NOT_READY))
             reply = await home.ask("www.example.")
         assert (rcode(reply), errors(reply)) == ("SERVFAIL", [14])
 
@@ -643,9 +643,9 @@ class TestShortCut:
                         query = dns.message.make_query(name, type_, flags=flags, **want)
                         await home.send(query.to_wire())
                         home.clock.now += 3
-                        home.engine.kept = None
+                        home.engine.shared.kept = None
                         complete = await home.send(query.to_wire())
-                        home.engine.kept = home.resolver.kept
+                        home.engine.shared.kept = home.resolver.kept
                         short = home.engine.answer(query.to_wire(), b"\x7f\0\0\1", UDP)
                         assert short == complete
         assert len(up.asked) == 8  # DO is set in no query without EDNS
@@ -656,7 +656,7 @@ class TestShortCut:
             upstream(lambda q, _: address(q)) as up,
             plane(servers=(up.url,), engine=config) as home,
         ):
-            home.engine.kept = home.resolver.kept
+            home.engine.shared.kept = home.resolver.kept
             inside, external = b"\x0a\0\0\1", b"\xc6\x33\x64\x01"
             assert texts(await home.ask("www.example.", client=inside))
             assert texts(await home.ask("www.example.", client=inside))
@@ -671,7 +671,7 @@ class TestShortCut:
             return [reply_to(query, *(f"www.example. 60 A 192.0.2.{n}" for n in range(1, 60)))]
 
         async with upstream(script) as up, plane(servers=(up.url,)) as home:
-            home.engine.kept = home.resolver.kept
+            home.engine.shared.kept = home.resolver.kept
             await home.ask("www.example.")
             assert len(texts(await home.ask("www.example."))) == 59
             assert (await home.ask("www.example.", edns=False)).flags & dns.flags.TC
@@ -682,25 +682,25 @@ class TestShortCut:
             plane(servers=(up.url,), forward={"10.in-addr.arpa": (up.url,)}) as home,
         ):
             forwarder = Forwarder(home.resolver)
-            forwarder.zones_are(home.engine.table.zone_refs.keys())
-            home.engine.kept = home.resolver.kept
+            forwarder.set_zones(home.engine.table.zone_refs.keys())
+            home.engine.shared.kept = home.resolver.kept
             up.script = lambda q, _: [reply_to(q, rcode="NXDOMAIN", authority=(ARPA_SOA,))]
             name = "9.0.96.10.in-addr.arpa."
             assert rcode(await home.ask(name, "PTR")) == "NXDOMAIN"
             assert len(home.resolver.cache) == 1
-            forwarder.zones_are(home.engine.table.zone_refs.keys())
+            forwarder.set_zones(home.engine.table.zone_refs.keys())
             assert len(home.resolver.cache) == 1
             up.script = lambda q, _: [reply_to(q, "www.example. 60 A 192.0.2.1")]
             await home.ask("www.example.")
             assert len(home.resolver.cache) == 2
             home.change(service("web", "10.96.0.9"))
-            forwarder.zones_are(home.engine.table.zone_refs.keys())
+            forwarder.set_zones(home.engine.table.zone_refs.keys())
             assert [entry.key[:-5] for entry in home.resolver.cache.entries.values()] == [
                 name_from_text("www.example.")
             ]
             assert texts(await home.ask(name, "PTR"))
             home.change(service("web", "10.98.0.9"))
-            forwarder.zones_are(home.engine.table.zone_refs.keys())
+            forwarder.set_zones(home.engine.table.zone_refs.keys())
             assert len(home.resolver.cache) == 1
 
 

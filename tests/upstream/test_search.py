@@ -8,13 +8,13 @@ import dns.edns
 import dns.message
 import pytest
 
-from dnsd.answer.engine import EngineConfig
+from dnsd.answer.outcome import EngineConfig
 from dnsd.cluster.objects import Key, Pod
 from dnsd.dns.addresses import pack_address
 from dnsd.dns.names import name_from_text, text_of
 from dnsd.transport.registry import UDP
 from dnsd.upstream.clients import Clients, compile_clients
-from dnsd.upstream.completing import Completable, Completing
+from dnsd.upstream.completing import Search, SearchStage
 from dnsd.upstream.search import Client, completion
 from dnsd.upstream.status import is_clients_frame
 from dnsd.zone.compile import compile_all
@@ -126,16 +126,18 @@ class Pods:
         self.home = home
         self.clients = Clients()
         self.clients.apply(compile_clients(keyed(*pods)))
-        self.front = Completing(home.engine, self.clients, (ZONE,), (EC2,))
+        self.stage = SearchStage(home.engine, self.clients, (ZONE,), (EC2,))
 
     async def ask(
         self, name: str, type_: str = "A", client: bytes = POD, **options: Any
     ) -> dns.message.Message:
         query = dns.message.make_query(name, type_, use_edns=0, **options)
         packet = query.to_wire()
-        (outcome,) = self.front.answer_batch(packet, [len(packet)], len(packet), [client], UDP)
-        if isinstance(outcome, Completable):
-            wire = await self.home.resolver.complete(outcome.ask, outcome.plain, outcome.completion)
+        (outcome,) = self.stage.answer_batch(packet, [len(packet)], len(packet), [client], UDP)
+        if isinstance(outcome, Search):
+            wire = await self.home.resolver.complete(
+                outcome.forward, outcome.denial, outcome.completion
+            )
         else:
             assert isinstance(outcome, bytes)
             wire = outcome

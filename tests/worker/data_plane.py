@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 import dns.asyncquery
 import dns.message
 
-from dnsd.answer.engine import EngineConfig
+from dnsd.answer.outcome import EngineConfig
 from dnsd.cluster.objects import Key
 from dnsd.dns.addresses import Address
 from dnsd.dns.names import name_from_text

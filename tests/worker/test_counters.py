@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dnsd.answer.engine import counter_names
+from dnsd.answer.outcome import counter_names
 from dnsd.transport.registry import TRANSPORTS
 from dnsd.worker import counters
 

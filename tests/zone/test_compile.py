@@ -164,9 +164,9 @@ def test_state_leaves_the_names_alone() -> None:
     table = from_scratch(pipeline)
     before = contents(table)
     table.apply(compile_state(NOT_READY))
-    assert (table.state, contents(table)) == (NOT_READY, before)
+    assert (table.claim.state, contents(table)) == (NOT_READY, before)
     table.apply(compile_state(FRESH))
-    assert (table.state, contents(table)) == (FRESH, before)
+    assert (table.claim.state, contents(table)) == (FRESH, before)
 
 
 def test_a_change_does_not_grow_with_the_zone() -> None:

@@ -1,0 +1,195 @@
+"""The fast way's knowledge of usual queries: shapes, computed before any query arrives.
+
+In `answer/` (pure: query bytes to reply bytes). Change here: which queries take the fast way.
+
+Of a usual query everything but id, question, and client is one of a few dozen octet strings: the
+header behind the id, and the OPT record if there is one. A shape is found by looking those up,
+and holds all that the reply needs besides question and records. EDNS options that dnsd ignores,
+such as cookies and padding, do not change the shape (`shape_with_options`).
+
+Shapes depend on the configuration, on the state of the data (stale data adds an extended error
+to each OPT), on the transport, and on whether dnsd resolves external names for the client. All
+engines of a process share one set of them (`Shapes`, 100 KiB for each transport).
+"""
+
+from __future__ import annotations
+
+from struct import Struct as Packing
+from struct import pack
+
+from msgspec import Struct
+
+from dnsd.answer.gate import REFUSED, RESOLVES
+from dnsd.answer.options import OPTIONS
+from dnsd.answer.outcome import EngineConfig, counter_index
+from dnsd.answer.transport import Transport
+from dnsd.dns.message import (
+    AA,
+    AD,
+    CD,
+    HEADER,
+    OPT,
+    QR,
+    RA,
+    RD,
+    TC,
+    Ede,
+    Option,
+    Rcode,
+    ede,
+    opt_record,
+)
+from dnsd.zone.frame import NOT_READY, STALE
+
+
+class Shape(Struct, frozen=True, gc=False):
+    """What replies to queries of one shape share.
+
+    `hit`, `nodata`, `nxdomain`: octets 2 to 11 of the reply's header, for one answer and
+    for one authority record; `flags`, `flags_tc`: octets 2 and 3 alone. `opt` and `opt_nx`
+    end the reply. `room`: octets for question and records. `counter`: where a list of
+    `Counters` begins for the transport. `kept`: the flags (DO and CD) by which the upstream
+    cache keeps replies to such a query, see `upstream/cache.py`; empty if dnsd does not resolve
+    external names for it (no RD, or no RA).
+    """
+
+    hit: bytes
+    opt: bytes
+    edns: bool
+    flags: bytes
+    flags_tc: bytes
+    nodata: bytes
+    nxdomain: bytes
+    opt_nx: bytes
+    room: int
+    counter: int
+    kept: bytes
+
+
+# (header octets 2 to 11 -> shape, header octets 2 to 11 -> octets of an OPT record -> shape).
+# Those octets: an OPT record without options; its octets before the length of the options; the
+# octets of one with a client cookie before the cookie. They differ in length: 11, 9, and 15.
+ShapeTable = tuple[dict[bytes, Shape], dict[bytes, dict[bytes, Shape]]]
+NO_SHAPES: ShapeTable = ({}, {})
+
+ONE_QUESTION = b"\x00\x01\x00\x00\x00\x00\x00\x00"
+AND_AN_OPT = b"\x00\x01\x00\x00\x00\x00\x00\x01"
+# Flags and sizes that clients use. A query with others takes the complete way.
+_FLAGS = tuple(bytes((first, second)) for first in (0, RD) for second in (0, AD, CD, AD | CD))
+_SIZES = (512, 1220, 1232, 1280, 1400, 1410, 1440, 1452, 1472, 1680, 2048, 4096, 8192, 65535)
+
+# A client cookie (RFC 7873 4.1) that is the only option is the usual one: the octets from the
+# length of the options up to the cookie itself.
+CLIENT_COOKIE = 8  # octets
+COOKIE_HEAD = pack("!HHH", 4 + CLIENT_COOKIE, Option.COOKIE, CLIENT_COOKIE)
+_FIXED = 9  # octets of an OPT record before the length of its options
+COOKIE_TAIL = _FIXED + len(COOKIE_HEAD) + CLIENT_COOKIE  # octets of an OPT record with a cookie
+_MOST_OPTIONS = 4  # a query with more takes the complete way
+_option = Packing("!HH").unpack_from  # code, length
+
+
+class Shapes:
+    """The shape tables of a process, by what `index` gives. Computed for one state at a time."""
+
+    __slots__ = ("_config", "_none", "_state", "_tables", "_transports")
+
+    def __init__(self, config: EngineConfig, transports: tuple[Transport, ...]) -> None:
+        self._config, self._transports = config, transports
+        self._none = self._tables = (NO_SHAPES,) * (4 * len(transports))
+        self._state = NOT_READY
+
+    def index(self, rights: int, transport: Transport) -> int:
+        """The position of the shapes for clients with these rights of `gate.Access`."""
+        return rights * len(self._transports) + transport.index
+
+    def of(self, state: int) -> tuple[ShapeTable, ...]:
+        """The tables for this state of the data; empty ones while it is NOT_READY."""
+        if state == NOT_READY:
+            return self._none
+        if state != self._state:
+            self._state = state
+            self._tables = tuple(
+                NO_SHAPES
+                if rights & REFUSED
+                else _shapes(self._config, state, transport, bool(rights & RESOLVES))
+                for rights in range(4)
+                for transport in self._transports
+            )
+        return self._tables
+
+
+def shape_with_options(shapes: dict[bytes, Shape], packet: bytes) -> tuple[Shape | None, int]:
+    """The shape of a query with EDNS options that dnsd ignores, and where its OPT begins.
+
+    None for any other packet. The octets before the OPT record are not examined: a wrong offset
+    leaves a question that the table does not have.
+    """
+    end = len(packet)
+    shape = shapes.get(packet[-COOKIE_TAIL:-CLIENT_COOKIE])
+    if shape is not None:
+        return shape, end - COOKIE_TAIL
+    at = packet.find(OPT, HEADER + 7) - 2  # the type's last octet, behind the shortest question
+    position = at + _FIXED + 2
+    if at < 0 or position > end:
+        return None, 0
+    shape = shapes.get(packet[at : at + _FIXED])
+    if shape is None or packet[position - 2] << 8 | packet[position - 1] != end - position:
+        return None, 0
+    for _ in range(_MOST_OPTIONS):
+        if position + 4 > end:
+            return None, 0
+        code, length = _option(packet, position)
+        if code in OPTIONS:
+            return None, 0
+        position += 4 + length
+        if position == end:
+            return shape, at
+    return None, 0
+
+
+def _shapes(config: EngineConfig, state: int, transport: Transport, ra: bool) -> ShapeTable:
+    plain: dict[bytes, Shape] = {}
+    with_opt: dict[bytes, dict[bytes, Shape]] = {}
+    for flags in _FLAGS:
+        plain[flags + ONE_QUESTION] = _shape(config, state, transport, flags, ra, None, False)
+        by_opt = with_opt[flags + AND_AN_OPT] = {}
+        for size in _SIZES:
+            for do in (False, True):
+                shape = _shape(config, state, transport, flags, ra, size, do)
+                opt = opt_record(size, do)
+                by_opt[opt] = by_opt[opt[:_FIXED]] = shape
+                by_opt[opt[:_FIXED] + COOKIE_HEAD] = shape
+    return plain, with_opt
+
+
+def _shape(
+    config: EngineConfig,
+    state: int,
+    transport: Transport,
+    flags: bytes,
+    ra: bool,
+    size: int | None,
+    do: bool,
+) -> Shape:
+    rd = flags[0] & RD
+    first, second = QR | AA | rd, RA if ra else 0
+    opt = opt_nx = b""
+    if size is not None:
+        stale = state == STALE
+        opt = opt_record(config.udp_size, do, 0, ede(Ede.STALE) if stale else b"")
+        opt_nx = opt_record(config.udp_size, do, 0, ede(Ede.STALE_NXDOMAIN) if stale else b"")
+    one_answer = pack("!HHHH", 1, 1, 0, 1 if opt else 0)
+    one_authority = pack("!HHHH", 1, 0, 1, 1 if opt else 0)
+    return Shape(
+        hit=bytes((first, second)) + one_answer,
+        opt=opt,
+        edns=size is not None,
+        flags=bytes((first, second)),
+        flags_tc=bytes((first | TC, second)),
+        nodata=bytes((first, second)) + one_authority,
+        nxdomain=bytes((first, second | Rcode.NXDOMAIN)) + one_authority,
+        opt_nx=opt_nx,
+        room=config.limit(transport, size) - HEADER - len(opt),
+        counter=counter_index(transport, 0),
+        kept=bytes((do << 1 | bool(flags[1] & CD),)) if rd and ra else b"",
+    )
