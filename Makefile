@@ -54,7 +54,7 @@ bench: $(VENV)/.develop
 	$(BIN)/python -m bench $(BENCH_FLAGS)
 
 docs: $(VENV)/.runtime
-	$(BIN)/python -m dnsd.settings.docs write
+	$(BIN)/python -m dnsd.control.settings
 	$(BIN)/python -m dnsd.observe.metrics > docs/metrics.md
 
 # Takes new versions within the ranges of pyproject.toml. The locks have no index lines, because

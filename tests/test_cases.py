@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from dnsd.answer.engine import Engine
-from dnsd.answer.outcome import EngineConfig
+from dnsd.answer.settings import EngineConfig
 from dnsd.answer.transport import Transport
 from dnsd.cluster.objects import from_plain
 from dnsd.dns.addresses import pack_address
@@ -13,9 +13,9 @@ from dnsd.dns.names import name_from_text
 from dnsd.sources.source import Batch
 from dnsd.transport.registry import TRANSPORTS
 from dnsd.zone.compile import compile_all
-from dnsd.zone.config import ExternalConfig, ExternalZone, SchemaConfig
 from dnsd.zone.frame import FRESH, compile_state
 from dnsd.zone.pipeline import Pipeline
+from dnsd.zone.settings import ExternalConfig, ExternalZone, SchemaConfig
 from tests.cases import Case, tables
 from tests.cases.cluster import objects
 

@@ -12,7 +12,8 @@ import pytest
 from dnsd import __version__
 from dnsd.cli import main
 from dnsd.commands import COMMANDS
-from dnsd.settings.schema import GROUPS, declared, flag_of
+from dnsd.control.settings import Settings
+from dnsd.settings.schema import Group, declared, flag_of
 from tests.serving import ENVIRONMENT, SEED, dnsd, service
 
 Capture = pytest.CaptureFixture[str]
@@ -61,9 +62,9 @@ class TestHelp:
     def test_serve_has_every_setting_in_its_group(self, capsys: Capture) -> None:
         main(["serve", "--help"])
         page = capsys.readouterr().out
-        places = [page.index(f"\n{group}:\n") for group in GROUPS]
+        places = [page.index(f"\n{group}:\n") for group in Group]
         assert places == sorted(places)
-        for name in declared():
+        for name in declared(Settings):
             assert f"  {flag_of(name)} " in page
 
     def test_python_m_dnsd_is_the_same(self) -> None:
@@ -80,8 +81,8 @@ class TestRefusals:
             (["--zone"], "--zone: no such option"),
             (["serve", "--ttl"], "Option '--ttl' requires an argument."),
             (["serve", "--ttl", "x"], "--ttl: x is not a whole number"),
-            (["serve", "x"], "x: not expected here; settings are given as --flag VALUE"),
-            (["check", str(SEED)], f"{SEED}: a directory of manifests is given as --manifests "),
+            (["serve", "x"], "x: not expected here; give settings as --flag VALUE"),
+            (["check", str(SEED)], f"{SEED}: give a directory of manifests as --manifests "),
             (["check", __file__], f"{__file__}: give it as --config {__file__}, or its direct"),
             (["serve"], "no source of Services; give --manifests DIR"),
             (
@@ -110,7 +111,7 @@ class TestRefusals:
         assert main(["serve", "--config", str(config)]) == 2
         assert capsys.readouterr().err.splitlines() == [
             f"dnsd: {config}:1: ttl: x is not a whole number",
-            f"dnsd: {config}:2: listen: here is no address and port, like 127.0.0.1:1053"
+            f"dnsd: {config}:2: listen: here is not an address and port, like 127.0.0.1:1053"
             " or '[::1]:1053'",
         ]
 
@@ -242,7 +243,7 @@ class TestImports:
 
         program = (
             "import sys, dnsd.worker.main;"
-            "heavy = ('kubernetes', 'aiohttp', 'yaml', 'watchfiles', 'click', 'dnsd.settings');"
+            "heavy = ('kubernetes', 'aiohttp', 'yaml', 'click', 'dnsd.settings.load');"
             "print(*[name for name in heavy if name in sys.modules])"
         )
         found = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)

@@ -17,8 +17,8 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from dnsd.control.settings import Settings
 from dnsd.settings.load import load
-from dnsd.settings.schema import Settings
 from tests.serving import ENVIRONMENT, ROOT, SEED
 
 TEXT = (ROOT / "Dockerfile").read_text(encoding="utf-8")
@@ -119,8 +119,8 @@ class TestSettings:
         assert [name for name in image_environment() if name.startswith("DNSD_")] == ["DNSD_CONFIG"]
 
     def test_it_can_be_reached_and_keeps_its_state_in_the_volume(self, config, tmp_path):
-        settings = load({}, {"DNSD_CONFIG": str(config)})
-        assert [str(one) for one in (*settings.listen, settings.admin)] == [
+        settings = load(Settings, {}, {"DNSD_CONFIG": str(config)})
+        assert [str(one) for one in (*settings.transport.listen, settings.admin.listen)] == [
             "0.0.0.0:1053",
             "0.0.0.0:8053",
         ]
@@ -130,13 +130,13 @@ class TestSettings:
 
     def test_everybody_wins_over_it(self, config, tmp_path):
         environ = {"DNSD_CONFIG": str(config), "DNSD_LISTEN": "127.0.0.1:53"}
-        settings = load({"admin": "off"}, environ)
-        assert [str(one) for one in settings.listen] == ["127.0.0.1:53"]
-        assert settings.admin is None
+        settings = load(Settings, {"admin": "off"}, environ)
+        assert [str(one) for one in settings.transport.listen] == ["127.0.0.1:53"]
+        assert settings.admin.listen is None
         other = tmp_path / "other.yaml"
         other.write_text("ttl: 7\n")
-        assert load({"config": str(other)}, {"DNSD_CONFIG": str(config)}) == Settings(
-            ttl=7, origins={"ttl": f"{other}:1: ttl", "config": "--config"}, config=str(other)
+        assert load(Settings, {"config": str(other)}, {"DNSD_CONFIG": str(config)}) == Settings.of(
+            {"ttl": f"{other}:1: ttl", "config": "--config"}, ttl=7, config=str(other)
         )
 
 

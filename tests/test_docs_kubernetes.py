@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from dnsd.settings.schema import declared
+from dnsd.control.settings import Settings
+from dnsd.settings.schema import Group, declared
 from tests.serving import ROOT
 
 PAGE = (ROOT / "docs" / "kubernetes.md").read_text(encoding="utf-8")
@@ -23,7 +24,7 @@ def squeezed(text: str) -> str:
 
 
 def test_every_setting_of_the_source_is_explained():
-    ours = [name for name, one in declared().items() if one.group.startswith("Where Services")]
+    ours = [name for name, one in declared(Settings).items() if one.setting.group == Group.SOURCES]
     manifests_only = {"manifests", "service_cidr"}
     for name in set(ours) - manifests_only:
         spelled = (f"`{name}`", f"`{name}:", f"--{name.replace('_', '-')}")
@@ -32,7 +33,7 @@ def test_every_setting_of_the_source_is_explained():
 
 def test_every_word_that_looks_like_a_setting_is_one():
     for word in re.findall(r"`([a-z]+_[a-z_]+)", PAGE):
-        assert word in declared(), word
+        assert word in declared(Settings), word
 
 
 def test_every_message_of_the_log_is_one_that_is_logged():

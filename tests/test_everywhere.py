@@ -21,7 +21,8 @@ from dnsd.cluster.objects import RESOURCES
 from dnsd.dns.addresses import Address
 from dnsd.sources.kubernetes.client import connect
 from dnsd.sources.kubernetes.credentials import Access
-from dnsd.sources.kubernetes.source import KubernetesConfig, KubernetesSource
+from dnsd.sources.kubernetes.settings import KubernetesConfig
+from dnsd.sources.kubernetes.source import KubernetesSource
 from dnsd.sources.manifests.source import Manifests
 from dnsd.sources.source import Batch, Source
 from dnsd.transport.listener import bind_group

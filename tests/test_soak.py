@@ -22,10 +22,11 @@ import pytest
 from dnsd.dns.names import name_from_text
 from dnsd.dns.rrset import RRset
 from dnsd.dns.types import Type
-from dnsd.sources.kubernetes.source import ALWAYS, KubernetesConfig, KubernetesSource
+from dnsd.sources.kubernetes.settings import ALWAYS, KubernetesConfig
+from dnsd.sources.kubernetes.source import KubernetesSource
 from dnsd.sources.source import Batch
-from dnsd.zone.config import ExternalConfig, ExternalZone, SchemaConfig
 from dnsd.zone.pipeline import Pipeline
+from dnsd.zone.settings import ExternalConfig, ExternalZone, SchemaConfig
 from tests.fakekube import faults, plain
 from tests.fakekube.connect import client_of
 from tests.fakekube.following import contents
@@ -38,7 +39,7 @@ SCHEMA = SchemaConfig(
     zones=(name_from_text("cluster.local."),),
     pods="verified",
     external=ExternalConfig(
-        (ExternalZone(name_from_text(OUT)),),
+        (ExternalZone(name_from_text(OUT), ttl=5),),
         ("nodes", "ingresses", "dnsendpoints"),
         node_pointers=True,
     ),

@@ -27,6 +27,7 @@ from dnsd.admin.events import Events
 from dnsd.admin.live import Live
 from dnsd.admin.names import NameIndex
 from dnsd.admin.records import Records
+from dnsd.admin.settings import Settings
 from dnsd.cluster.objects import EndpointSlice, Key, Service
 from dnsd.dns.message import Rcode
 from dnsd.dns.names import ROOT, Name, is_below, text_of
@@ -37,7 +38,6 @@ from dnsd.observe.facts import Facts, ServerFacts, WorkerFacts
 from dnsd.observe.histogram import CHANGE_BOUNDS, Histogram
 from dnsd.observe.history import RELOAD, History, HistoryStatus
 from dnsd.runtime.tasks import Tasks
-from dnsd.settings.schema import Settings
 from dnsd.sources.source import Source, SourceStatus
 from dnsd.transport.listener import Listener
 from dnsd.upstream.status import Where
@@ -129,7 +129,7 @@ class Context:
         self.plane, self.history, self.records, self.reload = plane, history, records, reload
         self.pipeline = plane.pipeline
         self.index = NameIndex(plane.pipeline)
-        self.live = Live(plane.settings.query_samples, plane.supervisor.watch, self.queries)
+        self.live = Live(plane.settings.admin.query_samples, plane.supervisor.watch, self.queries)
         self.events = Events()
         self.draining = False
         self.changes = 0
@@ -277,8 +277,8 @@ class Context:
             upstream=upstream,
             cached=cached,
             view_zones=plane.view_zones,
-            allow_query=settings.allow_query,
-            allow_recursion=settings.allow_recursion,
+            allow_query=settings.engine.allow_query,
+            allow_recursion=settings.engine.allow_recursion,
         )
 
     def servers(self) -> list[ServerFacts]:

@@ -25,8 +25,9 @@ from typing import TYPE_CHECKING
 import structlog
 
 from dnsd.admin.auth import BadTokens, Tokens, own_token, private, token_path
+from dnsd.admin.settings import Settings
 from dnsd.dns.addresses import Address, Endpoint
-from dnsd.settings.schema import Settings, SettingsError
+from dnsd.settings.schema import SettingsError
 from dnsd.transport.listener import reason_of
 from dnsd.transport.registry import TCP
 from dnsd.worker.supervisor import WorkersFailed
@@ -55,12 +56,12 @@ class AdminServer:
         self._context: Context | None = None
         self._socket: socket.socket | None = None
         self._records = _records(settings)
-        if settings.admin_cluster_tokens and not settings.kubernetes:
+        if settings.admin.cluster_tokens and not settings.kubernetes.on:
             raise SettingsError(f"{settings.named('admin_cluster_tokens')}: requires kubernetes")
-        if settings.admin is None:
+        if settings.admin.listen is None:
             return
         self._tls = _tls(settings)
-        self._socket = _bind(settings, settings.admin)
+        self._socket = _bind(settings, settings.admin.listen)
         try:
             self._prepare(settings)
         except BaseException:
@@ -71,9 +72,9 @@ class AdminServer:
         assert self._socket is not None  # noqa: S101 - the constructor sets it
         host, port = self._socket.getsockname()[:2]
         self.address = Address(host, port)
-        token = "" if settings.admin_tokens else _own_token(settings, port)
+        token = "" if settings.admin.tokens else _own_token(settings, port)
         try:
-            self._tokens = Tokens(settings.admin_tokens, token)
+            self._tokens = Tokens(settings.admin.tokens, token)
         except BadTokens as error:
             raise SettingsError(f"{settings.named('admin_tokens')}: {error}") from error
         self.url = _url(self.address, token, self._tls is not None)
@@ -119,9 +120,10 @@ class AdminServer:
         history = _history(settings)
         records = self._records or Records(settings.state_dir)
         context = self._context = Context(plane, history, records, reload)
-        hosts = (*settings.admin_hosts, *([settings.admin.host] if settings.admin else []))
+        own = settings.admin.listen
+        hosts = (*settings.admin.hosts, *([own.host] if own else []))
         cluster = await _cluster_tokens(settings)
-        gate = Gate(self._tokens, hosts, settings.admin_anonymous_read, cluster)
+        gate = Gate(self._tokens, hosts, settings.admin.anonymous_read, cluster)
         try:
             async with listening(application(context, gate), sock, self._tls):
                 await _run_forever(context)
@@ -133,14 +135,15 @@ class AdminServer:
 
 async def _cluster_tokens(settings: Settings) -> ClusterTokens | None:
     """The checker of cluster tokens; None if it is off. Sends nothing yet."""
-    if not settings.admin_cluster_tokens:
+    if not settings.admin.cluster_tokens:
         return None
     from dnsd.admin.cluster_auth import ClusterTokens
     from dnsd.sources.kubernetes.client import connect
     from dnsd.sources.kubernetes.credentials import Access, BadCredentials
 
     try:
-        return ClusterTokens(await connect(Access(settings.kubeconfig, settings.context)))
+        access = Access(settings.kubernetes.kubeconfig, settings.kubernetes.context)
+        return ClusterTokens(await connect(access))
     except BadCredentials as error:  # the source used them a moment ago
         log.error("cluster tokens are not accepted", problem=str(error))  # noqa: TRY400
         return None
@@ -150,7 +153,7 @@ def _history(settings: Settings) -> History:
     """The history; in memory if the disk fails, because dnsd must answer DNS in any case."""
     from dnsd.observe.history import History
 
-    age, size = settings.history_max_age, settings.history_max_size
+    age, size = settings.history.max_age, settings.history.max_size
     try:
         return History(settings.state_dir, max_age=age, max_bytes=size)
     except (OSError, sqlite3.Error) as error:
@@ -193,7 +196,7 @@ def _bind(settings: Settings, address: Address) -> socket.socket:
             log.warning("the port of the admin API is busy; using a free one", busy=str(address))
             return _listen(Address(address.host, 0))
         why = reason_of(error)
-        if any(Endpoint(address, TCP.name).overlaps(one) for one in settings.listen):
+        if any(Endpoint(address, TCP.name).overlaps(one) for one in settings.transport.listen):
             why = "dnsd answers DNS there; give another port, or off"
         problem = f"{settings.named('admin')}: cannot listen on {address}: {why}"
         raise SettingsError(problem) from error
@@ -231,14 +234,14 @@ def _own_token(settings: Settings, port: int) -> str:
 
 
 def _tls(settings: Settings) -> ssl.SSLContext | None:
-    if not settings.admin_tls_cert:
-        if settings.admin_tls_key:
+    if not settings.admin.tls_cert:
+        if settings.admin.tls_key:
             raise SettingsError(f"{settings.named('admin_tls_key')}: requires admin_tls_cert")
         return None
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     try:
-        context.load_cert_chain(settings.admin_tls_cert, settings.admin_tls_key or None)
+        context.load_cert_chain(settings.admin.tls_cert, settings.admin.tls_key or None)
     except (OSError, ssl.SSLError) as error:
         raise SettingsError(
             f"{settings.named('admin_tls_cert')}: cannot be used: {error}"

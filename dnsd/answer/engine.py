@@ -38,13 +38,13 @@ from dnsd.answer.outcome import (
     NODATA,
     NXDOMAIN,
     RESULT_OF,
-    EngineConfig,
     Forward,
     Outcome,
     counter_index,
 )
 from dnsd.answer.reply import Reply
 from dnsd.answer.rrsets import CompiledRRset
+from dnsd.answer.settings import EngineConfig
 from dnsd.answer.shared import Shared
 from dnsd.answer.stages import answer_by_group
 from dnsd.answer.table import Table

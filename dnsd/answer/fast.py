@@ -21,7 +21,8 @@ from msgspec import Struct
 
 from dnsd.answer.gate import REFUSED, RESOLVES
 from dnsd.answer.options import OPTIONS
-from dnsd.answer.outcome import EngineConfig, counter_index
+from dnsd.answer.outcome import counter_index
+from dnsd.answer.settings import EngineConfig
 from dnsd.answer.transport import Transport
 from dnsd.dns.message import (
     AA,

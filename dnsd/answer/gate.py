@@ -22,7 +22,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from dnsd.answer.options import check
-from dnsd.answer.outcome import EngineConfig
+from dnsd.answer.settings import EngineConfig
 from dnsd.dns.message import CH, HEADER, IN, OPCODE, OPT, QR, Ede, Malformed, Query, Rcode, parse
 from dnsd.dns.networks import Networks
 

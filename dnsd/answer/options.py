@@ -14,7 +14,7 @@ from struct import pack
 
 from msgspec import Struct
 
-from dnsd.answer.outcome import EngineConfig
+from dnsd.answer.settings import EngineConfig
 from dnsd.answer.transport import Transport
 from dnsd.dns.message import Edns, Malformed, Option, option
 

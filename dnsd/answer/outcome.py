@@ -20,36 +20,9 @@ from typing import ClassVar
 from msgspec import Struct
 
 from dnsd.answer.transport import Transport
-from dnsd.dns.message import MAX_MESSAGE, MIN_UDP, Rcode
+from dnsd.dns.message import Rcode
 from dnsd.dns.names import Name
-from dnsd.dns.networks import EVERYONE
 from dnsd.dns.types import type_text
-
-
-class EngineConfig(Struct, frozen=True):
-    """The configuration of the engines of a worker. It crosses a process boundary: plain data.
-
-    `udp_size`: octets that dnsd sends over UDP at most, and announces (RFC 9715).
-    `allow_query`, `allow_recursion`: networks; an empty tuple matches no client.
-    `tcp_keepalive` in units of 100 ms (RFC 7828). `forwarding`: external names become
-    `Forward`s. `views`: clients see different names (see `views.py`).
-    """
-
-    udp_size: int = 1232
-    nsid: bytes = b""
-    version_text: str = ""
-    id_text: str = ""
-    allow_query: tuple[str, ...] = EVERYONE
-    tcp_keepalive: int = 100
-    forwarding: bool = False
-    allow_recursion: tuple[str, ...] = EVERYONE
-    views: bool = False
-
-    def limit(self, transport: Transport, size: int | None) -> int:
-        """Octets that a reply may have; `size` is that of the query's OPT, None without one."""
-        if not transport.datagram:
-            return MAX_MESSAGE
-        return MIN_UDP if size is None else max(MIN_UDP, min(size, self.udp_size))
 
 
 class Deferred(Struct, frozen=True, gc=False):

@@ -12,7 +12,8 @@ from collections.abc import Callable, Iterable
 
 from dnsd.answer.fast import Shapes
 from dnsd.answer.gate import Access
-from dnsd.answer.outcome import Counters, EngineConfig
+from dnsd.answer.outcome import Counters
+from dnsd.answer.settings import EngineConfig
 from dnsd.answer.transport import Transport
 
 # Replies remembered by all engines of a process together, of about 300 octets each. When the

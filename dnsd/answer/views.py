@@ -17,7 +17,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from dnsd.answer.engine import Engine
-from dnsd.answer.outcome import EngineConfig, Forward, Outcome
+from dnsd.answer.outcome import Forward, Outcome
+from dnsd.answer.settings import EngineConfig
 from dnsd.answer.shared import Shared
 from dnsd.answer.stages import answer_by_group
 from dnsd.answer.transport import Transport

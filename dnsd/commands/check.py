@@ -10,7 +10,8 @@ from typing import Any
 import click
 
 from dnsd.commands.options import settings_command, settings_from
-from dnsd.settings.schema import Settings, SettingsError
+from dnsd.control.settings import Settings
+from dnsd.settings.schema import SettingsError
 
 _EXAMPLES = """\
 dnsd check --config config/dnsd.yaml
@@ -26,10 +27,10 @@ def command(**params: Any) -> None:
     prints a summary, and the exit code is 0. It serves nothing, and opens no port.
     """
     from dnsd.control.forwarding import upstream_config
-    from dnsd.control.settings import listening, schema_config
+    from dnsd.control.resolve import listening, schema_config
 
     settings = settings_from(params)
-    if not (settings.config or settings.manifests):
+    if not (settings.config or settings.manifests.directory):
         raise SettingsError("nothing to check; give --config FILE or --manifests DIR")
     # These raise errors in schemes, zones, upstreams, rules, and pinned names.
     schema_config(settings, [address for address, _ in listening(settings)])
@@ -37,7 +38,7 @@ def command(**params: Any) -> None:
     if settings.config:
         count = sum(one.startswith(f"{settings.config}:") for one in settings.origins.values())
         click.echo(f"{settings.config}: {count} settings, no errors")
-    if settings.manifests:
+    if settings.manifests.directory:
         click.echo(_manifests(settings))
 
 
@@ -51,4 +52,4 @@ def _manifests(settings: Settings) -> str:
     counts += [f"{count} {kind} (skipped)" for kind, count in found.loaded.skipped.items()]
     what = ", ".join(counts) or "no objects"
     files, names = found.loaded.files, len(found.pipeline.zone)
-    return f"{settings.manifests}: {files} files, {what}; {names} names, no errors"
+    return f"{settings.manifests.directory}: {files} files, {what}; {names} names, no errors"

@@ -13,7 +13,8 @@ import msgspec
 from dnsd.commands.options import settings_command, settings_from
 from dnsd.commands.printing import ago, cause, columns, heading, plain, print_json, say, wrapped
 from dnsd.commands.remote import connect, is_offline, read_offline, remote_options
-from dnsd.settings.schema import NAMES, OUTSIDE, SIGHT, SOURCES, Settings, SettingsError
+from dnsd.control.settings import Settings
+from dnsd.settings.schema import Group, SettingsError
 
 # The exit codes of an answer; `query` has the same.
 RESOLVES, NXDOMAIN, NODATA, OTHER = 0, 3, 4, 5
@@ -27,7 +28,9 @@ dnsd explain web.prod.svc.cluster.local --manifests my/manifests
 dnsd explain web.prod --server https://dnsd.example:8053 --token-file token --json"""
 
 
-@settings_command("explain", _EXAMPLES, groups=(SOURCES, NAMES, OUTSIDE, SIGHT))
+@settings_command(
+    "explain", _EXAMPLES, groups=(Group.SOURCES, Group.NAMES, Group.EXTERNAL, Group.VIEWS)
+)
 @click.argument("name")
 @click.argument("type_", metavar="[TYPE]", default="A")
 @click.option("--client", metavar="IP", help="The client: its policies, and its Pod's search list.")

@@ -17,8 +17,9 @@ import ssl
 import sys
 from collections.abc import Mapping
 
+from dnsd.control.settings import Settings
 from dnsd.settings.load import load
-from dnsd.settings.schema import Settings, SettingsError
+from dnsd.settings.schema import SettingsError
 
 TIMEOUT = 4.0  # seconds; the image allows five in total
 
@@ -26,7 +27,7 @@ TIMEOUT = 4.0  # seconds; the image allows five in total
 def problem(environ: Mapping[str, str]) -> str:
     """Why dnsd is not healthy; "" if it is."""
     try:
-        connection = _connect(load({}, environ))
+        connection = _connect(load(Settings, {}, environ))
     except SettingsError as error:
         return str(error)
     if connection is None:
@@ -43,10 +44,10 @@ def problem(environ: Mapping[str, str]) -> str:
 
 
 def _connect(settings: Settings) -> http.client.HTTPConnection | None:
-    if settings.admin is None:
+    if settings.admin.listen is None:
         return None
-    host, port = settings.admin.reachable().host, settings.admin.port
-    if not settings.admin_tls_cert:
+    host, port = settings.admin.listen.reachable().host, settings.admin.listen.port
+    if not settings.admin.tls_cert:
         return http.client.HTTPConnection(host, port, timeout=TIMEOUT)
     # The connection stays in the container; the certificate has the external name of dnsd.
     context = ssl.create_default_context()

@@ -1,7 +1,9 @@
-"""Flags made from the declared settings, and help that shows them in their groups.
+"""Makes a flag of each declared setting, and shows the flags in their groups in the help.
 
-Flags take text and hand it on as it is: the kind of each setting reads it, so a bad value
-is refused in the same words whether it came from a flag, a variable or a file.
+In `commands/` (the command line). Change here: flags of settings, and the form of the help.
+
+A flag passes its text on unchanged. The kind of the setting reads it, so the error for a bad value
+is the same for a flag, a variable, and the file.
 """
 
 from __future__ import annotations
@@ -13,18 +15,19 @@ from typing import Any
 
 import click
 
+from dnsd.control.settings import Settings
 from dnsd.settings.load import load
-from dnsd.settings.schema import GROUPS, Setting, Settings, declared, defaults, flag_of
+from dnsd.settings.schema import Group, Setting, declared, defaults, flag_of
 
 
 class _Flag(click.Option):
-    """A flag of a declared setting; remembers the group that help shows it in."""
+    """The flag of a declared setting, and its group in the help."""
 
     def __init__(self, name: str, setting: Setting) -> None:
-        kind, spelled = setting.kind, flag_of(name)
+        kind, flag = setting.kind, flag_of(name)
         self.group = setting.group
         super().__init__(
-            [f"{spelled}/--no-{spelled[2:]}" if kind.flag else spelled, name],
+            [f"{flag}/--no-{flag[2:]}" if kind.flag else flag, name],
             help=_help(name, setting),
             default=None,
             is_flag=kind.flag,
@@ -35,30 +38,30 @@ class _Flag(click.Option):
 
 
 def _help(name: str, setting: Setting) -> str:
-    default = setting.kind.show(getattr(defaults(), name)).strip("[]").replace('"', "")
-    words = setting.help
-    if setting.kind.many:
-        words += " Repeatable."
-    return words if setting.kind.flag or not default else f"{words} [{default}]"
+    default = setting.kind.show(defaults(Settings).value(name)).strip("[]").replace('"', "")
+    text = setting.help + (" Repeatable." if setting.kind.many else "")
+    return text if setting.kind.flag or default in ("", "{}") else f"{text} [{default}]"
 
 
 class SettingsCommand(click.Command):
-    """A command with a flag for every setting of some groups (all, unless told)."""
+    """A command with a flag for each setting of some groups, by default of all."""
 
-    def __init__(self, *args: Any, groups: Collection[str] = GROUPS, **more: Any) -> None:
+    def __init__(self, *args: Any, groups: Collection[Group] = tuple(Group), **more: Any) -> None:
         super().__init__(*args, **more)
-        flags = [_Flag(name, item) for name, item in declared().items() if _shown(item, groups)]
+        settings = ((name, one.setting) for name, one in declared(Settings).items())
+        # Only --config has no key in the file; it belongs to every command.
+        flags = [_Flag(*one) for one in settings if one[1].group in groups or not one[1].in_file]
         self.params = [*flags, *self.params]
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        ctx.allow_extra_args = True  # to say more about them than click would
+        ctx.allow_extra_args = True  # for a better error than that of click
         super().parse_args(ctx, args)
         if ctx.args:
             raise click.UsageError(_unexpected(ctx.args[0]))
         return ctx.args
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        for group in ("Options", *GROUPS):
+        for group in ("Options", *Group):
             rows = [
                 row
                 for param in self.get_params(ctx)
@@ -71,37 +74,32 @@ class SettingsCommand(click.Command):
 
 
 def _unexpected(word: str) -> str:
-    """What to do about an argument that no command of settings takes."""
+    """The error for an argument that is not a flag, with the flag that was probably meant."""
     if os.path.isdir(word):
-        return f"{word}: a directory of manifests is given as --manifests {word}"
+        return f"{word}: give a directory of manifests as --manifests {word}"
     if os.path.isfile(word):
         place = os.path.dirname(word) or "."
         return f"{word}: give it as --config {word}, or its directory as --manifests {place}"
-    return f"{word}: not expected here; settings are given as --flag VALUE (--help lists them)"
-
-
-def _shown(setting: Setting, groups: Collection[str]) -> bool:
-    return setting.group in groups or not setting.in_file  # --config goes with every group
+    return f"{word}: not expected here; give settings as --flag VALUE (--help lists them)"
 
 
 def settings_from(params: Mapping[str, Any], environ: Mapping[str, str] = os.environ) -> Settings:
-    """The settings of this command line, its environment and its file.
+    """The settings of this command line, its environment, and its file.
 
-    `params`: what click parsed; what belongs to no setting is passed over.
-    Raises SettingsError.
+    `params`: the result of click; ignores what is not a setting. Raises SettingsError.
     """
     flags = {
         name: value
         for name, value in params.items()
-        if name in declared() and value is not None and value != ()
+        if name in declared(Settings) and value is not None and value != ()
     }
-    return load(flags, environ)
+    return load(Settings, flags, environ)
 
 
 def settings_command(
-    name: str, examples: str, groups: Collection[str] = GROUPS
+    name: str, examples: str, groups: Collection[Group] = tuple(Group)
 ) -> Callable[[Callable[..., Any]], click.Command]:
-    """Decorator: a `SettingsCommand`, its help from the docstring and then `examples`."""
+    """Decorator: a `SettingsCommand`. Its help is the docstring, and then `examples`."""
 
     def decorate(function: Callable[..., Any]) -> click.Command:
         shown = "\b\nExamples:\n" + "\n".join(f"  {line}" for line in examples.splitlines())

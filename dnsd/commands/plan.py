@@ -20,7 +20,8 @@ from dnsd.commands.client import JSON, YAML
 from dnsd.commands.options import settings_command, settings_from
 from dnsd.commands.printing import plain, print_json, say
 from dnsd.commands.remote import connect, is_offline, read_offline, remote_options
-from dnsd.settings.schema import NAMES, OUTSIDE, SOURCES, Settings, SettingsError
+from dnsd.control.settings import Settings
+from dnsd.settings.schema import Group, SettingsError
 from dnsd.sources.manifests.filename import shown
 
 OK, PROBLEMS, VANISH, CONFLICTS = 0, 2, 3, 4
@@ -44,7 +45,7 @@ class Text(Struct, frozen=True):
     data: bytes
 
 
-@settings_command("plan", _EXAMPLES, groups=(SOURCES, NAMES, OUTSIDE))
+@settings_command("plan", _EXAMPLES, groups=(Group.SOURCES, Group.NAMES, Group.EXTERNAL))
 @click.option(
     "-f",
     "files",

@@ -20,7 +20,8 @@ import click
 from dnsd.commands.client import Client, Endpoint, endpoint_of
 from dnsd.commands.options import settings_from
 from dnsd.commands.printing import plain
-from dnsd.settings.schema import Settings, SettingsError
+from dnsd.control.settings import Settings
+from dnsd.settings.schema import SettingsError
 
 if TYPE_CHECKING:
     from dnsd.control.offline import Offline
@@ -64,7 +65,7 @@ def remote_options(function: _Function) -> _Function:
 
 def is_offline(settings: Settings, params: dict[str, Any]) -> bool:
     """Whether to read manifests: `manifests` is set, and no server is given."""
-    return bool(settings.manifests) and not _server(params)
+    return bool(settings.manifests.directory) and not _server(params)
 
 
 def read_offline(settings: Settings) -> Offline:
@@ -99,10 +100,10 @@ def _endpoint(settings: Settings, params: dict[str, Any]) -> Endpoint:
         except ValueError as error:
             origin = "--server" if params.get("server") else "DNSD_SERVER"
             raise SettingsError(f"{origin}: {error}") from error
-    if settings.admin is None:
+    if settings.admin.listen is None:
         raise SettingsError(f"{settings.named('admin')}: is off; give --server URL")
-    scheme = "https" if settings.admin_tls_cert else "http"
-    return Endpoint(scheme, settings.admin.reachable().host, settings.admin.port)
+    scheme = "https" if settings.admin.tls_cert else "http"
+    return Endpoint(scheme, settings.admin.listen.reachable().host, settings.admin.listen.port)
 
 
 def _token(settings: Settings, params: dict[str, Any], endpoint: Endpoint) -> tuple[str, str]:

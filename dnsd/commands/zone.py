@@ -18,7 +18,7 @@ from dnsd.commands.remote import connect, is_offline, read_offline, remote_optio
 from dnsd.dns.names import name_from_text, text_of
 from dnsd.dns.text import canonical, rdata_text
 from dnsd.dns.types import Type, type_text
-from dnsd.settings.schema import NAMES, OUTSIDE, SOURCES, SettingsError
+from dnsd.settings.schema import Group, SettingsError
 from dnsd.zone.text import zone_text
 from dnsd.zone.zone import Zone
 
@@ -30,7 +30,7 @@ dnsd zone --manifests my/manifests cluster.local > cluster.local.zone
 dnsd zone --manifests my/manifests --format json | jq '.zones[].rrsets[].name'"""
 
 
-@settings_command("zone", _EXAMPLES, groups=(SOURCES, NAMES, OUTSIDE))
+@settings_command("zone", _EXAMPLES, groups=(Group.SOURCES, Group.NAMES, Group.EXTERNAL))
 @click.argument("apex", metavar="[ZONE]...", nargs=-1)
 @click.option(
     "--format",

@@ -1,117 +1,112 @@
-"""What the settings say of names that are not ours, as the upstream room takes it.
+"""Resolves the section of forwarding: servers of resolv.conf, search domains, and files.
 
-The system's resolv.conf is read here, in the control process; workers get addresses. All
-that can be wrong is found here too, so that it is said at the start and by `dnsd check`.
+In `control/` (control process). Change here: what is checked before workers start to forward.
+
+The control process reads the resolv.conf of the system, and the workers receive addresses. It also
+checks what a worker would fail on, so that the start and `dnsd check` report it.
 """
 
 from __future__ import annotations
 
-import structlog
+from collections.abc import Sequence
 
-from dnsd.settings.kinds import DOMAIN, BadValue
-from dnsd.settings.schema import Settings, SettingsError
-from dnsd.upstream.config import BadUpstream, UpstreamConfig, check, parse_servers, read_resolv_conf
+import structlog
+from msgspec.structs import replace
+
+from dnsd.control.settings import Settings
+from dnsd.dns.names import Name
+from dnsd.settings.kinds import NAME, BadValue
+from dnsd.settings.schema import BadSetting
+from dnsd.upstream.config import BadUpstream, parse_servers, read_resolv_conf
+from dnsd.upstream.settings import UpstreamConfig
 
 log = structlog.get_logger(__name__)
 
-RESOLV_CONF = "/etc/resolv.conf"
-
 
 def upstream_config(settings: Settings) -> UpstreamConfig | None:
-    """What workers do with names that are not ours; None: they refuse them.
+    """The section with all that depends on this host; None: workers refuse external names.
 
-    Raises SettingsError when it cannot work.
+    Raises SettingsError if it cannot be used.
     """
-    try:
+    with settings.naming():
         return _config(settings)
-    except BadUpstream as error:
-        raise SettingsError(str(error)) from error
 
 
 def _config(settings: Settings) -> UpstreamConfig | None:
-    if settings.search_completion and settings.pods != "verified":
-        who = settings.named("search_completion")
-        raise SettingsError(f"{who}: needs pods: verified, or nobody knows who asks")
-    least, most = settings.cache_min_ttl, settings.cache_max_ttl
+    config = settings.upstream
+    if config.search_completion and settings.schema.pods != "verified":
+        raise BadSetting("search_completion", "needs pods: verified, to find the pod of a client")
+    least, most = config.min_ttl, config.max_ttl
     if least > most:
-        who = settings.named("cache_min_ttl")
-        raise SettingsError(f"{who}: {least} is more than cache_max_ttl, which is {most}")
-    servers = _servers(settings)
+        raise BadSetting("cache_min_ttl", f"{least} is more than cache_max_ttl, which is {most}")
+    servers = _servers(config, with_cluster=settings.kubernetes.on)
     forward = {
-        suffix: _resolved(texts, f"{settings.named('forward')}: {suffix}") or ("none",)
-        for suffix, texts in settings.forward
+        suffix: _resolved("forward", texts, config, f"{suffix}: ") or ("none",)
+        for suffix, texts in config.forward.items()
     }
-    if not (servers or forward or settings.hosts or settings.hosts_files):
+    if not (servers or forward or config.hosts or config.hosts_files):
         return None
-    config = UpstreamConfig(
+    _check_files(config)
+    return replace(
+        config,
         servers=servers,
         forward=forward,
-        policy=settings.upstream_policy,
-        timeout=settings.upstream_timeout,
-        attempt_timeout=settings.upstream_attempt_timeout,
-        max_in_flight=settings.max_in_flight,
-        tls_ca=settings.upstream_tls_ca,
-        cache_entries=settings.cache_entries,
-        cache_bytes=settings.cache_size,
-        min_ttl=settings.cache_min_ttl,
-        max_ttl=settings.cache_max_ttl,
-        max_negative_ttl=settings.cache_max_negative_ttl,
-        prefetch=settings.prefetch,
-        stale_for=int(settings.serve_stale),
-        never_leave=settings.never_leave,
-        hosts=dict(settings.hosts),
-        hosts_files=settings.hosts_files,
-        hosts_override=settings.hosts_override,
-        search_completion=settings.search_completion,
-        search_zones=settings.zone,
-        search_domains=_domains(settings),
+        search_zones=settings.schema.zones,
+        search_domains=_domains(config),
     )
-    _try(config, settings)
-    return config
 
 
-def _domains(settings: Settings) -> tuple[str, ...]:
-    """What nodes add to the search list of pods: as said, else what this host's list has.
+def _domains(config: UpstreamConfig) -> tuple[Name, ...]:
+    """What nodes add to the search list of pods: the setting, else the search list of this host.
 
-    Where dnsd gets its node's resolv.conf (dnsPolicy: Default), that is the very list.
+    With `dnsPolicy: Default`, dnsd has the resolv.conf of its node, which is that list.
     """
-    if settings.search_domains or not settings.search_completion:
-        return settings.search_domains
+    if config.search_domains or not config.search_completion:
+        return config.search_domains
     try:
-        return tuple(str(DOMAIN.parse(one)) for one in read_resolv_conf(RESOLV_CONF)[1])
+        return tuple(map(NAME.parse, read_resolv_conf(config.resolv_conf)[1]))
     except (BadUpstream, BadValue):
         return ()
 
 
-def _servers(settings: Settings) -> tuple[str, ...]:
-    where = settings.named("upstream")
-    if settings.upstream:
-        return _resolved(settings.upstream, where)
-    if not settings.kubernetes:
+def _servers(config: UpstreamConfig, *, with_cluster: bool) -> tuple[str, ...]:
+    if config.servers:
+        return _resolved("upstream", config.servers, config)
+    if not with_cluster:
         return ()
     try:
-        return _resolved(("resolv.conf",), where)
-    except BadUpstream as error:  # nobody asked for it, so it is no reason not to serve
-        log.warning("names that are not ours are refused", problem=str(error))
+        return _resolved("upstream", ("resolv.conf",), config)
+    except BadSetting as error:  # the setting is not given, so dnsd serves without it
+        log.warning("external names are refused", problem=error.problem)
         return ()
 
 
-def _resolved(texts: tuple[str, ...], where: str) -> tuple[str, ...]:
-    return tuple(str(spec) for spec in parse_servers(texts, where, RESOLV_CONF))
+def _resolved(
+    setting: str, texts: Sequence[str], config: UpstreamConfig, prefix: str = ""
+) -> tuple[str, ...]:
+    try:
+        return tuple(map(str, parse_servers(texts, config.resolv_conf)))
+    except BadUpstream as error:
+        raise BadSetting(setting, f"{prefix}{error}") from error
 
 
-def _try(config: UpstreamConfig, settings: Settings) -> None:
-    """Finds out what a worker would trip over."""
-    from dnsd.upstream.hosts import load, read_file  # only for who has upstreams or hosts
+def _check_files(config: UpstreamConfig) -> None:
+    from dnsd.upstream.hosts import from_setting, read_file  # not needed without forwarding
     from dnsd.upstream.stream import tls_context
 
-    check(config)
-    load(config.hosts, (), config.hosts_ttl)
+    try:
+        list(from_setting(config.hosts))
+    except BadUpstream as error:
+        raise BadSetting("hosts", str(error)) from error
     for path in config.hosts_files:
-        for problem in read_file(path)[1]:
-            log.warning("a line of pinned names is left out", problem=problem)
+        try:
+            problems = read_file(path)[1]
+        except BadUpstream as error:
+            raise BadSetting("hosts_files", str(error)) from error
+        for problem in problems:
+            log.warning("a line of a hosts file is left out", problem=problem)
     if config.tls_ca:
         try:
             tls_context(config.tls_ca)
         except BadUpstream as error:
-            raise SettingsError(f"{settings.named('upstream_tls_ca')}: {error}") from error
+            raise BadSetting("upstream_tls_ca", str(error)) from error

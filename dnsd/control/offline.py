@@ -11,10 +11,11 @@ import os
 import structlog
 from msgspec import Struct
 
-from dnsd.control.settings import schema_config, view_config
+from dnsd.control.resolve import schema_config
+from dnsd.control.settings import Settings
 from dnsd.control.views import ViewZones
 from dnsd.observe import logging
-from dnsd.settings.schema import Settings, SettingsError
+from dnsd.settings.schema import SettingsError
 from dnsd.sources.manifests.source import Loaded, load
 from dnsd.sources.source import Batch, SourceError
 from dnsd.zone.pipeline import Pipeline
@@ -44,25 +45,25 @@ class Offline(Struct, frozen=True):
 
 
 def read(settings: Settings) -> Offline:
-    """The manifests of `settings.manifests` (which must be set), and their zone.
+    """The manifests of `settings.manifests.directory` (which must be set), and their zone.
 
     Raises SettingsError when the directory cannot be read.
     """
     logging.configure("error", "text")  # what is wrong is told by `problems`
     try:
-        loaded = load(settings.manifests, service_cidrs=settings.service_cidr)
+        loaded = load(settings.manifests.directory, service_cidrs=settings.manifests.service_cidr)
     except SourceError as error:
         raise SettingsError(f"{settings.named('manifests')}: {error}") from error
-    addresses = [one.address for one in settings.listen]
+    addresses = [one.address for one in settings.transport.listen]
     pipeline = Pipeline(schema_config(settings, addresses), SERIAL, log=log)
     pipeline.feed(Batch(loaded.objects, synced=True), 0.0)
     pipeline.zone.serial = SERIAL
-    return Offline(settings.manifests, loaded, pipeline)
+    return Offline(settings.manifests.directory, loaded, pipeline)
 
 
 def views_of(settings: Settings, pipeline: Pipeline) -> ViewZones | None:
     """Who sees what of this pipeline; None when everybody sees everything."""
-    config = view_config(settings)
+    config = settings.views
     if not config.on:
         return None
     view_zones = ViewZones(config, pipeline)

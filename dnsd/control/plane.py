@@ -26,14 +26,14 @@ import structlog
 
 from dnsd.cluster.objects import Event, Key, Service
 from dnsd.control.claims import Claim, claim_of, join
+from dnsd.control.resolve import own_addresses, schema_config, worker_setup
 from dnsd.control.serial import SerialFile
-from dnsd.control.settings import own_addresses, schema_config, view_config, worker_setup
+from dnsd.control.settings import Settings
 from dnsd.control.views import ViewZones
 from dnsd.dns.addresses import pack_address
 from dnsd.dns.names import Name, name_from_text
 from dnsd.dns.rrset import RRset, rrset
 from dnsd.dns.types import Type
-from dnsd.settings.schema import Settings
 from dnsd.sources.source import Batch, Source
 from dnsd.transport.listener import Listener
 from dnsd.upstream.clients import compile_clients
@@ -78,14 +78,14 @@ class ControlPlane:
         self._claims = dict.fromkeys(clusters, Claim())
         self._claim = Claim()  # the join, as the workers have it
         self._here = own_addresses(self.addresses)
-        self.journal = Journal(settings.journal_changes, settings.journal_size)
+        self.journal = Journal(settings.journal.changes, settings.journal.size)
         self.pipeline = Pipeline(
             schema_config(settings, self.addresses), serials.first(self.started_at), log=log
         )
         self.on_answered: list[Callable[[Change], None]] = []
         self._unreported: list[Change] = []  # to `on_answered`
         self.pipeline.on_change.append(self._compile)
-        view = view_config(settings)
+        view = settings.views
         self.view_zones = ViewZones(view, self.pipeline) if view.on else None
         self.supervisor = Supervisor(slots, worker_setup(settings), self.table)
         self._serials = serials
@@ -105,13 +105,13 @@ class ControlPlane:
         self._begin(compiling=former.state != NOT_READY)
         now = time.time()
         self.pipeline.feed(batch, now, cluster)
-        if self.settings.ns_service and not self.settings.ns_addresses and not cluster:
+        if self.settings.ns_service and not self.settings.schema.ns_addresses and not cluster:
             self._follow_own_service(batch, now)
         keys = {key_of(event).within(cluster) for event in batch.events}
         if self.view_zones is not None:
             self.view_zones.follow(keys)
         pods = [key for key in keys if key.kind == "Pod"]
-        if self.settings.search_completion and self._compiling and pods:
+        if self.settings.upstream.search_completion and self._compiling and pods:
             self._frames.append(compile_clients(self.pipeline.pods(pods)))
         if self._claim != former:
             self._frames.append(self._claim_frame())
@@ -218,7 +218,7 @@ class ControlPlane:
         if self.state == NOT_READY:
             yield compile_empty(zone)
         else:
-            if self.settings.search_completion:
+            if self.settings.upstream.search_completion:
                 yield from self._clients()
             yield from compile_all(zone)
             if self.view_zones is not None:
@@ -254,7 +254,8 @@ class ControlPlane:
         if setup != self.supervisor.setup:
             await self.supervisor.renew(setup)
         # From here to the end this is one step of the event loop.
-        completion = settings.search_completion != self.settings.search_completion
+        before, after = self.settings.upstream, settings.upstream
+        completion = before.search_completion != after.search_completion
         self._begin()
         own = self._own_service(settings)
         rebuilt = self.pipeline.reconfigure(schema_config(settings, self.addresses, own))
@@ -285,14 +286,14 @@ def _age(at: float) -> str:
 
 def pinned_names(settings: Settings, zone: Zone) -> Iterator[tuple[Key, tuple[RRset, ...]]]:
     """The names of the setting `hosts` in our zones: contributor and records of each."""
-    how = OVERRIDES if settings.hosts_override else YIELDS
-    for text, addresses in settings.hosts:
+    how = OVERRIDES if settings.upstream.hosts_override else YIELDS
+    for text, addresses in settings.upstream.hosts.items():
         name = name_from_text(text)
         if zone.zone_of(name) is None:
             continue
         packed = [pack_address(address) for address in addresses]
         sets = (
-            rrset(name, type_, settings.ttl, [one for one in packed if len(one) == size])
+            rrset(name, type_, settings.schema.ttl, [one for one in packed if len(one) == size])
             for type_, size in ((Type.A, 4), (Type.AAAA, 16))
         )
         yield Key(HOSTS, how, text), tuple(one for one in sets if one.rdatas)

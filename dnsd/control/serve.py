@@ -29,16 +29,17 @@ import structlog
 from dnsd import __version__
 from dnsd.admin.server import AdminServer
 from dnsd.control.plane import ControlPlane
+from dnsd.control.resolve import listening, wants_uvloop
 from dnsd.control.serial import SerialFile
-from dnsd.control.settings import listening, wants_uvloop
+from dnsd.control.settings import Settings
 from dnsd.dns.addresses import Address
-from dnsd.dns.names import name_from_text
+from dnsd.dns.names import name_from_text, text_of
 from dnsd.dns.types import Type
 from dnsd.observe import logging
 from dnsd.runtime.loop import loop_factory, uvloop_is_here
 from dnsd.runtime.memory import give_back, share_one_heap
 from dnsd.runtime.priority import give_way
-from dnsd.settings.schema import Settings, SettingsError, changed, keep
+from dnsd.settings.schema import SettingsError, changed, keep
 from dnsd.sources.source import Source, SourceError
 from dnsd.transport.listener import CannotListen, Listener, bind_group, close
 from dnsd.worker.process import starter
@@ -63,7 +64,7 @@ def serve(settings: Settings, reread: Callable[[], Settings], say: Callable[[str
     Raises SettingsError when the configuration does not work out (a busy port, a source
     that cannot be read), ServeFailed when anything else keeps dnsd from starting.
     """
-    logging.configure(settings.log_level, settings.log_format)
+    logging.configure(settings.log.level, settings.log.format)
     share_one_heap()
     gc.disable()  # see _settle_memory
     with asyncio.Runner(loop_factory=loop_factory(wants_uvloop(settings))) as runner:
@@ -114,7 +115,8 @@ class Serve:
 
     async def _start(self, plane: ControlPlane) -> None:
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(REMOTE_PATIENCE if plane.settings.kubernetes else PATIENCE):
+            remote = plane.settings.kubernetes.on
+            async with asyncio.timeout(REMOTE_PATIENCE if remote else PATIENCE):
                 await plane.synced.wait()
         if not plane.synced.is_set():
             log.warning("not all is known yet; what is asked until then gets SERVFAIL")
@@ -155,7 +157,7 @@ class Serve:
         if self.stop.is_set():
             hurried = asyncio.create_task(self.hurry.wait())
             draining = asyncio.create_task(
-                supervisor.drain(settings.drain_quiet, settings.drain_limit)
+                supervisor.drain(settings.worker.drain_quiet, settings.worker.drain_limit)
             )
             await asyncio.wait((hurried, draining), return_when=asyncio.FIRST_COMPLETED)
             await _cancelled(hurried, draining)
@@ -206,7 +208,7 @@ async def reload(plane: ControlPlane, settings: Settings) -> None:
     now, later = changed(plane.settings, settings)
     settings = keep(plane.settings, settings, later)
     await plane.reconfigure(settings)
-    logging.configure(settings.log_level, settings.log_format)
+    logging.configure(settings.log.level, settings.log.format)
     for source in plane.sources:
         source.reload()
     if later:
@@ -219,7 +221,7 @@ async def build(settings: Settings) -> ControlPlane:
 
     Raises SettingsError for what is wrong with them in this place and at this time.
     """
-    if settings.uvloop == "on" and not uvloop_is_here():
+    if settings.worker.uvloop == "on" and not uvloop_is_here():
         raise SettingsError(f"{settings.named('uvloop')}: on, but uvloop is not installed")
     source = await make_source(settings)
     try:
@@ -234,29 +236,29 @@ async def build(settings: Settings) -> ControlPlane:
 
 async def make_source(settings: Settings) -> Source:
     """The source that the settings name. Raises SettingsError when that is none, or two."""
-    if settings.manifests and settings.kubernetes:
+    if settings.manifests.directory and settings.kubernetes.on:
         raise SettingsError(
             f"{settings.named('manifests')} and {settings.named('kubernetes')}: "
             "give one source, not both"
         )
-    if settings.kubernetes:
+    if settings.kubernetes.on:
         from dnsd.control.sources import open_link
 
         return await open_link(settings)
-    if not settings.manifests:
+    if not settings.manifests.directory:
         raise SettingsError("no source of Services; give --manifests DIR or --kubernetes")
     from dnsd.sources.manifests.source import Manifests
 
-    return Manifests(settings.manifests, service_cidrs=settings.service_cidr)
+    return Manifests(settings.manifests.directory, service_cidrs=settings.manifests.service_cidr)
 
 
 def bind(settings: Settings) -> list[list[Listener]]:
     """The listeners of each worker, on every address. Raises SettingsError."""
-    slots: list[list[Listener]] = [[] for _ in range(settings.workers)]
+    slots: list[list[Listener]] = [[] for _ in range(settings.worker.count)]
     try:
         for address, transports in listening(settings):
             for slot, group in zip(
-                slots, bind_group(address, transports, settings.workers), strict=True
+                slots, bind_group(address, transports, settings.worker.count), strict=True
             ):
                 slot += group
     except CannotListen as error:
@@ -305,7 +307,7 @@ def _try(plane: ControlPlane) -> str:
 
 def _example(plane: ControlPlane) -> str:
     """A question that has an answer: the first Service with an address, else the zone's SOA."""
-    primary, zone = plane.settings.zone[0], plane.pipeline.zone
+    primary, zone = text_of(plane.settings.schema.zones[0])[:-1], plane.pipeline.zone
     for service in plane.pipeline.state.services():
         text = f"{service.name}.{service.namespace}.svc.{primary}"
         name = name_from_text(text)

@@ -13,16 +13,18 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-import msgspec
 import structlog
+from msgspec.structs import replace
 
 from dnsd.cluster.objects import ROUTE_KINDS
 from dnsd.cluster.store import Packed
-from dnsd.settings.schema import Settings, SettingsError
+from dnsd.control.settings import Settings
+from dnsd.settings.schema import SettingsError
 from dnsd.sources.kubernetes import snapshot
 from dnsd.sources.kubernetes.client import connect
 from dnsd.sources.kubernetes.credentials import Access, BadCredentials, Timing
-from dnsd.sources.kubernetes.source import ALWAYS, KubernetesConfig, KubernetesSource
+from dnsd.sources.kubernetes.settings import ALWAYS, KubernetesConfig
+from dnsd.sources.kubernetes.source import KubernetesSource
 from dnsd.sources.source import Batch, SourceStatus
 
 log = structlog.get_logger(__name__)
@@ -132,17 +134,18 @@ async def open_link(settings: Settings, timing: Timing | None = None) -> Kuberne
 
     Raises SettingsError for credentials that cannot be used.
     """
-    access = Access(settings.kubeconfig, settings.context)
+    section = settings.kubernetes
+    access = Access(section.kubeconfig, section.context)
     try:
         client = await connect(access, timing)
     except BadCredentials as error:
-        culprit = "kubeconfig" if settings.kubeconfig else "kubernetes"
+        culprit = "kubeconfig" if section.kubeconfig else "kubernetes"
         raise SettingsError(f"{settings.named(culprit)}: {error}") from error
     path = Path(settings.state_dir) / snapshot.FILE if settings.state_dir else None
     source = KubernetesSource(
-        client, kubernetes_config(settings), snapshot=_read(path, settings.snapshot_max_age)
+        client, kubernetes_config(settings), snapshot=_read(path, section.snapshot_max_age)
     )
-    return KubernetesLink(source, path, settings.snapshot_every)
+    return KubernetesLink(source, path, section.snapshot_every)
 
 
 # What `outside_names` needs to know.
@@ -162,28 +165,25 @@ def kinds_of(settings: Settings) -> tuple[str, ...]:
     ClusterRole grows with these.
     """
     kinds = list(ALWAYS)
-    if settings.pods == "verified" or settings.policies or settings.search_completion:
+    by_pod = settings.views.policies or settings.upstream.search_completion
+    if by_pod or settings.schema.pods == "verified":
         kinds.append("Pod")
-    if settings.outside_zones:
+    external = settings.schema.external
+    if external.zones:
         kinds.append("Node")
-        kinds += [kind for name in settings.outside_names for kind in _EXTERNAL_KINDS[name]]
+        kinds += [kind for name in external.names for kind in _EXTERNAL_KINDS[name]]
     return tuple(dict.fromkeys(kinds))
 
 
 def kubernetes_config(settings: Settings) -> KubernetesConfig:
-    """What the source is told; `kinds_of` says what is watched.
+    """The section with the kinds to watch (`kinds_of`).
 
-    Policies that tell clients by their pods would let everybody see everything as long as
-    Pods are not known: then Pods are needed.
+    Without Pods, a policy for the pods of a namespace would show every name to every client, so
+    dnsd does not answer before it has them.
     """
-    by_pod = any(policy.namespaces for policy in settings.policies)
-    ours = {"kinds": kinds_of(settings), "needed": ("Pod",) if by_pod else ()}
-    same = {
-        name: getattr(settings, name)
-        for name in KubernetesConfig.__struct_fields__
-        if name not in ours
-    }
-    return msgspec.convert(ours | same, KubernetesConfig)
+    by_pod = any(policy.namespaces for policy in settings.views.policies)
+    needed = ("Pod",) if by_pod else ()
+    return replace(settings.kubernetes, kinds=kinds_of(settings), needed=needed)
 
 
 def _read(path: Path | None, max_age: float) -> snapshot.Snapshot | None:

@@ -29,12 +29,12 @@ from dnsd.dns.rrset import RRset
 from dnsd.zone.change import Cause, newer
 from dnsd.zone.compile import compile_all, compile_change
 from dnsd.zone.pipeline import Pipeline
+from dnsd.zone.settings import ViewConfig
 from dnsd.zone.views import (
     EVERYTHING,
     NOTHING,
     Rules,
     View,
-    ViewConfig,
     ViewFrame,
     compile_view_frame,
     visible_rrsets,

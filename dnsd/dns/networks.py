@@ -13,6 +13,10 @@ from ipaddress import IPv4Network, IPv6Network, collapse_addresses, ip_network
 from typing import Generic, TypeVar
 
 EVERYONE = ("0.0.0.0/0", "::/0")
+# RFC 1918, RFC 6598 (shared address space), RFC 4193 (unique local).
+PRIVATE = ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10", "fc00::/7")
+# RFC 1122 and RFC 4291 (loopback), RFC 3927 and RFC 4291 (link-local).
+LOCAL = ("127.0.0.0/8", "::1/128", "169.254.0.0/16", "fe80::/10")
 T = TypeVar("T")
 
 

@@ -1,11 +1,13 @@
-"""Settings from flags, environment variables and a YAML file.
+"""Reads the settings from flags, environment variables, and a YAML file.
 
-A flag beats a variable beats the file, setting by setting; a list is replaced, not added
-to. Everything that is wrong is collected and raised as one `SettingsError`, each problem
-naming who said it and what, so that one run tells all.
+In `settings/` (below every package but dns/). Change here: precedence, and errors of the file.
 
-What no setting is called is a mistake and is refused with the nearest name that exists: a
-typing error that goes unnoticed is worse than a start that fails.
+A flag overrides a variable, and a variable overrides the file, for each setting; a list replaces a
+list. `load` collects every problem and raises them as one `SettingsError`. Each problem names the
+origin of the value, so one run reports all of them.
+
+An unknown name is an error that suggests the nearest setting: a typing error that is ignored is
+worse than a start that fails.
 """
 
 from __future__ import annotations
@@ -16,71 +18,99 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from dnsd.settings.kinds import BadValue, quoted
-from dnsd.settings.schema import PREFIX, Settings, SettingsError, declared, flag_of, variable_of
+from dnsd.settings.schema import (
+    PREFIX,
+    Declared,
+    S,
+    SettingsError,
+    declared,
+    flag_of,
+    variable_of,
+)
 
-# Variables of that prefix which are no settings: read by the tests, read by the commands that
-# ask a running dnsd (dnsd.commands.remote), and the ones that Kubernetes puts into every
-# container for a Service called dnsd or dnsd-anything
+# Variables with that prefix that are not settings: of the tests, of the commands that query a
+# running dnsd (dnsd.commands.remote), and of Kubernetes, which sets some in every container for a
+# Service named dnsd or dnsd-...
 # (https://kubernetes.io/docs/concepts/services-networking/service/#environment-variables).
 OTHER_VARIABLES = frozenset({"DNSD_CI", "DNSD_SERVER", "DNSD_TOKEN", "DNSD_TOKEN_FILE"})
 _SERVICE_LINK = re.compile(
     r"DNSD_(?:\w+_)?(?:SERVICE_HOST|SERVICE_PORT(?:_\w+)?"
     r"|PORT(?:_[0-9]+_(?:TCP|UDP|SCTP)(?:_(?:PROTO|PORT|ADDR))?)?)"
 )
-MAX_FILE = 1 << 20  # bytes of a configuration file
+MAX_FILE = 1 << 20  # octets of a configuration file
+_MAX_FLOW = 1 << 16  # characters of a value in flow style
+_MAX_DEPTH = 100  # nested collections; a setting has three
 
-# What one source says: setting name -> (who says it, the value as it came).
-Said = dict[str, tuple[str, object]]
+# The values of one source: setting name -> (origin, the value before it is read).
+Given = dict[str, tuple[str, object]]
+_Declarations = Mapping[str, Declared]
 
 
-def load(flags: Mapping[str, object], environ: Mapping[str, str]) -> Settings:
-    """The settings that flags, environment and the file they name add up to.
+def load(cls: type[S], flags: Mapping[str, object], environ: Mapping[str, str]) -> S:
+    """The settings of the flags, the environment, and the file that one of them names.
 
-    `flags`: setting name -> text, list of texts or bool as the command line gave them;
-    what was not given is absent. `environ`: all variables, foreign ones included.
-    Raises SettingsError with every problem found.
+    `flags`: setting name -> text, list of texts, or bool from the command line, without the flags
+    that were not given. `environ`: all variables of the process. Raises SettingsError with every
+    problem.
     """
-    problems: list[str] = []
-    said = _from_environ(environ, problems)
-    said.update({name: (flag_of(name), value) for name, value in flags.items()})
-    if "config" in said:
-        path = _parse(said, "config", problems)
-        from_file = read_file(path, problems) if path else {}
-        said = {**from_file, **said}
-    values = {name: _parse(said, name, problems) for name in said}
+    known, problems = declared(cls), list[str]()
+    given = _from_environ(known, environ, problems)
+    given.update({name: (flag_of(name), value) for name, value in flags.items()})
+    if "config" in given:
+        path = _parse(known, given, "config", problems)
+        given = {**(_read_file(known, path, problems) if path else {}), **given}
+    values = {name: _parse(known, given, name, problems) for name in given}
     if problems:
         raise SettingsError(*dict.fromkeys(problems))
-    return Settings(**values, origins={name: who for name, (who, _) in said.items()})
+    return cls.of({name: origin for name, (origin, _) in given.items()}, **values)
 
 
-def _parse(said: Said, name: str, problems: list[str]) -> Any:
-    who, value = said[name]
+def _parse(known: _Declarations, given: Given, name: str, problems: list[str]) -> Any:
+    origin, value = given[name]
+    kind = known[name].setting.kind
     try:
-        return declared()[name].kind.parse(value)
+        return kind.parse(_from_flow(value) if kind.flow else value)
     except BadValue as error:
-        problems.append(f"{who}: {error}")
+        problems.append(f"{origin}: {error}")
         return None
 
 
-def _from_environ(environ: Mapping[str, str], problems: list[str]) -> Said:
-    known = {variable_of(name): name for name in declared()}
-    said: Said = {}
-    for variable in sorted(environ):
-        if not variable.startswith(PREFIX) or not environ[variable]:
-            continue  # set to nothing: not set
-        if variable in known:
-            said[known[variable]] = (variable, environ[variable])
-        elif variable not in OTHER_VARIABLES and not _SERVICE_LINK.fullmatch(variable):
-            problems.append(f"{variable}: no such setting{_nearest(variable, known)}")
-    return said
-
-
-def read_file(path: str, problems: list[str]) -> Said:
-    """What a configuration file says; appends to `problems` what is wrong with it."""
-    import yaml  # 20 ms that a start without a file does not pay
+def _from_flow(value: object) -> object:
+    """The items of text in the flow style of YAML; any other value as it is."""
+    if isinstance(value, (list, tuple)):
+        read = [_from_flow(part) for part in value]
+        return [one for part in read for one in (part if isinstance(part, list) else [part])]
+    if not isinstance(value, str) or value.lstrip()[:1] not in ("{", "["):
+        return value
+    if len(value) > _MAX_FLOW:
+        raise BadValue(value, f"has {len(value)} characters, the limit is {_MAX_FLOW}")
+    import yaml  # its import takes 20 ms; a start without such settings skips it
 
     try:
-        loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)(_content(path))
+        return _yaml_loader(value).get_single_data()
+    except (yaml.YAMLError, ValueError, RecursionError):
+        raise BadValue(value, "is not YAML in one line, like {name: k8s.example.com}") from None
+
+
+def _from_environ(known: _Declarations, environ: Mapping[str, str], problems: list[str]) -> Given:
+    names = {variable_of(name): name for name in known}
+    given: Given = {}
+    for variable in sorted(environ):
+        if not variable.startswith(PREFIX) or not environ[variable]:
+            continue  # an empty variable counts as not set
+        if variable in names:
+            given[names[variable]] = (variable, environ[variable])
+        elif variable not in OTHER_VARIABLES and not _SERVICE_LINK.fullmatch(variable):
+            problems.append(f"{variable}: no such setting{_nearest(variable, names)}")
+    return given
+
+
+def _read_file(known: _Declarations, path: str, problems: list[str]) -> Given:
+    """The values of a configuration file; appends its problems to `problems`."""
+    import yaml  # its import takes 20 ms; a start without a file skips it
+
+    try:
+        loader = _yaml_loader(_content(path))
         root = loader.get_single_node()
         pairs = [] if root is None else _pairs(path, root)
         entries = [
@@ -94,9 +124,29 @@ def read_file(path: str, problems: list[str]) -> Said:
         problems.append(f"{path}: cannot be read: {error.strerror}")
         return {}
     except (yaml.YAMLError, ValueError, RecursionError) as error:
-        problems.append(f"{path}{_yaml_place(error)}")
+        problems.append(f"{path}{_yaml_problem(error)}")
         return {}
-    return _from_entries(path, entries, problems)
+    return _from_entries(known, path, entries, problems)
+
+
+def _yaml_loader(content: str | bytes) -> Any:
+    """A loader of this YAML. Raises YAMLError.
+
+    The C loader recurses without a limit, and the stack of the process is its end. Its events do
+    not recurse, so they are read first.
+    """
+    import yaml
+
+    cls: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+    depth = 0
+    for event in yaml.parse(content, cls):
+        depth += isinstance(event, yaml.CollectionStartEvent)
+        depth -= isinstance(event, yaml.CollectionEndEvent)
+        if depth > _MAX_DEPTH:
+            problem = f"collections are nested more than {_MAX_DEPTH} deep"
+            mark: Any = event.start_mark
+            raise yaml.MarkedYAMLError(problem=problem, problem_mark=mark)
+    return cls(content)
 
 
 def _content(path: str) -> bytes:
@@ -109,16 +159,15 @@ def _content(path: str) -> bytes:
 
 def _pairs(path: str, root: Any) -> list[tuple[Any, Any]]:
     if root.id != "mapping":
-        raise SettingsError(
-            f"{path}:{root.start_mark.line + 1}: is no mapping of settings, like ttl: 5"
-        )
+        line = root.start_mark.line + 1
+        raise SettingsError(f"{path}:{line}: is not a mapping of settings, like ttl: 5")
     for key, _ in root.value:
         if key.id != "scalar":
             raise SettingsError(f"{path}:{key.start_mark.line + 1}: a key must be a word")
     return list(root.value)
 
 
-def _yaml_place(error: Exception) -> str:
+def _yaml_problem(error: Exception) -> str:
     mark = getattr(error, "problem_mark", None)
     problem = getattr(error, "problem", None) or str(error) or "is nested too deeply"
     problem = str(problem).splitlines()[0][:200]
@@ -127,22 +176,21 @@ def _yaml_place(error: Exception) -> str:
 
 
 def _from_entries(
-    path: str, entries: Iterable[tuple[str, int, object]], problems: list[str]
-) -> Said:
-    known = {name: setting for name, setting in declared().items() if setting.in_file}
-    said: Said = {}
+    known: _Declarations, path: str, entries: Iterable[tuple[str, int, object]], problems: list[str]
+) -> Given:
+    names = [name for name, one in known.items() if one.setting.in_file]
+    given: Given = {}
     for key, line, value in entries:
-        place = f"{path}:{line}"
-        if key not in known:
-            word = quoted(key)
-            problems.append(f"{place}: {word}: no such setting{_nearest(key, known)}")
-        elif key in said:
-            problems.append(f"{place}: {key}: is given twice, first as {said[key][0]}")
-        elif value is not None:  # `key:` with nothing behind it: the default
-            said[key] = (f"{place}: {key}", value)
-    return said
+        origin = f"{path}:{line}: {quoted(key)}"
+        if key not in names:
+            problems.append(f"{origin}: no such setting{_nearest(key, names)}")
+        elif key in given:
+            problems.append(f"{origin}: is given twice, first as {given[key][0]}")
+        elif value is not None:  # a key without a value: the default
+            given[key] = (origin, value)
+    return given
 
 
-def _nearest(word: str, known: Iterable[str]) -> str:
-    near = difflib.get_close_matches(word.replace("-", "_"), list(known), n=1, cutoff=0.6)
-    return f"; did you mean {near[0]}?" if near else "; dnsd serve --help shows all"
+def _nearest(word: str, names: Iterable[str]) -> str:
+    near = difflib.get_close_matches(word.replace("-", "_"), list(names), n=1, cutoff=0.6)
+    return f"; did you mean {near[0]}?" if near else "; dnsd serve --help lists all"

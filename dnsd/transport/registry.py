@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from msgspec import Struct
 
     from dnsd.transport.answering import Answerer, OnAsk
-    from dnsd.transport.stream import StreamLimits
+    from dnsd.transport.settings import StreamLimits
 
 
 class UnknownTransport(ValueError):

@@ -37,6 +37,7 @@ from dnsd.transport.answering import (
     answer_safely,
     ask_safely,
 )
+from dnsd.transport.settings import StreamLimits
 
 # So many octets of messages are as much work as a query. A guess: it leaves usual queries as
 # they are, and makes the largest message count as 129, a whole turn.
@@ -45,21 +46,6 @@ OCTETS_A_QUERY = 512
 _HIGH_WATER = 32 * 1024  # bytes a peer may be behind before we stop answering it
 _MOST_UNSENT = 256 * 1024
 _LARGEST = 65_535
-
-
-class StreamLimits(Struct, frozen=True):
-    """What connections may take. Times are seconds.
-
-    `idle_timeout` should be what the engine promises by edns-tcp-keepalive (RFC 7828).
-    """
-
-    max_connections: int = 1000
-    per_client: int = 100  # connections of one address
-    max_forwards: int = 100  # queries of one connection that wait for upstream
-    idle_timeout: float = 10.0  # nothing asked, nothing to answer
-    message_timeout: float = 5.0  # from the first byte of a message to its last
-    write_timeout: float = 5.0  # without taking what we have for it
-    ask_timeout: float = 30.0  # upstream gives up long before; this is for when it does not
 
 
 class StreamCounters(Struct):

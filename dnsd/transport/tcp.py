@@ -36,7 +36,8 @@ from msgspec import Struct
 
 from dnsd.answer.transport import Transport
 from dnsd.transport.answering import Answerer, Failures, OnAsk
-from dnsd.transport.stream import Connection, Overdue, StreamCounters, StreamLimits
+from dnsd.transport.settings import StreamLimits
+from dnsd.transport.stream import Connection, Overdue, StreamCounters
 
 log = structlog.get_logger(__name__)
 

@@ -21,9 +21,10 @@ import structlog
 from dnsd.answer.outcome import Forward
 from dnsd.dns.names import Name
 from dnsd.upstream.completing import Search
-from dnsd.upstream.config import BadUpstream, UpstreamConfig
+from dnsd.upstream.config import BadUpstream
 from dnsd.upstream.hosts import load
 from dnsd.upstream.resolver import Resolver
+from dnsd.upstream.settings import UpstreamConfig
 
 log = structlog.get_logger(__name__)
 

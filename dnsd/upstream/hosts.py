@@ -67,12 +67,12 @@ def from_setting(hosts: Mapping[str, tuple[str, ...]]) -> Iterator[tuple[bytes, 
     """(address, name) pairs of the `hosts` setting; raises `BadUpstream`."""
     for name, addresses in hosts.items():
         if not is_host_name(name) or is_address(name):
-            raise BadUpstream(f"hosts: {name!r} is not a host name")
+            raise BadUpstream(f"{name!r} is not a host name")
         if not addresses:
-            raise BadUpstream(f"hosts: {name}: no address")
+            raise BadUpstream(f"{name}: no address")
         for address in addresses:
             if not is_address(address):
-                raise BadUpstream(f"hosts: {name}: {address!r} is not an IP address")
+                raise BadUpstream(f"{name}: {address!r} is not an IP address")
             yield pack_address(address), name_from_text(name)
 
 
@@ -85,9 +85,9 @@ def read_file(path: str) -> tuple[list[tuple[bytes, Name]], list[str]]:
         with Path(path).open("rb") as file:
             raw = file.read(MAX_FILE + 1)
     except OSError as error:
-        raise BadUpstream(f"hosts_files: {path}: {error.strerror}") from error
+        raise BadUpstream(f"{path}: {error.strerror}") from error
     if len(raw) > MAX_FILE:
-        raise BadUpstream(f"hosts_files: {path}: over {MAX_FILE} octets")
+        raise BadUpstream(f"{path}: over {MAX_FILE} octets")
     pairs: list[tuple[bytes, Name]] = []
     problems: list[str] = []
     for number, line in enumerate(raw.decode("utf-8", "replace").splitlines(), 1):

@@ -24,10 +24,10 @@ from dnsd.dns.records import Record
 from dnsd.dns.types import Type
 from dnsd.upstream.cache import Cache, Entry, key_of
 from dnsd.upstream.chain import BadChain, Part, along_chain
-from dnsd.upstream.config import UpstreamConfig
 from dnsd.upstream.errors import NoReply, Unusable, UpstreamFailure
 from dnsd.upstream.loops import Loops
 from dnsd.upstream.pool import NoServer, Pool
+from dnsd.upstream.settings import UpstreamConfig
 
 _RECHECK = 30.0  # seconds, RFC 8767 5 "failure recheck timer"
 _POPULAR = 2  # hits in one lifetime that make an entry worth a prefetch

@@ -39,7 +39,7 @@ from dnsd.dns.types import Type
 from dnsd.upstream.cache import Cache, key_of
 from dnsd.upstream.chain import MAX_CHAIN, Part
 from dnsd.upstream.compose import Answer, answer_of, compose, own_chain, servfail
-from dnsd.upstream.config import UpstreamConfig, check, parse_name, parse_servers
+from dnsd.upstream.config import parse_name, parse_servers
 from dnsd.upstream.hosts import Hosts, load
 from dnsd.upstream.lookup import Failed, Lookup, Wanted
 from dnsd.upstream.loops import Loops
@@ -47,6 +47,7 @@ from dnsd.upstream.pool import Pool
 from dnsd.upstream.routes import Routes, outranks
 from dnsd.upstream.search import Completion, complete
 from dnsd.upstream.server import Server
+from dnsd.upstream.settings import UpstreamConfig
 from dnsd.upstream.special_use import SpecialUseNames
 from dnsd.upstream.status import Where
 from dnsd.upstream.stream import tls_context
@@ -85,7 +86,7 @@ class Resolver:
         clock: Callable[[], float] = time.monotonic,
         dice: random.Random | None = None,
     ) -> None:
-        self.config = check(config)
+        self.config = config
         self._engine = engine
         # For questions of its own: one on which no reply is cut.
         self._whole = next(one for one in engine.shared.transports if not one.datagram)
@@ -372,7 +373,7 @@ def _routes(config: UpstreamConfig, loops: Loops, dice: random.Random) -> Routes
     rules = {}
     for text, (texts, where) in lists.items():
         suffix = ROOT if text == "." else parse_name(text, where)
-        specs = parse_servers(tuple(texts), where, config.resolv_conf)
+        specs = parse_servers(texts, config.resolv_conf)
         if tls is None and any(spec.scheme == "tls" for spec in specs):
             tls = tls_context(config.tls_ca)
         servers = [Server(s, suffix, tls, config.random_case, loops.in_flight) for s in specs]

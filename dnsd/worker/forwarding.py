@@ -12,12 +12,11 @@ from typing import TYPE_CHECKING, Any
 
 from dnsd.answer.outcome import Forward
 from dnsd.answer.stages import Stage
-from dnsd.dns.names import name_from_text
 from dnsd.upstream.clients import Clients
 from dnsd.upstream.completing import Search, SearchStage
-from dnsd.upstream.config import UpstreamConfig
 from dnsd.upstream.forwarder import Forwarder, Send, raise_file_limit
 from dnsd.upstream.resolver import Resolver
+from dnsd.upstream.settings import UpstreamConfig
 
 if TYPE_CHECKING:
     from dnsd.answer.engine import Engine
@@ -42,6 +41,5 @@ class Forwarding:
         self.clients = Clients()
         self.stage: Stage = engine
         if config.search_completion:
-            zones = tuple(name_from_text(zone) for zone in config.search_zones)
-            domains = tuple(name_from_text(domain) for domain in config.search_domains)
+            zones, domains = config.search_zones, config.search_domains
             self.stage = SearchStage(engine, self.clients, zones, domains)

@@ -33,7 +33,8 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from dnsd.answer.engine import Engine
-from dnsd.answer.outcome import Deferred, EngineConfig
+from dnsd.answer.outcome import Deferred
+from dnsd.answer.settings import EngineConfig
 from dnsd.observe.logging import configure
 from dnsd.runtime.loop import loop_factory
 from dnsd.runtime.memory import give_back

@@ -27,9 +27,9 @@ from struct import pack, unpack_from
 import msgspec
 from msgspec import Struct
 
-from dnsd.answer.outcome import EngineConfig
-from dnsd.transport.stream import StreamLimits
-from dnsd.upstream.config import UpstreamConfig
+from dnsd.answer.settings import EngineConfig
+from dnsd.transport.settings import StreamLimits
+from dnsd.upstream.settings import UpstreamConfig
 from dnsd.upstream.status import Where
 
 MAX_DOWN = 1 << 30  # bytes of one message to a worker; a frame is far below
@@ -59,7 +59,7 @@ class Setup(Struct, frozen=True, tag="setup"):
     index: int
     sockets: tuple[Socket, ...]
     engine: EngineConfig
-    limits: StreamLimits
+    limits: StreamLimits = StreamLimits()
     uvloop: bool = False
     log_level: str = "info"
     upstream: UpstreamConfig | None = None

@@ -52,8 +52,8 @@ from dnsd.dns.rdata import BadRecord, endpoint_rdatas
 from dnsd.dns.rrset import RRset, rrset
 from dnsd.dns.types import Type
 from dnsd.zone.building import addresses_at, common_label, fits, label_of, marker, port_name, srv
-from dnsd.zone.config import ExternalZone, SchemaConfig
 from dnsd.zone.reverse import reverse_zones
+from dnsd.zone.settings import ExternalZone, SchemaConfig
 
 _NODES = label_of("nodes")
 _CNAME, _PTR = int(Type.CNAME), int(Type.PTR)

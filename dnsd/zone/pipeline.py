@@ -33,10 +33,10 @@ from dnsd.dns.names import Name, text_of
 from dnsd.dns.rrset import RRset
 from dnsd.sources.source import Batch
 from dnsd.zone.change import Cause, Change
-from dnsd.zone.config import SchemaConfig
 from dnsd.zone.journal import Journal
 from dnsd.zone.merge import APEX
 from dnsd.zone.schema import age_of, apex, examine
+from dnsd.zone.settings import SchemaConfig
 from dnsd.zone.zone import Zone
 
 _MAX_PROBLEMS = 10_000  # contributors whose problems are remembered

@@ -61,10 +61,11 @@ from dnsd.zone.building import (
     marker,
     namespace_markers,
 )
-from dnsd.zone.config import Plan, SchemaConfig, plan_of
+from dnsd.zone.config import Plan, plan_of
 from dnsd.zone.external import external_apex, external_rrsets, servers_of
 from dnsd.zone.reverse import reverse_zones
 from dnsd.zone.service import service_rrsets
+from dnsd.zone.settings import SchemaConfig
 
 SCHEMA_VERSION = b"1.1.0"
 VERSION_TTL = 28800  # of dns-version; the schema's own example

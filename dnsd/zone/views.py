@@ -35,48 +35,10 @@ from dnsd.dns.names import Name, is_below
 from dnsd.dns.networks import EVERYONE, NetworkMap
 from dnsd.dns.rrset import RRset
 from dnsd.dns.types import Type
-from dnsd.zone.config import SchemaConfig
 from dnsd.zone.merge import APEX
+from dnsd.zone.settings import ANY, BOTH, INSIDE, OUTSIDE, OWN, PolicyRule, SchemaConfig, ViewConfig
 
-INSIDE, OUTSIDE, BOTH = "inside", "outside", "both"
-ANY, OWN = "*", "own"
 _PTR = int(Type.PTR)
-
-
-class ViewRule(Struct, frozen=True):
-    """Clients of these networks see INSIDE, OUTSIDE, or BOTH."""
-
-    networks: tuple[str, ...]
-    see: str
-
-
-class PolicyRule(Struct, frozen=True):
-    """Pods of `namespaces` (ANY: all) and hosts of `networks` see names of `see` (OWN, ANY)."""
-
-    namespaces: tuple[str, ...] = ()
-    networks: tuple[str, ...] = ()
-    see: tuple[str, ...] = ()
-
-
-class ViewConfig(Struct, frozen=True):
-    """The rules. Without views and policies, every client sees everything.
-
-    `unknown_pods`: what a client sees that may be a new pod, which is every client but known pods
-    and nodes (the addresses of Nodes, and of pods with hostNetwork). A policy that names its
-    network decides. Without one, "network": everything. "narrowest": the intersection of what it
-    would see in each namespace that a policy names, and in one that no policy names; OWN counts
-    as nothing. "nothing": names of no namespace. "auto": "narrowest" if a policy has `namespaces`,
-    else "network". `views` apply unchanged.
-    """
-
-    views: tuple[ViewRule, ...] = ()
-    policies: tuple[PolicyRule, ...] = ()
-    unknown_pods: str = "auto"
-
-    @property
-    def on(self) -> bool:
-        """Whether any name may be hidden from any client."""
-        return bool(self.views or self.policies)
 
 
 class View(Struct, frozen=True):

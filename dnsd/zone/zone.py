@@ -34,10 +34,10 @@ from dnsd.dns.rrset import RRset
 from dnsd.dns.types import Type
 from dnsd.zone.building import MARKER
 from dnsd.zone.change import Cause, Change, Edit
-from dnsd.zone.config import SchemaConfig
 from dnsd.zone.merge import APEX, merged, precedence, seniority, won
 from dnsd.zone.reverse import reverse_zones
 from dnsd.zone.schema import Authority, apex, authority_of, reverse_ns
+from dnsd.zone.settings import SchemaConfig
 from dnsd.zone.store import SEVERAL, Contribution, Node, RRsets, Store, digest
 
 _SOA = int(Type.SOA)

@@ -20,9 +20,9 @@ from dnsd.cluster.objects import Event, from_plain
 from dnsd.control.plane import ControlPlane
 from dnsd.control.serial import SerialFile
 from dnsd.control.serve import bind
+from dnsd.control.settings import Settings
 from dnsd.dns.addresses import Address, Endpoint
 from dnsd.observe.history import History
-from dnsd.settings.schema import Settings
 from dnsd.sources.manifests.source import Manifests
 from dnsd.sources.source import Batch
 from tests.cases import cluster
@@ -89,13 +89,13 @@ async def admin(
         "uvloop": "off",
         **settings,
     }
-    chosen = Settings(**plain)
+    chosen = Settings.of(**plain)
     async with AsyncExitStack() as stack:
-        source = Manifests(chosen.manifests)
+        source = Manifests(chosen.manifests.directory)
         plane = ControlPlane(chosen, bind(chosen), [source], SerialFile(chosen.state_dir))
         stack.push_async_callback(plane.supervisor.stop)
         history = History(
-            chosen.state_dir, max_age=chosen.history_max_age, max_bytes=chosen.history_max_size
+            chosen.state_dir, max_age=chosen.history.max_age, max_bytes=chosen.history.max_size
         )
         stack.push_async_callback(history.close)
         records = Records(chosen.state_dir)
@@ -104,7 +104,7 @@ async def admin(
             made.reloads += 1
 
         context = Context(plane, history, records, reload)
-        gate = Gate(Tokens(str(folder / "tokens")), chosen.admin_hosts, chosen.admin_anonymous_read)
+        gate = Gate(Tokens(str(folder / "tokens")), chosen.admin.hosts, chosen.admin.anonymous_read)
         sock = stack.enter_context(socket.create_server((HERE.host, HERE.port)))
         await stack.enter_async_context(listening(application(context, gate), sock))
         client = await stack.enter_async_context(aiohttp.ClientSession())

@@ -12,8 +12,8 @@ from dnsd.admin.server import AdminServer
 from dnsd.control.plane import ControlPlane
 from dnsd.control.serial import SerialFile
 from dnsd.control.serve import bind
+from dnsd.control.settings import Settings
 from dnsd.dns.addresses import Endpoint
-from dnsd.settings.schema import Settings
 from dnsd.sources.source import Batch
 from tests.admin.running import HERE
 
@@ -23,7 +23,7 @@ async def nothing() -> None:
 
 
 async def test_who_knocks_early_is_let_in_once_the_workers_answer(tmp_path: Path) -> None:
-    settings = Settings(
+    settings = Settings.of(
         manifests=str(tmp_path),
         state_dir=str(tmp_path / "state"),
         listen=(Endpoint(HERE),),

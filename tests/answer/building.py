@@ -7,16 +7,16 @@ from typing import Any
 import dns.message
 
 from dnsd.answer.engine import Engine
-from dnsd.answer.outcome import EngineConfig
+from dnsd.answer.settings import EngineConfig
 from dnsd.answer.transport import Transport
 from dnsd.cluster.objects import from_plain
 from dnsd.dns.names import name_from_text
 from dnsd.sources.source import Batch
 from dnsd.transport.registry import TRANSPORTS, UDP
 from dnsd.zone.compile import compile_all, compile_change
-from dnsd.zone.config import SchemaConfig
 from dnsd.zone.frame import FRESH, compile_state
 from dnsd.zone.pipeline import Pipeline
+from dnsd.zone.settings import SchemaConfig
 
 ZONE = name_from_text("cluster.local.")
 SCHEMA = SchemaConfig(zones=(ZONE,), ns_addresses=(b"\x7f\0\0\1",))

@@ -18,14 +18,15 @@ from hypothesis import strategies as st
 from dnsd.answer.engine import Engine
 from dnsd.answer.fast import Shapes, ShapeTable
 from dnsd.answer.options import OPTIONS
-from dnsd.answer.outcome import EngineConfig, Forward, counter_names
+from dnsd.answer.outcome import Forward, counter_names
+from dnsd.answer.settings import EngineConfig
 from dnsd.answer.shared import REMEMBERED_REPLIES, Shared
 from dnsd.answer.transport import Transport
 from dnsd.dns.names import name_from_text
 from dnsd.transport.registry import TCP, TRANSPORTS, UDP
 from dnsd.zone.compile import compile_all
-from dnsd.zone.config import SchemaConfig
 from dnsd.zone.frame import FRESH, NOT_READY, STALE, compile_state
+from dnsd.zone.settings import SchemaConfig
 from tests.answer.building import SCHEMA, ZONE, ask, engine_of, feed, pipeline_of
 from tests.cases.cluster import endpoint, endpoint_slice, external, objects, port, service
 

@@ -10,9 +10,10 @@ from hypothesis import strategies as st
 
 from dnsd.answer.engine import Engine
 from dnsd.answer.gate import REFUSED, RESOLVES, Access, Refusal, admit, is_dropped
-from dnsd.answer.outcome import EngineConfig
+from dnsd.answer.settings import EngineConfig
 from dnsd.answer.transport import Transport
 from dnsd.dns.message import Rcode
+from dnsd.dns.networks import EVERYONE
 from dnsd.transport.registry import TRANSPORTS, UDP
 from tests.cases.raw import LARGEST, QUESTION, RAW, Raw, check, message
 from tests.test_cases import build
@@ -59,7 +60,7 @@ class TestAccess:
         ("config", "inside", "outside"),
         [
             (EngineConfig(), 0, 0),
-            (EngineConfig(forwarding=True), RESOLVES, RESOLVES),
+            (EngineConfig(forwarding=True, allow_recursion=EVERYONE), RESOLVES, RESOLVES),
             (EngineConfig(allow_recursion=()), 0, 0),
             (EngineConfig(forwarding=True, allow_recursion=()), 0, 0),
             (EngineConfig(forwarding=True, allow_recursion=("10.0.0.0/8",)), RESOLVES, 0),
@@ -83,7 +84,7 @@ class TestAccess:
             assert (access.of(INSIDE), access.of(OUTSIDE)) == (inside, outside)
 
     def test_the_client_is_needed_only_if_rights_depend_on_it(self) -> None:
-        assert not Access(EngineConfig(forwarding=True)).needs_client
+        assert not Access(EngineConfig(forwarding=True, allow_recursion=EVERYONE)).needs_client
         assert not Access(EngineConfig(allow_recursion=())).needs_client
         assert Access(EngineConfig(forwarding=True, allow_recursion=())).needs_client
         assert Access(EngineConfig(allow_query=())).needs_client

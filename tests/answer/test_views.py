@@ -11,7 +11,7 @@ import dns.rcode
 import pytest
 
 from dnsd.answer.engine import Engine
-from dnsd.answer.outcome import EngineConfig
+from dnsd.answer.settings import EngineConfig
 from dnsd.answer.shared import REMEMBERED_REPLIES
 from dnsd.answer.views import Views
 from dnsd.dns.names import name_from_text

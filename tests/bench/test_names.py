@@ -14,8 +14,8 @@ from bench import names
 from dnsd.cluster.objects import from_plain
 from dnsd.dns.names import name_from_text
 from dnsd.sources.source import Batch
-from dnsd.zone.config import SchemaConfig
 from dnsd.zone.pipeline import Pipeline
+from dnsd.zone.settings import SchemaConfig
 from dnsd.zone.text import zone_text
 
 SMALL = names.Population(services=23, endpoints=3, changing=4)

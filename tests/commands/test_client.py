@@ -176,10 +176,10 @@ class TestFinding:
     def test_a_found_token_stays_on_this_machine(self, tmp_path: Path) -> None:
         from dnsd.admin.auth import TOKEN_FILE, own_token
         from dnsd.commands.remote import connect
-        from dnsd.settings.schema import Settings
+        from dnsd.control.settings import Settings
 
         token = own_token(tmp_path / TOKEN_FILE)
-        settings = Settings(state_dir=str(tmp_path))
+        settings = Settings.of(state_dir=str(tmp_path))
         with answering(http("200 OK", b'{"workers": []}')) as (url, got):
             connect({"server": url}, settings).get("/status")
         assert f"Authorization: Bearer {token}".encode() in got[0]

@@ -13,8 +13,8 @@ import dns.rcode
 from dnsd.cluster.objects import Event, Service
 from dnsd.control.plane import ControlPlane
 from dnsd.control.serial import SerialFile
+from dnsd.control.settings import Settings
 from dnsd.dns.addresses import Address, pack_address
-from dnsd.settings.schema import Settings
 from dnsd.sources.source import Batch, SourceStatus
 from dnsd.transport.listener import bind_group
 

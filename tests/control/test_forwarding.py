@@ -15,6 +15,7 @@ import dns.query
 import pytest
 
 from dnsd.control.forwarding import upstream_config
+from dnsd.control.settings import Settings
 from dnsd.settings.load import load
 from dnsd.settings.schema import SettingsError
 from tests.helpers import until
@@ -220,7 +221,7 @@ def test_a_pods_search_list_is_walked_for_it(manifests: Path, tmp_path: Path) ->
 class TestSettings:
     @staticmethod
     def config(**flags: object):
-        return upstream_config(load(flags, {}))
+        return upstream_config(load(Settings, flags, {}))
 
     def test_nothing_said_asks_nobody(self) -> None:
         assert self.config() is None
@@ -248,12 +249,12 @@ class TestSettings:
             ("upstream", "dns.example", "not an IP address"),
             ("upstream", "none,192.0.2.1", "stands alone"),
             ("forward", "corp.example", "NAME=VALUE"),
-            ("forward", "corp.example=", "nothing behind it"),
-            ("forward", "corp.example=https://192.0.2.1", "none of udp"),
-            ("hosts", "a.example=nope", "no IP address"),
+            ("forward", "corp.example=", "has no value"),
+            ("forward", "corp.example=https://192.0.2.1", "one of udp"),
+            ("hosts", "a.example=nope", "not an IP address"),
             ("hosts", "10.0.0.1", "NAME=VALUE"),
-            ("upstream_policy", "luckiest", "none of"),
-            ("never_leave", "a..b", "no domain name"),
+            ("upstream_policy", "luckiest", "not one of"),
+            ("never_leave", "a..b", "not a domain name"),
             ("search_completion", True, "needs pods: verified"),
         ],
     )

@@ -18,9 +18,9 @@ from structlog.testing import capture_logs
 
 from dnsd.answer.transport import Transport
 from dnsd.control.serve import Serve, build
+from dnsd.control.settings import Settings
 from dnsd.dns.addresses import Address, Endpoint
 from dnsd.runtime.priority import NICE
-from dnsd.settings.schema import Settings
 from dnsd.transport.listener import bind
 from dnsd.transport.registry import TCP, TRANSPORTS, UDP
 from tests.helpers import until
@@ -358,7 +358,7 @@ class TestReload:
             raise RuntimeError("nobody foresaw this")
 
         listen = (Endpoint(Address("127.0.0.1", 0)),)
-        plane = await build(Settings(manifests=str(manifests), listen=listen))
+        plane = await build(Settings.of(manifests=str(manifests), listen=listen))
         try:
             with capture_logs() as logs:
                 await Serve(plane.settings, reread, print)._reload(plane)

@@ -14,12 +14,13 @@ import pytest
 from structlog.testing import capture_logs
 
 from dnsd.cluster.store import unpack
-from dnsd.control.sources import KubernetesLink, kubernetes_config, open_link
-from dnsd.settings.schema import Settings, SettingsError
-from dnsd.settings.sections import PolicySection
+from dnsd.control.settings import Settings
+from dnsd.control.sources import KubernetesLink, kinds_of, kubernetes_config, open_link
+from dnsd.dns.names import name_from_text
+from dnsd.settings.schema import SettingsError
 from dnsd.sources.kubernetes.snapshot import FILE, read
-from dnsd.sources.kubernetes.source import KubernetesConfig
 from dnsd.sources.source import Batch
+from dnsd.zone.settings import ExternalZone, PolicyRule
 from tests.fakekube import plain
 from tests.fakekube.connect import QUICK
 from tests.fakekube.server import FakeKube
@@ -39,7 +40,7 @@ def settings(kube, tmp_path) -> Settings:
     path.write_text(kube.kubeconfig())
     state = tmp_path / "state"
     state.mkdir()
-    return Settings(
+    return Settings.of(
         kubernetes=True, kubeconfig=str(path), state_dir=str(state), snapshot_every=0.02
     )
 
@@ -94,7 +95,7 @@ async def test_bookmarks_alone_are_written_rarely(kube, settings):
 
 
 async def test_it_is_written_at_the_end(kube, settings):
-    seldom = msgspec.structs.replace(settings, snapshot_every=3600.0)
+    seldom = settings.updated(snapshot_every=3600.0)
     async with running(seldom) as (link, _):
         await eventually(lambda: link.source.state == "synced")
         assert not _path(settings).exists()
@@ -121,7 +122,7 @@ async def _lose_the_directory(kube, settings):
 
 
 async def test_it_is_written_when_told_to(kube, settings):
-    seldom = msgspec.structs.replace(settings, snapshot_every=3600.0)
+    seldom = settings.updated(snapshot_every=3600.0)
     async with running(seldom) as (link, _):
         assert await link.save() == ""  # nothing is known yet
         await eventually(lambda: link.source.state == "synced")
@@ -140,30 +141,25 @@ async def test_without_a_state_directory_there_is_none(kube, settings, tmp_path)
 
 
 async def test_credentials_that_cannot_be_used_name_the_setting(tmp_path):
-    missing = Settings(kubernetes=True, kubeconfig=str(tmp_path / "none"))
+    missing = Settings.of(kubernetes=True, kubeconfig=str(tmp_path / "none"))
     with pytest.raises(SettingsError, match=r"--kubeconfig: .*none: no such file"):
         await open_link(missing)
 
 
 class TestConfig:
-    def test_every_field_of_the_config_but_what_follows_from_others_is_a_setting(self):
-        settings = Settings()
-        for name in KubernetesConfig.__struct_fields__:
-            assert name in ("kinds", "needed") or hasattr(settings, name)
-
     @pytest.mark.parametrize(
         ("policy", "needed"),
         [
-            (PolicySection(("*",), (), ("own",)), ("Pod",)),
-            (PolicySection((), ("10.0.0.0/8",), ()), ()),
+            (PolicyRule(("*",), (), ("own",)), ("Pod",)),
+            (PolicyRule((), ("10.0.0.0/8",), ()), ()),
         ],
     )
     def test_pods_are_needed_where_policies_tell_clients_by_them(self, policy, needed):
-        assert kubernetes_config(Settings(policies=(policy,))).needed == needed
+        assert kubernetes_config(Settings.of(policies=(policy,))).needed == needed
 
     def test_settings_arrive(self):
         config = kubernetes_config(
-            Settings(
+            Settings.of(
                 namespaces=("a", "b"),
                 service_selector="x=y",
                 stale_after=7.0,
@@ -178,4 +174,23 @@ class TestConfig:
 
     @pytest.mark.parametrize("pods", ["disabled", "insecure"])
     def test_pods_are_followed_for_verified_names_only(self, pods):
-        assert "Pod" not in kubernetes_config(Settings(pods=pods)).kinds
+        assert "Pod" not in kubernetes_config(Settings.of(pods=pods)).kinds
+
+    def test_only_kinds_that_a_setting_uses_are_watched(self):
+        usual = {"Namespace", "Service", "EndpointSlice"}
+        zones = (ExternalZone(name_from_text("b.example.")),)
+
+        def kinds(**settings):
+            return set(kinds_of(Settings.of(**settings)))
+
+        assert kinds() == usual
+        assert kinds(policies=(PolicyRule(("a",)),)) == {*usual, "Pod"}
+        assert kinds(outside_names=("ingresses",)) == usual
+        assert kinds(outside_zones=zones) == {*usual, "Node"}
+        assert kinds(outside_zones=zones, outside_names=("ingresses",)) == {
+            *usual,
+            "Node",
+            "Ingress",
+        }
+        routes = kinds(outside_zones=zones, outside_names=("routes", "dnsendpoints"))
+        assert {"Gateway", "HTTPRoute", "GRPCRoute", "TLSRoute", "DNSEndpoint"} < routes

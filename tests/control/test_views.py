@@ -19,7 +19,7 @@ from structlog.testing import capture_logs
 
 import dnsd.control.views
 from dnsd.answer.engine import Engine
-from dnsd.answer.outcome import EngineConfig
+from dnsd.answer.settings import EngineConfig
 from dnsd.answer.transport import Transport
 from dnsd.answer.views import Views
 from dnsd.cluster.objects import Event, Key, Namespace, Pod, from_plain
@@ -32,11 +32,18 @@ from dnsd.sources.source import Batch
 from dnsd.transport.registry import TCP, TRANSPORTS, UDP
 from dnsd.zone.change import Cause
 from dnsd.zone.compile import compile_all, compile_change
-from dnsd.zone.config import ExternalConfig, ExternalZone, SchemaConfig
 from dnsd.zone.frame import FRESH, NOT_READY, compile_state
 from dnsd.zone.pipeline import Pipeline
 from dnsd.zone.schema import examine
-from dnsd.zone.views import EVERYTHING, PolicyRule, View, ViewConfig, ViewRule, visible_rrsets
+from dnsd.zone.settings import (
+    ExternalConfig,
+    ExternalZone,
+    PolicyRule,
+    SchemaConfig,
+    ViewConfig,
+    ViewRule,
+)
+from dnsd.zone.views import EVERYTHING, View, visible_rrsets
 from dnsd.zone.zone import Zone
 from tests.cases.external import balancer, ingress
 from tests.serving import serving
@@ -47,7 +54,7 @@ SCHEMA = SchemaConfig(
     pods="verified",
     ns_addresses=(b"\x7f\0\0\1",),
     external=ExternalConfig(
-        (ExternalZone(OUT),), ("nodes", "ingresses", "dnsendpoints"), node_pointers=True
+        (ExternalZone(OUT, ttl=5),), ("nodes", "ingresses", "dnsendpoints"), node_pointers=True
     ),
 )
 ZONES = (*SCHEMA.zones, OUT)

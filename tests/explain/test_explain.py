@@ -16,9 +16,9 @@ from dnsd.explain.explain import (
     interpret,
 )
 from dnsd.sources.source import Batch
-from dnsd.zone.config import SchemaConfig
 from dnsd.zone.journal import Journal
 from dnsd.zone.pipeline import Pipeline
+from dnsd.zone.settings import SchemaConfig
 from tests.answer.building import SCHEMA, pipeline_of
 from tests.cases import cluster
 from tests.explain.test_lookup import CONFIGS, MISSING, TYPES, some_names

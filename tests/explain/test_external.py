@@ -12,7 +12,7 @@ from dnsd.explain.explain import Explanation, Question, Runtime, explain, interp
 from dnsd.explain.plan import plan, read_manifests
 from dnsd.sources.source import Batch
 from dnsd.zone.pipeline import Pipeline
-from dnsd.zone.views import PolicyRule, ViewConfig
+from dnsd.zone.settings import PolicyRule, ViewConfig
 from tests.cases.cluster import objects
 from tests.test_cases import SCHEMA
 

@@ -14,8 +14,8 @@ from dnsd.dns.text import rdata_text
 from dnsd.dns.types import Type, type_text
 from dnsd.explain.lookup import lookup
 from dnsd.transport.registry import TCP
-from dnsd.zone.config import SchemaConfig
 from dnsd.zone.pipeline import Pipeline
+from dnsd.zone.settings import SchemaConfig
 from tests.answer.building import SCHEMA, ZONE, ask, engine_of, pipeline_of
 from tests.cases import cluster
 

@@ -10,8 +10,9 @@ from contextlib import asynccontextmanager
 
 from dnsd.cluster.objects import RESOURCES, Key, Object, from_plain
 from dnsd.sources.kubernetes.client import Client
+from dnsd.sources.kubernetes.settings import KubernetesConfig
 from dnsd.sources.kubernetes.snapshot import Snapshot
-from dnsd.sources.kubernetes.source import KubernetesConfig, KubernetesSource
+from dnsd.sources.kubernetes.source import KubernetesSource
 from dnsd.sources.source import Batch, SourceStatus
 from tests.fakekube.server import FakeKube
 

@@ -18,10 +18,12 @@ from dnsd.admin.server import OPEN_TIMEOUT
 from dnsd.cluster.objects import CLUSTER_SCOPED, RESOURCES
 from dnsd.commands.options import settings_from
 from dnsd.commands.serve import command as serve
+from dnsd.control.settings import Settings
 from dnsd.control.sources import kinds_of, kubernetes_config
 from dnsd.settings.kinds import BadValue
-from dnsd.settings.schema import Settings, declared
-from dnsd.sources.kubernetes.source import ALWAYS, MAX_NAMESPACE_SCOPES, scopes
+from dnsd.settings.schema import declared
+from dnsd.sources.kubernetes.settings import ALWAYS
+from dnsd.sources.kubernetes.source import MAX_NAMESPACE_SCOPES, scopes
 from tests.helm.charting import CHART, NEWEST, Objects, one, pod_of, run
 from tests.test_dockerfile import image_environment
 
@@ -143,7 +145,7 @@ class TestEveryVariant:
 
     def test_dnsd_takes_its_settings(self, variant, render, tmp_path):
         settings = in_effect(render(VARIANTS[variant]), tmp_path)
-        assert settings.kubernetes is (variant != "manifests")
+        assert settings.kubernetes.on is (variant != "manifests")
 
     def test_the_pod_fits_its_settings(self, variant, render, tmp_path):
         """Ports, probes and mounts are where the settings in effect put them."""
@@ -153,11 +155,11 @@ class TestEveryVariant:
         (container,) = pod["containers"]
         ports = {port["name"]: port["containerPort"] for port in container["ports"]}
         assert ports["dns"] == ports["dns-tcp"]
-        reachable = [at.port for at in settings.listen if not at.host.startswith("127.")]
+        reachable = [at.port for at in settings.transport.listen if not at.host.startswith("127.")]
         assert ports["dns"] in reachable
-        assert settings.admin is not None
-        assert ports["admin"] == settings.admin.port
-        scheme = "HTTPS" if settings.admin_tls_cert else "HTTP"
+        assert settings.admin.listen is not None
+        assert ports["admin"] == settings.admin.listen.port
+        scheme = "HTTPS" if settings.admin.tls_cert else "HTTP"
         for probe in ("startupProbe", "livenessProbe", "readinessProbe"):
             assert container[probe]["httpGet"]["scheme"] == scheme
         mounts = {mount["mountPath"]: mount for mount in container["volumeMounts"]}
@@ -318,8 +320,8 @@ class TestWorkload:
     def test_a_certificate_out_of_a_secret(self, render, tmp_path):
         objects = render(VARIANTS["tls"])
         settings = in_effect(objects, tmp_path)
-        assert Path(settings.admin_tls_cert).name == "tls.crt"
-        assert Path(settings.admin_tls_key).name == "tls.key"
+        assert Path(settings.admin.tls_cert).name == "tls.crt"
+        assert Path(settings.admin.tls_key).name == "tls.key"
         (volume,) = [v for v in pod_of(objects)["volumes"] if v["name"] == "admin-tls"]
         assert volume["secret"]["secretName"] == "dnsd-tls"
 
@@ -480,7 +482,7 @@ class TestRules:
 
 def another(name: str, than: object, folder: Path) -> Any:
     """A value of this setting that does not read as `than`."""
-    setting = declared()[name]
+    setting = declared(Settings)[name].setting
     (folder / "there").touch()
     (folder / "directory").mkdir(exist_ok=True)
     candidates = [
@@ -501,31 +503,33 @@ def another(name: str, than: object, folder: Path) -> Any:
 
 
 class TestSettings:
-    @pytest.mark.parametrize("name", [n for n, s in declared().items() if s.in_file])
+    @pytest.mark.parametrize(
+        "name", [name for name, one in declared(Settings).items() if one.setting.in_file]
+    )
     def test_every_setting_can_be_set_through_values(self, name, render, tmp_path):
         """`config.NAME` is in effect: not only in the file, but with nothing that wins over it."""
         chart = in_effect(render(), tmp_path)
-        value = another(name, getattr(chart, name), tmp_path)
+        value = another(name, chart.value(name), tmp_path)
         if name == "state_dir":
             value = "/elsewhere"
         settings = in_effect(render({"config": {name: value}}), tmp_path)
-        found = getattr(settings, name)
+        found = settings.value(name)
         if name == "state_dir":
             assert found == str(tmp_path / "elsewhere")
         elif name == "admin_hosts":
             assert found[0] == value[0]
-            assert set(found) == {*value, *chart.admin_hosts}
+            assert set(found) == {*value, *chart.admin.hosts}
         else:
-            wanted = declared()[name].kind.parse(value)
+            wanted = declared(Settings)[name].setting.kind.parse(value)
             # Maps have no order.
             assert found == wanted or (isinstance(value, dict) and set(found) == set(wanted))
-            assert found != getattr(chart, name)
+            assert found != chart.value(name)
 
     def test_what_the_chart_reads_cannot_be_a_variable(self, helm, tmp_path):
         """Rules, ports and volumes would not follow it."""
         templates = "".join(path.read_text() for path in (CHART / "templates").iterdir())
-        read = {name for name in declared() if f"onfig.{name}" in templates}
-        read |= {name for name in declared() if f'"{name}"' in templates}
+        read = {name for name in declared(Settings) if f"onfig.{name}" in templates}
+        read |= {name for name in declared(Settings) if f'"{name}"' in templates}
         read.discard("log_format")  # only written
         for name in sorted(read):
             variable = f"DNSD_{name.upper()}"

@@ -12,6 +12,7 @@ import kubernetes_validate
 import pytest
 import yaml
 
+from dnsd.control.settings import Settings
 from dnsd.settings.schema import declared
 from tests.helm.charting import NEWEST, Objects, one, pod_of
 from tests.serving import ROOT
@@ -54,7 +55,7 @@ def test_it_makes_what_the_api_server_would_take(page, command, helm, tmp_path):
         if plain["apiVersion"] != "monitoring.coreos.com/v1":
             kubernetes_validate.validate(plain, NEWEST, strict=True)
     settings = yaml.safe_load(one(objects, "ConfigMap", "dnsd")["data"]["dnsd.yaml"])
-    assert settings.keys() <= declared().keys()
+    assert settings.keys() <= declared(Settings).keys()
 
 
 class TestWhatTheyMake:

@@ -1,160 +1,134 @@
-"""Settings that are lists of sections: from YAML, flags and variables to what dnsd is told."""
+"""Settings that are mappings or lists of mappings: from YAML, flags, and variables to structs."""
 
 from __future__ import annotations
 
-from pathlib import Path
+from typing import Annotated
 
 import pytest
 import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec import Struct, field
 
-from dnsd.control.settings import schema_config, view_config
-from dnsd.control.sources import kinds_of
-from dnsd.dns.names import name_from_text
-from dnsd.settings.kinds import BadValue, Kind
+from dnsd.control.settings import Settings
+from dnsd.settings.kinds import DOMAIN, IP, BadValue, integer, several
 from dnsd.settings.load import load
-from dnsd.settings.schema import Settings, SettingsError
-from dnsd.settings.sections import POLICIES, VIEWS, ZONES, PolicySection, ViewSection, ZoneSection
-from dnsd.zone.views import PolicyRule, ViewConfig, ViewRule
+from dnsd.settings.schema import SettingsError
+from dnsd.settings.sections import mapping, records
+from dnsd.zone.settings import ViewRule
 
-ZONE = ZoneSection("k8s.example.com", (("ns1.k8s.example.com", ("192.0.2.53",)),), 60)
-FILE = """
-outside_zones:
-  - {name: K8s.example.com., ns: {ns1.k8s.example.com: [192.0.2.53]}, ttl: 1m}
-  - other.example
-views:
-  - {networks: ["10.0.0.0/8"], see: both}
-policies:
-  - {namespaces: ["*"], see: [own]}
-  - {networks: ["10.244.0.0/16"], see: []}
-""".replace("ttl: 1m", "ttl: 60")
+HOSTS = mapping(DOMAIN, IP, "NAME=ADDRESS")
 
 
-def test_from_a_file(tmp_path: Path) -> None:
-    path = tmp_path / "dnsd.yaml"
-    path.write_text(FILE)
-    found = load({"config": str(path)}, {})
-    assert found.outside_zones == (ZONE, ZoneSection("other.example"))
-    assert found.views == (ViewSection(("10.0.0.0/8",), "both"),)
-    assert found.policies == (
-        PolicySection(namespaces=("*",), see=("own",)),
-        PolicySection(networks=("10.244.0.0/16",)),
+class Shop(Struct, frozen=True):
+    name: Annotated[str, DOMAIN]
+    addresses: Annotated[tuple[str, ...], several(IP)] = field(default=(), name="at")
+    floor: Annotated[int, integer(0, 9)] = 0
+
+    def __post_init__(self) -> None:
+        if self.floor == 4:
+            raise ValueError("has the floor 4, which does not exist")
+
+
+SHOPS = records(Shop, "shops", "SHOP", "name")
+
+
+class TestMapping:
+    @pytest.mark.parametrize(
+        "value",
+        [
+            {"a.example": ["10.0.0.1", "fd00::1"], "b.example": "10.0.0.2"},
+            "a.example=10.0.0.1+fd00::1, b.example=10.0.0.2",
+            ["a.example=10.0.0.1", "b.example=10.0.0.2", "A.example=fd00::1+10.0.0.1"],
+        ],
     )
-
-
-def test_from_flags_and_variables() -> None:
-    flags = {"outside_zones": ["{name: k8s.example.com, ttl: 5}", "b.example"]}
-    variables = {"DNSD_VIEWS": '[{"networks": ["10.0.0.0/8"], "see": "inside"}]'}
-    found = load(flags, variables)
-    assert [zone.name for zone in found.outside_zones] == ["k8s.example.com", "b.example"]
-    assert found.outside_zones[0].ttl == 5
-    assert found.views == (ViewSection(("10.0.0.0/8",), "inside"),)
-
-
-@pytest.mark.parametrize(
-    ("value", "servers"),
-    [
-        ({"ns1.a.example": ["192.0.2.1"]}, (("ns1.a.example", ("192.0.2.1",)),)),
-        ({"ns1.a.example": "192.0.2.1"}, (("ns1.a.example", ("192.0.2.1",)),)),
-        ({"ns1.a.example": None}, (("ns1.a.example", ()),)),
-        (["ns1.a.example", "ns2.b.example"], (("ns1.a.example", ()), ("ns2.b.example", ()))),
-    ],
-)
-def test_name_servers_with_and_without_addresses(value: object, servers: object) -> None:
-    (zone,) = ZONES.parse([{"name": "a.example", "ns": value}])
-    assert zone.ns == servers
-
-
-@pytest.mark.parametrize(
-    ("kind", "value", "words"),
-    [
-        (ZONES, [{"ns": {}}], "has no name"),
-        (ZONES, [{"name": "a..b"}], "(name) is no domain name"),
-        (ZONES, [{"name": "a.example", "zone": 1}], "is none of name, ns, ttl"),
-        (ZONES, [{"name": "a.example", "ttl": 9999}], "(ttl) is not in 0 to 3600"),
-        (ZONES, [{"name": "a.example", "ns": 7}], "(ns) is no mapping"),
-        (ZONES, [{"name": "a.example", "ns": {"x.example": ["none"]}}], "is no IP address"),
-        (ZONES, [7], "is no mapping of name, ns, ttl"),
-        (ZONES, "{name: ", "is no YAML in one line"),
-        (ZONES, "{" + "x" * 70_000, "the limit is"),
-        (ZONES, [{"name": f"z{i}.example"} for i in range(1001)], "the limit is 1000"),
-        (VIEWS, [{"see": "both"}], "has no networks"),
-        (VIEWS, [{"networks": ["10.0.0.0/8"]}], "has no see"),
-        (VIEWS, [{"networks": ["10.0.0.1/8"], "see": "both"}], "(networks) has host bits set"),
-        (VIEWS, [{"networks": ["10.0.0.0/8"], "see": "all"}], "(see) is none of"),
-        (POLICIES, [{"see": ["a"]}], "names no clients"),
-        (POLICIES, [{"namespaces": ["A_b"], "see": []}], "(namespaces) is no namespace"),
-        (POLICIES, "team-a", "is no mapping"),
-    ],
-)
-def test_what_is_wrong_is_said(kind: Kind, value: object, words: str) -> None:
-    with pytest.raises(BadValue) as caught:
-        kind.parse(value)
-    assert words in str(caught.value)
-
-
-_names = st.sampled_from(["a.example", "b.example", "k8s.example.com"])
-_networks = st.sampled_from(["10.0.0.0/8", "fd00::/8", "192.0.2.1/32"])
-_several = st.lists(_networks, min_size=1, max_size=3, unique=True).map(tuple)
-_spaces = st.lists(st.sampled_from(["*", "a", "own", "1"]), max_size=3, unique=True).map(tuple)
-
-
-@settings(max_examples=60, deadline=None)
-@given(
-    st.lists(st.builds(ZoneSection, _names, st.just(ZONE.ns), st.integers(-1, 3600)), max_size=3),
-    st.lists(st.builds(ViewSection, _several, st.sampled_from(["inside", "both"])), max_size=3),
-    st.lists(st.builds(PolicySection, _spaces, _several, _spaces), max_size=3),
-)
-def test_what_is_shown_is_read_again(
-    zones: list[ZoneSection], views: list[ViewSection], policies: list[PolicySection]
-) -> None:
-    for kind, value in ((ZONES, zones), (VIEWS, views), (POLICIES, policies)):
-        shown = kind.show(tuple(value))
-        assert kind.parse(yaml.safe_load(shown)) == tuple(dict.fromkeys(value))
-        if value:
-            assert kind.parse(shown) == tuple(dict.fromkeys(value))
-
-
-class TestWhatTheyMean:
-    def test_an_outside_zone_in_the_schema(self) -> None:
-        config = schema_config(Settings(ttl=7, outside_zones=(ZONE, ZoneSection("b.example"))), ())
-        first, second = config.external.zones
-        assert first.name == name_from_text("k8s.example.com.")
-        assert first.servers == ((name_from_text("ns1.k8s.example.com."), (b"\xc0\x00\x02\x35",)),)
-        assert (first.ttl, second.ttl) == (60, 7)
-
-    @pytest.mark.parametrize("names", [("cluster.local",), ("b.example", "b.example")])
-    def test_an_outside_zone_that_is_one_already(self, names: tuple[str, ...]) -> None:
-        zones = tuple(ZoneSection(name, ttl=i) for i, name in enumerate(names))
-        with pytest.raises(SettingsError, match="is a zone already"):
-            schema_config(Settings(outside_zones=zones), ())
-
-    def test_views_and_policies(self) -> None:
-        found = view_config(
-            Settings(
-                views=(ViewSection(("10.0.0.0/8",), "inside"),),
-                policies=(PolicySection(("a",), (), ("own",)),),
-            )
-        )
-        assert found == ViewConfig(
-            (ViewRule(("10.0.0.0/8",), "inside"),), (PolicyRule(("a",), (), ("own",)),)
-        )
-        assert not view_config(Settings()).on
-
-    def test_only_what_is_of_use_is_watched(self) -> None:
-        usual = {"Namespace", "Service", "EndpointSlice"}
-        zones = (ZoneSection("b.example"),)
-        assert set(kinds_of(Settings())) == usual
-        assert set(kinds_of(Settings(policies=(PolicySection(("a",)),)))) == {*usual, "Pod"}
-        assert set(kinds_of(Settings(outside_names=("ingresses",)))) == usual
-        assert set(kinds_of(Settings(outside_zones=zones))) == {*usual, "Node"}
-        assert set(kinds_of(Settings(outside_zones=zones, outside_names=("ingresses",)))) == {
-            *usual,
-            "Node",
-            "Ingress",
+    def test_names_have_lists_of_values_in_the_order_given(self, value: object) -> None:
+        assert HOSTS.parse(value) == {
+            "a.example": ("10.0.0.1", "fd00::1"),
+            "b.example": ("10.0.0.2",),
         }
-        routes = Settings(outside_zones=zones, outside_names=("routes", "dnsendpoints"))
-        assert {"Gateway", "HTTPRoute", "GRPCRoute", "TLSRoute", "DNSEndpoint"} < set(
-            kinds_of(routes)
+
+    @pytest.mark.parametrize(
+        ("value", "problem"),
+        [
+            (7, "7 is not a mapping of names"),
+            ("a.example", "a.example is not NAME=VALUE"),
+            ("a.example=", "a.example has no value"),
+            ({"a.example": ["x"]}, "x is not an IP address"),
+            ({f"n{i}.example": "10.0.0.1" for i in range(1001)}, "has 1001 names, the limit is"),
+        ],
+    )
+    def test_a_bad_mapping_is_refused(self, value: object, problem: str) -> None:
+        with pytest.raises(BadValue) as caught:
+            HOSTS.parse(value)
+        assert problem in str(caught.value)
+
+    def test_what_is_shown_is_read_back(self) -> None:
+        hosts = {"a.example": ("10.0.0.1", "fd00::1"), "b.example": ("10.0.0.2",)}
+        assert HOSTS.parse(yaml.safe_load(HOSTS.show(hosts))) == hosts
+
+
+class TestRecords:
+    def test_a_mapping_becomes_the_struct_that_declares_its_keys(self) -> None:
+        value = [{"name": "a.example", "at": "10.0.0.1", "floor": "3"}, "b.example"]
+        assert SHOPS.parse(value) == (Shop("a.example", ("10.0.0.1",), 3), Shop("b.example"))
+
+    def test_equal_records_are_one(self) -> None:
+        assert SHOPS.parse(["a.example", {"name": "A.example."}]) == (Shop("a.example"),)
+
+    @pytest.mark.parametrize(
+        ("value", "problem"),
+        [
+            ([{"floor": 1}], "has no name"),
+            ([{"name": "a..b"}], "(name) is not a domain name"),
+            ([{"name": "a.example", "roof": 1}], "roof is not one of name, at, floor"),
+            ([{"name": "a.example", "floor": 99}], "99 (floor) is not in 0 to 9"),
+            ([{"name": "a.example", "floor": 4}], "has the floor 4"),
+            ([7], "7 is not a mapping of name, at, floor"),
+            ([f"z{i}.example" for i in range(1001)], "has 1001 mappings, the limit is 1000"),
+        ],
+    )
+    def test_an_error_names_the_key(self, value: object, problem: str) -> None:
+        with pytest.raises(BadValue) as caught:
+            SHOPS.parse(value)
+        assert problem in str(caught.value)
+
+    @settings(max_examples=60, deadline=None)
+    @given(
+        st.lists(
+            st.builds(
+                Shop,
+                st.sampled_from(["a.example", "b.example"]),
+                st.lists(st.sampled_from(["10.0.0.1", "fd00::1"]), unique=True).map(tuple),
+                st.integers(0, 3),
+            ),
+            max_size=4,
         )
+    )
+    def test_what_is_shown_is_read_back(self, shops: list[Shop]) -> None:
+        shown = SHOPS.show(tuple(shops))
+        assert SHOPS.parse(yaml.safe_load(shown)) == tuple(dict.fromkeys(shops))
+
+
+class TestFlowStyle:
+    """A list of mappings as a flag or a variable is YAML in flow style."""
+
+    def test_flags_are_repeated_and_a_variable_is_one_list(self) -> None:
+        flags = {"outside_zones": ["{name: k8s.example.com, ttl: 5}", "b.example"]}
+        variables = {"DNSD_VIEWS": '[{"networks": ["10.0.0.0/8"], "see": "inside"}]'}
+        found = load(Settings, flags, variables)
+        assert [zone.ttl for zone in found.schema.external.zones] == [5, -1]
+        assert found.views.views == (ViewRule(("10.0.0.0/8",), "inside"),)
+
+    @pytest.mark.parametrize(
+        ("text", "problem"),
+        [
+            ("{name: ", "is not YAML in one line"),
+            ("{" + "x" * 70_000, "has 70001 characters, the limit is 65536"),
+            ("[" * 60_000, "--outside-zones: "),
+        ],
+    )
+    def test_bad_text_is_refused(self, text: str, problem: str) -> None:
+        with pytest.raises(SettingsError) as caught:
+            load(Settings, {"outside_zones": [text]}, {})
+        assert problem in str(caught.value)

@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator, Callable, Mapping
 import pytest
 import uvloop
 
-from dnsd.transport.stream import StreamLimits
+from dnsd.transport.settings import StreamLimits
 from tests.transport.served import LIMITS, Served
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dnsd.dns.addresses import Address
 from dnsd.transport.listener import bind
 from dnsd.transport.registry import TCP
-from dnsd.transport.stream import StreamLimits
+from dnsd.transport.settings import StreamLimits
 from dnsd.transport.tcp import Tcp
 from tests.helpers import eventually
 from tests.transport.engines import Obedient, TcpClient, Upstream

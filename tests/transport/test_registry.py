@@ -12,9 +12,10 @@ from msgspec import Struct
 from dnsd.answer.engine import Engine
 from dnsd.answer.transport import Transport
 from dnsd.control.serve import bind
+from dnsd.control.settings import Settings
 from dnsd.dns.addresses import Address, Endpoint
 from dnsd.observe.metrics import exposition
-from dnsd.settings.schema import Settings, SettingsError
+from dnsd.settings.schema import SettingsError
 from dnsd.transport.answering import Answerer, OnAsk
 from dnsd.transport.listener import close, endpoints
 from dnsd.transport.registry import TCP, TRANSPORTS, UDP, UnknownTransport, name_of, named
@@ -91,7 +92,7 @@ class TestAThirdTransportTakesOneFile:
 
     @pytest.fixture
     def server(self, engine: Engine, third: Transport) -> Iterator[Memory]:
-        settings = Settings(listen=(Endpoint(Address("127.0.0.1", 0), third.name),))
+        settings = Settings.of(listen=(Endpoint(Address("127.0.0.1", 0), third.name),))
         ((listener,),) = bind(settings)
         assert [str(one) for one in endpoints([listener])] == [f"memory://{listener.address}"]
         server = TRANSPORTS[named(third.name)]()(listener.socket, third, engine)
@@ -144,10 +145,10 @@ class TestNames:
 
     def test_a_listener_of_an_unknown_scheme_is_an_error_of_the_setting(self) -> None:
         with pytest.raises(SettingsError, match=r"^--listen: dnsd does not serve tls://"):
-            bind(Settings(listen=(Endpoint(Address("127.0.0.1", 0), "tls"),)))
+            bind(Settings.of(listen=(Endpoint(Address("127.0.0.1", 0), "tls"),)))
 
 
 def test_a_listener_of_one_transport_binds_that_one_only() -> None:
-    slots = bind(Settings(listen=(Endpoint(Address("127.0.0.1", 0), "udp"),), workers=2))
+    slots = bind(Settings.of(listen=(Endpoint(Address("127.0.0.1", 0), "udp"),), workers=2))
     assert [[one.transport for one in slot] for slot in slots] == [[UDP], [UDP]]
     close(one for slot in slots for one in slot)

@@ -12,7 +12,8 @@ import pytest
 from dnsd.dns.addresses import Address
 from dnsd.transport.listener import bind
 from dnsd.transport.registry import TCP
-from dnsd.transport.stream import Overdue, StreamLimits
+from dnsd.transport.settings import StreamLimits
+from dnsd.transport.stream import Overdue
 from dnsd.transport.tcp import Tcp
 from tests.helpers import eventually
 from tests.transport.engines import Obedient, TcpClient, framed, query, reply_to

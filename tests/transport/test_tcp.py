@@ -10,7 +10,8 @@ import socket
 from dnsd.dns.addresses import Address
 from dnsd.transport.listener import bind
 from dnsd.transport.registry import TCP, UDP
-from dnsd.transport.stream import OCTETS_A_QUERY, StreamLimits
+from dnsd.transport.settings import StreamLimits
+from dnsd.transport.stream import OCTETS_A_QUERY
 from dnsd.transport.tcp import ACCEPTS_A_TURN, CLOSED_A_TURN, QUERIES_A_CONNECTION, QUERIES_A_TURN
 from dnsd.transport.udp import Udp
 from tests.helpers import eventually

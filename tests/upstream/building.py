@@ -11,11 +11,12 @@ import dns.message
 import dns.rcode
 
 from dnsd.answer.engine import Engine
-from dnsd.answer.outcome import EngineConfig, Forward
+from dnsd.answer.outcome import Forward
+from dnsd.answer.settings import EngineConfig
 from dnsd.answer.transport import Transport
 from dnsd.transport.registry import UDP
-from dnsd.upstream.config import UpstreamConfig
 from dnsd.upstream.resolver import Resolver
+from dnsd.upstream.settings import UpstreamConfig
 from dnsd.zone.compile import compile_all, compile_change
 from dnsd.zone.pipeline import Pipeline
 from tests.answer.building import engine_of, feed, pipeline_of

@@ -11,8 +11,8 @@ import dns.message
 from dnsd.answer.outcome import Forward
 from dnsd.transport.registry import UDP
 from dnsd.upstream import forwarder as module
-from dnsd.upstream.config import UpstreamConfig
 from dnsd.upstream.forwarder import Forwarder, raise_file_limit
+from dnsd.upstream.settings import UpstreamConfig
 from tests.helpers import eventually
 from tests.upstream.building import ControlPlane, plane
 from tests.upstream.scripted import address, upstream

@@ -11,7 +11,7 @@ import dns.message
 import dns.name
 import pytest
 
-from dnsd.answer.outcome import EngineConfig
+from dnsd.answer.settings import EngineConfig
 from dnsd.dns.names import name_from_text
 from dnsd.transport.registry import TCP, UDP
 from dnsd.upstream.forwarder import Forwarder

@@ -8,7 +8,7 @@ import dns.edns
 import dns.message
 import pytest
 
-from dnsd.answer.outcome import EngineConfig
+from dnsd.answer.settings import EngineConfig
 from dnsd.cluster.objects import Key, Pod
 from dnsd.dns.addresses import pack_address
 from dnsd.dns.names import name_from_text, text_of

@@ -9,21 +9,21 @@ from contextlib import asynccontextmanager
 import dns.asyncquery
 import dns.message
 
-from dnsd.answer.outcome import EngineConfig
+from dnsd.answer.settings import EngineConfig
 from dnsd.cluster.objects import Key
 from dnsd.dns.addresses import Address
 from dnsd.dns.names import name_from_text
 from dnsd.dns.rrset import rrset
 from dnsd.dns.types import Type
 from dnsd.transport.listener import bind_group
-from dnsd.transport.stream import StreamLimits
+from dnsd.transport.settings import StreamLimits
 from dnsd.worker.messages import Setup
 from dnsd.worker.process import Timeouts
 from dnsd.worker.supervisor import Supervisor
 from dnsd.zone.change import Cause
 from dnsd.zone.compile import compile_all, compile_change
-from dnsd.zone.config import SchemaConfig
 from dnsd.zone.frame import FRESH, compile_state
+from dnsd.zone.settings import SchemaConfig
 from dnsd.zone.zone import Zone
 
 WEB = "web.default.svc.cluster.local."

@@ -13,7 +13,7 @@ from functools import partial
 import pytest
 from msgspec.structs import replace
 
-from dnsd.answer.outcome import EngineConfig
+from dnsd.answer.settings import EngineConfig
 from dnsd.worker import counters
 from dnsd.worker.process import Timeouts
 from dnsd.worker.supervisor import WorkersFailed

@@ -20,8 +20,8 @@ from dnsd.dns.rrset import RRset
 from dnsd.dns.text import rdata_text
 from dnsd.dns.types import type_text
 from dnsd.zone.change import Cause, Change
-from dnsd.zone.config import SchemaConfig
 from dnsd.zone.schema import examine
+from dnsd.zone.settings import SchemaConfig
 from dnsd.zone.zone import Zone
 
 Z = name_from_text("cluster.local.")

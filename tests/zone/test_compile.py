@@ -18,9 +18,9 @@ from dnsd.dns.types import Type
 from dnsd.sources.source import Batch
 from dnsd.zone.change import Cause
 from dnsd.zone.compile import compile_all, compile_change, records_that_fit
-from dnsd.zone.config import SchemaConfig
 from dnsd.zone.frame import FRESH, NOT_READY, Apex, Frame, Node, compile_state
 from dnsd.zone.pipeline import Pipeline
+from dnsd.zone.settings import SchemaConfig
 from dnsd.zone.zone import Zone
 from tests.answer.building import SCHEMA, ask, engine_of, feed, pipeline_of
 from tests.cases.cluster import endpoint, endpoint_slice, external, objects, port, service

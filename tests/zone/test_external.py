@@ -32,10 +32,10 @@ from dnsd.dns.rrset import RRset
 from dnsd.dns.text import rdata_text
 from dnsd.dns.types import Type
 from dnsd.zone.change import Cause
-from dnsd.zone.config import ExternalConfig, ExternalZone, SchemaConfig
 from dnsd.zone.external import exposure_notes, external_apex, external_rrsets
 from dnsd.zone.merge import APEX
 from dnsd.zone.schema import examine
+from dnsd.zone.settings import ExternalConfig, ExternalZone, SchemaConfig
 from dnsd.zone.zone import Zone
 from tests.zone.made import CONFIG, Z, endpoint, packed, piece, service, table
 
@@ -44,7 +44,7 @@ ALL = ("nodes", "ingresses", "routes", "dnsendpoints")
 
 
 def external(**more: Any) -> SchemaConfig:
-    zones = more.pop("zones", (ExternalZone(OUT),))
+    zones = more.pop("zones", (ExternalZone(OUT, ttl=5),))
     config = ExternalConfig(zones=zones, **{"names": ALL, **more})
     return SchemaConfig(zones=(Z,), external=config)
 
@@ -112,7 +112,7 @@ class TestApex:
 
     def test_a_zone_for_each_and_none_without_one(self) -> None:
         other = name_from_text("k8s.example.net.")
-        config = external(zones=(ExternalZone(OUT), ExternalZone(other)))
+        config = external(zones=(ExternalZone(OUT, ttl=5), ExternalZone(other, ttl=5)))
         assert set(Zone(config, 1).apexes()) == {Z, OUT, other}
         assert external_apex(CONFIG) == []
         assert seen(balancer("192.0.2.1"), CONFIG) == {}
@@ -188,7 +188,7 @@ class TestLoadBalancers:
 
     def test_in_several_zones_by_the_longest(self) -> None:
         inner = name_from_text("eu.k8s.example.com.")
-        config = external(zones=(ExternalZone(OUT), ExternalZone(inner, ttl=60)))
+        config = external(zones=(ExternalZone(OUT, ttl=5), ExternalZone(inner, ttl=60)))
         sets = external_rrsets(
             ServiceSubject(balancer("192.0.2.1", hostnames=("www.eu.k8s.example.com",))),
             config,

@@ -24,9 +24,9 @@ from dnsd.dns.rrset import RRset
 from dnsd.dns.types import Type
 from dnsd.sources.source import Batch
 from dnsd.zone.change import Cause, Change
-from dnsd.zone.config import ExternalConfig, ExternalZone, SchemaConfig
 from dnsd.zone.journal import Journal
 from dnsd.zone.pipeline import Pipeline
+from dnsd.zone.settings import ExternalConfig, ExternalZone, SchemaConfig
 from tests.zone.made import CONFIG, Z, endpoint, name, packed, piece, service
 
 WEB = name("web.default.svc")
@@ -356,7 +356,7 @@ class TestOutside:
     CONFIG = SchemaConfig(
         zones=(Z,),
         external=ExternalConfig(
-            (ExternalZone(name_from_text("k8s.example.com.")),), ("ingresses",)
+            (ExternalZone(name_from_text("k8s.example.com."), ttl=5),), ("ingresses",)
         ),
     )
 

@@ -12,8 +12,8 @@ from dnsd.cluster.objects import EndpointSlice, Namespace, Pod, Service, Service
 from dnsd.dns.names import MAX_NAME, name_from_text, name_of
 from dnsd.dns.types import Type
 from dnsd.zone.building import address_label
-from dnsd.zone.config import SchemaConfig
 from dnsd.zone.schema import apex, examine
+from dnsd.zone.settings import SchemaConfig
 from tests.zone.made import (
     CONFIG,
     Z,

@@ -9,7 +9,7 @@ import dns.zone
 from dnsd.cluster.objects import Key, ServiceSubject
 from dnsd.dns.text import canonical
 from dnsd.zone.change import Cause
-from dnsd.zone.config import SchemaConfig
+from dnsd.zone.settings import SchemaConfig
 from dnsd.zone.text import zone_text
 from dnsd.zone.zone import Zone
 from tests.zone.made import Z, endpoint, headless, name, packed, piece, put, service

@@ -12,17 +12,21 @@ from dnsd.dns.names import name_from_text, reverse_name
 from dnsd.dns.networks import NetworkMap
 from dnsd.dns.rrset import RRset
 from dnsd.dns.types import Type
-from dnsd.zone.config import ExternalConfig, ExternalZone, SchemaConfig
 from dnsd.zone.frame import compile_state
+from dnsd.zone.settings import (
+    ExternalConfig,
+    ExternalZone,
+    PolicyRule,
+    SchemaConfig,
+    ViewConfig,
+    ViewRule,
+)
 from dnsd.zone.views import (
     EVERYTHING,
     NOTHING,
-    PolicyRule,
     Rules,
     View,
-    ViewConfig,
     ViewFrame,
-    ViewRule,
     compile_view_frame,
     is_view_frame,
     namespace_of,
@@ -32,7 +36,7 @@ from dnsd.zone.views import (
 from tests.zone.made import Z, packed
 
 OUT = name_from_text("k8s.example.com.")
-CONFIG = SchemaConfig(zones=(Z,), external=ExternalConfig((ExternalZone(OUT),)))
+CONFIG = SchemaConfig(zones=(Z,), external=ExternalConfig((ExternalZone(OUT, ttl=5),)))
 
 
 def of(config: ViewConfig, address: str, namespace: str = "") -> View:
@@ -108,7 +112,7 @@ class TestPolicies:
 _spaces = st.sampled_from(["a", "b", "*"])
 _pod_policies = st.builds(
     PolicyRule,
-    namespaces=st.lists(_spaces, max_size=2).map(tuple),
+    namespaces=st.lists(_spaces, min_size=1, max_size=2).map(tuple),
     networks=st.sampled_from([(), ("10.0.0.0/8",)]),
     see=st.lists(st.sampled_from(["a", "b", "c", "own", "*"]), max_size=3).map(tuple),
 )

@@ -18,9 +18,9 @@ from dnsd.dns.text import rdata_text
 from dnsd.dns.types import Type
 from dnsd.zone.building import marker
 from dnsd.zone.change import Cause, Change, newer
-from dnsd.zone.config import SchemaConfig
 from dnsd.zone.merge import APEX
 from dnsd.zone.schema import apex
+from dnsd.zone.settings import SchemaConfig
 from dnsd.zone.zone import Zone
 from tests.zone.made import (
     CONFIG,

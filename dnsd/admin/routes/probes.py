@@ -15,7 +15,6 @@ from dnsd import __version__
 from dnsd.admin.routing import Access, Request, Route, text_response
 from dnsd.dns.names import text_of
 from dnsd.observe.histogram import Histogram
-from dnsd.settings.schema import effective
 from dnsd.transport.listener import endpoints
 
 _PROBLEMS = 100  # objects with problems in the status
@@ -71,7 +70,7 @@ async def status(request: Request) -> Any:
         "answer_seconds": _quantiles(context.live.answer_seconds, "sampled"),
         "change_seconds": _quantiles(context.change_seconds, "count"),
         "history": context.history_status,
-        "settings": effective(plane.settings),
+        "settings": plane.settings.effective(),
     }
 
 

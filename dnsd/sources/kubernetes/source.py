@@ -44,7 +44,6 @@ from contextlib import aclosing, suppress
 
 import msgspec
 import structlog
-from msgspec import Struct
 
 from dnsd.cluster.objects import CLUSTER_SCOPED, RESOURCES, Event, Key
 from dnsd.cluster.store import Packed, unpack, unpack_events
@@ -54,12 +53,12 @@ from dnsd.sources.kubernetes.identity import Identity, OtherCluster
 from dnsd.sources.kubernetes.informer import Informer, explain, reconcile
 from dnsd.sources.kubernetes.reflector import ListWatch, Retry, WatchChunk, reflect
 from dnsd.sources.kubernetes.scope import Scope
+from dnsd.sources.kubernetes.settings import ALWAYS, KubernetesConfig
 from dnsd.sources.kubernetes.snapshot import Header, Snapshot
 from dnsd.sources.source import Batch, SourceStatus
 
 log = structlog.get_logger("dnsd.kubernetes")
 
-ALWAYS = ("Namespace", "Service", "EndpointSlice")
 # One request a namespace and kind up to here (a Role in each is enough for what is in it);
 # beyond, one watch of the cluster and a filter here costs the server less.
 MAX_NAMESPACE_SCOPES = 16
@@ -74,25 +73,6 @@ FAILURES = 3
 FIRST = ("EndpointSlice", "Node", "Gateway")
 RUN = 200  # objects that are published at once: the control loop breathes after each batch
 NOT_THERE = "-"  # stands for the version of an absent resource in a snapshot
-
-
-class KubernetesConfig(Struct, frozen=True):
-    """What to follow, and how patiently. Durations in seconds.
-
-    `kinds`: Namespace, Service and EndpointSlice always, Pod and Node when their names are
-    served. `needed`: those of them without which nothing must be answered, beside the first
-    three. `reconcile_every` 0: never; jittered by a tenth.
-    """
-
-    kinds: tuple[str, ...] = ALWAYS
-    needed: tuple[str, ...] = ()
-    namespaces: tuple[str, ...] = ()
-    namespace_selector: str = ""
-    service_selector: str = ""
-    stale_after: float = 300.0
-    ready_when_stale: bool = False
-    reconcile_every: float = 3600.0
-    page_size: int = 500
 
 
 def scopes(config: KubernetesConfig) -> list[Scope]:

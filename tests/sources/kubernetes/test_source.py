@@ -17,11 +17,12 @@ from dnsd.cluster.store import unpack
 from dnsd.dns.names import name_from_text
 from dnsd.sources.kubernetes.client import connect
 from dnsd.sources.kubernetes.credentials import Access
+from dnsd.sources.kubernetes.settings import ALWAYS, KubernetesConfig
 from dnsd.sources.kubernetes.snapshot import LAYOUT, Header, Snapshot
-from dnsd.sources.kubernetes.source import ALWAYS, RUN, KubernetesConfig, KubernetesSource, scopes
+from dnsd.sources.kubernetes.source import RUN, KubernetesSource, scopes
 from dnsd.sources.source import Batch
-from dnsd.zone.config import SchemaConfig
 from dnsd.zone.pipeline import Pipeline
+from dnsd.zone.settings import SchemaConfig
 from tests.fakekube import faults, plain
 from tests.fakekube.connect import QUICK, client_of
 from tests.fakekube.following import Following, contents, following
