@@ -1,15 +1,15 @@
-// The API from the page's side: the token, requests, and streams.
+// The client of the API: the token, requests, and streams.
 //
-// The token comes in the fragment of the address that `dnsd serve` prints (#token=…), which no
-// browser sends anywhere; it is taken out of the address at once and kept in this tab only.
-// EventSource cannot send an Authorization header, so streams are read from fetch.
+// The token is in the fragment of the URL that `dnsd serve` prints (#token=…), which browsers do
+// not send. It is removed from the URL at once, and kept in this tab only. EventSource cannot send
+// an Authorization header, so streams are read with fetch.
 
 const KEY = "dnsd-token";
-const TIMEOUT = 10_000; // ms a request may take that is no stream
-const MAX_EVENT = 4 << 20; // characters of one event
+const TIMEOUT = 10_000; // ms for a request, except for streams
+const MAX_EVENT = 4 << 20; // characters in one event
 
-/** What dnsd refused: `status` and its own sentence. */
-export class Refused extends Error {
+/** An error response of dnsd: its status and its detail. */
+export class ApiError extends Error {
   constructor(status, detail, problem = {}) {
     super(detail);
     this.status = status;
@@ -17,10 +17,10 @@ export class Refused extends Error {
   }
 }
 
-/** Nobody answered, or something that is not dnsd. */
-export class Away extends Error {}
+/** There is no response, or it is incomplete. */
+export class Unreachable extends Error {}
 
-/** Takes a token out of the address; true when there was one. */
+/** Moves a token from the URL to the tab; true if there was one. */
 export function takeToken() {
   const match = /[#&]token=([^&]+)/.exec(location.hash);
   if (!match) return false;
@@ -55,7 +55,7 @@ function address(path, params) {
   return url;
 }
 
-async function asked(path, { params, signal, ...options }) {
+async function request(path, { params, signal, ...options }) {
   const headers = { ...options.headers };
   const token = sessionStorage.getItem(KEY);
   if (token) headers.Authorization = `Bearer ${token.replace(/[^\x21-\x7e]/g, "?")}`;
@@ -71,49 +71,49 @@ async function asked(path, { params, signal, ...options }) {
     });
   } catch (error) {
     if (signal && signal.aborted && signal.reason?.name !== "TimeoutError") throw error;
-    throw new Away("nobody answers");
+    throw new Unreachable("no answer");
   }
-  if (!response.ok) throw await refusal(response);
+  if (!response.ok) throw await apiError(response);
   return response;
 }
 
-async function refusal(response) {
+async function apiError(response) {
   let problem = {};
   try {
     if ((response.headers.get("Content-Type") || "").startsWith("application/problem+json")) {
       problem = await response.json();
     }
   } catch {
-    // No sentence then; the status has to do.
+    // Without a detail, the status is shown.
   }
   const detail = problem.detail || `${response.status} ${response.statusText}`;
-  return new Refused(response.status, detail, problem);
+  return new ApiError(response.status, detail, problem);
 }
 
-function bounded(signal) {
+function withTimeout(signal) {
   const limit = AbortSignal.timeout(TIMEOUT);
   if (!signal) return limit;
   return AbortSignal.any ? AbortSignal.any([signal, limit]) : signal; // Safari before 17.4
 }
 
-/** The JSON of a route below api/v1. Throws Refused, Away, or what `signal` aborts with. */
+/** The JSON of a route below api/v1. Throws ApiError, Unreachable, or what `signal` aborts with. */
 export async function get(path, params = {}, signal = undefined) {
-  const response = await asked(path, { params, signal: bounded(signal) });
+  const response = await request(path, { params, signal: withTimeout(signal) });
   return body(response, "json");
 }
 
 /** The text of an absolute path, such as /metrics. */
 export async function text(path) {
-  return body(await asked(path, { signal: bounded() }), "text");
+  return body(await request(path, { signal: withTimeout() }), "text");
 }
 
 export async function post(path, content, type, params = {}, signal = undefined) {
-  const response = await asked(path, {
+  const response = await request(path, {
     method: "POST",
     body: content,
     headers: { "Content-Type": type },
     params,
-    signal: bounded(signal),
+    signal: withTimeout(signal),
   });
   return body(response, "json");
 }
@@ -123,13 +123,13 @@ async function body(response, how) {
     return await response[how]();
   } catch (error) {
     if (error.name === "AbortError") throw error;
-    throw new Away("the answer broke off");
+    throw new Unreachable("the response is incomplete");
   }
 }
 
 /** Reads server-sent events until the stream ends or `signal` aborts: onEvent(name, data). */
 export async function follow(path, params, onEvent, signal) {
-  const response = await asked(path, { params, signal });
+  const response = await request(path, { params, signal });
   const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
   let rest = "";
   for (;;) {
@@ -138,12 +138,12 @@ export async function follow(path, params, onEvent, signal) {
       piece = await reader.read();
     } catch (error) {
       if (signal.aborted) throw error;
-      throw new Away("the stream broke off");
+      throw new Unreachable("the stream ended early");
     }
     if (piece.done) return;
     const blocks = (rest + piece.value).split("\n\n");
     rest = blocks.pop();
-    if (rest.length > MAX_EVENT) throw new Away("an event without an end");
+    if (rest.length > MAX_EVENT) throw new Unreachable("an event is too long");
     for (const block of blocks) {
       const event = parsed(block);
       if (event) onEvent(event.name, event.data);
@@ -162,9 +162,9 @@ function parsed(block) {
   return { name, data: JSON.parse(data.join("\n")) };
 }
 
-/** What went wrong, in a sentence for people. */
+/** An error as a sentence for the user. */
 export function sentence(error) {
-  if (error instanceof Away) return "dnsd does not answer. This page tries again by itself.";
-  if (error instanceof Refused) return `dnsd says: ${error.message}`;
-  return `A fault of this page: ${error.message}`;
+  if (error instanceof Unreachable) return "dnsd does not answer. This page keeps trying.";
+  if (error instanceof ApiError) return `dnsd: ${error.message}`;
+  return `Error in this page: ${error.message}`;
 }

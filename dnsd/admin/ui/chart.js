@@ -1,6 +1,5 @@
-// Charts over time, in SVG: stacked areas or lines, a grid, and a legend that tells the values
-// of now, or of the moment under the pointer. Everything is drawn anew at each update: five
-// minutes are 150 points.
+// Charts over time in SVG: stacked areas or lines, a grid, and a legend with the current values,
+// or those under the pointer. Each update redraws the whole chart: five minutes are 150 points.
 
 import { h, s } from "./dom.js";
 
@@ -9,8 +8,8 @@ const LEFT = 58;
 const RIGHT = 10;
 const TOP = 10;
 const BOTTOM = 24;
-const LEAST = 60; // seconds shown at first; it grows with what is known
-const MOST = 300;
+const MIN_SPAN = 60; // seconds; the span grows with the data
+const MAX_SPAN = 300; // seconds
 
 /**
  * A chart: { node, update(points) }.
@@ -43,10 +42,10 @@ export function chart({ title, series, value, format, stacked = false, none }) {
     const width = Math.max(240, svg.clientWidth || 600);
     const now = points.length ? points.at(-1).at : Date.now() / 1000;
     const known = points.length ? now - points[0].at : 0;
-    const span = Math.min(MOST, Math.max(LEAST, Math.ceil(known / 60) * 60));
+    const span = Math.min(MAX_SPAN, Math.max(MIN_SPAN, Math.ceil(known / 60) * 60));
     const x = (at) => LEFT + (1 - (now - at) / span) * (width - LEFT - RIGHT);
     const shown = points.filter((point) => point.at >= now - span);
-    const layers = stacked ? piled(shown) : plain(shown);
+    const layers = stacked ? stackedLayers(shown) : lineLayers(shown);
     const highest = Math.max(0, ...layers.flatMap((layer) => layer.line.map((one) => one[1] ?? 0)));
     const top = nice(highest || 1);
     const y = (amount) => TOP + (1 - amount / top) * (HEIGHT - TOP - BOTTOM);
@@ -86,10 +85,10 @@ export function chart({ title, series, value, format, stacked = false, none }) {
         ? []
         : [s("line", { class: "cross", x1: hover, x2: hover, y1: TOP, y2: HEIGHT - BOTTOM })];
     svg.replaceChildren(...marks, ...times, ...paths, ...cross);
-    tell(shown, x, highest > 0);
+    showValues(shown, x, highest > 0);
   }
 
-  function tell(shown, x, any) {
+  function showValues(shown, x, any) {
     let point = shown.at(-1);
     if (hover !== null && shown.length) {
       point = shown.reduce((a, b) =>
@@ -107,14 +106,14 @@ export function chart({ title, series, value, format, stacked = false, none }) {
     note.hidden = any;
   }
 
-  function plain(shown) {
+  function lineLayers(shown) {
     return series.map((one) => ({
       class: one.class,
       line: shown.map((point) => [point.at, value(point, one.key)]),
     }));
   }
 
-  function piled(shown) {
+  function stackedLayers(shown) {
     const floor = shown.map(() => 0);
     return series.map((one) => {
       const below = [...floor];
@@ -168,7 +167,7 @@ function area(layer, x, y) {
   return `M${upper.join("L")}L${lower.join("L")}Z`;
 }
 
-/** The next round number, so that its half is one too. */
+/** The next round number whose half is also round. */
 function nice(value) {
   const power = 10 ** Math.floor(Math.log10(value));
   const step = [1, 1.5, 2, 3, 4, 5, 6, 8, 10].find((one) => one * power >= value * 0.9999);

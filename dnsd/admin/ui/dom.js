@@ -1,5 +1,5 @@
-// Elements from code. Whatever was said by others becomes a text node, never markup: there is
-// no innerHTML anywhere in this page.
+// Elements made by code. Text from outside becomes a text node, never markup: this page does not
+// use innerHTML.
 
 const SVG = "http://www.w3.org/2000/svg";
 
@@ -22,12 +22,12 @@ export function h(tag, props, ...children) {
   return filled(document.createElement(tag), props, children);
 }
 
-/** The same for SVG. */
+/** An SVG element. */
 export function s(tag, props, ...children) {
   return filled(document.createElementNS(SVG, tag), props, children);
 }
 
-/** A table; `rows` are arrays of cells. On a phone each row is a block, cells named by column. */
+/** A table. `rows` are arrays of cells. On a narrow screen, each row is a block with labels. */
 export function table(caption, columns, rows, props = {}) {
   const heads = columns.map((column) =>
     h("th", { scope: "col", class: column.class }, column.name),
@@ -70,8 +70,8 @@ export function choice(values, chosen, props = {}) {
   return h("select", props, options);
 }
 
-/** Calls `work` when nothing was asked for `ms`. */
-export function settled(work, ms = 250) {
+/** Calls `work` when there was no call for `ms`. */
+export function debounce(work, ms = 250) {
   let timer = 0;
   const later = (...given) => {
     clearTimeout(timer);
@@ -81,8 +81,8 @@ export function settled(work, ms = 250) {
   return later;
 }
 
-/** Calls `work` once within `ms` of being asked, however often that is. */
-export function soon(work, ms = 300) {
+/** Calls `work` once within `ms` of the first call, however many calls there are. */
+export function throttle(work, ms = 300) {
   let timer = 0;
   const ask = () => {
     timer =
@@ -96,7 +96,7 @@ export function soon(work, ms = 300) {
   return ask;
 }
 
-// ---- Numbers and times in words ----------------------------------------------------------
+// ---- Numbers and times as text -----------------------------------------------------------
 
 const whole = new Intl.NumberFormat("en", { maximumFractionDigits: 0 });
 const tenth = new Intl.NumberFormat("en", { maximumFractionDigits: 1 });
@@ -109,7 +109,7 @@ export function count(value, noun) {
   return `${number(value)} ${noun}${value === 1 ? "" : "s"}`;
 }
 
-/** Seconds as the smallest unit that keeps a digit: "250 µs", "1.5 ms". */
+/** Seconds in the unit that keeps a digit in front: "250 µs", "1.5 ms". */
 export function short(seconds) {
   if (seconds === null || seconds === undefined || !seconds) return "–";
   for (const [unit, length] of [
@@ -139,7 +139,7 @@ export function ago(at) {
   return seconds < 1 ? "now" : `${span(seconds)} ago`;
 }
 
-/** A moment as an element that tells its full date on hover. */
+/** A time as an element that shows the full date on hover. */
 export function when(at) {
   const date = new Date(at * 1000);
   const stamp = date.toISOString();
@@ -152,7 +152,7 @@ export function clock(at) {
   return `${two(date.getHours())}:${two(date.getMinutes())}:${two(date.getSeconds())}`;
 }
 
-/** An object as the cause of something: "Service default/web (web.yaml)". */
+/** An object as a cause: "Service default/web (web.yaml)". */
 export function causeText(cause) {
   const where = [cause.namespace, cause.name].filter(Boolean).join("/");
   const version = cause.version ? `version ${cause.version}` : "";
@@ -175,7 +175,7 @@ export function rcodePill(text) {
   return h("span", { class: `pill ${KIND[text] || "quiet"}` }, text);
 }
 
-/** A bar as long as its share of the most; the number stands beside it in words. */
+/** A bar whose length is the share of the maximum. */
 export function bar(value, most) {
   const width = `${Math.max(value ? 1 : 0, (value / most) * 100).toFixed(1)}%`;
   return s(
@@ -185,7 +185,7 @@ export function bar(value, most) {
   );
 }
 
-/** The address of a view: what is not empty of `given` are its parameters. */
+/** The address of a view. Entries of `given` that are not empty are its parameters. */
 export function addressOf(view, given) {
   const params = new URLSearchParams(Object.entries(given).filter(([, value]) => value));
   return `#/${view}${String(params) && `?${params}`}`;
@@ -200,7 +200,7 @@ export function explainLink(name, type = "A", text = "") {
   );
 }
 
-/** A name that may be broken after its dots, and rather there than elsewhere. */
+/** A name that wraps after its dots. */
 export function dotted(name) {
   return name.split(/(?<=\.)(?=.)/).flatMap((label, i) => (i ? [h("wbr"), label] : [label]));
 }

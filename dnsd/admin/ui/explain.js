@@ -1,6 +1,6 @@
-// Why: type a name, read what it rests on.
+// Explain: enter a name, see why it resolves or does not.
 
-import { Refused, get, sentence } from "./api.js";
+import { ApiError, get, sentence } from "./api.js";
 import {
   addressOf,
   card,
@@ -12,11 +12,11 @@ import {
   field,
   h,
   rcodePill,
-  soon,
+  throttle,
   table,
   when,
 } from "./dom.js";
-import { on, trouble } from "./store.js";
+import { on, handleConnectionError } from "./store.js";
 
 export const title = "Explain";
 
@@ -35,9 +35,9 @@ const TYPES = [
   "ANY",
 ];
 const MARKS = {
-  true: ["✓", "good", "yes"],
-  false: ["✗", "bad", "no"],
-  null: ["–", "quiet", "so it is"],
+  true: ["✓", "good", "passed"],
+  false: ["✗", "bad", "failed"],
+  null: ["–", "quiet", "information"],
 };
 
 export function mount(root, params) {
@@ -49,7 +49,7 @@ export function mount(root, params) {
     spellcheck: "false",
     autocomplete: "off",
     autocapitalize: "none",
-    placeholder: "web.prod, or a whole name",
+    placeholder: "web.prod, or a full name",
     "data-search": "",
     maxlength: 255,
     value: wanted.name,
@@ -96,8 +96,8 @@ export function mount(root, params) {
       },
       field("Name", name, "grow"),
       field("Type", type),
-      field("Pod's namespace", namespace),
-      field("Asked from", client),
+      field("Pod namespace", namespace),
+      field("Client address", client),
       h("button", { class: "primary", type: "submit" }, "Explain"),
     ),
     result,
@@ -107,8 +107,8 @@ export function mount(root, params) {
     if (!wanted.name) {
       result.replaceChildren(
         empty(
-          "Type a name as a Pod would (“web.prod”) or a whole one, ",
-          "and read why it resolves, or why it does not.",
+          "Enter a name as a Pod would (“web.prod”), or a full name, ",
+          "to see why it resolves or does not.",
         ),
       );
       return;
@@ -120,8 +120,8 @@ export function mount(root, params) {
       const found = await get("explain", wanted, signal);
       result.replaceChildren(...shown(found));
     } catch (error) {
-      if (signal.aborted || trouble(error)) return;
-      const said = error instanceof Refused ? error.message : sentence(error);
+      if (signal.aborted || handleConnectionError(error)) return;
+      const said = error instanceof ApiError ? error.message : sentence(error);
       result.replaceChildren(h("p", { class: "note bad", role: "alert" }, said));
     }
   }
@@ -135,8 +135,8 @@ export function mount(root, params) {
     ask();
   }
 
-  const again = soon(ask);
-  const leave = [on("change", again), on("back", again)];
+  const again = throttle(ask);
+  const leave = [on("change", again), on("reconnect", again)];
   ask();
   if (!wanted.name) name.focus();
   return {
@@ -175,12 +175,12 @@ function shown(found) {
           )
         : null,
     ),
-    card("What it rests on", h("ol", { class: "steps" }, found.steps.map(step))),
+    card("Steps", h("ol", { class: "steps" }, found.steps.map(step))),
   ];
   if (found.nearest.length) {
     out.push(
       card(
-        "Names that do exist",
+        "Similar names that exist",
         h(
           "ul",
           { class: "plain near" },
@@ -215,13 +215,13 @@ function shown(found) {
   if (found.search.length > 1) {
     out.push(
       card(
-        "What a Pod asks, in this order",
+        "Search list of the Pod, in order",
         table(
-          "The search list",
-          [{ name: "Name", class: "wide" }, { name: "What it gets" }],
+          "Search list",
+          [{ name: "Name", class: "wide" }, { name: "Outcome" }],
           found.search.map((one) => [
             h("span", { class: "name" }, dotted(one.name)),
-            one.used ? h("strong", {}, `${one.outcome}, and stops here`) : one.outcome,
+            one.used ? h("strong", {}, `${one.outcome} (the resolver stops here)`) : one.outcome,
           ]),
           { class: "rows" },
         ),
@@ -248,7 +248,7 @@ function changed(last) {
       "p",
       {},
       when(last.at),
-      h("span", { class: "muted" }, ` serial ${last.serial}, because of ${causeText(last.cause)}`),
+      h("span", { class: "muted" }, ` serial ${last.serial}, caused by ${causeText(last.cause)}`),
     ),
     last.before.map((line) =>
       h("p", { class: "diff gone" }, h("span", { class: "sign" }, "−"), line),

@@ -1,8 +1,8 @@
-// The frame: which view is shown, the connection in words, the token, the keys.
+// The frame of the page: the current view, the state of the connection, the token, and the keys.
 
 import { hasToken, setToken, takeToken } from "./api.js";
-import { field, h, settled } from "./dom.js";
-import { look, on, store } from "./store.js";
+import { field, h, debounce } from "./dom.js";
+import { refresh, on, store } from "./store.js";
 import * as overview from "./overview.js";
 import * as names from "./names.js";
 import * as explain from "./explain.js";
@@ -20,7 +20,7 @@ let shown = { name: "", leave: () => {}, enter: null };
 
 // ---- Views --------------------------------------------------------------------------------
 
-function wanted() {
+function route() {
   const match = /^#\/([a-z]+)(?:\?(.*))?$/.exec(location.hash);
   const name = match && match[1] in VIEWS ? match[1] : "overview";
   return { name, params: new URLSearchParams(match ? match[2] : "") };
@@ -31,8 +31,8 @@ function show(focus = true) {
     askForToken();
     return;
   }
-  const { name, params } = wanted();
-  mark(name);
+  const { name, params } = route();
+  markCurrent(name);
   if (shown.name === name && shown.enter) {
     shown.enter(params);
     return;
@@ -49,7 +49,7 @@ function show(focus = true) {
   window.scrollTo(0, 0);
 }
 
-function mark(name) {
+function markCurrent(name) {
   for (const link of nav.querySelectorAll("a")) {
     if (link.dataset.view === name) {
       link.setAttribute("aria-current", "page");
@@ -72,14 +72,14 @@ nav.append(
 
 // ---- The connection -----------------------------------------------------------------------
 
-function tell() {
-  const [text, kind] = inWords();
+function showState() {
+  const [text, kind] = stateText();
   state.textContent = text;
   state.className = `pill ${kind}`;
   state.title = store.status ? store.status.ready.reason : "";
-  banner.hidden = store.connection !== "away";
+  banner.hidden = store.connection !== "unreachable";
   const words =
-    "dnsd does not answer. What you see is from before; this page tries again by itself.";
+    "dnsd does not answer. The data below is old; this page keeps trying.";
   if (!banner.hidden && banner.textContent !== words) banner.textContent = words;
   if (store.status) {
     document.getElementById("version").textContent =
@@ -87,8 +87,8 @@ function tell() {
   }
 }
 
-function inWords() {
-  if (store.connection === "away") return ["no answer", "bad"];
+function stateText() {
+  if (store.connection === "unreachable") return ["no answer", "bad"];
   if (store.connection === "denied") return ["no token", "warn"];
   if (!store.status) return ["connecting", "quiet"];
   if (store.status.draining) return ["draining", "warn"];
@@ -99,7 +99,7 @@ function inWords() {
 function askForToken() {
   shown.leave();
   shown = { name: "", leave: () => {}, enter: null };
-  mark("");
+  markCurrent("");
   document.title = "Token · dnsd";
   const input = h("input", {
     type: "password",
@@ -112,7 +112,7 @@ function askForToken() {
     ? h(
         "p",
         { class: "note bad", role: "alert" },
-        "dnsd does not know the token this page has. It may be mistyped, or of an earlier run.",
+        "dnsd does not accept this token. It may be mistyped, or from an earlier run.",
       )
     : null;
   const form = h(
@@ -122,26 +122,26 @@ function askForToken() {
       onsubmit: (event) => {
         event.preventDefault();
         setToken(input.value.trim());
-        look();
+        refresh();
       },
     },
-    h("h1", { tabindex: "-1" }, "This page needs a token"),
+    h("h1", { tabindex: "-1" }, "This page requires a token"),
     wrong,
     h(
       "p",
       {},
       "When it starts, ",
       h("code", {}, "dnsd serve"),
-      " prints the address of this page with a token in it, in the line that begins with ",
+      " prints the URL of this page with a token, in the line that starts with ",
       h("code", {}, "admin:"),
-      ". Open that address, or put the token here.",
+      ". Open that URL, or enter the token here.",
     ),
     h(
       "p",
       { class: "muted" },
-      "With a file of tokens (",
+      "With a token file (",
       h("code", {}, "admin_tokens"),
-      ") it is one of those; reading is all it must allow.",
+      "), use a token of that file; the role read is enough.",
     ),
     field("Token", input),
     h("p", {}, h("button", { class: "primary", type: "submit" }, "Use this token")),
@@ -151,11 +151,11 @@ function askForToken() {
 }
 
 on("connection", ({ before, state: now }) => {
-  tell();
+  showState();
   if (now === "denied") askForToken();
   else if (before === "denied" && now === "open") show();
 });
-on("status", tell);
+on("status", showState);
 
 // ---- Keys and the address -----------------------------------------------------------------
 
@@ -182,23 +182,23 @@ document.addEventListener("keydown", (event) => {
 });
 
 window.addEventListener("hashchange", () => {
-  if (takeToken()) look();
-  else if (wanted().name && location.hash !== "#main") show();
+  if (takeToken()) refresh();
+  else if (route().name && location.hash !== "#main") show();
 });
 document.querySelector(".skip").addEventListener("click", (event) => {
   event.preventDefault();
   main.focus();
 });
 
-// A page that nobody looks at does not ask; one that is looked at again does at once.
+// A hidden page sends no requests. It updates at once when it is visible again.
 document.addEventListener(
   "visibilitychange",
-  settled(() => {
-    if (!document.hidden && store.connection !== "denied") look();
+  debounce(() => {
+    if (!document.hidden && store.connection !== "denied") refresh();
   }, 50),
 );
 
 takeToken();
-tell();
-await look();
+showState();
+await refresh();
 if (store.connection !== "denied") show(false);

@@ -1,14 +1,14 @@
-// All names: search as you type, filter, and one of them looked at (record.js).
+// All names: search as you type, filters, and the details of one name (record.js).
 
-import { Refused, get, sentence } from "./api.js";
-import { addressOf, choice, count, dotted, empty, field, h, settled, soon, table } from "./dom.js";
+import { ApiError, get, sentence } from "./api.js";
+import { addressOf, choice, count, dotted, empty, field, h, debounce, throttle, table } from "./dom.js";
 import { recordCard, values } from "./record.js";
-import { on, trouble } from "./store.js";
+import { on, handleConnectionError } from "./store.js";
 
 export const title = "Names";
 
 const PAGE = 50; // names, each with its records
-const MOST = 1000; // what the API gives at once
+const MAX_PAGE = 1000; // the limit of the API
 const TYPES = ["A", "AAAA", "CNAME", "SRV", "PTR", "TXT", "NS", "SOA", "MX", "HTTPS", "SVCB"];
 
 export function mount(root, params) {
@@ -48,7 +48,7 @@ export function mount(root, params) {
     h("div", { class: "split" }, h("div", { class: "list" }, list, more), detail),
   );
 
-  const changed = settled(() => go({ q: search.value }));
+  const changed = debounce(() => go({ q: search.value }));
   search.addEventListener("input", changed);
   zone.addEventListener("change", () => go({ zone: zone.value }));
   type.addEventListener("change", () => go({ type: type.value }));
@@ -60,7 +60,7 @@ export function mount(root, params) {
     enter(new URLSearchParams(next));
   }
 
-  // What was typed a moment ago, and is not searched for yet, must not get lost by a click.
+  // Text that was just typed, and is not searched for yet, must not get lost by a click.
   function open(event, name) {
     if (event.ctrlKey || event.metaKey || event.shiftKey || event.button) return;
     event.preventDefault();
@@ -81,13 +81,13 @@ export function mount(root, params) {
     if (wanted.name !== before.name) showDetail();
   }
 
-  // `further`: the next page; `again`: as much as is shown, as it is now.
-  async function load(further, again_ = false) {
+  // `further`: load the next page. `again`: reload as many names as are shown.
+  async function load(further, again = false) {
     running?.abort();
     running = new AbortController();
     const { signal } = running;
     try {
-      if (!zones.length) await learn(signal);
+      if (!zones.length) await loadFilters(signal);
       const where = wanted.zone || zones[0].name;
       zone.value = where;
       const page = await get(
@@ -96,7 +96,7 @@ export function mount(root, params) {
           name: wanted.q.trim().toLowerCase(),
           type: wanted.type,
           namespace: wanted.namespace,
-          limit: again_ ? Math.min(MOST, Math.max(PAGE, names(shown))) : PAGE,
+          limit: again ? Math.min(MAX_PAGE, Math.max(PAGE, names(shown))) : PAGE,
           cursor: further ? cursor : "",
         },
         signal,
@@ -109,14 +109,14 @@ export function mount(root, params) {
     }
   }
 
-  async function learn(signal) {
+  async function loadFilters(signal) {
     const [found, spaces] = await Promise.all([
       get("zones", {}, signal),
       get("namespaces", {}, signal),
     ]);
     zones = found.zones.sort((a, b) => (a.kind > b.kind) - (a.kind < b.kind));
     const now = JSON.stringify([zones.map((one) => [one.name, one.names]), spaces]);
-    if (now === known) return; // who has a list open keeps it
+    if (now === known) return; // an open list stays open
     known = now;
     zone.replaceChildren(
       ...zones.map((one) => h("option", { value: one.name }, `${one.name} (${one.names})`)),
@@ -133,15 +133,15 @@ export function mount(root, params) {
   function draw(where) {
     const filtered = wanted.q || wanted.type || wanted.namespace;
     more.hidden = !cursor;
-    const further = cursor ? " shown, there are more" : "";
-    summary.textContent = `${count(shown.length, "record")}${further} in ${where}`;
+    const further = cursor ? " (more are available)" : "";
+    summary.textContent = `${count(shown.length, "record")} in ${where}${further}`;
     if (!shown.length) {
       list.replaceChildren(
         empty(
           filtered
             ? cursor
-              ? "None so far. There are more names to look through."
-              : "No record of this zone matches. Try less of the name, or another zone."
+              ? "No match so far. More names can be searched."
+              : "No record of this zone matches. Shorten the search, or select another zone."
             : "This zone has no records.",
         ),
       );
@@ -181,9 +181,9 @@ export function mount(root, params) {
   }
 
   function failed(error, signal) {
-    if (signal.aborted || trouble(error)) return;
-    if (error instanceof Refused && error.status === 404) {
-      zones = []; // a reverse zone that is gone
+    if (signal.aborted || handleConnectionError(error)) return;
+    if (error instanceof ApiError && error.status === 404) {
+      zones = []; // a reverse zone that no longer exists
       wanted.zone = "";
     }
     list.replaceChildren(h("p", { class: "note bad", role: "alert" }, sentence(error)));
@@ -204,7 +204,7 @@ export function mount(root, params) {
       const found = await recordCard(name, wanted.zone || zones[0]?.name, close);
       if (wanted.name === name) detail.replaceChildren(found);
     } catch (error) {
-      if (!trouble(error)) {
+      if (!handleConnectionError(error)) {
         detail.replaceChildren(h("p", { class: "note bad", role: "alert" }, sentence(error)));
       }
     }
@@ -216,7 +216,7 @@ export function mount(root, params) {
     list.querySelector(`[data-name="${CSS.escape(name)}"]`)?.focus();
   }
 
-  const again = soon(() => {
+  const again = throttle(() => {
     zones = [];
     load(false, true);
     if (wanted.name) showDetail();
@@ -228,7 +228,7 @@ export function mount(root, params) {
   main.addEventListener("dismiss", dismiss);
   const leave = [
     on("change", again),
-    on("back", again),
+    on("reconnect", again),
     () => main.removeEventListener("dismiss", dismiss),
   ];
   load(false).then(() => {
@@ -246,7 +246,7 @@ export function mount(root, params) {
   };
 }
 
-/** How many names these records, which come name by name, are of. */
+/** The number of names of these records, which are in the order of their names. */
 function names(records) {
   return records.filter((one, i) => one.name !== records[i - 1]?.name).length;
 }
@@ -262,7 +262,7 @@ function state(params) {
   };
 }
 
-/** Up and down go from name to name. */
+/** Arrow up and arrow down move from name to name. */
 function arrows(event) {
   const step = { ArrowDown: 1, ArrowUp: -1 }[event.key];
   if (!step || !event.target.matches("[data-name]")) return;

@@ -1,4 +1,4 @@
-// How dnsd is doing: rates, latencies and outcomes as they are, sources, Services, changes.
+// Overview: current rates, latencies, and outcomes; sources, Services, changes, and workers.
 
 import {
   ago,
@@ -11,7 +11,7 @@ import {
   h,
   number,
   short,
-  soon,
+  throttle,
   span,
   table,
 } from "./dom.js";
@@ -21,11 +21,11 @@ import { OUTCOMES, on, store } from "./store.js";
 export const title = "Overview";
 
 const NAMES = {
-  answer: "answered",
-  nodata: "no such type",
-  nxdomain: "no such name",
-  servfail: "server failure",
-  refused: "refused",
+  answer: "NOERROR",
+  nodata: "NODATA",
+  nxdomain: "NXDOMAIN",
+  servfail: "SERVFAIL",
+  refused: "REFUSED",
   other: "other",
 };
 const STATES = { synced: "good", starting: "quiet", stale: "warn", failing: "bad" };
@@ -33,14 +33,14 @@ const STATES = { synced: "good", starting: "quiet", stale: "warn", failing: "bad
 export function mount(root) {
   const tiles = h("div", { class: "tiles" });
   const rate = chart({
-    title: "Queries a second",
-    series: [{ key: "rate", name: "queries a second", class: "c-answer" }],
+    title: "Queries per second",
+    series: [{ key: "rate", name: "queries per second", class: "c-answer" }],
     value: (point) => total(point.rate),
     format: number,
     none: "No queries in the last five minutes.",
   });
   const rcodes = chart({
-    title: "Queries a second by outcome",
+    title: "Queries per second by outcome",
     stacked: true,
     series: OUTCOMES.map((key) => ({ key, name: NAMES[key], class: `c-${key}` })),
     value: (point, key) => point.rate[key],
@@ -48,14 +48,14 @@ export function mount(root) {
     none: "No queries in the last five minutes.",
   });
   const latency = chart({
-    title: "Time in the engine",
+    title: "Latency in the engine",
     series: [
-      { key: "p50", name: "half of them within", class: "c-answer" },
-      { key: "p99", name: "99 of 100 within", class: "c-nxdomain" },
+      { key: "p50", name: "p50", class: "c-answer" },
+      { key: "p99", name: "p99", class: "c-nxdomain" },
     ],
     value: (point, key) => point[key],
     format: short,
-    none: "Nothing was sampled in the last five minutes.",
+    none: "No samples in the last five minutes.",
   });
   const sources = h("div");
   const services = h("div");
@@ -76,7 +76,7 @@ export function mount(root) {
       "div",
       { class: "grid two top" },
       card("Latest changes", changes),
-      card("Processes", workers),
+      card("Workers", workers),
     ),
   );
 
@@ -94,13 +94,13 @@ export function mount(root) {
     services.replaceChildren(servicesOf(status));
     workers.replaceChildren(...workersOf(status));
   }
-  function news() {
+  function showChanges() {
     changes.replaceChildren(changesOf());
   }
-  const later = soon(news, 200);
+  const later = throttle(showChanges, 200);
   const leave = [on("status", update), on("change", later), on("connection", update), later.stop];
   update();
-  news();
+  showChanges();
   return { leave: () => leave.forEach((off) => off()) };
 }
 
@@ -121,7 +121,7 @@ function tile(label, value, more) {
 function tilesOf(status) {
   const point = store.points.at(-1);
   const now = total(point.rate);
-  const missing = now ? `${number((point.rate.nxdomain / now) * 100)} %` : "–";
+  const nxdomains = now ? `${number((point.rate.nxdomain / now) * 100)} %` : "–";
   const asked = total(
     Object.fromEntries(
       Object.entries(status.counters).filter(([name]) => name.startsWith("queries.")),
@@ -130,22 +130,22 @@ function tilesOf(status) {
   const change = status.change_seconds;
   const services = total(status.services);
   return [
-    tile("Queries a second", number(now), `${number(asked)} since the start`),
-    tile("Names that do not exist", missing, "of the queries now"),
+    tile("Queries per second", number(now), `${number(asked)} since the start`),
+    tile("NXDOMAIN", nxdomains, "of current queries"),
     tile("Names", number(status.names), `${count(services, "Service")}, serial ${status.serial}`),
     tile(
-      "A change is answered in",
+      "Change latency",
       short(change.p99),
       change.count
-        ? `99 of 100, of ${number(change.count)} since the start`
-        : "none since the start",
+        ? `p99 of ${number(change.count)} changes since the start`
+        : "no changes since the start",
     ),
-    tile("Running for", span(status.uptime), status.listen.join(", ")),
+    tile("Uptime", span(status.uptime), status.listen.join(", ")),
   ];
 }
 
 function sourcesOf(status) {
-  if (!status.sources.length) return empty("No source is followed.");
+  if (!status.sources.length) return empty("No source is configured.");
   const columns = [
     { name: "Source", class: "strong" },
     { name: "State" },
@@ -177,7 +177,7 @@ function servicesOf(status) {
   const found = Object.entries(status.services);
   const most = Math.max(1, ...found.map(([, many]) => many));
   if (!total(status.services)) {
-    return empty("No Services yet: only the zone itself is served.");
+    return empty("No Services: dnsd serves only the zone itself.");
   }
   return h(
     "ul",
@@ -198,13 +198,13 @@ function workersOf(status) {
   const columns = [
     { name: "Worker", class: "strong" },
     { name: "State" },
-    { name: "Process", class: "num" },
-    { name: "For" },
-    { name: "Replaced", class: "num" },
+    { name: "PID", class: "num" },
+    { name: "Age" },
+    { name: "Restarts", class: "num" },
   ];
   const found = [
     table(
-      "Processes that answer",
+      "Worker processes",
       columns,
       status.workers.map((one) => [
         number(one.index),
@@ -220,12 +220,12 @@ function workersOf(status) {
     found.push(
       h("h3", {}, "Upstreams"),
       table(
-        "Servers that are asked",
+        "Upstream servers",
         [
           { name: "Server", class: "strong" },
           { name: "State" },
           { name: "Latency" },
-          { name: "Asked", class: "num" },
+          { name: "Queries", class: "num" },
           { name: "Failed", class: "num" },
         ],
         status.upstreams.map((one) => [
@@ -239,14 +239,14 @@ function workersOf(status) {
       ),
     );
   }
-  const wrong = Object.entries(status.problems);
-  if (wrong.length) {
+  const problems = Object.entries(status.problems);
+  if (problems.length) {
     found.push(
-      h("h3", {}, "Not served"),
+      h("h3", {}, "Problems"),
       h(
         "ul",
         { class: "plain" },
-        wrong.map(([who, said]) => h("li", {}, h("strong", {}, who), ": ", said.join("; "))),
+        problems.map(([who, said]) => h("li", {}, h("strong", {}, who), ": ", said.join("; "))),
       ),
     );
   }
@@ -254,7 +254,7 @@ function workersOf(status) {
 }
 
 function changesOf() {
-  if (!store.changes.length) return empty("Nothing changed since this page was opened.");
+  if (!store.changes.length) return empty("No changes since this page was opened.");
   return h(
     "ul",
     { class: "changes" },
@@ -271,7 +271,7 @@ function changesOf() {
         ),
         change.removed.slice(0, 3).map((one) => diffLine("−", "gone", one)),
         change.added.slice(0, 3).map((one) => diffLine("+", "new", one)),
-        h("p", { class: "muted" }, `because of ${causeText(change.cause)}`),
+        h("p", { class: "muted" }, `caused by ${causeText(change.cause)}`),
       ),
     ),
   );

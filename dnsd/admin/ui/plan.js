@@ -1,16 +1,16 @@
-// What would these manifests do? Drop YAML, see which names appear, vanish, change.
+// Plan: drop manifests, see which names would appear, vanish, or change.
 
-import { Refused, post, sentence } from "./api.js";
+import { ApiError, post, sentence } from "./api.js";
 import { card, choice, count, dotted, empty, field, h, number, table } from "./dom.js";
-import { trouble } from "./store.js";
+import { handleConnectionError } from "./store.js";
 
 export const title = "Plan";
 
-const MAX = 8 << 20; // what the API takes
+const MAX = 8 << 20; // the limit of the API
 const MODES = [
-  ["apply", "are applied"],
-  ["delete", "are deleted"],
-  ["whole", "are all there is"],
+  ["apply", "apply"],
+  ["delete", "delete"],
+  ["whole", "whole state"],
 ];
 
 export function mount(root) {
@@ -45,7 +45,7 @@ export function mount(root) {
       "p",
       {},
       "Drop YAML or JSON files here, ",
-      h("label", { for: "files", class: "file" }, "choose some"),
+      h("label", { for: "files", class: "file" }, "choose files"),
       files,
       ", or paste manifests. Nothing is applied.",
     ),
@@ -53,8 +53,8 @@ export function mount(root) {
     h(
       "div",
       { class: "filters" },
-      field("As if they", mode),
-      h("button", { class: "primary", type: "submit" }, "See what would happen"),
+      field("Mode", mode),
+      h("button", { class: "primary", type: "submit" }, "Compute plan"),
       h(
         "button",
         {
@@ -94,7 +94,7 @@ export function mount(root) {
   async function take(given, dropped) {
     const size = given.reduce((sum, file) => sum + file.size, 0);
     if (size > MAX) {
-      note.textContent = `These files are larger than ${MAX >> 20} MiB together.`;
+      note.textContent = `These files exceed ${MAX >> 20} MiB in total.`;
       return;
     }
     const texts = await Promise.all(given.map((file) => file.text()));
@@ -108,7 +108,7 @@ export function mount(root) {
   async function ask() {
     if (!text.value.trim()) {
       result.replaceChildren(
-        empty("There is nothing to plan yet: drop a file, or paste a manifest."),
+        empty("Nothing to plan: drop a file, or paste a manifest."),
       );
       return;
     }
@@ -126,16 +126,16 @@ export function mount(root) {
       result.replaceChildren(...shown(found));
     } catch (error) {
       if (signal.aborted) return;
-      if (trouble(error)) {
+      if (handleConnectionError(error)) {
         result.replaceChildren(h("p", { class: "note bad", role: "alert" }, sentence(error)));
         return;
       }
-      const more = error instanceof Refused ? error.problem.problems || [] : [];
+      const more = error instanceof ApiError ? error.problem.problems || [] : [];
       result.replaceChildren(
         h(
           "div",
           { class: "note bad", role: "alert" },
-          h("p", {}, error instanceof Refused ? error.message : sentence(error)),
+          h("p", {}, error instanceof ApiError ? error.message : sentence(error)),
           more.length > 1
             ? h(
                 "ul",
@@ -166,9 +166,9 @@ function shown(found) {
     ),
   ];
   const lists = [
-    ["Something is wrong with them", found.problems, "bad"],
+    ["Problems", found.problems, "bad"],
     ["Conflicts", found.conflicts, "warn"],
-    ["To be known", found.notes, "quiet"],
+    ["Notes", found.notes, "quiet"],
   ];
   for (const [name, sentences, tone] of lists) {
     if (sentences.length) {
@@ -198,7 +198,7 @@ function shown(found) {
 
 function skipped(kinds) {
   const found = Object.entries(kinds).map(([kind, many]) => `${many} ${kind}`);
-  return found.length ? `; ${found.join(", ")} make no names` : "";
+  return found.length ? `; skipped because these kinds have no names: ${found.join(", ")}` : "";
 }
 
 function rowsOf(name, rows, sign, kind) {
@@ -206,7 +206,7 @@ function rowsOf(name, rows, sign, kind) {
     { name: "Name", class: "wide" },
     { name: "Type" },
     { name: "Values", class: "wide" },
-    { name: "Asked lately", class: "num" },
+    { name: "Recent queries", class: "num" },
   ];
   return table(
     name,

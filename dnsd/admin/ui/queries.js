@@ -1,5 +1,5 @@
-// Queries as they are answered: pause, filter. The workers sample above a rate, and only while
-// somebody looks.
+// Live queries: filters and pause. Above a rate, the workers sample. The stream is open only while
+// this view is shown.
 
 import { sentence } from "./api.js";
 import {
@@ -11,7 +11,7 @@ import {
   h,
   number,
   rcodePill,
-  settled,
+  debounce,
   table,
 } from "./dom.js";
 import { keepOpen, on, store } from "./store.js";
@@ -19,7 +19,7 @@ import { keepOpen, on, store } from "./store.js";
 export const title = "Live queries";
 
 const SHOWN = 100;
-const EVERY = 250; // ms between two drawings
+const EVERY = 250; // ms between two updates
 const RCODES = [
   "NOERROR",
   "NXDOMAIN",
@@ -34,10 +34,10 @@ const COLUMNS = [
   { name: "Time", class: "muted" },
   { name: "Name", class: "wide" },
   { name: "Type" },
-  { name: "Answer" },
+  { name: "Rcode" },
   { name: "Client" },
-  { name: "Over", class: "muted" },
-  { name: "Took", class: "num muted" },
+  { name: "Transport", class: "muted" },
+  { name: "Time in engine", class: "num muted" },
 ];
 
 export function mount(root) {
@@ -47,7 +47,7 @@ export function mount(root) {
   let paused = false;
   let dirty = true;
   let lost = 0;
-  let trouble = "";
+  let problem = "";
   let rate = 0;
 
   const name = h("input", {
@@ -112,7 +112,7 @@ export function mount(root) {
       { class: "filters", onsubmit: (event) => event.preventDefault() },
       field("Name", name, "grow"),
       field("Client", client),
-      field("Answer", rcode),
+      field("Rcode", rcode),
       field("Type", type),
       pause,
       clear,
@@ -127,7 +127,7 @@ export function mount(root) {
     rows = [];
     waiting = [];
     lost = 0;
-    trouble = "";
+    problem = "";
     dirty = true;
     const filter = {
       name: name.value.trim(),
@@ -141,8 +141,8 @@ export function mount(root) {
       take,
       stream.signal,
       (state, error) => {
-        trouble =
-          state === "open" ? "" : error ? sentence(error) : "The stream ended; it is opened again.";
+        problem =
+          state === "open" ? "" : error ? sentence(error) : "The stream ended; reconnecting.";
         dirty = true;
       },
     );
@@ -165,30 +165,30 @@ export function mount(root) {
   function draw() {
     if (!dirty) return;
     dirty = false;
-    pause.textContent = paused ? "Go on" : "Pause";
+    pause.textContent = paused ? "Resume" : "Pause";
     pause.setAttribute("aria-pressed", String(paused));
     const said = [];
-    if (trouble && store.connection !== "away") said.push(trouble);
-    if (paused) said.push(`Paused, ${number(waiting.length)} came since.`);
-    else if (rate) said.push(`Up to ${number(rate)} a second and process are shown.`);
-    if (lost) said.push(`${number(lost)} were too many for this page.`);
+    if (problem && store.connection !== "unreachable") said.push(problem);
+    if (paused) said.push(`Paused; ${number(waiting.length)} new queries.`);
+    else if (rate) said.push(`Shows up to ${number(rate)} queries per second and worker.`);
+    if (lost) said.push(`${number(lost)} queries were dropped.`);
     const words = said.join(" ");
     if (note.textContent !== words) note.textContent = words;
-    note.classList.toggle("bad", Boolean(trouble));
+    note.classList.toggle("bad", Boolean(problem));
     if (!rows.length) {
       const filtered = name.value || client.value || rcode.value || type.value;
       list.replaceChildren(
         empty(
           filtered
-            ? "No query that matches yet."
-            : "No queries yet. Ask something, and it shows here.",
+            ? "No matching query yet."
+            : "No queries yet.",
         ),
       );
       return;
     }
     list.replaceChildren(
       table(
-        "Queries, the newest first",
+        "Queries, newest first",
         COLUMNS,
         rows
           .slice(0, SHOWN)
@@ -206,11 +206,11 @@ export function mount(root) {
     );
   }
 
-  const again = settled(open, 350);
+  const again = debounce(open, 350);
   for (const one of [name, client, type]) one.addEventListener("input", again);
   rcode.addEventListener("change", open);
   const timer = setInterval(draw, EVERY);
-  const off = on("back", open);
+  const off = on("reconnect", open);
   open();
   draw();
   return {

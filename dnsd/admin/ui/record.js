@@ -1,12 +1,12 @@
-// One name looked at: its records, whose they are, and every change that is known of it.
+// The details of one name: its records, their contributors, and its recorded changes.
 
 import { get } from "./api.js";
 import { causeText, dotted, empty, explainLink, h, rcodePill, when } from "./dom.js";
 
 const CHANGES = 50;
-const VALUES = 6; // of one record that are shown
+const VALUES = 6; // shown of one record
 
-/** The card of a name in a zone; throws what `get` throws. `close` is called by its button. */
+/** The card of a name in a zone. Throws the errors of `get`. Its button calls `close`. */
 export async function recordCard(name, zone, close) {
   const [records, past] = await Promise.all([
     recordsOf(name, zone),
@@ -22,15 +22,15 @@ export async function recordCard(name, zone, close) {
       h("h2", { class: "name" }, dotted(name)),
       h("button", { type: "button", class: "quiet", onclick: close }, "Close"),
     ),
-    owners.length ? h("p", { class: "muted" }, `of ${owners.join(", ")}`) : null,
+    owners.length ? h("p", { class: "muted" }, `Contributors: ${owners.join(", ")}`) : null,
     records.length
       ? h("ul", { class: "plain records" }, records.map(record))
-      : empty("It has no records now."),
-    h("p", {}, explainLink(name, records[0]?.type || "A", "Why is it answered so?")),
+      : empty("The name has no records now."),
+    h("p", {}, explainLink(name, records[0]?.type || "A", "Explain this answer")),
     h("h3", {}, "History"),
     past.changes.length
       ? h("ol", { class: "history" }, past.changes.map(entry))
-      : empty("No change of this name is known."),
+      : empty("No changes are recorded."),
   );
 }
 
@@ -51,7 +51,7 @@ function record(one) {
   );
 }
 
-/** The first values of a record, and how many more there are. */
+/** The first values of a record, and the number of further ones. */
 export function values(texts) {
   const shown = texts.slice(0, VALUES).map((one) => h("span", { class: "value" }, dotted(one)));
   if (texts.length > VALUES)
@@ -75,6 +75,6 @@ function entry(change) {
     h("p", {}, when(change.at), h("span", { class: "muted" }, ` serial ${change.serial}`)),
     side(change.before, "−", "gone"),
     side(change.after, "+", "new"),
-    h("p", { class: "muted" }, `because of ${causeText(change.cause)}`),
+    h("p", { class: "muted" }, `caused by ${causeText(change.cause)}`),
   );
 }

@@ -1,25 +1,25 @@
-// What the page knows of dnsd at every moment: its status every two seconds, the last five
-// minutes of it for the charts, and the stream of changes. Views subscribe.
+// The data of the page: the status of dnsd every two seconds, the last five minutes for the charts,
+// and the stream of changes. Views subscribe to it.
 
-import { Away, Refused, follow, get, text } from "./api.js";
+import { Unreachable, ApiError, follow, get, text } from "./api.js";
 
-export const EVERY = 2000; // ms between two looks
-const KEPT = 150; // looks, five minutes
-const WINDOW = 8; // looks that a latency is taken over
+export const EVERY = 2000; // ms between two updates
+const KEPT = 150; // updates, five minutes
+const WINDOW = 8; // updates over which a latency is computed
 const MAX_RETRY = 8000;
 export const OUTCOMES = ["answer", "nodata", "nxdomain", "servfail", "refused", "other"];
 
 export const store = {
-  connection: "connecting", // connecting | open | away | denied
+  connection: "connecting", // connecting | open | unreachable | denied
   status: null,
   points: [], // { at, rate: {outcome: n/s}, p50, p99 }
-  changes: [], // the latest changes of the zone, newest first
+  changes: [], // the last changes of the zone, newest first
   problem: "",
 };
 
 const listeners = new Map();
 
-/** Calls `work` on each event of that name; returns what takes it back. */
+/** Calls `work` for each event of this name. The returned function ends it. */
 export function on(name, work) {
   if (!listeners.has(name)) listeners.set(name, new Set());
   listeners.get(name).add(work);
@@ -36,17 +36,17 @@ function connection(state, problem = "") {
   if (before === state) return;
   store.connection = state;
   emit("connection", { before, state });
-  if (state === "open") emit("back", null);
+  if (state === "open") emit("reconnect", null);
 }
 
-// ---- Looking ------------------------------------------------------------------------------
+// ---- Updates ------------------------------------------------------------------------------
 
 let timer = 0;
-let last = null; // the counters and buckets of the look before
-const buckets = []; // of the last looks, for the latency
+let last = null; // the counters of the previous update
+const buckets = []; // of the last updates, for the latency
 
-/** Looks now, and again and again. */
-export async function look() {
+/** Updates now, and from now on at intervals. */
+export async function refresh() {
   clearTimeout(timer);
   try {
     const [status, metrics] = await Promise.all([get("status"), text("/metrics")]);
@@ -55,22 +55,22 @@ export async function look() {
     emit("status", status);
     openEvents();
   } catch (error) {
-    trouble(error);
+    handleConnectionError(error);
   }
-  if (store.connection !== "denied" && !document.hidden) timer = setTimeout(look, EVERY);
+  if (store.connection !== "denied" && !document.hidden) timer = setTimeout(refresh, EVERY);
 }
 
-/** Puts an error of any request into the connection's state; true when it belongs there. */
-export function trouble(error) {
-  if (error instanceof Refused && error.status === 401) {
+/** Shows an error of any request as the state of the connection; true if it is such an error. */
+export function handleConnectionError(error) {
+  if (error instanceof ApiError && error.status === 401) {
     closeEvents();
     connection("denied", error.message);
     return true;
   }
-  if (error instanceof Away || (error instanceof Refused && error.status >= 500)) {
-    closeEvents(); // opened again with the next look that succeeds, not after a wait of its own
-    connection("away", error.message);
-    return error instanceof Away;
+  if (error instanceof Unreachable || (error instanceof ApiError && error.status >= 500)) {
+    closeEvents(); // the next successful update opens it again
+    connection("unreachable", error.message);
+    return error instanceof Unreachable;
   }
   return false;
 }
@@ -78,7 +78,7 @@ export function trouble(error) {
 function take(status, metrics) {
   const found = answerBuckets(metrics);
   if (last && status.uptime < last.uptime) {
-    store.points = []; // another process
+    store.points = []; // dnsd was restarted
     buckets.length = 0;
     last = null;
   }
@@ -105,7 +105,7 @@ function perSecond(status, before) {
   );
 }
 
-/** Counters of queries by outcome: "queries.udp.A.nxdomain" and its like, summed. */
+/** The sums of the counters of queries ("queries.udp.A.nxdomain") by outcome. */
 function outcomes(counters, scale) {
   const found = Object.fromEntries(OUTCOMES.map((name) => [name, 0]));
   for (const [name, value] of Object.entries(counters)) {
@@ -124,7 +124,7 @@ function answerBuckets(metrics) {
   return found;
 }
 
-/** An upper bound of the quantile over the last looks; null when nothing was sampled. */
+/** An upper bound of the quantile over the last updates; null without samples. */
 function quantile(share) {
   const now = buckets.at(-1);
   const then = buckets.length > 1 ? buckets[0] : now.map(([bound]) => [bound, 0]);
@@ -161,7 +161,7 @@ function onEvent(name, data) {
   }
 }
 
-/** A stream that is opened again when it ends, until `signal` aborts. */
+/** A stream that reconnects when it ends, until `signal` aborts. */
 export async function keepOpen(path, params, onEvent_, signal, onState = () => {}) {
   let wait = 500;
   while (!signal.aborted) {
@@ -180,8 +180,8 @@ export async function keepOpen(path, params, onEvent_, signal, onState = () => {
     } catch (error) {
       if (signal.aborted) return;
       onState("closed", error);
-      if (error instanceof Refused && error.status < 500) {
-        trouble(error);
+      if (error instanceof ApiError && error.status < 500) {
+        handleConnectionError(error);
         return;
       }
     }

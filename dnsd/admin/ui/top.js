@@ -1,15 +1,15 @@
-// What is asked most, over one minute or ten: estimates from samples.
+// Top: the most frequent names, clients, and types, over one or ten minutes, from samples.
 
 import { get, sentence } from "./api.js";
 import { bar, card, choice, empty, explainLink, field, h, number } from "./dom.js";
-import { on, trouble } from "./store.js";
+import { on, handleConnectionError } from "./store.js";
 
 export const title = "Top";
 
 const EVERY = 2000;
 const PARTS = [
   ["names", "Names", "No queries yet."],
-  ["nxdomains", "Names that do not exist", "None: every name that is asked exists."],
+  ["nxdomains", "NXDOMAIN", "No NXDOMAIN replies."],
   ["clients", "Clients", "No clients yet."],
   ["types", "Types", "No queries yet."],
 ];
@@ -19,8 +19,8 @@ export function mount(root) {
   let gone = false;
   const window_ = choice(
     [
-      ["1m", "one minute"],
-      ["10m", "ten minutes"],
+      ["1m", "1 minute"],
+      ["10m", "10 minutes"],
     ],
     "1m",
   );
@@ -30,7 +30,7 @@ export function mount(root) {
     h(
       "form",
       { class: "filters", onsubmit: (event) => event.preventDefault() },
-      field("Over the last", window_),
+      field("Window", window_),
     ),
     note,
     h(
@@ -47,19 +47,19 @@ export function mount(root) {
       if (gone) return;
       const every =
         found.sampled_one_in < 1.5
-          ? "Every query is counted."
-          : `Estimates: one query in ${number(found.sampled_one_in)} is looked at.`;
+          ? "All queries are counted."
+          : `Estimates from samples: 1 query in ${number(found.sampled_one_in)}.`;
       if (note.textContent !== every) note.textContent = every;
       for (const [key, , none] of PARTS)
         lists.get(key).replaceChildren(bars(key, found[key], none));
     } catch (error) {
-      if (!trouble(error)) note.textContent = sentence(error);
+      if (!handleConnectionError(error)) note.textContent = sentence(error);
     }
     if (!gone) timer = setTimeout(ask, EVERY);
   }
 
   window_.addEventListener("change", ask);
-  const off = on("back", ask);
+  const off = on("reconnect", ask);
   ask();
   return {
     leave: () => {
