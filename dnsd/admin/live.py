@@ -22,9 +22,9 @@ from dnsd.dns.addresses import address_text
 from dnsd.dns.names import Name, text_of
 from dnsd.dns.types import type_text
 from dnsd.observe.histogram import ANSWER_BOUNDS, Histogram
+from dnsd.observe.tap import DROPPED, FORWARDED, Sample, Samples
 from dnsd.observe.topk import Window
 from dnsd.transport.registry import name_of
-from dnsd.worker.messages import DROPPED, FORWARDED, Sample, Samples
 
 STREAM_RATE = 1000  # samples per second and worker while a stream has no filter by name
 MAX_LISTENERS = 16

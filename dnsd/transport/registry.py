@@ -49,7 +49,7 @@ class Server(Protocol):
         """Answer from now on, on the running event loop."""
 
     def answer_with(self, engine: Answerer) -> None:
-        """Query another engine from the next message on (see worker/tap.py)."""
+        """Query another engine from the next message on (see observe/tap.py)."""
 
     def client(self, i: int) -> bytes:
         """The packed address that packet `i` of the current batch came from."""

@@ -109,7 +109,7 @@ class Tcp:
         self._sweep()
 
     def answer_with(self, engine: Answerer) -> None:
-        """Ask another engine from the next message on (see worker/tap.py)."""
+        """Ask another engine from the next message on (see observe/tap.py)."""
         self.engine = engine
 
     def client(self, i: int) -> bytes:  # noqa: ARG002 - batches come over UDP only

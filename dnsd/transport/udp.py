@@ -117,7 +117,7 @@ class Udp:
         self._loop.add_reader(self._socket, self._ready)
 
     def answer_with(self, engine: Answerer) -> None:
-        """Ask another engine from the next batch on (see worker/tap.py)."""
+        """Ask another engine from the next batch on (see observe/tap.py)."""
         self._engine = engine
 
     def client(self, i: int) -> bytes:

@@ -36,6 +36,7 @@ from dnsd.answer.engine import Engine
 from dnsd.answer.outcome import Deferred
 from dnsd.answer.settings import EngineConfig
 from dnsd.observe.logging import configure
+from dnsd.observe.tap import Samples, Tap, Watch
 from dnsd.runtime.loop import loop_factory
 from dnsd.runtime.memory import give_back
 from dnsd.runtime.priority import request_short_slices
@@ -61,16 +62,13 @@ from dnsd.worker.messages import (
     Peeked,
     Probe,
     Probed,
-    Samples,
     Setup,
     Table,
     Up,
     Upstream,
-    Watch,
     packed,
     read_down,
 )
-from dnsd.worker.tap import Tap
 
 if TYPE_CHECKING:
     from dnsd.answer.views import Views

@@ -28,6 +28,7 @@ import msgspec
 from msgspec import Struct
 
 from dnsd.answer.settings import EngineConfig
+from dnsd.observe.tap import Samples, Watch
 from dnsd.transport.settings import StreamLimits
 from dnsd.upstream.settings import UpstreamConfig
 from dnsd.upstream.status import Where
@@ -87,16 +88,6 @@ class Drain(Struct, frozen=True, tag="drain"):
     quiet: float
     limit: float
     handover: bool = False
-
-
-class Watch(Struct, frozen=True, tag="watch"):
-    """Sample queries: `rate` a second at most, and those that hold one of `needles`.
-
-    0 and none: do not. See dnsd.worker.tap.
-    """
-
-    rate: int
-    needles: tuple[bytes, ...] = ()
 
 
 class Probe(Struct, frozen=True, tag="probe"):
@@ -164,30 +155,6 @@ class Drained(Struct, frozen=True, tag="drained"):
     """Everything is finished; `clean` when the limit was not needed."""
 
     clean: bool
-
-
-FORWARDED, DROPPED = 254, 255  # in place of a response code
-
-
-class Sample(Struct, array_like=True, frozen=True, gc=False):
-    """One query: its question as asked (name, type, class), who asked, and what came of it.
-
-    `took`: seconds in the engine, of the whole batch it came in. `found`: by a needle.
-    """
-
-    question: bytes
-    client: bytes
-    rcode: int
-    transport: int  # the index in the registry
-    took: float
-    found: bool = False
-
-
-class Samples(Struct, frozen=True, tag="samples"):
-    """A bundle; `dropped`: samples since the start that nobody took."""
-
-    samples: tuple[Sample, ...]
-    dropped: int = 0
 
 
 class Probed(Struct, frozen=True, tag="probed"):

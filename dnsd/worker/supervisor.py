@@ -32,6 +32,7 @@ import structlog
 from msgspec import Struct
 
 from dnsd.answer.transport import Transport
+from dnsd.observe.tap import Samples, Watch
 from dnsd.runtime.tasks import Tasks
 from dnsd.transport.listener import Listener, close
 from dnsd.upstream.status import Where
@@ -46,12 +47,10 @@ from dnsd.worker.messages import (
     Peeked,
     Probe,
     Probed,
-    Samples,
     Setup,
     Table,
     Up,
     Upstream,
-    Watch,
     packed,
 )
 from dnsd.worker.process import State, Timeouts, WorkerProcess
@@ -251,9 +250,9 @@ class Supervisor:
 
     # -- requests --------------------------------------------------------------------------
 
-    def watch(self, rate: int, needles: tuple[bytes, ...] = ()) -> None:
-        """Have every worker sample queries (see dnsd.worker.tap) for `on_samples`."""
-        self._watch = Watch(rate, needles)
+    def watch(self, rate: int, patterns: tuple[bytes, ...] = ()) -> None:
+        """Have every worker sample queries (see dnsd.observe.tap) for `on_samples`."""
+        self._watch = Watch(rate, patterns)
         for worker in self._workers():
             worker.send(self._watch)
 

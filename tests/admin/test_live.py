@@ -11,9 +11,9 @@ from dnsd.admin.listeners import TooManyListeners
 from dnsd.admin.live import MAX_LISTENERS, STREAM_RATE, Filter, Live
 from dnsd.dns.names import name_from_text
 from dnsd.dns.types import Type
+from dnsd.observe.tap import DROPPED, FORWARDED, Sample, Samples
 from dnsd.sources.source import Batch
 from dnsd.transport.registry import TCP, UDP
-from dnsd.worker.messages import DROPPED, FORWARDED, Sample, Samples
 from tests.answer.building import pipeline_of
 from tests.zone.made import packed
 from tests.zone.made import service as made_service

@@ -1,4 +1,4 @@
-"""The query tap: what it sees, what it costs others, and that it is not there unasked."""
+"""The query tap: which queries it samples, and when it is in the path of queries."""
 
 from __future__ import annotations
 
@@ -8,50 +8,50 @@ from collections.abc import AsyncIterator
 import dns.message
 import pytest
 
+from dnsd.answer.engine import Engine
+from dnsd.answer.stages import Stage
 from dnsd.dns.message import HEADER
 from dnsd.dns.names import name_from_text
-from dnsd.transport.answering import Answerer
+from dnsd.observe.tap import DROPPED, Sample, Samples, Tap, Watch
 from dnsd.transport.registry import TCP, UDP
-from dnsd.worker.messages import DROPPED, Sample, Samples, Watch
 from dnsd.worker.supervisor import NoWorker
-from dnsd.worker.tap import Tap
 from tests.answer.building import engine_of, pipeline_of
 from tests.cases import cluster
-from tests.helpers import eventually
+from tests.helpers import calls_of, eventually
 from tests.worker.data_plane import WEB, Plane
 
 STRIDE = 512
 ENGINE = engine_of(pipeline_of(cluster.objects()))
 
 
-class Transport:
-    """Remembers who answers."""
+class FakeServer:
+    """A server without a socket; `stage` answers its batches."""
 
     def __init__(self) -> None:
-        self.engine: Answerer = ENGINE
+        self.stage: Stage = ENGINE
 
-    def answer_with(self, engine: Answerer) -> None:
-        self.engine = engine
+    def answer_with(self, engine: Stage) -> None:
+        self.stage = engine
 
     def client(self, i: int) -> bytes:
         return bytes((127, 0, 0, i + 1))
 
     def ask(self, *names: str) -> list[object]:
-        """A batch of questions, put to whoever answers now."""
+        """The outcomes of a batch of queries for these names."""
         packets = [dns.message.make_query(name, "A").to_wire() for name in names]
         blob = b"".join(packet.ljust(STRIDE, b"\0") for packet in packets)
-        return list(self.engine.answer_batch(blob, [*map(len, packets)], STRIDE, None, UDP))
+        return list(self.stage.answer_batch(blob, [*map(len, packets)], STRIDE, None, UDP))
 
 
 class Bench:
-    """A tap, a transport, and what came out."""
+    """A tap, a server, and the bundles that the tap sent."""
 
     def __init__(self) -> None:
-        self.transport = Transport()
+        self.server = FakeServer()
         self.bundles: list[Samples] = []
         self.room = True
         loop = asyncio.get_running_loop()
-        self.tap = Tap(ENGINE, [self.transport], self.send, loop)
+        self.tap = Tap(ENGINE, [self.server], self.send, loop)
 
     def send(self, bundle: Samples) -> bool:
         if self.room:
@@ -63,8 +63,8 @@ class Bench:
         return [sample for bundle in self.bundles for sample in bundle.samples]
 
     @property
-    def aside(self) -> bool:
-        return self.transport.engine is ENGINE
+    def removed(self) -> bool:
+        return self.server.stage is ENGINE
 
 
 @pytest.fixture
@@ -78,25 +78,32 @@ WEB_PROD, DB = "web.prod.svc.cluster.local.", "db.prod.svc.cluster.local."
 
 
 class TestTap:
-    async def test_it_is_not_there_unasked(self, bench: Bench) -> None:
-        assert bench.aside
+    async def test_without_an_order_it_is_not_in_the_path(self, bench: Bench) -> None:
+        assert bench.removed
         bench.tap.watch(Watch(100))
-        assert not bench.aside
+        assert not bench.removed
         bench.tap.watch(Watch(0))
-        assert bench.aside
+        assert bench.removed
 
-    async def test_answers_are_the_engines(self, bench: Bench) -> None:
+    async def test_it_does_not_change_replies(self, bench: Bench) -> None:
         names = [WEB_PROD, "wbe.prod.svc.cluster.local.", "www.example.org."]
-        plain = bench.transport.ask(*names)
+        plain = bench.server.ask(*names)
         bench.tap.watch(Watch(100, (b"\x03web",)))
-        tapped = bench.transport.ask(*names)
+        tapped = bench.server.ask(*names)
         assert [one[2:] for one in plain if isinstance(one, bytes)] == [
             one[2:] for one in tapped if isinstance(one, bytes)
         ]
 
-    async def test_what_a_sample_says(self, bench: Bench) -> None:
+    async def test_a_batch_stays_a_batch(self, bench: Bench) -> None:
+        bench.tap.watch(Watch(100, (b"\x03web",)))
+        _, calls = calls_of(
+            (Engine.answer, Engine.answer_batch), lambda: bench.server.ask(*[WEB_PROD] * 16)
+        )
+        assert calls == [0, 1]
+
+    async def test_a_sample_has_question_client_and_response_code(self, bench: Bench) -> None:
         bench.tap.watch(Watch(100))
-        bench.transport.ask("WEB.prod.svc.cluster.local.", "wbe.prod.svc.cluster.local.")
+        bench.server.ask("WEB.prod.svc.cluster.local.", "wbe.prod.svc.cluster.local.")
         await eventually(lambda: len(bench.samples) == 2)
         first, second = bench.samples
         assert first.question[:-4].lower() == name_from_text(WEB_PROD)
@@ -106,51 +113,53 @@ class TestTap:
         assert first.took > 0
         assert (first.transport, first.found) == (0, False)
 
-    async def test_at_a_high_rate_it_steps_aside_and_comes_back(self, bench: Bench) -> None:
+    async def test_at_a_high_rate_it_leaves_the_path_and_comes_back(self, bench: Bench) -> None:
         bench.tap.watch(Watch(50))
         for _ in range(20):
-            bench.transport.ask(*[WEB_PROD] * 32)
-        assert bench.aside
+            bench.server.ask(*[WEB_PROD] * 32)
+        assert bench.removed
         assert bench.tap.taken < 20
-        await eventually(lambda: not bench.aside)
+        await eventually(lambda: not bench.removed)
 
-    async def test_a_batch_is_never_taken_whole(self, bench: Bench) -> None:
+    async def test_it_takes_at_most_eight_samples_of_a_batch(self, bench: Bench) -> None:
         bench.tap.watch(Watch(10_000))
-        bench.transport.ask(*[WEB_PROD] * 32)
+        bench.server.ask(*[WEB_PROD] * 32)
         assert 0 < bench.tap.taken <= 8
 
-    async def test_needles_are_found_at_any_rate(self, bench: Bench) -> None:
+    async def test_queries_with_a_pattern_are_sampled_at_any_rate(self, bench: Bench) -> None:
         bench.tap.watch(Watch(0, (b"\x02db\x04prod",)))
         for _ in range(50):
-            bench.transport.ask(*[WEB_PROD] * 32)
-        bench.transport.ask(*[WEB_PROD] * 15, "DB.Prod.svc.cluster.local.", *[WEB_PROD] * 15)
+            bench.server.ask(*[WEB_PROD] * 32)
+        bench.server.ask(*[WEB_PROD] * 15, "DB.Prod.svc.cluster.local.", *[WEB_PROD] * 15)
         await eventually(lambda: bench.samples)
         (found,) = bench.samples
         assert found.found
         assert found.question.lower().startswith(b"\x02db\x04prod")
-        assert not bench.aside
+        assert not bench.removed
 
-    async def test_no_room_is_no_queue(self, bench: Bench) -> None:
+    async def test_a_bundle_without_room_is_dropped_and_counted(self, bench: Bench) -> None:
         bench.room = False
         bench.tap.watch(Watch(1000))
-        bench.transport.ask(WEB_PROD)
+        bench.server.ask(WEB_PROD)
         await eventually(lambda: bench.tap.dropped == 1)
         bench.room = True
-        bench.transport.ask(WEB_PROD)
+        bench.server.ask(WEB_PROD)
         await eventually(lambda: bench.bundles)
         assert bench.bundles[0].dropped == 1
 
-    async def test_what_is_no_query(self, bench: Bench) -> None:
+    async def test_the_question_of_a_packet_that_is_not_a_query_is_empty(
+        self, bench: Bench
+    ) -> None:
         bench.tap.watch(Watch(1000, (b"x",)))
         for packet in (b"", b"x", bytes(HEADER), b"x" * 40, bytes(2) + b"\x80" + bytes(9)):
-            bench.transport.engine.answer(packet, b"", TCP)
+            bench.server.stage.answer(packet, b"", TCP)
         await eventually(lambda: bench.samples)
         assert all(one.question == b"" for one in bench.samples)
         assert DROPPED in {one.rcode for one in bench.samples}
 
 
-class TestOverTheFeed:
-    async def test_samples_probes_and_new_workers(self) -> None:
+class TestOverTheChannel:
+    async def test_a_new_worker_samples_like_the_one_before(self) -> None:
         plane = Plane()
         supervisor = plane.supervisor
         seen: list[Sample] = []
