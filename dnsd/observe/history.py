@@ -33,6 +33,7 @@ from dnsd.cluster.objects import Key
 from dnsd.dns.names import Name
 from dnsd.dns.rrset import RRset
 from dnsd.observe.history_store import Entry, Position, Store, rows_of
+from dnsd.runtime.tasks import log_failure
 from dnsd.zone.change import Cause, Change
 from dnsd.zone.zone import Zone
 
@@ -90,14 +91,14 @@ class History:
             return
         self._waiting.append(change)
         if len(self._waiting) % _BATCH == 0:
-            self._thread.submit(self._write)
+            log_failure(self._thread.submit(self._write), "write the history")
         elif self._timer is None:
             self._timer = asyncio.get_running_loop().call_later(_DELAY, self._write_later)
 
     def _write_later(self) -> None:
         self._timer = None
         if not self._closed:
-            self._thread.submit(self._write)
+            log_failure(self._thread.submit(self._write), "write the history")
 
     async def begin(self, zone: Zone, cause: Key = RESTART) -> int:
         """Record how `zone` differs from the recorded state, and record all changes from now on.

@@ -11,6 +11,7 @@ at once with the name of the task.
 from __future__ import annotations
 
 import asyncio
+import concurrent.futures
 from collections.abc import Coroutine
 from typing import Any, TypeVar
 
@@ -31,7 +32,8 @@ class Tasks:
         """Start `work` as a task. `name` describes it in the log: "record the new zone"."""
         task = asyncio.get_running_loop().create_task(work, name=name)
         self._running.add(task)
-        task.add_done_callback(self._ended)
+        task.add_done_callback(self._running.discard)
+        log_failure(task, name)
         return task
 
     async def close(self) -> None:
@@ -44,7 +46,17 @@ class Tasks:
     def __len__(self) -> int:
         return len(self._running)
 
-    def _ended(self, task: asyncio.Task[Any]) -> None:
-        self._running.discard(task)
-        if not task.cancelled() and (error := task.exception()) is not None:
-            log.error("a background task failed, a bug", task=task.get_name(), exc_info=error)
+
+def log_failure(
+    future: asyncio.Future[Any] | concurrent.futures.Future[Any],
+    name: str,
+    *expected: type[Exception],
+) -> None:
+    """Log the exception of a task or of a call in a thread, unless it is one of `expected`."""
+
+    def ended(done: asyncio.Future[Any] | concurrent.futures.Future[Any]) -> None:
+        if done.cancelled() or (error := done.exception()) is None or isinstance(error, expected):
+            return
+        log.error("a background task failed, a bug", task=name, exc_info=error)
+
+    future.add_done_callback(ended)

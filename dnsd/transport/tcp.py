@@ -35,6 +35,7 @@ import structlog
 from msgspec import Struct
 
 from dnsd.answer.transport import Transport
+from dnsd.runtime.tasks import Tasks
 from dnsd.transport.answering import Answerer, Failures, OnAsk
 from dnsd.transport.settings import StreamLimits
 from dnsd.transport.stream import Connection, Overdue, StreamCounters
@@ -92,7 +93,7 @@ class Tcp:
         self._rest = _FIRST_REST
         self._timers: dict[str, asyncio.Handle] = {}
         self._next_sweep = 0.0  # when it begins
-        self._adopting: set[asyncio.Task[None]] = set()
+        self._adopting = Tasks()
         self._connections: dict[Connection, None] = {}
         self._clients: dict[bytes, dict[Connection, None]] = {}
         self._queue: deque[Connection] = deque()
@@ -220,9 +221,7 @@ class Tcp:
         self._connections[connection] = None
         self._clients.setdefault(client, {})[connection] = None
         self._empty.clear()
-        task = self._loop.create_task(self._adopt(sock, connection))
-        self._adopting.add(task)
-        task.add_done_callback(self._adopting.discard)
+        self._adopting.start(self._adopt(sock, connection), "accept a connection")
 
     async def _adopt(self, sock: socket.socket, connection: Connection) -> None:
         try:

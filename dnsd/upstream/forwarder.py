@@ -20,6 +20,7 @@ import structlog
 
 from dnsd.answer.outcome import Forward
 from dnsd.dns.names import Name
+from dnsd.runtime.tasks import Tasks
 from dnsd.upstream.completing import Search
 from dnsd.upstream.config import BadUpstream
 from dnsd.upstream.hosts import load
@@ -44,8 +45,7 @@ class Forwarder:
         self.resolver = resolver
         self.checks = 0
         self._interval = interval
-        self._tasks: set[asyncio.Task[None]] = set()
-        self._following: asyncio.Task[None] | None = None
+        self._tasks = Tasks()
         self._zones: frozenset[Name] = frozenset()
 
     def set_zones(self, names: Set[Name]) -> None:
@@ -61,7 +61,7 @@ class Forwarder:
     def start(self) -> None:
         """Starts to follow the files of pinned names, on the running event loop."""
         if self.resolver.config.hosts_files:
-            self._following = asyncio.create_task(self._follow())
+            self._tasks.start(self._follow(), "follow the files of pinned names")
 
     def forward(self, outcome: Forward, send: Send) -> None:
         """Sends the reply to a `Forward`, now or later."""
@@ -77,9 +77,7 @@ class Forwarder:
         self._start(completed, send)
 
     def _start(self, reply: Coroutine[None, None, bytes], send: Send) -> None:
-        task = asyncio.create_task(self._later(reply, send))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        self._tasks.start(self._later(reply, send), "forward a query")
 
     async def _later(self, coming: Coroutine[None, None, bytes], send: Send) -> None:
         reply = None
@@ -114,10 +112,7 @@ class Forwarder:
 
     async def close(self) -> None:
         """Cancels all tasks; queries without a reply so far get no reply."""
-        tasks = [*self._tasks, *([self._following] if self._following else [])]
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await self._tasks.close()
         await self.resolver.close()
 
 

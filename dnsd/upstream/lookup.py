@@ -22,6 +22,7 @@ from dnsd.dns.message import Ede, Rcode
 from dnsd.dns.names import Name
 from dnsd.dns.records import Record
 from dnsd.dns.types import Type
+from dnsd.runtime.tasks import log_failure
 from dnsd.upstream.cache import Cache, Entry, key_of
 from dnsd.upstream.chain import BadChain, Part, along_chain
 from dnsd.upstream.errors import NoReply, Unusable, UpstreamFailure
@@ -156,7 +157,7 @@ class Lookup:
     def _fly(self, wanted: Wanted) -> _Flight:
         task = asyncio.create_task(self._ask(wanted))
         flight = self._flights[wanted.key] = _Flight(task)
-        task.add_done_callback(_retrieve)
+        log_failure(task, "query an upstream server", Failed)
         return flight
 
     async def _ask(self, wanted: Wanted) -> Part:
@@ -232,9 +233,3 @@ class _Flight:
     def __init__(self, task: asyncio.Task[Part]) -> None:
         self.task = task
         self.joined = False
-
-
-def _retrieve(task: asyncio.Task[Part]) -> None:
-    """Takes note of a failure nobody waited for (a prefetch, a client that has gone)."""
-    if not task.cancelled():
-        task.exception()

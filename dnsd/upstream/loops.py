@@ -24,6 +24,7 @@ import secrets
 from contextlib import suppress
 
 from dnsd.dns.names import MAX_NAME, Name, name_of
+from dnsd.runtime.tasks import Tasks
 from dnsd.upstream.errors import UpstreamFailure
 from dnsd.upstream.server import Server
 
@@ -40,7 +41,7 @@ class Loops:
         self.in_flight: dict[bytes, Server] = {}
         self.canaries: dict[Name, Server] = {}
         self.found = 0
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks = Tasks()
 
     def is_loop(self, name: Name, question: bytes) -> bool:
         """Whether an incoming question is a canary, which proves a loop.
@@ -64,9 +65,7 @@ class Loops:
             return
         name = name_of(secrets.token_hex(8), "loop", "dnsd", below=server.suffix)
         self.canaries[name] = server
-        task = asyncio.create_task(self._send_canary(name, server))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        self._tasks.start(self._send_canary(name, server), "send a canary")
 
     async def _send_canary(self, name: Name, server: Server) -> None:
         """The reply is irrelevant; only the arrival of the canary at this server counts."""
@@ -79,6 +78,4 @@ class Loops:
 
     async def close(self) -> None:
         """Cancels the canaries."""
-        for task in list(self._tasks):
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._tasks.close()

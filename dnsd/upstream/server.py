@@ -20,6 +20,7 @@ from dnsd.dns.message import Option, Rcode, option
 from dnsd.dns.message import query as query_packet
 from dnsd.dns.names import Name
 from dnsd.dns.records import Reply
+from dnsd.runtime.tasks import Tasks
 from dnsd.upstream import datagram
 from dnsd.upstream.config import ServerSpec
 from dnsd.upstream.errors import NoReply, UpstreamFailure
@@ -135,7 +136,7 @@ class Server:
         """Counts a failure; from the third in a row on, probes test the server."""
         self.health.failed()
         if self.health.suspect and self._probing is None:
-            self._probing = asyncio.create_task(self._probe())
+            self._probing = Tasks().start(self._probe(), "probe an upstream server")
 
     async def _probe(self) -> None:
         """Queries until there is a reply, so that no query of a client is the test."""

@@ -21,6 +21,7 @@ from collections.abc import Callable
 from dnsd.dns.framing import PREFIX, frame, read_frame
 from dnsd.dns.message import Malformed, is_reply_to
 from dnsd.dns.records import Reply, read_reply
+from dnsd.runtime.tasks import Tasks
 from dnsd.upstream.config import BadUpstream, ServerSpec
 from dnsd.upstream.errors import NetworkError
 
@@ -112,7 +113,7 @@ class _Connection:
         self._reader, self._writer = reader, writer
         self._waiting: dict[bytes, tuple[bytes, asyncio.Future[Reply]]] = {}
         self._received = 0  # messages read
-        self._task = asyncio.create_task(self._read())
+        self._task = Tasks().start(self._read(), "read from an upstream server")
 
     async def query(self, build: Build, question: bytes) -> Reply:
         query_id = self._free_id()

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+from concurrent.futures import ThreadPoolExecutor
 
 from structlog.testing import capture_logs
 
-from dnsd.runtime.tasks import Tasks
+from dnsd.runtime.tasks import Tasks, log_failure
 from tests.helpers import eventually
 
 
@@ -38,3 +39,17 @@ async def test_closing_cancels_and_logs_nothing() -> None:
         await tasks.close()
     assert task.cancelled()
     assert (len(tasks), logs) == (0, [])
+
+
+async def test_expected_exceptions_and_results_are_not_logged() -> None:
+    with ThreadPoolExecutor(1) as threads, capture_logs() as logs:
+        for work, expected in ((int, ()), (lambda: int("x"), (ValueError,)), (_fail, ())):
+            future = threads.submit(work)
+            log_failure(future, "count", *expected)
+            await asyncio.wait({asyncio.wrap_future(future)})
+    (line,) = logs
+    assert str(line["exc_info"]) == "broken"
+
+
+def _fail() -> None:
+    raise ValueError("broken")
