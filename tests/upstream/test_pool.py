@@ -1,4 +1,4 @@
-"""Who is asked first, and who is left alone: policies and health, over real sockets."""
+"""The servers of one rule: their order by policy, and when the next one is queried."""
 
 from __future__ import annotations
 
@@ -7,10 +7,15 @@ import random
 from collections import Counter
 from contextlib import AsyncExitStack
 
-from dnsd.upstream.health import SUSPECT, Health
-from tests.helpers import eventually
-from tests.upstream.building import errors, plane, rcode, texts
-from tests.upstream.scripted import Script, Upstream, address, upstream
+import pytest
+
+from dnsd.dns.names import ROOT
+from dnsd.upstream.config import parse_server
+from dnsd.upstream.pool import Pool
+from dnsd.upstream.server import Server
+from tests.upstream.building import plane, texts
+from tests.upstream.clock import SteppedLoop, run_stepped
+from tests.upstream.scripted import Script, address, reply_to, upstream
 
 
 def answers(query, _):
@@ -18,7 +23,7 @@ def answers(query, _):
 
 
 class TestPolicies:
-    async def _spread(self, policy: str, scripts: list[Script], count: int = 40) -> list[int]:
+    async def spread(self, policy: str, scripts: list[Script], count: int = 40) -> list[int]:
         async with AsyncExitStack() as stack:
             ups = [await stack.enter_async_context(upstream(script)) for script in scripts]
             urls = tuple(up.url for up in ups)
@@ -27,114 +32,80 @@ class TestPolicies:
                 await home.ask(f"n{number}.example.")
             return [len(up.asked) for up in ups]
 
-    async def test_sequential_is_the_first_as_long_as_it_answers(self) -> None:
-        assert await self._spread("sequential", [answers] * 3) == [40, 0, 0]
+    async def test_sequential_is_the_first_server_as_long_as_it_replies(self) -> None:
+        assert await self.spread("sequential", [answers] * 3) == [40, 0, 0]
 
-    async def test_random_is_all_of_them(self) -> None:
-        assert min(await self._spread("random", [answers] * 3)) >= 3
+    async def test_random_is_every_server(self) -> None:
+        assert min(await self.spread("random", [answers] * 3)) >= 3
 
-    async def test_fastest_is_the_one_with_the_least_latency(self) -> None:
-        async def slow(query, _):
-            await asyncio.sleep(0.03)
-            return address(query, ttl=0)
+    def test_fastest_is_the_server_with_the_least_latency(self) -> None:
+        async def test(loop: SteppedLoop) -> list[int]:
+            def slow(query, _):
+                loop.advance(0.03)
+                return address(query, ttl=0)
 
-        spread = await self._spread("fastest", [slow, answers, slow])
+            return await self.spread("fastest", [slow, answers, slow])
+
+        spread = run_stepped(test)
         assert spread[1] > 30
-        assert spread[0] >= 1  # its latency had to be found out
-        assert spread[2] >= 1
+        assert min(spread) >= 1  # every latency had to be measured
 
-    async def test_fastest_forgets_nobody(self) -> None:
+    def test_fastest_queries_the_others_now_and_then(self) -> None:
+        fast, slow = (Server(parse_server(f"192.0.2.{n}"), ROOT, None, False, {}) for n in (1, 2))
+        fast.health.answered(0.001)
+        slow.health.answered(1.0)
+        pool = Pool(ROOT, (slow, fast), "fastest", 4.0, 1.0, random.Random(1))
+        first = Counter(pool.order(0.0)[0] for _ in range(1_000))
+        assert 20 < first[slow] < 100
+
+
+class TestRetry:
+    async def test_the_next_server_is_queried_if_the_first_is_silent(self) -> None:
         async with (
-            upstream(answers) as one,
-            upstream(answers) as two,
-            plane(servers=(one.url, two.url), policy="fastest") as home,
+            upstream(lambda q, _: []) as silent,
+            upstream(lambda q, _: address(q)) as good,
+            plane(servers=(silent.url, good.url), attempt_timeout=0.1) as home,
         ):
-            (pool,) = home.resolver.routes.rules.values()
-            pool._dice = random.Random(1)
-            pool.servers[0].health.answered(0.001)
-            pool.servers[1].health.answered(1.0)
-            first = Counter(pool.order(0.0)[0] for _ in range(1_000))
-        assert 20 < first[pool.servers[1]] < 100
-
-
-class TestHealth:
-    def test_latency_is_smoothed(self) -> None:
-        health = Health()
-        for _ in range(50):
-            health.answered(0.1)
-        health.answered(0.9)
-        assert 0.15 < health.latency < 0.25
-        assert health.patience(5.0) > health.latency
-        assert health.patience(0.1) == 0.1
-
-    def test_a_matching_reply_ends_all_suspicion(self) -> None:
-        health = Health()
-        for _ in range(SUSPECT):
-            assert not health.suspect
-            health.failed()
-        assert health.suspect
-        assert health.probe_failed() == 0.5
-        assert [health.probe_failed() for _ in range(5)] == [1, 2, 4, 5, 5]
-        assert health.down
-        health.answered(0.1)
-        assert (health.down, health.suspect) == (False, False)
-        assert health.probe_failed() == 0.5
-
-    async def test_a_silent_server_is_passed_over_until_it_answers(self) -> None:
-        mute = True
-
-        def script(query, _):
-            return [] if mute else address(query, ttl=0)
-
-        async with (
-            upstream(script) as first,
-            upstream(answers) as second,
-            plane(servers=(first.url, second.url), attempt_timeout=0.05) as home,
-        ):
-            server = home.resolver.servers()[0]
-            for number in range(SUSPECT):
-                assert texts(await home.ask(f"n{number}.example."))
-            await eventually(lambda: server.health.suspect)
-            before = self._asked_for_names(first)
-            for number in range(5):
-                assert texts(await home.ask(f"m{number}.example."))
-            assert self._asked_for_names(first) == before
-            mute = False
-            await eventually(lambda: not server.health.suspect)  # a probe found out
-            assert texts(await home.ask("again.example."))
-            assert "again.example." in first.names()
-
-    @staticmethod
-    def _asked_for_names(up: Upstream) -> int:
-        return sum(name != "." for name in up.names())
-
-    async def test_silence_for_some_names_takes_no_server_down(self) -> None:
-        def script(query, _):
-            return [] if "bad" in str(query.question[0].name).lower() else address(query, ttl=0)
-
-        async with upstream(script) as up, plane(servers=(up.url,), timeout=0.1) as home:
-            for number in range(4):
-                await home.ask(f"bad{number}.example.")
-            await eventually(lambda: not home.resolver.servers()[0].health.suspect)
-            assert texts(await home.ask("good.example."))
-
-    async def test_all_down_fails_at_once_and_is_not_kept(self) -> None:
-        mute = True
-
-        def script(query, _):
-            return [] if mute else address(query, ttl=0)
-
-        async with (
-            upstream(script) as up,
-            plane(servers=(up.url,), timeout=0.2, attempt_timeout=0.05) as home,
-        ):
-            server = home.resolver.servers()[0]
-            server.health.failures = SUSPECT
-            server.health.probe_failed()
-            server.failed()
             reply = await home.ask("www.example.")
-            assert (rcode(reply), errors(reply)) == ("SERVFAIL", [22])
-            assert "www.example." not in up.names()
-            mute = False
-            await eventually(lambda: not server.health.down)
+        assert texts(reply)
+        assert len(silent.asked) == 1
+
+    async def test_a_late_reply_of_the_first_server_still_counts(self) -> None:
+        asked_both = asyncio.Event()
+
+        async def late(query, _):
+            await asked_both.wait()
+            return address(query, "192.0.2.5")
+
+        def silent(query, _):
+            asked_both.set()
+            return []
+
+        async with (
+            upstream(late) as slow,
+            upstream(silent) as other,
+            plane(servers=(slow.url, other.url), attempt_timeout=0.05) as home,
+        ):
+            reply = await home.ask("www.example.")
+        assert texts(reply) == ["www.example. A 192.0.2.5"]
+
+    @pytest.mark.parametrize("code", ["REFUSED", "SERVFAIL", "NOTIMP"])
+    async def test_the_next_server_is_queried_after_a_reply_of_no_use(self, code: str) -> None:
+        async with (
+            upstream(lambda q, _: [reply_to(q, rcode=code)]) as bad,
+            upstream(lambda q, _: address(q)) as good,
+            plane(servers=(bad.url, good.url)) as home,
+        ):
+            assert texts(await home.ask("www.example."))
+        assert bad.asked
+
+    async def test_a_referral_is_not_an_answer(self) -> None:
+        def lame(query, _):
+            return [reply_to(query, authority=("example. 60 NS ns.example.",))]
+
+        async with (
+            upstream(lame) as bad,
+            upstream(lambda q, _: address(q)) as good,
+            plane(servers=(bad.url, good.url)) as home,
+        ):
             assert texts(await home.ask("www.example."))

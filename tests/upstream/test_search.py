@@ -9,17 +9,16 @@ import dns.message
 import pytest
 
 from dnsd.answer.settings import EngineConfig
-from dnsd.cluster.objects import Key, Pod
+from dnsd.cluster.objects import Pod
 from dnsd.dns.addresses import pack_address
 from dnsd.dns.names import name_from_text, text_of
 from dnsd.transport.registry import UDP
 from dnsd.upstream.clients import Clients, compile_clients
 from dnsd.upstream.completing import Search, SearchStage
 from dnsd.upstream.search import Client, completion
-from dnsd.upstream.status import is_clients_frame
-from dnsd.zone.compile import compile_all
 from tests.upstream.building import ControlPlane, alias, errors, plane, rcode, service, texts
 from tests.upstream.scripted import SOA, address, reply_to, upstream
+from tests.upstream.test_clients import keyed
 
 ZONE = name_from_text("cluster.local.")
 EC2 = name_from_text("ec2.internal.")
@@ -76,47 +75,6 @@ class TestCandidates:
         )
         assert found is not None
         assert not any("bbb" in name for name in found)
-
-
-def keyed(*pods: Pod) -> dict[Key, Pod | None]:
-    return {pod.key: pod for pod in pods}
-
-
-class TestClients:
-    def test_addresses_find_their_pod(self) -> None:
-        clients = Clients()
-        clients.apply(
-            compile_clients(keyed(pod(searches=("corp.example", "bad..name"))), reset=True)
-        )
-        assert clients.find(POD) == Client("default", (name_from_text("corp.example"),))
-        assert clients.find(b"\x0a\0\0\1") is None
-
-    def test_an_address_of_two_pods_tells_nothing(self) -> None:
-        clients = Clients()
-        clients.apply(compile_clients(keyed(pod("a"), pod("b"))))
-        assert clients.find(POD) is None
-        clients.apply(compile_clients({Key("Pod", "default", "a"): None}))
-        assert clients.find(POD) == Client("default")
-
-    def test_an_address_handed_on_is_the_new_pods(self) -> None:
-        clients = Clients()
-        clients.apply(compile_clients(keyed(pod("old"))))
-        new = Pod("other", "new", (POD,), "Running")
-        finished = Pod("default", "old", (POD,), "Succeeded")
-        clients.apply(compile_clients(keyed(finished, new)))
-        assert clients.find(POD) == Client("other")
-
-    def test_a_reset_forgets_the_others(self) -> None:
-        clients = Clients()
-        clients.apply(compile_clients(keyed(pod("a"))))
-        clients.apply(compile_clients({}, reset=True))
-        assert (len(clients), clients.find(POD)) == (0, None)
-
-    def test_its_frames_are_told_from_those_of_the_table(self) -> None:
-        from tests.answer.building import pipeline_of
-
-        assert is_clients_frame(compile_clients({}))
-        assert not any(map(is_clients_frame, compile_all(pipeline_of([]).zone)))
 
 
 class Pods:

@@ -1,0 +1,104 @@
+"""Pinned names: the setting `hosts` and files in the format of /etc/hosts."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import dns.reversename
+import pytest
+
+from dnsd.dns.names import name_from_text, text_of
+from dnsd.upstream.config import BadUpstream
+from dnsd.upstream.hosts import collect, from_setting, load, read_file
+from tests.upstream.building import alias, plane, rcode, service, texts
+from tests.upstream.scripted import address, upstream
+
+
+class TestHosts:
+    PINS = {"db.corp.example": ("10.1.2.3", "fd00::3"), "web.corp.example": ("10.1.2.3",)}  # noqa: RUF012
+
+    async def test_a_pinned_name_is_never_forwarded_for_any_type(self) -> None:
+        async with (
+            upstream(lambda q, _: address(q)) as up,
+            plane(servers=(up.url,), hosts=self.PINS) as home,
+        ):
+            assert texts(await home.ask("DB.corp.example.")) == ["DB.corp.example. A 10.1.2.3"]
+            assert texts(await home.ask("db.corp.example.", "AAAA")) == [
+                "db.corp.example. AAAA fd00::3"
+            ]
+            https = await home.ask("db.corp.example.", "HTTPS")
+            assert (rcode(https), texts(https)) == ("NOERROR", [])
+            assert https.authority
+        assert not up.asked
+
+    async def test_the_ptr_of_an_address_is_its_first_name(self) -> None:
+        async with plane(servers=("udp://127.0.0.1:1",), hosts=self.PINS) as home:
+            for address_ in ("10.1.2.3", "fd00::3"):
+                name = str(dns.reversename.from_address(address_))
+                assert texts(await home.ask(name, "PTR")) == [f"{name} PTR db.corp.example."]
+
+    async def test_a_service_has_precedence_over_a_pinned_name(self) -> None:
+        name = "web.default.svc.cluster.local"
+        async with plane(
+            service("web", "10.96.0.9"), servers=("udp://127.0.0.1:1",), hosts={name: ("10.1.1.1",)}
+        ) as home:
+            assert texts(await home.ask(f"{name}.")) == [f"{name}. A 10.96.0.9"]
+
+    async def test_the_target_of_a_cname_can_be_pinned(self) -> None:
+        async with plane(
+            alias("ext", "db.corp.example"), servers=("udp://127.0.0.1:1",), hosts=self.PINS
+        ) as home:
+            reply = await home.ask("ext.default.svc.cluster.local.")
+        assert texts(reply)[-1] == "db.corp.example. A 10.1.2.3"
+
+    def test_files_in_the_form_of_etc_hosts(self, tmp_path: Path) -> None:
+        path = tmp_path / "hosts"
+        path.write_text(
+            "# comment\n\n127.0.0.1\tlocalhost\n10.0.0.1 one.example one  # behind\n"
+            "fd00::1 one.example\n10.0.0.1 two.example\n"
+            "nonsense here\n10.0.0.9\nfe80::1%eth0 zoned\n10.0.0.8 good.example bad..name\n"
+        )
+        pairs, problems = read_file(str(path))
+        hosts = collect(pairs, 60)
+        assert len(hosts.addresses[name_from_text("one.example")]) == 2
+        assert name_from_text("good.example") in hosts.addresses
+        assert text_of(hosts.names[name_from_text("1.0.0.10.in-addr.arpa")]) == "one.example."
+        lines = [problem.removeprefix(f"{path}:").partition(":")[0] for problem in problems]
+        assert lines == ["7", "8", "9", "10"]
+
+    def test_the_setting_comes_before_the_files(self, tmp_path: Path) -> None:
+        path = tmp_path / "hosts"
+        path.write_text("10.0.0.2 a.example\n")
+        hosts = load({"a.example": ("10.0.0.1",)}, (str(path),), 60)
+        addresses = hosts.addresses[name_from_text("a.example")]
+        assert addresses == (b"\x0a\0\0\1", b"\x0a\0\0\2")
+
+    @pytest.mark.parametrize(
+        ("hosts", "problem"),
+        [
+            ({"10.0.0.1": ("10.0.0.1",)}, "not a host name"),
+            ({"a b": ("10.0.0.1",)}, "not a host name"),
+            ({"a.example": ("nope",)}, "'nope' is not an IP address"),
+            ({"a.example": ()}, "no address"),
+        ],
+    )
+    def test_a_bad_entry_is_refused_with_the_reason(
+        self, hosts: dict[str, tuple[str, ...]], problem: str
+    ) -> None:
+        with pytest.raises(BadUpstream, match=problem):
+            list(from_setting(hosts))
+
+    def test_a_missing_or_too_big_file_is_an_error(self, tmp_path: Path) -> None:
+        with pytest.raises(BadUpstream, match="No such file"):
+            read_file(str(tmp_path / "missing"))
+        big = tmp_path / "big"
+        with big.open("wb") as file:
+            file.truncate(17 << 20)
+        with pytest.raises(BadUpstream, match="over"):
+            read_file(str(big))
+
+    async def test_new_pinned_names_replace_cached_replies(self) -> None:
+        async with upstream(lambda q, _: address(q)) as up, plane(servers=(up.url,)) as home:
+            await home.ask("a.example.")
+            home.resolver.pin(load({"a.example": ("10.0.0.1",)}, (), 60))
+            assert texts(await home.ask("a.example.")) == ["a.example. A 10.0.0.1"]
