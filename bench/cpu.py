@@ -57,6 +57,7 @@ CASES = (
     Case("wide", "A hit, all endpoints", "endpoint"),
     Case("changing", f"A hit, {CHANGES} changes/s", "hit", changes=CHANGES),
     Case("edns", "A hit, EDNS", "hit", flags=("-e",)),
+    Case("cookie", "A hit, cookie", "hit", flags=("-e", "-E", "10:0123456789abcdef")),
     Case("nxdomain", "NXDOMAIN", "nxdomain", "NXDOMAIN"),
     Case("nodata", "NODATA", "nodata"),
     Case("srv", "SRV", "srv"),
@@ -266,7 +267,8 @@ def promises(runs: Sequence[Run]) -> list[Goal]:
         Goal("A hit, times NSD", 1.0, against("nsd", "hit")),
         Goal("A hit of all endpoints, times the floor", 1.3, against("floor", "wide")),
         Goal("A hit of all endpoints, times NSD", 1.0, against("nsd", "wide")),
-        Goal("NXDOMAIN, times the A hit", 1.5, of_hit("nxdomain")),
+        Goal("A hit with a cookie, times the A hit", 1.15, of_hit("cookie")),
+        Goal("NXDOMAIN, times the A hit", 1.2, of_hit("nxdomain")),
         Goal("NODATA, times the A hit", 1.5, of_hit("nodata")),
         Goal("SRV, times the A hit", 1.5, of_hit("srv")),
     ]

@@ -64,7 +64,8 @@ class TestReport:
             "A hit, times NSD": "met",
             "A hit of all endpoints, times the floor": "missed by 54 %",
             "A hit of all endpoints, times NSD": "missed by 33 %",
-            "NXDOMAIN, times the A hit": "missed by 33 %",
+            "A hit with a cookie, times the A hit": "met",
+            "NXDOMAIN, times the A hit": "missed by 67 %",
             "NODATA, times the A hit": "met",
             "SRV, times the A hit": "met",
         }
