@@ -22,7 +22,7 @@ from dnsd.commands.printing import plain, print_json, say
 from dnsd.commands.remote import connect, is_offline, read_offline, remote_options
 from dnsd.control.settings import Settings
 from dnsd.settings.schema import Group, SettingsError
-from dnsd.sources.manifests.filename import shown
+from dnsd.sources.manifests.problems import printable
 
 OK, PROBLEMS, VANISH, CONFLICTS = 0, 2, 3, 4
 MAX_BYTES = 8 << 20  # the limit of the API
@@ -124,7 +124,7 @@ def _read(name: str, left: int) -> Text:
             text = Text("stdin", sys.stdin.buffer.read(left + 1))
         else:
             with open(name, "rb") as file:
-                text = Text(shown(name), file.read(left + 1))
+                text = Text(printable(name), file.read(left + 1))
     except OSError as error:
         raise SettingsError(f"-f: {name}: {error.strerror}") from error
     if len(text.data) > left:

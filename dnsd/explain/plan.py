@@ -130,7 +130,7 @@ def read_manifests(data: bytes, file: str = "manifests.yaml") -> Manifests:
     """Parse YAML or JSON text. Never raises. Blocks while it parses."""
     read = parse(file, data)
     return Manifests(
-        tuple(entry.object for entry in read.entries),
+        tuple(manifest.object for manifest in read.manifests),
         tuple(map(str, read.problems)),
         dict(read.skipped),
     )

@@ -1,23 +1,25 @@
-"""Cluster IPs and node ports for Services that state none, where no API server chooses them.
+"""Allocates cluster IPs and node ports to Services that state none.
 
-The outcome is a function of *who asks* and *what is claimed*, never of the order in which it
-was learnt: every asker walks its own sequence of addresses (it begins at a hash of its name
-and wraps around), an address goes to the first of its askers by name, and one that a Service
-claims explicitly goes to nobody. That is the stable matching in which all addresses rank the
-askers alike: there is exactly one, so it can be kept up incrementally and is still what a new
-start would compute. An asker is moved only when a claim or an asker of a smaller name takes
-its address, or such a one lets go of an address that comes earlier in its sequence; in a /12
-with 10,000 askers that concerns one in a hundred.
+In `sources/manifests/` (control plane: objects from files). Change here: what is allocated.
 
-Nothing is kept of who went on past which address. Between the beginning of a sequence and the
-asker's place all is taken, so who passed an address sits in the run of taken ones behind it:
-when it becomes free, that run is gone through as far as anybody ever went. In a network with
-room these runs are a few addresses long. In one that is almost full they are not, and where
-there are more askers than addresses everybody may concern everybody. So work is counted: when
-the changes since the last answer have cost more than to begin anew, that is done, once for all
-of them. It is the definition above, in a time that grows with the askers and claims alone.
+In a cluster, the API server does this. Here the result is a function of the requests and the claims
+(the addresses that manifests state), never of their order. Each request has its own sequence of
+addresses, which begins at a hash of its name and wraps around. An address goes to the first of its
+requests by name, and a claimed address goes to no request. This is the stable matching in which all
+addresses rank the requests alike. There is exactly one, so it can be maintained step by step and
+still is what a new start computes. A request moves only when a claim or a request of a smaller name
+takes its address, or frees an address that comes earlier in its sequence. In a /12 with 10,000
+requests, that concerns one in a hundred.
 
-A node port is an address of two bytes, in a range instead of a network.
+Which requests passed an address is not stored. Between the beginning of a sequence and its address
+all addresses are taken, so the requests that passed an address have theirs in the run of taken
+addresses behind it. When an address becomes free, that run is searched, as far as any request ever
+went. In a network with room, these runs are a few addresses long. In one that is almost full they
+are not, so work is counted: when the changes since the last answer have cost more than a new start,
+all is allocated anew, once for all of them. That takes a time that grows with the requests and
+claims alone.
+
+A node port is an address of two octets, in a range instead of a network.
 """
 
 from __future__ import annotations
@@ -27,215 +29,217 @@ from hashlib import blake2b
 from ipaddress import IPv4Network, IPv6Network
 
 Network = IPv4Network | IPv6Network
-Asker = tuple[str, ...]  # namespace, name, and for node ports which port
-Span = tuple[int, int]  # the first number that may be given, and how many there are
+Request = tuple[str, ...]  # namespace, name, and for node ports which port
+Span = tuple[int, int]  # the first number that may be allocated, and how many there are
 
 NODE_PORTS = (30_000, 2_768)  # --service-node-port-range of an API server
-# Addresses looked at, since the last answer, before beginning anew: so many, and four for each
-# asker and claim, of which each costs about as much then.
+# Addresses examined since the last answer until all is allocated anew. Four more for each request
+# and claim, because each costs about as much then.
 PATIENCE = 1000
 
 
 class Allocator:
-    """Gives numbers of `spans` (tried in this order), as `width` bytes, to askers.
+    """Allocates numbers of `spans` (tried in this order), as `width` octets, to requests.
 
-    `steps` counts the addresses looked at, for who wants to know what it costs.
+    `steps` counts the addresses examined: the cost of all calls.
     """
 
     def __init__(self, spans: Iterable[Span], width: int, patience: int = PATIENCE) -> None:
-        self._spans: list[tuple[int, int, int]] = []  # and the places in all spans before it
-        self._places = 0
+        self._spans: list[tuple[int, int, int]] = []  # and the number of addresses before it
+        self._size = 0
         for low, size in spans:
-            self._spans.append((low, size, self._places))
-            self._places += size
+            self._spans.append((low, size, self._size))
+            self._size += size
         self._width = width
-        self._claimed: dict[int, int] = {}  # explicit claims, counted
-        self._holder: dict[int, Asker] = {}
-        self._given: dict[Asker, tuple[int, int] | None] = {}  # place in its sequence, number
-        self._furthest = 0  # place that anybody went to, since the last beginning
-        self._moved: set[Asker] = set()
+        self._claims: dict[int, int] = {}  # how often each number is claimed
+        self._holders: dict[int, Request] = {}
+        self._allocated: dict[Request, tuple[int, int] | None] = {}  # index in its sequence, number
+        self._furthest = 0  # the largest index that a request reached
+        self._moved: set[Request] = set()
         self._patience = patience
         self.steps = 0
-        self._enough = patience  # steps after which to begin anew
-        self._stale = False  # what is given is to be found anew, and changes are only noted
+        self._max_steps = patience  # steps after which all is allocated anew
+        self._stale = False  # all is to be allocated anew, and changes are only noted
 
-    def ask(self, asker: Asker) -> None:
-        """From now on this one needs an address. Asking twice is asking once."""
-        if asker not in self._given:
-            self._given[asker] = None
-            self._enough += 4
-            self._seat(asker, 0)
+    def request(self, request: Request) -> None:
+        """Allocate an address to this request. A repeated request has no effect."""
+        if request not in self._allocated:
+            self._allocated[request] = None
+            self._max_steps += 4
+            self._place(request, 0)
 
-    def leave(self, asker: Asker) -> None:
-        """This one needs no address any more."""
-        if asker not in self._given:
+    def withdraw(self, request: Request) -> None:
+        """Free the address of this request."""
+        if request not in self._allocated:
             return
-        place = self._given.pop(asker)
-        self._moved.add(asker)
-        if place and not self._stale:
-            del self._holder[place[1]]
-            self._vacate(place[1])
+        found = self._allocated.pop(request)
+        self._moved.add(request)
+        if found and not self._stale:
+            del self._holders[found[1]]
+            self._fill(found[1])
 
     def claim(self, address: bytes) -> None:
-        """An explicit claim: whoever was given this address moves on. Claims are counted."""
+        """Claim an address. A request that has it moves on. Claims are counted."""
         number = int.from_bytes(address, "big")
-        self._claimed[number] = self._claimed.get(number, 0) + 1
-        self._enough += 4
-        loser = None if self._stale else self._holder.pop(number, None)
-        if loser is not None:
-            place, self._given[loser] = self._given[loser], None
-            self._seat(loser, place[0] + 1 if place else 0)
+        self._claims[number] = self._claims.get(number, 0) + 1
+        self._max_steps += 4
+        displaced = None if self._stale else self._holders.pop(number, None)
+        if displaced is not None:
+            self._place(displaced, self._unplace(displaced))
 
     def release(self, address: bytes) -> None:
-        """One explicit claim less."""
+        """Remove one claim of an address."""
         number = int.from_bytes(address, "big")
-        left = self._claimed.get(number, 0) - 1
+        left = self._claims.get(number, 0) - 1
         if left > 0:
-            self._claimed[number] = left
-        elif self._claimed.pop(number, None) is not None and not self._stale:
-            self._vacate(number)
+            self._claims[number] = left
+        elif self._claims.pop(number, None) is not None and not self._stale:
+            self._fill(number)
 
-    def given(self, asker: Asker) -> bytes | None:
-        """The packed address of this asker; None when all are taken, or it did not ask."""
-        if self._stale:
-            self._begin_anew()
-        place = self._given.get(asker)
-        return place[1].to_bytes(self._width, "big") if place else None
+    def allocated(self, request: Request) -> bytes | None:
+        """The packed address of this request; None if all are taken or it does not exist."""
+        self._refresh()
+        found = self._allocated.get(request)
+        return found[1].to_bytes(self._width, "big") if found else None
 
-    def moved(self) -> set[Asker]:
-        """The askers whose address may have changed since the last call."""
-        if self._stale:
-            self._begin_anew()
-        self._enough = self.steps + self._patience + 4 * (len(self._given) + len(self._claimed))
+    def moved(self) -> set[Request]:
+        """The requests whose address may have changed since the last call."""
+        self._refresh()
+        requests_and_claims = len(self._allocated) + len(self._claims)
+        self._max_steps = self.steps + self._patience + 4 * requests_and_claims
         moved, self._moved = self._moved, set()
         return moved
 
     # -- one change after the other --------------------------------------------------------
 
-    def _tired(self) -> bool:
-        """Count a step; whether it was one too many, and all that is given is to be found anew."""
+    def _out_of_steps(self) -> bool:
+        """Count a step. Returns whether it was one too many, so that all is allocated anew."""
         self.steps += 1
-        if self.steps > self._enough:
+        if self.steps > self._max_steps:
             self._stale = True
         return self._stale
 
-    def _seat(self, asker: Asker, index: int) -> None:
-        """Find a place for `asker` from `index` of its sequence on, and for those it displaces."""
-        current: Asker | None = asker
+    def _unplace(self, request: Request) -> int:
+        """Take the address from a request. Returns the index at which it goes on."""
+        found, self._allocated[request] = self._allocated[request], None
+        return found[0] + 1 if found else 0
+
+    def _place(self, request: Request, index: int) -> None:
+        """Find an address from `index` of the sequence on, and one for each displaced request."""
+        current: Request | None = request
         while current is not None:
             self._moved.add(current)
-            current, index = (None, 0) if self._stale else self._settle(current, index)
+            if self._stale:
+                return
+            current = self._place_one(current, index)
+            index = 0 if current is None else self._unplace(current)
 
-    def _settle(self, asker: Asker, index: int) -> tuple[Asker | None, int]:
-        """Seat one asker; the one it displaced and where that one goes on, or (None, 0)."""
-        for at, number in self._sequence(asker, index):
-            if self._tired():
-                return None, 0
-            holder = self._holder.get(number)
-            if number in self._claimed or (holder is not None and holder < asker):
+    def _place_one(self, request: Request, first: int) -> Request | None:
+        """Find an address for one request. Returns the request that this displaces."""
+        for index, number in self._sequence(request, first):
+            if self._out_of_steps():
+                return None
+            holder = self._holders.get(number)
+            if number in self._claims or (holder is not None and holder < request):
                 continue
-            self._holder[number] = asker
-            self._given[asker] = at, number
-            self._furthest = max(self._furthest, at)
-            if holder is None:
-                return None, 0
-            place, self._given[holder] = self._given[holder], None
-            return holder, place[0] + 1 if place else 0
-        self._given[asker] = None
-        self._furthest = self._places
-        return None, 0
+            self._holders[number] = request
+            self._allocated[request] = index, number
+            self._furthest = max(self._furthest, index)
+            return holder
+        self._furthest = self._size
+        return None
 
-    def _vacate(self, number: int) -> None:
-        """An address became free: the first of those who passed it takes it, and so on."""
-        while (heir := self._heir(number)) is not None:
-            asker, place = heir
-            old = self._given[asker]
-            self._holder[number] = asker
-            self._given[asker] = place, number
-            self._moved.add(asker)
+    def _fill(self, number: int) -> None:
+        """Give a free address to the first request that passed it, and so on with that one's."""
+        while (found := self._first_that_passed(number)) is not None:
+            request, index = found
+            old = self._allocated[request]
+            self._holders[number] = request
+            self._allocated[request] = index, number
+            self._moved.add(request)
             if old is None:
                 return
-            del self._holder[old[1]]
             number = old[1]
+            del self._holders[number]
 
-    def _heir(self, number: int) -> tuple[Asker, int] | None:
-        """The first by name of those who passed a free address, and its place for him."""
+    def _first_that_passed(self, number: int) -> tuple[Request, int] | None:
+        """The first request by name that passed a free address, and the address's index there."""
         span = next((one for one in self._spans if one[0] <= number < one[0] + one[1]), None)
         if span is None:
             return None
         low, size, base = span
-        heir: tuple[Asker, int] | None = None
+        first: tuple[Request, int] | None = None
         for distance in range(1, min(self._furthest - base + 1, size)):
-            if self._tired():
+            if self._out_of_steps():
                 return None
             there = low + (number - low + distance) % size
-            holder = self._holder.get(there)
+            holder = self._holders.get(there)
             if holder is None:
-                if there not in self._claimed:
-                    return heir  # nobody went past a free one
+                if there not in self._claims:
+                    return first  # no request passes a free address
                 continue
-            place = self._given[holder]
-            at = place[0] - distance if place else -1
-            if at >= base and (heir is None or holder < heir[0]):
-                heir = holder, at
+            found = self._allocated[holder]
+            index = found[0] - distance if found else -1
+            if index >= base and (first is None or holder < first[0]):
+                first = holder, index
         if self._furthest >= base + size:
-            self._stale = True  # who went past this span, or has none, passed it too
+            self._stale = True  # requests with an address of a later span, or none, passed it too
             return None
-        return heir
+        return first
 
-    def _sequence(self, asker: Asker, first: int) -> Iterator[tuple[int, int]]:
-        """(place, number) of `asker`'s sequence from place `first` on."""
+    def _sequence(self, request: Request, first: int) -> Iterator[tuple[int, int]]:
+        """(index, number) of the sequence of a request, from index `first` on."""
         for low, size, base in self._spans:
-            if first >= base + size:
-                continue
-            start = _start(asker, size)
-            for at in range(max(first - base, 0), size):
-                yield base + at, low + (start + at) % size
+            start = _start(request, size)
+            for index in range(max(first - base, 0), size):
+                yield base + index, low + (start + index) % size
 
     # -- all at once -----------------------------------------------------------------------
 
-    def _begin_anew(self) -> None:
-        """Give as a new start would: by name, to each the first of its sequence that is free."""
-        before, self._given, self._holder = self._given, {}, {}
-        onward = {number: number + 1 for number in self._claimed}  # taken -> where to go on
+    def _refresh(self) -> None:
+        """If stale, allocate as a new start does: by name, the first free one of the sequence."""
+        if not self._stale:
+            return
+        before, self._allocated, self._holders = self._allocated, {}, {}
+        after = {number: number + 1 for number in self._claims}  # a taken number: where to go on
         self._furthest, self._stale = 0, False
-        for asker in sorted(before):
-            place = self._first_free(asker, onward)
-            self._given[asker] = place
-            if place is not None:
-                self._holder[place[1]] = asker
-                onward[place[1]] = place[1] + 1
-            self._furthest = max(self._furthest, place[0] if place else self._places)
-            if place != before[asker]:
-                self._moved.add(asker)
+        for request in sorted(before):
+            found = self._first_free(request, after)
+            self._allocated[request] = found
+            if found is not None:
+                self._holders[found[1]] = request
+                after[found[1]] = found[1] + 1
+            self._furthest = max(self._furthest, found[0] if found else self._size)
+            if found != before[request]:
+                self._moved.add(request)
 
-    def _first_free(self, asker: Asker, onward: dict[int, int]) -> tuple[int, int] | None:
-        """The place and number of the first address of `asker`'s sequence that is not taken."""
+    def _first_free(self, request: Request, after: dict[int, int]) -> tuple[int, int] | None:
+        """The index and number of the first address of a sequence that is not taken."""
         for low, size, base in self._spans:
-            start = _start(asker, size)
-            number = self._not_taken(low + start, onward)
+            start = _start(request, size)
+            number = self._not_taken(low + start, after)
             if number >= low + size:
-                number = self._not_taken(low, onward)
+                number = self._not_taken(low, after)
                 if number >= low + start:
                     continue
             return base + (number - low - start) % size, number
         return None
 
-    def _not_taken(self, number: int, onward: dict[int, int]) -> int:
-        """The first number from this one on that is not taken; shortens the way there."""
+    def _not_taken(self, number: int, after: dict[int, int]) -> int:
+        """The first number from this one on that is not taken. Shortens the way for the next."""
         self.steps += 1
-        while (after := onward.get(number)) is not None:
+        while (following := after.get(number)) is not None:
             self.steps += 1
-            onward[number] = onward.get(after, after)
-            number = after
+            after[number] = after.get(following, following)
+            number = following
         return number
 
 
 def address_allocator(networks: Iterable[Network]) -> Allocator:
-    """Gives addresses of `networks`, which are of one family.
+    """Allocates addresses of `networks`, which are of one family.
 
-    Never the network address (in IPv6 the subnet-router anycast address, RFC 4291 2.6.1), nor
-    the broadcast address of an IPv4 network.
+    Never the network address (in IPv6 the subnet-router anycast address, RFC 4291 2.6.1), nor the
+    broadcast address of an IPv4 network.
     """
     known = list(networks)
     width = 4 if known and known[0].version == 4 else 16
@@ -243,19 +247,18 @@ def address_allocator(networks: Iterable[Network]) -> Allocator:
 
 
 def port_allocator() -> Allocator:
-    """Gives node ports, each to one asker, whatever its protocol."""
+    """Allocates node ports, each to one request, whatever its protocol."""
     return Allocator([NODE_PORTS], 2)
 
 
-def _usable(network: Network) -> tuple[int, int]:
-    """The first address that may be given, as a number, and how many follow it."""
+def _usable(network: Network) -> Span:
     low, size = int(network.network_address), network.num_addresses
     if network.version == 4:
         return (low + 1, size - 2) if size > 2 else (low, size)  # RFC 3021: a /31 has no broadcast
     return (low + 1, size - 1) if size > 1 else (low, size)
 
 
-def _start(asker: Asker, size: int) -> int:
-    """Where in a span of `size` addresses the sequence of `asker` begins."""
-    digest = blake2b("/".join(asker).encode(), digest_size=16).digest()
+def _start(request: Request, size: int) -> int:
+    """Where in a span of `size` addresses the sequence of a request begins."""
+    digest = blake2b("/".join(request).encode(), digest_size=16).digest()
     return int.from_bytes(digest, "big") % size

@@ -1,32 +1,32 @@
-"""A directory of manifests as it is now: which files count, what changed since the last look.
+"""Reads the manifests of a directory, and only what changed since the previous update.
 
-Everything here blocks (stat, read, parse) and is called from a thread, one look at a time;
-`differs` may run beside a look. Only a look that `is_brief` is not worth a thread.
+In `sources/manifests/` (control plane: objects from files). Change here: which files count, and
+their bounds.
+
+Everything here blocks (stat, read, parse) and is called from a thread, one update at a time.
+`differs` may run beside an update.
 
 Rules
-* Files ending in .yaml, .yml or .json count, in all subdirectories. Names that begin with a
-  dot do not: editors and version control live there, and so do the `..2026_…` directories
-  and the `..data` link of a ConfigMap volume, whose files are seen through the visible links
-  beside them. What two visible paths lead to is read through the first of them.
-* A look compares stat first, content (by hash) second: touching a file changes nothing.
-* Bytes, files and directory entries are bounded; what goes over is reported and not read.
-* A file that is empty, or too large to have been written in one step, is believed when it
-  has not changed between two looks: a program may be in the middle of writing it. A large
-  one is believed at once when somebody saw that it was written to its end.
-* What cannot be read goes on saying what it said. A directory that is not there says nothing
-  new; only one that is there and lacks a file says that the file is gone.
-* A file that makes reading fail in a way nobody thought of has a problem, and no other file
-  is the worse for it. What was read in a look that failed as a whole has not been said, so
-  the next look reads it again.
-* A name is octets, and need not be UTF-8. Where it becomes text of an origin or a problem,
-  what is not is escaped (`shown`); files are known, and opened, by the names they have.
+* Files ending in .yaml, .yml, or .json count, in all subdirectories. Names that begin with a dot do
+  not count: editors and version control use them, and so do the `..2026_…` directories and the
+  `..data` link of a ConfigMap volume, whose files are reached through the visible links beside
+  them. A file that two visible paths lead to is read through the first of them.
+* An update compares stat first and content (by digest) second, so touching a file changes nothing.
+* Octets, files, and directory entries are bounded. What exceeds a bound is reported and not read.
+* A file that is empty, or larger than one write, may be half written. It is read once two updates
+  have found it unchanged.
+* A file that cannot be read keeps its last objects. If the directory is gone, nothing changes; a
+  file is gone only if its directory can be listed and lacks it.
+* A file that makes the parser fail unexpectedly has a problem and affects no other file. If an
+  update as a whole fails, the next update reads the same files again.
+* Where a file name becomes text (in an origin or a problem), it is made `printable`.
 """
 
 from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from hashlib import blake2b
 from pathlib import Path
 
@@ -36,50 +36,47 @@ from msgspec import Struct
 from dnsd.cluster.objects import Key
 from dnsd.cluster.store import Packed
 from dnsd.sources.manifests import file
-from dnsd.sources.manifests.file import SUFFIXES, ManifestFile, Problem
-from dnsd.sources.manifests.filename import shown
-from dnsd.sources.manifests.problems import Changes, note
-from dnsd.sources.manifests.registry import Catalogue
+from dnsd.sources.manifests.file import SUFFIXES, ManifestFile
+from dnsd.sources.manifests.problems import Changes, Problem, count, printable
+from dnsd.sources.manifests.registry import Registry
 from dnsd.sources.manifests.yaml import Unreadable
 
-Signature = tuple[int, ...]
-_ONE_STEP = 64 * 1024  # bytes; what editors and shells write with one call
-# What is read and parsed in a millisecond or two, YAML too.
-_BRIEF_FILES, _BRIEF_BYTES = 4, 8 * 1024
+Signature = tuple[int, ...]  # of a file: what stat reports and a change of content changes
+_ONE_WRITE = 64 * 1024  # octets that editors and shells write with one system call
 
-# file.parse: path and bytes, and what the file said before.
+# file.parse: takes a path, its octets, and what the file held before.
 Parser = Callable[[str, bytes, ManifestFile | None], ManifestFile]
 
 log = structlog.get_logger(__name__)
 
 
 class Limits(Struct, frozen=True):
-    """What a directory may hold. All are guesses far above what is sane; they bound memory."""
+    """Bounds of a directory. They bound memory; all are guesses far above a sane directory."""
 
     file_bytes: int = 32 * 1024 * 1024
     total_bytes: int = 256 * 1024 * 1024
     files: int = 20_000
-    entries: int = 200_000  # directory entries looked at in one scan
+    entries: int = 200_000  # directory entries visited in one walk
 
 
-class Look(Struct, frozen=True):
-    """What one look found. `unsettled`: some file may be half written, look again soon.
+class Update(Struct, frozen=True):
+    """What one update found. `unsettled`: a file may be half written, so update again soon.
 
-    The objects of the events are packed: a first look may find 100,000 of them.
+    The objects of the events are packed, because a first update may find 100,000 of them.
     """
 
     events: list[Packed | Key]
-    problems: Changes  # which came and which went
-    reread: frozenset[str]  # files whose content changed, as `shown`
+    problems: Changes
+    reread: frozenset[str]  # printable names of the files whose content changed
     unsettled: bool
     files: int
     objects: int
     documents: int
-    skipped: dict[str, int]
+    skipped: dict[str, int]  # objects by kind that dnsd does not read
 
 
 class _File(Struct):
-    """A file as last seen."""
+    """A file as last read."""
 
     signature: Signature
     digest: bytes
@@ -87,178 +84,141 @@ class _File(Struct):
     content: ManifestFile
 
 
-class Folder:
-    """The manifests below `root` (a directory, or one file), and what they say together."""
+class Directory:
+    """The manifests below `root` (a directory, or one file), and what they declare together."""
 
     def __init__(
         self,
         root: Path,
-        catalogue: Catalogue,
+        registry: Registry,
         limits: Limits | None = None,
         parse: Parser = file.parse,
     ) -> None:
         self._root = root
         self._parse = parse
-        self._catalogue = catalogue
+        self._registry = registry
         self._limits = limits or Limits()
         self._files: dict[str, _File] = {}
         self._links: set[str] = set()  # names that are reached through a symbolic link
-        self._pending: dict[str, Signature] = {}  # seen once like this, not believed yet
-        self._unsaid: dict[str, _File | None] = {}  # what this look replaced
-        self._scan_problems: list[Problem] = []
-        # Sums over self._files, kept up so that a look costs what it finds.
+        self._pending: dict[str, Signature] = {}  # seen once with this signature, not read yet
+        self._replaced: dict[str, _File | None] = {}  # by the present update
+        self._walk_problems: list[Problem] = []
+        # Sums over self._files, so that an update costs what it finds.
         self._bytes = 0
         self._documents = 0
         self._skipped: dict[str, int] = {}
-        self._changes: Changes = {}  # problems that came or went, not reported yet
-        self.stopping = False  # set from another thread: end the look as soon as may be
+        self._changes: Changes = {}  # problems added or removed, not reported yet
+        self.stopping = False  # set from another thread to end an update early
 
-    def look(
-        self,
-        names: Iterable[str] | None = None,
-        *,
-        whole: Collection[str] = (),
-        patient: bool = True,
-        force: bool = False,
-    ) -> Look:
-        """Look at these files (paths relative to the root), or at everything.
+    def update(
+        self, names: Iterable[str] | None = None, *, settle: bool = True, force: bool = False
+    ) -> Update:
+        """Read the files of these names (relative to the root), or all, that have changed.
 
-        `patient`: do not believe a file that may be half written; those in `whole` are not.
-        `force`: read files even if stat says they are as they were. Raises OSError when the
-        root cannot be listed.
+        `settle`: do not read a file that may be half written. `force`: read files even if their
+        stat is unchanged. Raises OSError when the root cannot be listed.
         """
         try:
-            changed = self._changed(names, whole, patient=patient, force=force)
-            events = self._catalogue.update(
-                {name: file.entries if file else () for name, file in changed.items()}
+            changed = self._changed(names, settle=settle, force=force)
+            events = self._registry.update(
+                {name: content.manifests if content else () for name, content in changed.items()}
             )
         except BaseException:
-            self._take_back()
+            for name, before in self._replaced.copy().items():
+                self._keep(name, before)
+                self._pending[name] = ()
             raise
-        self._unsaid.clear()
-        return self._report(events, frozenset(file.path for file in changed.values() if file))
-
-    def _changed(
-        self, names: Iterable[str] | None, whole: Collection[str], *, patient: bool, force: bool
-    ) -> dict[str, ManifestFile | None]:
-        """What the files say that may differ from what they said; None: it is gone."""
-        changed: dict[str, ManifestFile | None] = {}
-        wanted = None if names is None else self._known(names, changed)
-        if wanted is None:
-            wanted = self._scan(changed)
-            self._pending = {n: s for n, s in self._pending.items() if n in wanted}
-        for name in sorted(wanted):
-            if self.stopping:
-                break
-            doubt = (self._limits.file_bytes if name in whole else _ONE_STEP) if patient else None
-            file = self._examine(name, doubt, force=force)
-            if file is not None:
-                changed[name] = file
-        return changed
-
-    def _take_back(self) -> None:
-        """Know of each file what was known before this look, and look at it in the next."""
-        unsaid, self._unsaid = self._unsaid, {}
-        for name, before in unsaid.items():
-            self._keep(name, before)
-            self._pending[name] = ()
-        self._unsaid.clear()
-
-    def is_brief(self, names: Collection[str]) -> bool:
-        """Whether a look at these files takes about as long as handing it to a thread would.
-
-        Asks stat alone; so it is for a few files that are known to be small, and no links.
-        """
-        if self._links or len(names) + len(self._pending) > _BRIEF_FILES:
-            return False
-        size = 0
-        for name in (*names, *self._pending):
-            try:
-                found = os.lstat(self._path(name))
-            except OSError:
-                continue  # gone, which is soon said
-            if not stat.S_ISREG(found.st_mode):
-                return False
-            size += found.st_size
-        return size <= _BRIEF_BYTES
-
-    def differs(self) -> bool:
-        """Whether a look at everything would find anything, by stat alone.
-
-        A look may change what is known meanwhile: then this may say so without need. Raises
-        OSError when the root cannot be listed.
-        """
-        before = dict(self._files)
-        scan = _Scan(self._root, self._limits)
-        scan.run()
-        if set(scan.found) != before.keys() or scan.problems != self._scan_problems:
-            return True
-        return any(
-            self.stopping or _stat(self._path(name)) != file.signature
-            for name, file in before.items()
-        )
-
-    def _path(self, name: str) -> str:
-        # Not a Path: made 10,000 times, those take longer than what they are made for.
-        return os.path.join(self._root, name) if name else str(self._root)
-
-    def has_below(self, prefix: str) -> bool:
-        """Whether a file is known whose path begins with `prefix`."""
-        return any(name.startswith(prefix) for name in tuple(self._files))
-
-    def _report(self, events: list[Packed | Key], reread: frozenset[str]) -> Look:
+        finally:
+            self._replaced.clear()
         changes, self._changes = self._changes, {}
-        for problem, times in self._catalogue.changes().items():
-            note(changes, (problem,), times)
-        return Look(
+        for problem, times in self._registry.changes().items():
+            count(changes, (problem,), times)
+        return Update(
             events,
             changes,
-            reread,
+            frozenset(content.path for content in changed.values() if content),
             bool(self._pending),
             len(self._files),
-            len(self._catalogue),
+            len(self._registry),
             self._documents,
-            {kind: count for kind, count in sorted(self._skipped.items()) if count},
+            {kind: number for kind, number in sorted(self._skipped.items()) if number},
         )
 
-    def _keep(self, name: str, file: _File | None) -> None:
-        """Replace what is known of a file (None: nothing any more), and the sums."""
+    def differs(self) -> bool:
+        """Whether an update of everything would find a difference, by stat alone.
+
+        If an update runs meanwhile, this may return True without need. Raises OSError when the
+        root cannot be listed.
+        """
+        before = dict(self._files)
+        walk = _Walk(self._root, self._limits)
+        if set(walk.found) != before.keys() or walk.problems != self._walk_problems:
+            return True
+        return any(
+            self.stopping or _signature_or_none(self._path(name)) != known.signature
+            for name, known in before.items()
+        )
+
+    def has_below(self, prefix: str) -> bool:
+        """Whether a file is known whose name begins with `prefix`. Callable from any thread."""
+        return any(name.startswith(prefix) for name in tuple(self._files))
+
+    def _path(self, name: str) -> str:
+        # Not a Path: to make 10,000 of them takes longer than the calls they are made for.
+        return os.path.join(self._root, name) if name else str(self._root)
+
+    def _keep(self, name: str, new: _File | None) -> None:
+        """Replace a file (None: it is gone), and update the sums."""
         before = self._files.pop(name, None)
-        self._unsaid.setdefault(name, before)
-        for one, sign in ((before, -1), (file, 1)):
+        self._replaced.setdefault(name, before)
+        for one, sign in ((before, -1), (new, 1)):
             if one is None:
                 continue
             self._bytes += sign * one.size
             self._documents += sign * one.content.documents
-            for kind, count in one.content.skipped.items():
-                self._skipped[kind] = self._skipped.get(kind, 0) + sign * count
-            note(self._changes, one.content.problems, sign)
-        if file:
-            self._files[name] = file
+            for kind, number in one.content.skipped.items():
+                self._skipped[kind] = self._skipped.get(kind, 0) + sign * number
+            count(self._changes, one.content.problems, sign)
+        if new:
+            self._files[name] = new
 
     # -- which files ---------------------------------------------------------------------
 
-    def _known(
-        self, names: Iterable[str], changed: dict[str, ManifestFile | None]
-    ) -> set[str] | None:
-        """Those of `names` that are there; None when only a scan can tell what they mean."""
-        wanted = set()
-        for name in {*names, *self._pending}:
+    def _changed(
+        self, names: Iterable[str] | None, *, settle: bool, force: bool
+    ) -> dict[str, ManifestFile | None]:
+        """The files whose content may differ; None: the file is gone."""
+        changed: dict[str, ManifestFile | None] = {}
+        present = None if names is None else self._present({*names, *self._pending}, changed)
+        if present is None:
+            present = self._walk(changed)
+            self._pending = {n: s for n, s in self._pending.items() if n in present}
+        for name in sorted(present):
+            if self.stopping:
+                break
+            content = self._examine(name, settle=settle, force=force)
+            if content is not None:
+                changed[name] = content
+        return changed
+
+    def _present(self, names: set[str], changed: dict[str, ManifestFile | None]) -> set[str] | None:
+        """Those of `names` that exist; None if only a walk can tell what they mean."""
+        present = set()
+        for name in names:
+            # With links, a new file may be one that is read by another name already. If a link
+            # was replaced, its target is to be read by its own name now.
+            linked = self._links and (name in self._links or name not in self._files)
             try:
                 mode = os.lstat(self._path(name)).st_mode
             except OSError:
-                if self._links and (name in self._links or name not in self._files):
-                    return None  # what was there may have been read by another name
+                if linked:
+                    return None
                 self._forget(name, changed)
                 continue
-            if not stat.S_ISREG(mode) or len(self._files) >= self._limits.files:
+            if linked or not stat.S_ISREG(mode) or len(self._files) >= self._limits.files:
                 return None
-            if self._links and (name in self._links or name not in self._files):
-                # It may be what a link leads to that is read already; or a link was replaced,
-                # and what it led to is to be read by its own name now.
-                return None
-            wanted.add(name)
-        return wanted
+            present.add(name)
+        return present
 
     def _forget(self, name: str, changed: dict[str, ManifestFile | None]) -> None:
         self._pending.pop(name, None)
@@ -266,86 +226,70 @@ class Folder:
             self._keep(name, None)
             changed[name] = None
 
-    def _scan(self, changed: dict[str, ManifestFile | None]) -> set[str]:
-        """The names of all files that count; those known before and gone go into `changed`."""
-        scan = _Scan(self._root, self._limits)
-        scan.run()
-        note(self._changes, self._scan_problems, -1)
-        note(self._changes, scan.problems, 1)
-        self._scan_problems = scan.problems
-        self._links = scan.links
-        found = set(scan.found)
-        for name in list(self._files):
-            if name in found:
-                continue
-            if any(name.startswith(prefix) for prefix in scan.unlisted):
-                found.add(name)  # its directory could not be listed: ask the file itself
+    def _walk(self, changed: dict[str, ManifestFile | None]) -> set[str]:
+        """The names of all files that count. Files that are gone go into `changed`."""
+        walk = _Walk(self._root, self._limits)
+        count(self._changes, self._walk_problems, -1)
+        count(self._changes, walk.problems, 1)
+        self._walk_problems, self._links = walk.problems, walk.links
+        found = set(walk.found)
+        for name in self._files.keys() - found:
+            if any(name.startswith(prefix) for prefix in walk.unlisted):
+                found.add(name)  # its directory cannot be listed, but the file may be readable
             else:
                 self._forget(name, changed)
         return found
 
     # -- what they hold ------------------------------------------------------------------
 
-    def _examine(self, name: str, doubt: int | None, *, force: bool) -> ManifestFile | None:
-        """What the file says, if that may differ from what it said; None: nothing new.
-
-        `doubt`: from how many bytes on it may be half written; None: it is not.
-        """
-        before = self._files.get(name)
-        path = self._path(name)
-        text = shown(name or self._root.name)
-        signature = before.signature if before else ()
+    def _examine(self, name: str, *, settle: bool, force: bool) -> ManifestFile | None:
+        """The content of a file that may have changed; None: nothing new."""
+        before, path = self._files.get(name), self._path(name)
+        text = printable(name or self._root.name)
+        signature: Signature = ()
+        problem: Unreadable | None = None
         try:
             signature, size = _signature(path)
             if before and not force and before.signature == signature:
                 self._pending.pop(name, None)
                 return None
-            if doubt is not None and self._half_written(name, signature, size, doubt):
+            if settle and self._half_written(name, signature, size):
                 return None
             self._check_room(size, before)
             data = _read(path, self._limits.file_bytes)
-            if doubt is not None and _signature(path)[0] != signature:
-                self._pending[name] = signature  # it was changed while we read it
+            if settle and _signature(path)[0] != signature:
+                self._pending[name] = signature  # it changed while dnsd read it
                 return None
-        except OSError as error:
-            reason = (error.strerror or str(error)).lower()
-            # Without a signature: an error that stat does not show is tried again.
-            return self._fail(name, text, (), Unreadable(f"cannot be read: {reason}"))
-        except Unreadable as error:
-            return self._fail(name, text, signature, error)
-        digest = blake2b(data, digest_size=16).digest()
+            digest = blake2b(data, digest_size=16).digest()
+        except (OSError, Unreadable) as error:
+            # An OSError leaves no signature, because stat does not show when its cause is gone.
+            if isinstance(error, OSError):
+                signature, error = (), Unreadable(f"cannot be read: {_reason(error)}")
+            data, digest, problem = b"", b"!" + error.problem.encode(), error
         if before and before.digest == digest:
             before.signature = signature
             return None
-        said = before.content if before else None
-        try:
-            content = self._parse(text, data, said)
-        except Exception as error:  # a fault of ours, which must not cost the other files
-            log.exception("a manifest made reading it fail", file=text)
-            problem = f"cannot be read, by a fault of dnsd: {type(error).__name__}: {error}"
-            content = file.failed(text, said, Unreadable(problem))
+        previous = before.content if before else None
+        content = self._parsed(text, data, previous, problem)
         self._keep(name, _File(signature, digest, len(data), content))
         return content
 
-    def _fail(
-        self, name: str, text: str, signature: Signature, error: Unreadable
-    ) -> ManifestFile | None:
-        """Keep what the file said; None when this error is known already."""
-        before = self._files.get(name)
-        digest = b"!" + error.problem.encode()
-        if before and before.digest == digest:
-            before.signature = signature
-            return None
-        content = file.failed(text, before.content if before else None, error)
-        self._keep(name, _File(signature, digest, 0, content))
-        return content
+    def _parsed(
+        self, path: str, data: bytes, previous: ManifestFile | None, problem: Unreadable | None
+    ) -> ManifestFile:
+        if problem is None:
+            try:
+                return self._parse(path, data, previous)
+            except Exception as error:  # a fault of dnsd, which must not cost the other files
+                log.exception("dnsd failed to read a manifest", file=path)
+                fault = f"{type(error).__name__}: {error}"
+                problem = Unreadable(f"cannot be read because of a fault in dnsd: {fault}")
+        return file.failed(path, previous, problem)
 
-    def _half_written(self, name: str, signature: Signature, size: int, doubt: int) -> bool:
-        if 0 < size <= doubt or size > self._limits.file_bytes:
+    def _half_written(self, name: str, signature: Signature, size: int) -> bool:
+        settled = 0 < size <= _ONE_WRITE or size > self._limits.file_bytes
+        if settled or self._pending.get(name) == signature:
             self._pending.pop(name, None)
-            return False
-        if self._pending.get(name) == signature:
-            del self._pending[name]
             return False
         self._pending[name] = signature
         return True
@@ -357,109 +301,107 @@ class Folder:
         held = self._bytes - (before.size if before else 0)
         if held + size > self._limits.total_bytes:
             limit = self._limits.total_bytes
-            raise Unreadable(f"would make more than {limit} bytes of manifests in all")
+            raise Unreadable(f"would make more than {limit} bytes of manifests in all; remove some")
 
 
-# A directory entry: its name below the root, where it really is, whether a link leads there.
-_Place = tuple[str, str, bool, os.DirEntry[str]]
+# An entry of a directory: its name below the root, its real path, whether a link leads there.
+_Visit = tuple[str, str, bool, os.DirEntry[str]]
 
 
-class _Scan:
-    """Walks a directory once, in the order of names."""
+class _Walk:
+    """One walk through a directory, depth first and in the order of names.
+
+    Raises OSError when the root cannot be listed.
+    """
 
     def __init__(self, root: Path, limits: Limits) -> None:
         self._root, self._limits = str(root), limits
         self.found: list[str] = []
         self.links: set[str] = set()
-        self.unlisted: list[str] = []  # prefixes of directories that could not be listed
+        self.unlisted: list[str] = []  # prefixes of directories that cannot be listed
         self.problems: list[Problem] = []
         self._entries = 0
-        self._real_files: set[str] = set()
-        self._real_dirs: set[str] = set()
-
-    def run(self) -> None:
-        """Raises OSError when the root cannot be listed."""
-        if not os.path.isdir(self._root):
+        self._real: set[str] = set()  # real paths of the files and directories visited
+        if os.path.isdir(self._root):
+            self._walk()
+        else:
             os.stat(self._root)
             self.found.append("")  # one file, given by its own name
-            return
-        self._walk()
-        if self._entries > self._limits.entries or len(self.found) > self._limits.files:
-            del self.found[self._limits.files :]
-            text = f"has more than {self._limits.files} manifests; the others are not read"
-            if self._entries > self._limits.entries:
-                text = f"has more than {self._limits.entries} entries; the others are not read"
-            self.problems.append(Problem(shown(os.path.basename(self._root)) or ".", text=text))
+        if self._over():
+            del self.found[limits.files :]
+            what = f"{limits.files} manifests"
+            if self._entries > limits.entries:
+                what = f"{limits.entries} entries"
+            text = f"has more than {what}; the others are not read"
+            self.problems.append(Problem(printable(os.path.basename(self._root)) or ".", text=text))
+
+    def _over(self) -> bool:
+        return self._entries > self._limits.entries or len(self.found) > self._limits.files
 
     def _walk(self) -> None:
-        """Depth first, with a stack of its own: directories may be nested as deep as they like."""
+        """With a stack instead of recursion, because directories may be nested without limit."""
         stack = [self._list("", os.path.realpath(self._root), False)]
         while stack:
-            for name, real, linked, entry in stack[-1]:
+            for visit in stack[-1]:
                 self._entries += 1
-                if self._entries > self._limits.entries or len(self.found) > self._limits.files:
+                if self._over():
                     return
-                below = self._visit(name, real, linked, entry)
+                below = self._visit(*visit)
                 if below is not None:
                     stack.append(below)
                     break
             else:
                 stack.pop()
 
-    def _list(self, prefix: str, real: str, linked: bool) -> Iterator[_Place]:
+    def _list(self, prefix: str, real: str, linked: bool) -> Iterator[_Visit]:
         """The entries of a directory, in the order of names."""
-        self._real_dirs.add(real)
+        self._real.add(real)
+        entries: list[os.DirEntry[str]] = []
         try:
             with os.scandir(os.path.join(self._root, prefix)) as listing:
                 entries = sorted(listing, key=lambda entry: entry.name)
-        except FileNotFoundError:
-            if not prefix:
-                raise
-            entries = []  # it vanished while we walked
         except OSError as error:
             if not prefix:
                 raise
-            entries = []
-            self.unlisted.append(prefix)
-            text = f"cannot be listed: {(error.strerror or str(error)).lower()}"
-            self.problems.append(Problem(shown(prefix), text=text))
+            if not isinstance(error, FileNotFoundError):  # it may have vanished during the walk
+                self.unlisted.append(prefix)
+                text = f"cannot be listed: {_reason(error)}"
+                self.problems.append(Problem(printable(prefix), text=text))
         return ((prefix + one.name, os.path.join(real, one.name), linked, one) for one in entries)
 
     def _visit(
         self, name: str, real: str, linked: bool, entry: os.DirEntry[str]
-    ) -> Iterator[_Place] | None:
-        """Take in an entry; what is in it, if it is a directory that counts."""
+    ) -> Iterator[_Visit] | None:
+        """Take in one entry. Returns its own entries, if it is a directory that counts."""
         if entry.name.startswith("."):
             return None
-        link = entry.is_symlink()
-        if link:
-            real = os.path.realpath(real)
-        if entry.is_dir() if not link else os.path.isdir(real):
-            return None if real in self._real_dirs else self._list(name + "/", real, linked or link)
-        if name.endswith(SUFFIXES) and real not in self._real_files:
-            self._real_files.add(real)
+        if entry.is_symlink():
+            real, linked = os.path.realpath(real), True
+        if os.path.isdir(real) if linked else entry.is_dir():
+            return None if real in self._real else self._list(name + "/", real, linked)
+        if name.endswith(SUFFIXES) and real not in self._real:
+            self._real.add(real)
             self.found.append(name)
-            if link or linked:
+            if linked:
                 self.links.add(name)
         return None
 
 
+def _reason(error: OSError) -> str:
+    return (error.strerror or str(error)).lower()
+
+
 def _signature(path: str) -> tuple[Signature, int]:
-    """What stat says that changes when the content may have, and the size."""
+    """The signature of a file, and its size. Raises OSError and Unreadable."""
     found = os.stat(path)
     if not stat.S_ISREG(found.st_mode):
         raise Unreadable("is not a regular file")
-    return (
-        found.st_dev,
-        found.st_ino,
-        found.st_size,
-        found.st_mtime_ns,
-        found.st_ctime_ns,
-    ), found.st_size
+    times = found.st_mtime_ns, found.st_ctime_ns
+    return (found.st_dev, found.st_ino, found.st_size, *times), found.st_size
 
 
-def _stat(path: str) -> Signature:
-    """As `_signature`; empty when there is none, which no file has that could be read."""
+def _signature_or_none(path: str) -> Signature:
+    """Empty, as that of a file that could not be read, if there is no file."""
     try:
         return _signature(path)[0]
     except (OSError, Unreadable):
@@ -467,19 +409,16 @@ def _stat(path: str) -> Signature:
 
 
 def _read(path: str, limit: int) -> bytes:
-    """The file's bytes. Raises OSError, and Unreadable when there are more than `limit`."""
+    """The content of a file. Raises OSError, and Unreadable for more than `limit` octets."""
     descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
-    with open(descriptor, "rb", buffering=0) as file:
+    with open(descriptor, "rb") as opened:
         found = os.fstat(descriptor)
         if not stat.S_ISREG(found.st_mode):
             raise Unreadable("is not a regular file")
-        # Room for what is there, not for what might be: read() makes it before it reads.
-        room = min(found.st_size, limit) + 1
-        pieces, total = [], 0
-        while piece := file.read(room):
-            pieces.append(piece)
-            total += len(piece)
-            if total > limit:
-                raise Unreadable(f"has more than {limit} bytes, the limit; split it")
-            room = min(max(room - len(piece), _ONE_STEP), limit + 1 - total)
-        return b"".join(pieces)
+        # Room for the present size and not for the limit, because read() allocates before it reads.
+        data = opened.read(min(found.st_size, limit) + 1)
+        if len(data) > found.st_size:  # it grew, or stat does not report its size
+            data += opened.read(limit + 1 - len(data))
+    if len(data) > limit:
+        raise Unreadable(f"has more than {limit} bytes, the limit; split it")
+    return data

@@ -1,22 +1,21 @@
-"""The source that is a directory of Kubernetes manifests, followed live.
+"""The source that follows a directory of Kubernetes manifests.
 
-`Manifests` ties the rooms together: a `Folder` tells what changed on disk, a `Catalogue` what
-that means, and this module when to look and how to say it.
+In `sources/manifests/` (control plane: objects from files). Change here: when files are read, and
+how changes are published, logged, and reported.
 
-* A watch (`watching.py`) names files that changed; whatever it cannot tell (a swapped link, a
-  moved directory) is a look at everything, which compares stat and reads little.
-* Every `rescan` seconds everything is compared all the same, the first time as soon as the
-  watch stands: events get lost on network file systems, and for links that lead out of the
-  directory. That goes on beside what the watch tells, and only if something is different
-  everything is looked at: a change does not wait for 10,000 files that have none.
-* A file that may be half written is looked at again soon; the others do not wait for it.
-* A directory that disappears leaves the last good state in force, until it is there again.
-* Looking blocks and happens in a thread, unless it is at a few small files, as after most
-  changes; events are published from the loop, at most `BATCH` at once.
-* A problem is logged when it appears or when its file changes and still has it; never again
-  by merely looking.
+`Manifests` connects a `Watch`, which names the files that changed, and a `Directory`, which reads
+them. `load` reads a directory once, for `check`, `plan`, and `zone`.
 
-`load` is the same without the watching, for `check`, `plan` and `zone`.
+Rules
+* Every `rescan` seconds, the stat of all files is compared, because a watch misses events: on
+  network file systems, and behind links that lead out of the directory. The first comparison begins
+  as soon as the watch stands. Comparisons run beside the watch, and everything is read only if they
+  find a difference, so a change does not wait for 10,000 unchanged files. If the watch missed the
+  difference, the source opens a new watch.
+* A file that may be half written is read again soon. The others do not wait for it.
+* If the directory disappears, its last objects stay in use until it is there again.
+* Files are read in a thread. Events are published from the event loop, at most `BATCH` at once.
+* A problem is logged when it appears, and when its file changes and still has it.
 """
 
 from __future__ import annotations
@@ -27,44 +26,42 @@ import functools
 import os
 import stat
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from itertools import islice
 from pathlib import Path
 
 import structlog
 from msgspec import Struct
-from msgspec.structs import replace
+from msgspec.structs import asdict, replace
 
 from dnsd.cluster.objects import Key, Object
 from dnsd.cluster.store import Packed, unpack_events
-from dnsd.sources.manifests.directory import Folder, Limits, Look
-from dnsd.sources.manifests.file import Problem
-from dnsd.sources.manifests.filename import shown
-from dnsd.sources.manifests.filewatch import EVERYTHING, NOTHING, Opener, Seen, open_watch
-from dnsd.sources.manifests.problems import Ledger
-from dnsd.sources.manifests.registry import Catalogue, networks_of
+from dnsd.sources.manifests.directory import Directory, Limits, Update
+from dnsd.sources.manifests.filewatch import Watch
+from dnsd.sources.manifests.problems import Problem, Problems, printable
+from dnsd.sources.manifests.registry import Registry, networks_of
 from dnsd.sources.source import Batch, SourceError, SourceStatus
 
 SERVICE_CIDRS = ("10.96.0.0/12",)  # the default of kubeadm
 MAX_FILE_BYTES = Limits().file_bytes
 BATCH = 1000  # events; a batch is one step of the control loop
-RESCAN = 10.0  # seconds between looks at everything
-_TICK = 0.25  # seconds: reload and a replaced directory are noticed within
-_SETTLE = 0.05  # seconds between two looks at a file that may be half written
-_SETTLES = 100  # looks at such a file before it is left to the next rescan
-_LOGGED = 20  # problems named one by one in the log; the rest is counted
+RESCAN = 10.0  # seconds between comparisons of all files
+_TICK = 0.25  # seconds within which a reload and a replaced directory are noticed
+_SETTLE = 0.05  # seconds between two updates of a file that may be half written
+_SETTLES = 100  # updates of such a file before it is left to the next rescan
+_LOGGED = 20  # problems that one update logs one by one; it counts the rest
 
 log = structlog.get_logger(__name__)
 
 
 class Loaded(Struct, frozen=True):
-    """What a directory (or one file) of manifests says."""
+    """What a directory (or one file) of manifests declares."""
 
     objects: tuple[Object, ...]
     problems: tuple[Problem, ...]
     files: int
     documents: int
-    skipped: dict[str, int]  # kinds that dnsd does not read, counted
+    skipped: dict[str, int]  # objects by kind that dnsd does not read
 
 
 def load(
@@ -73,29 +70,27 @@ def load(
     service_cidrs: Sequence[str] = SERVICE_CIDRS,
     max_file_bytes: int = MAX_FILE_BYTES,
 ) -> Loaded:
-    """Everything the manifests at `path`, a directory or one file, say now. Blocks.
+    """What the manifests at `path`, a directory or one file, declare now. Blocks.
 
-    Raises SourceError when `path` is not there or cannot be listed, or for bad `service_cidrs`.
+    Raises SourceError if `path` does not exist or cannot be listed, or for bad `service_cidrs`.
     """
-    catalogue = Catalogue(networks_of(service_cidrs))
+    registry = Registry(networks_of(service_cidrs))
     root = Path(path)
-    folder = Folder(root, catalogue, Limits(file_bytes=max_file_bytes))
     try:
-        look = folder.look(patient=False)
+        update = Directory(root, registry, Limits(file_bytes=max_file_bytes)).update(settle=False)
     except OSError as error:
         raise _no_directory(root, error) from error
-    ledger = Ledger()
-    ledger.apply(look.problems)
-    objects = tuple(catalogue.objects())
-    return Loaded(objects, tuple(ledger), look.files, look.documents, look.skipped)
+    problems = Problems()
+    problems.apply(update.problems)
+    objects = tuple(registry.objects())
+    return Loaded(objects, tuple(problems), update.files, update.documents, update.skipped)
 
 
 class Manifests:
-    """A `Source` (cluster/source.py): the manifests below `directory`.
+    """A `Source`: the manifests below `directory`.
 
-    `service_cidrs`: networks that Services without a ClusterIP get theirs from; none: they
-    get none. `rescan`: seconds. `watch`: how changes are noticed. Raises SourceError for bad
-    `service_cidrs`.
+    `service_cidrs`: networks from which Services without a ClusterIP get one; none: they get none.
+    `rescan`: seconds. Raises SourceError for bad `service_cidrs`.
     """
 
     def __init__(
@@ -105,19 +100,17 @@ class Manifests:
         service_cidrs: Sequence[str] = SERVICE_CIDRS,
         max_file_bytes: int = MAX_FILE_BYTES,
         rescan: float = RESCAN,
-        watch: Opener = open_watch,
     ) -> None:
         self._root = Path(directory)
-        self._directory = shown(str(self._root))
-        self._catalogue = Catalogue(networks_of(service_cidrs))
-        self._limits = Limits(file_bytes=max_file_bytes)
-        self._folder = Folder(self._root, self._catalogue, self._limits)
-        self._rescan, self._open_watch = rescan, watch
+        self._path = printable(str(self._root))
+        registry = Registry(networks_of(service_cidrs))
+        self._directory = Directory(self._root, registry, Limits(file_bytes=max_file_bytes))
+        self._rescan = rescan
         self._reload = False
-        self._problems = Ledger()
-        self._gone = ""  # why the directory cannot be looked at
-        self._look: Look | None = None
-        self._status = SourceStatus("manifests", "starting", f"reading {self._directory}")
+        self._problems = Problems()
+        self._gone = ""  # why the directory cannot be read
+        self._last: Update | None = None
+        self._status = SourceStatus("manifests", "starting", f"reading {self._path}")
 
     def status(self) -> list[SourceStatus]:
         """One status: the directory, what it holds, the first problem."""
@@ -125,8 +118,8 @@ class Manifests:
         status.errors = len(self._problems) + bool(self._gone)
         if self._gone:
             status.state, status.detail = "failing", self._gone
-        elif self._look:
-            status.state, status.detail = "synced", self._describe(self._look)
+        elif self._last:
+            status.state, status.detail = "synced", self._describe(self._last)
         return [status]
 
     def problems(self) -> tuple[Problem, ...]:
@@ -134,112 +127,105 @@ class Manifests:
         return tuple(self._problems)
 
     def reload(self) -> None:
-        """Read every file again soon, whatever stat says."""
+        """Read every file again soon, even if its stat is unchanged."""
         self._reload = True
 
     async def run(self, publish: Callable[[Batch], None]) -> None:
-        """Publish what the manifests say, then every change, until cancelled.
+        """Publish what the manifests declare, then every change, until cancelled.
 
-        Raises SourceError when the directory is not there at the start.
+        Raises SourceError if the directory does not exist at the start.
         """
-        self._folder.stopping = False
+        self._directory.stopping = False
         try:
-            _must_be_directory(self._root)
-            look = await self._look_at(EVERYTHING, patient=False)
+            if not stat.S_ISDIR(self._root.stat().st_mode):
+                raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
+            update = await self._update(None, settle=False)
         except OSError as error:
             raise _no_directory(self._root, error) from error
-        if look.files == 0:
-            log.warning("no manifests yet", directory=self._directory, hint="*.yaml, *.yml, *.json")
-        await _publish_in_batches(look.events, publish, first=True)
+        if update.files == 0:
+            log.warning("no manifests yet", directory=self._path, hint="*.yaml, *.yml, *.json")
+        await _publish_in_batches(update.events, publish, first=True)
         try:
             while True:
                 await self._follow(publish)
         finally:
-            self._folder.stopping = True
+            self._directory.stopping = True
 
     async def _follow(self, publish: Callable[[Batch], None]) -> None:
-        """Follow the directory as long as it is the same one; then wait until one is there."""
+        """Follow the directory until it is replaced or gone, or the watch is over."""
         identity = _identity(self._root)
-        try:
-            watch = await asyncio.to_thread(self._open_watch, self._root, self._folder.has_below)
-        except OSError:
+        if identity is None:
             self._lose("is not there any more")
             await asyncio.sleep(_TICK)
             return
-        rescan = _Rescan(self._folder, self._rescan)
+        watch = Watch(self._root.resolve(), self._directory.has_below)
+        rescan = _Rescan(self._directory, self._rescan)
+        settles, missed = 0, False
         try:
-            pause, unsettled = 0.0, 0
-            while (seen := await watch.wait(pause)) and _identity(self._root) == identity:
-                settled = await self._step(seen, rescan, publish, again=unsettled > 0)
-                unsettled = 0 if settled else unsettled + 1
-                if unsettled > _SETTLES:
-                    unsettled = 0  # the next rescan will see
-                pause = _SETTLE if unsettled or rescan.running else _TICK
+            while _identity(self._root) == identity and not (watch.over or missed):
+                names = await watch.wait(_SETTLE if settles or rescan.running else _TICK)
+                force, self._reload = self._reload, False
+                self._status.reconciles += force or (watch.standing and rescan.begin())
+                if force or settles or names != set():
+                    update = await self._apply(None if force else names, publish, force=force)
+                    # A file that does not settle is left to the next rescan.
+                    settles = settles + 1 if update.unsettled and settles < _SETTLES else 0
+                if rescan.found_difference():
+                    await self._apply(await watch.wait(_SETTLE), publish)  # it may only be late
+                    update = await self._apply(None, publish)
+                    settles += update.unsettled
+                    if rescan.count > 1:
+                        self._status.corrections += len(update.events)
+                        missed = bool(update.events)
+        except OSError as error:
+            self._lose(_reason(error))
+            await asyncio.sleep(_TICK)
         finally:
             await rescan.stop()
             await watch.close()
-        await asyncio.sleep(_SETTLE)
 
-    async def _step(
-        self, seen: Seen, rescan: _Rescan, publish: Callable[[Batch], None], *, again: bool
-    ) -> bool:
-        """Look at what may have changed, and publish what did; whether no file was half written.
+    async def _apply(
+        self, names: set[str] | None, publish: Callable[[Batch], None], *, force: bool = False
+    ) -> Update:
+        """Update the directory and publish the events. Raises OSError: the root is gone."""
+        update = await self._update(names, force=force)
+        await _publish_in_batches(update.events, publish)
+        return update
 
-        `again`: one was, so look again even if nothing was seen.
-        """
-        force, self._reload = self._reload, False
-        found = rescan.found() if not force and seen == NOTHING else None
-        self._status.reconciles += force or rescan.begun()
-        if force or found:
-            seen = Seen(None, seen.whole)
-        if seen == NOTHING and not again:
-            return True
-        try:
-            look = await self._look_at(seen, force=force)
-        except OSError as error:
-            self._lose((error.strerror or str(error)).lower())
-            return True
-        await _publish_in_batches(look.events, publish)
-        if found and not rescan.first:
-            # What a rescan finds although nothing was reported, the watch has missed.
-            self._status.corrections += len(look.events)
-        return not look.unsettled
-
-    async def _look_at(self, seen: Seen, *, patient: bool = True, force: bool = False) -> Look:
-        """One look; its problems are logged. Raises OSError: the root is gone."""
-        look_now = functools.partial(
-            self._folder.look, seen.names, whole=seen.whole, patient=patient, force=force
+    async def _update(
+        self, names: set[str] | None, *, settle: bool = True, force: bool = False
+    ) -> Update:
+        """Update the directory, and log the problems. Raises OSError: the root is gone."""
+        update = await asyncio.to_thread(
+            functools.partial(self._directory.update, names, settle=settle, force=force)
         )
-        brief = seen.names is not None and self._folder.is_brief(seen.names)
-        look = look_now() if brief else await asyncio.to_thread(look_now)
         now = time.time()
         self._status.last_contact = now
-        self._status.objects = look.objects
-        if look.events:
+        self._status.objects = update.objects
+        if update.events:
             self._status.last_event = now
         if self._gone:
-            log.info("the manifests are there again", directory=self._directory)
+            log.info("the manifests are there again", directory=self._path)
             self._gone = ""
-        self._tell(look)
-        self._look = replace(look, events=[], problems={})  # they are published, and not kept
-        return look
+        self._log(update)
+        self._last = replace(update, events=[], problems={})  # they are passed on, not kept
+        return update
 
-    def _tell(self, look: Look) -> None:
-        """Log the problems that are new, and those of files that changed and still have them."""
-        touched = {problem.file for problem in look.problems}
-        faulty = {file for file in touched if self._problems.of(file)}
-        come = {
+    def _log(self, update: Update) -> None:
+        """Log new problems, and those of files that changed and still have them."""
+        faulty = {file for file in {p.file for p in update.problems} if self._problems.of(file)}
+        new = {
             problem
-            for problem, times in look.problems.items()
+            for problem, times in update.problems.items()
             if times > 0 and problem not in self._problems
         }
-        self._problems.apply(look.problems)
-        again = (problem for file in look.reread for problem in self._problems.of(file))
-        fresh = sorted({*come, *again})
-        for problem in fresh[:_LOGGED]:
-            log.warning("manifest refused", **_fields(problem))
-        if len(fresh) > _LOGGED:
-            log.warning("more manifests refused", count=len(fresh) - _LOGGED)
+        self._problems.apply(update.problems)
+        new.update(problem for file in update.reread for problem in self._problems.of(file))
+        for problem in sorted(new)[:_LOGGED]:
+            fields = {("problem" if k == "text" else k): v for k, v in asdict(problem).items() if v}
+            log.warning("manifest refused", **fields)
+        if len(new) > _LOGGED:
+            log.warning("more manifests refused", count=len(new) - _LOGGED)
         mended = (file for file in sorted(faulty) if not self._problems.of(file))
         for file in islice(mended, _LOGGED):
             log.info("manifest is good again, or gone", file=file)
@@ -247,58 +233,51 @@ class Manifests:
     def _lose(self, reason: str) -> None:
         if not self._gone:
             log.warning(
-                "the manifests cannot be read; what they said last stays in force",
-                directory=self._directory,
+                "the manifests cannot be read; their last objects stay in use",
+                directory=self._path,
                 problem=reason,
             )
-        self._gone = f"{self._directory}: {reason}; what it said last stays in force"
+        self._gone = f"{self._path}: {reason}; its last objects stay in use"
 
-    def _describe(self, look: Look) -> str:
-        text = f"{self._directory}: {look.objects} objects in {look.files} files"
-        if look.skipped:
-            text += f", {sum(look.skipped.values())} of other kinds"
+    def _describe(self, update: Update) -> str:
+        text = f"{self._path}: {update.objects} objects in {update.files} files"
+        if update.skipped:
+            text += f", {sum(update.skipped.values())} of other kinds"
         if self._problems:
             text += f"; {len(self._problems)} problems, the first: {self._problems.first()}"
         return text
 
 
 class _Rescan:
-    """Compares everything every so many seconds, in a thread, beside all else.
+    """Compares all files every `seconds`, in a thread. `count`: comparisons begun."""
 
-    `first`: what was last found was found by the first comparison.
-    """
-
-    def __init__(self, folder: Folder, every: float) -> None:
-        self._folder, self._every = folder, every
+    def __init__(self, directory: Directory, seconds: float) -> None:
+        self._directory, self._seconds = directory, seconds
         self._due = 0.0
-        self._count = 0
         self._task: asyncio.Task[bool] | None = None
+        self.count = 0
 
     @property
     def running(self) -> bool:
         return self._task is not None
 
-    @property
-    def first(self) -> bool:
-        return self._count == 1
-
-    def begun(self) -> bool:
-        """Begin if it is time to; whether that was so."""
+    def begin(self) -> bool:
+        """Begin a comparison if one is due. Returns whether it began."""
         if self._task is not None or time.monotonic() < self._due:
             return False
-        self._count += 1
-        self._task = asyncio.create_task(asyncio.to_thread(self._folder.differs))
+        self.count += 1
+        self._task = asyncio.create_task(asyncio.to_thread(self._directory.differs))
         return True
 
-    def found(self) -> bool:
-        """Whether a comparison has ended and found a difference; says so once."""
+    def found_difference(self) -> bool:
+        """Whether a comparison has ended and found a difference. Reports each one once."""
         if self._task is None or not self._task.done():
             return False
         done, self._task = self._task, None
-        self._due = time.monotonic() + self._every
+        self._due = time.monotonic() + self._seconds
         try:
             return done.result()
-        except OSError:  # the root is gone; the look that follows says so
+        except OSError:  # the root is gone, as the update that follows finds out
             return True
 
     async def stop(self) -> None:
@@ -310,20 +289,19 @@ class _Rescan:
 async def _publish_in_batches(
     events: Sequence[Packed | Key], publish: Callable[[Batch], None], *, first: bool = False
 ) -> None:
-    """Publish `events` in batches of BATCH; all are synced but those before the `first` end."""
+    """Publish at most BATCH events at once. `first`: the source is synced with the last of them."""
     if not events and not first:
         return
     for start in range(0, max(len(events), 1), BATCH):
+        batch = tuple(unpack_events(events[start : start + BATCH]))
         last = start + BATCH >= len(events)
-        publish(
-            Batch(tuple(unpack_events(events[start : start + BATCH])), synced=last or not first)
-        )
+        publish(Batch(batch, synced=last or not first))
         if not last:
-            await asyncio.sleep(0)  # let the loop breathe
+            await asyncio.sleep(0)  # other tasks of the loop run in between
 
 
 def _identity(root: Path) -> tuple[int, int] | None:
-    """Which directory this path leads to now; None when to none."""
+    """The device and inode that the path leads to now; None if it leads nowhere."""
     try:
         found = root.stat()
     except OSError:
@@ -331,29 +309,14 @@ def _identity(root: Path) -> tuple[int, int] | None:
     return found.st_dev, found.st_ino
 
 
-def _must_be_directory(root: Path) -> None:
-    if not stat.S_ISDIR(root.stat().st_mode):
-        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
+def _reason(error: OSError) -> str:
+    return (error.strerror or str(error)).lower()
 
 
 def _no_directory(root: Path, error: OSError) -> SourceError:
     reason = {
-        FileNotFoundError: "is not there; create it, or give the one that holds the manifests",
+        FileNotFoundError: "does not exist; create it, or give the one that holds the manifests",
         NotADirectoryError: "is not a directory; give the one that holds the manifests",
-        PermissionError: "may not be read; grant dnsd's user read and search permission",
-    }.get(type(error), f"cannot be read: {(error.strerror or str(error)).lower()}")
-    return SourceError(f"manifests directory {shown(str(root))!r} {reason}")
-
-
-def _fields(problem: Problem) -> dict[str, object]:
-    """A problem as fields of a log line, the empty ones left out."""
-    pairs: Iterable[tuple[str, object]] = (
-        ("file", problem.file),
-        ("line", problem.line),
-        ("column", problem.column),
-        ("document", problem.document),
-        ("object", problem.object),
-        ("field", problem.field),
-        ("problem", problem.text),
-    )
-    return {key: value for key, value in pairs if value}
+        PermissionError: "cannot be read; grant the user of dnsd read and search permission",
+    }.get(type(error), f"cannot be read: {_reason(error)}")
+    return SourceError(f"manifests directory {printable(str(root))!r} {reason}")

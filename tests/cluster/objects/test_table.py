@@ -87,7 +87,7 @@ metadata: {name: site}
 spec: {parentRefs: [{name: gate}]}
 """
     file = parse("all.yaml", text)
-    assert [entry.object.name for entry in file.entries] == ["new", "site"]
+    assert [manifest.object.name for manifest in file.manifests] == ["new", "site"]
     assert file.skipped == {"Ingress.extensions": 1, "Gateway.networking.istio.io": 1}
 
 

@@ -26,7 +26,7 @@ def parse(text: str, path: str = "x.yaml", previous: ManifestFile | None = None)
 
 
 def names(file: ManifestFile) -> list[str]:
-    return [entry.object.name for entry in file.entries]
+    return [entry.object.name for entry in file.manifests]
 
 
 A = "apiVersion: v1\nkind: Service\nmetadata:\n  name: a\n"
@@ -37,7 +37,7 @@ BAD = "apiVersion: v1\nkind: Service\nmetadata:\n  name: b\nspec:\n  ports:\n  -
 class TestObjects:
     def test_documents_and_origins(self) -> None:
         file = parse(f"# comment\n---\n{A}---\n---\n{B}")
-        assert [(e.object.origin, e.document, e.line) for e in file.entries] == [
+        assert [(e.object.origin, e.document, e.line) for e in file.manifests] == [
             ("x.yaml#1", 1, 3),
             ("x.yaml#2", 2, 9),
         ]
@@ -45,7 +45,7 @@ class TestObjects:
         assert file.problems == ()
 
     def test_without_namespace_it_is_default(self) -> None:
-        (entry,) = parse(A).entries
+        (entry,) = parse(A).manifests
         assert entry.object.key == Key("Service", "default", "a")
 
     def test_other_kinds_are_counted_and_skipped(self) -> None:
@@ -67,7 +67,7 @@ class TestObjects:
             for item in items:
                 del item["kind"]
         file = parse(json.dumps({"apiVersion": "v1", "kind": kind, "items": items}), path)
-        assert [e.object.origin for e in file.entries] == [f"{path}#1[0]", f"{path}#1[1]"]
+        assert [e.object.origin for e in file.manifests] == [f"{path}#1[0]", f"{path}#1[1]"]
         assert file.problems == ()
 
     def test_a_list_in_yaml_with_one_bad_item(self) -> None:
@@ -91,7 +91,7 @@ class TestObjects:
 
     def test_an_empty_list(self) -> None:
         file = parse('{"apiVersion": "v1", "kind": "List", "items": []}', "x.json")
-        assert (file.entries, file.problems) == ((), ())
+        assert (file.manifests, file.problems) == ((), ())
 
     def test_lists_in_lists_end_somewhere(self) -> None:
         value: dict[str, object] = service("a")
@@ -111,21 +111,21 @@ class TestObjects:
 
     def test_old_endpoints(self) -> None:
         text = "kind: Endpoints\nmetadata: {name: a}\nsubsets:\n- addresses: [{ip: 10.0.0.1}]\n"
-        (entry,) = parse(text).entries
+        (entry,) = parse(text).manifests
         assert isinstance(entry.object, EndpointSlice)
         assert entry.object.service == "a"
 
     def test_nothing_in_it(self) -> None:
         for path, text in (("x.yaml", ""), ("x.yaml", "# only\n---\n"), ("x.json", " \n")):
             file = parse(text, path)
-            assert (file.entries, file.problems, file.documents) == ((), (), 0)
+            assert (file.manifests, file.problems, file.documents) == ((), (), 0)
 
 
 class TestJSON:
     def test_several_texts_after_each_other(self) -> None:
         text = json.dumps(service("a"), indent=1) + "\n" + json.dumps(service("b"))
         file = parse(text, "x.json")
-        assert [(e.object.origin, e.line) for e in file.entries] == [
+        assert [(e.object.origin, e.line) for e in file.manifests] == [
             ("x.json#1", 1),
             ("x.json#2", text[: text.rindex('{"api')].count("\n") + 1),
         ]
@@ -305,8 +305,8 @@ class TestReuse:
     def test_an_unchanged_document_is_not_parsed_again(self) -> None:
         first = parse(f"{A}---\n{B}")
         second = parse(f"{A}---\n{B}  namespace: other\n", previous=first)
-        assert second.entries[0] is first.entries[0]
-        assert second.entries[1].object.namespace == "other"
+        assert second.manifests[0] is first.manifests[0]
+        assert second.manifests[1].object.namespace == "other"
 
     def test_a_moved_document_has_its_new_place(self) -> None:
         first = parse(f"---\n{A}---\n{BAD}---\n{B.replace(': b', ': c')}")
@@ -327,7 +327,7 @@ def test_parse_never_raises(documents: list[str], path: str, tail: bytes) -> Non
     file = manifestfile.parse(path, data)
     assert file.good or file.problems
     again = manifestfile.parse(path, data, file)
-    assert again.entries == file.entries
+    assert again.manifests == file.manifests
 
 
 _json = st.recursive(
@@ -353,12 +353,12 @@ _json = st.recursive(
 def test_json_and_yaml_say_the_same_of_any_structure(value: object) -> None:
     text = json.dumps(value)
     as_json, as_yaml = parse(text, "x.json"), parse("--- " + text)
-    assert [e.object.key for e in as_json.entries] == [e.object.key for e in as_yaml.entries]
+    assert [e.object.key for e in as_json.manifests] == [e.object.key for e in as_yaml.manifests]
     assert len(as_json.problems) == len(as_yaml.problems)
     assert as_json.skipped == as_yaml.skipped
 
 
 def test_cluster_ips_arrive_packed() -> None:
-    (entry,) = parse(A + "spec: {clusterIP: 10.96.0.9}\n").entries
+    (entry,) = parse(A + "spec: {clusterIP: 10.96.0.9}\n").manifests
     assert isinstance(entry.object, Service)
     assert entry.object.cluster_ips == (pack_address("10.96.0.9"),)

@@ -1,228 +1,176 @@
-"""What a watch tells, of real directories."""
+"""A watch reports every change of the files of a real directory."""
 
 from __future__ import annotations
 
 import asyncio
 import os
 import shutil
-import sys
-import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import pytest
+from structlog.testing import capture_logs
 
-from dnsd.sources.manifests.filewatch import (
-    EVERYTHING,
-    Inotify,
-    Polled,
-    Seen,
-    Unwatched,
-    Watch,
-    touched,
-)
-from tests.helpers import DEADLINE, deep
-
-QUEUE = Path("/proc/sys/fs/inotify/max_queued_events")
-LINUX = pytest.mark.skipif(sys.platform != "linux", reason="inotify")
+from dnsd.sources.manifests.filewatch import Watch, names_of
+from tests.helpers import DEADLINE, deep, eventually
 
 
-async def said(watch: Watch) -> Seen | None:
-    """The next thing that a watch has to say."""
+async def reported(watch: Watch) -> set[str] | None:
+    """The next report that is not empty."""
     async with asyncio.timeout(DEADLINE):
-        while (seen := await watch.wait(1.0)) == Seen():
+        while (names := await watch.wait(1.0)) == set():
             pass
-    return seen
+    return names
 
 
-async def told(watch: Watch, *names: str) -> None:
-    """Wait until the watch has said of all these files that they may have changed."""
+async def reports(watch: Watch, *names: str) -> None:
+    """Wait until the watch has reported each of these files, or everything."""
     left = set(names)
     while left:
-        seen = await said(watch)
-        assert seen is not None
-        if seen.names is None:
+        found = await reported(watch)
+        if found is None:
             return
-        left -= seen.names
+        left -= found
 
 
 @pytest.fixture
-async def watch(tmp_path: Path) -> AsyncIterator[Inotify]:
+async def open_watch(tmp_path: Path) -> AsyncIterator[Callable[[], Watch]]:
+    """Opens watches of `root` and waits until they stand."""
     (tmp_path / "root" / "sub").mkdir(parents=True)
-    one = Inotify(tmp_path / "root")
-    yield one
-    await one.close()
+    opened: list[Watch] = []
+
+    def opens() -> Watch:
+        opened.append(Watch(tmp_path / "root", lambda prefix: prefix in ("sub/", "other/")))
+        return opened[-1]
+
+    yield opens
+    for one in opened:
+        await one.close()
 
 
-@LINUX
-class TestInotify:
-    async def test_a_file_is_whole_when_it_is_closed(self, tmp_path: Path, watch: Inotify) -> None:
-        file = tmp_path / "root" / "sub" / "a.yaml"
-        with file.open("w") as out:
-            out.write("a: 1")
-            out.flush()
-            assert await watch.wait(0) == Seen()
-        name = frozenset(["sub/a.yaml"])
-        assert await said(watch) == Seen(name, name)
+@pytest.fixture
+async def watch(open_watch: Callable[[], Watch]) -> Watch:
+    one = open_watch()
+    await eventually(lambda: one.standing)
+    return one
 
-    async def test_a_file_that_stays_open_is_looked_at_when_it_is_left_alone(
-        self, tmp_path: Path, watch: Inotify
-    ) -> None:
-        with (tmp_path / "root" / "a.yaml").open("w") as out:
-            out.write("a: 1")
-            out.flush()
-            assert await said(watch) == Seen(frozenset(["a.yaml"]))
 
-    async def test_one_that_is_written_again_is_not_whole(
-        self, tmp_path: Path, watch: Inotify
-    ) -> None:
-        file = tmp_path / "root" / "a.yaml"
-        file.write_text("a: 1")
-        with file.open("w") as out:
-            out.write("a: 2")
-            out.flush()
-            assert await said(watch) == Seen(frozenset(["a.yaml"]))
+class TestFiles:
+    async def test_without_a_change_the_report_is_empty(self, watch: Watch) -> None:
+        assert await watch.wait(0) == set()
 
-    async def test_a_directory_whose_path_is_too_long_is_left_out(
-        self, tmp_path: Path, watch: Inotify
-    ) -> None:
-        names = ["x" * 99] * ((4080 - len(str(tmp_path / "root"))) // 100)
-        with deep(tmp_path / "root", *names) as innermost:
-            os.close(os.open("b.yaml", os.O_WRONLY | os.O_CREAT, dir_fd=innermost))
-            await told(watch, "/".join([*names, "b.yaml"]))
-            for name in ("y" * 250, "z" * 250):  # their paths have more than 4,095 octets
-                os.mkdir(name, dir_fd=innermost)
-            (tmp_path / "root" / "a.yaml").write_text("a: 1")
-            await told(watch, "a.yaml")
-
-    async def test_renamed_linked_removed(self, tmp_path: Path, watch: Inotify) -> None:
-        root = tmp_path / "root"
-        (tmp_path / "a").write_text("a: 1")
-        (tmp_path / "a").rename(root / "a.yaml")
-        name = frozenset(["a.yaml"])
-        assert await said(watch) == Seen(name, name)
-        os.link(root / "a.yaml", root / "b.yaml")
-        assert await said(watch) == Seen(frozenset(["b.yaml"]))
-        (root / "c.yaml").symlink_to("a.yaml")
-        assert await said(watch) == Seen(frozenset(["c.yaml"]))
-        (root / "a.yaml").unlink()
-        assert await said(watch) == Seen(name)
-        (root / "b.yaml").rename(root / "b.txt")
-        assert await said(watch) == Seen(frozenset(["b.yaml"]))
-
-    async def test_what_concerns_no_manifest_is_not_said(
-        self, tmp_path: Path, watch: Inotify
+    async def test_written_renamed_linked_and_removed_files_are_named(
+        self, tmp_path: Path, watch: Watch
     ) -> None:
         root = tmp_path / "root"
-        (root / ".git").mkdir()
-        (root / ".git" / "a.yaml").write_text("a: 1")
+        (root / "sub" / "a.yaml").write_text("a: 1")
+        await reports(watch, "sub/a.yaml")
+        (tmp_path / "b").write_text("b: 1")
+        (tmp_path / "b").rename(root / "b.yaml")
+        await reports(watch, "b.yaml")
+        os.link(root / "b.yaml", root / "c.yaml")
+        await reports(watch, "c.yaml")
+        (root / "d.yaml").symlink_to("b.yaml")
+        await reports(watch, "d.yaml")
+        (root / "b.yaml").unlink()
+        await reports(watch, "b.yaml")
+        (root / "c.yaml").rename(root / "c.txt")
+        await reports(watch, "c.yaml")
+        (root / "d.yaml").rename(tmp_path / "d.yaml")
+        await reports(watch, "d.yaml")
+
+    async def test_hidden_files_and_other_suffixes_are_not_named(
+        self, tmp_path: Path, watch: Watch
+    ) -> None:
+        root = tmp_path / "root"
         (root / ".a.yaml.swp").write_text("a: 1")
         (root / "a.txt").write_text("a: 1")
         (root / "a.yaml").write_text("a: 1")
-        name = frozenset(["a.yaml"])
-        assert await said(watch) == Seen(name, name)
+        assert await reported(watch) == {"a.yaml"}
 
-    async def test_files_in_directories_that_are_made_at_the_same_time(
-        self, tmp_path: Path, watch: Inotify
+    async def test_a_file_that_stays_open_is_named(self, tmp_path: Path, watch: Watch) -> None:
+        with (tmp_path / "root" / "a.yaml").open("w") as out:
+            out.write("a: 1")
+            out.flush()
+            await reports(watch, "a.yaml")
+
+
+class TestDirectories:
+    async def test_files_of_directories_made_at_the_same_time_are_reported(
+        self, tmp_path: Path, watch: Watch
     ) -> None:
         names = [f"new{i}/deep/er/{i}.yaml" for i in range(50)]
         for name in names:
             path = tmp_path / "root" / name
             path.parent.mkdir(parents=True)
             path.write_text("a: 1")
-        await told(watch, *names)
+        await reports(watch, *names)
+        while await watch.wait(0.1) != set():
+            pass
         (tmp_path / "root" / names[7]).write_text("a: 2")
-        one = frozenset([names[7]])
-        assert await said(watch) == Seen(one, one)
+        assert await reported(watch) == {names[7]}
 
-    async def test_moved_and_removed_directories(self, tmp_path: Path, watch: Inotify) -> None:
+    async def test_a_moved_or_removed_directory_is_everything(
+        self, tmp_path: Path, watch: Watch
+    ) -> None:
         root = tmp_path / "root"
         (root / "sub").rename(root / "other")
-        assert await said(watch) == EVERYTHING
+        assert await reported(watch) is None
         (root / "other" / "a.yaml").write_text("a: 1")
-        await told(watch, "other/a.yaml")
-        (root / "other").rename(tmp_path / "outside")
-        assert await said(watch) == EVERYTHING
-        (tmp_path / "outside" / "a.yaml").write_text("a: 2")
-        assert await watch.wait(0.01) == Seen()
-        (root / "x").mkdir()
-        await watch.wait(0.01)
-        shutil.rmtree(root / "x")
-        assert await said(watch) == EVERYTHING
+        await reports(watch, "other/a.yaml")
+        shutil.rmtree(root / "other")
+        assert await reported(watch) is None
 
-    async def test_links_to_directories(self, tmp_path: Path, watch: Inotify) -> None:
-        root, external = tmp_path / "root", tmp_path / "outside"
-        external.mkdir()
-        (root / "link").symlink_to(external)
-        assert await said(watch) == EVERYTHING
-        (external / "a.yaml").write_text("a: 1")
-        await told(watch, "link/a.yaml")
-        (root / "sub" / "loop").symlink_to("..")
-        (root / "alias").symlink_to(external)
-        assert await said(watch) == EVERYTHING
-        (root / "link").unlink()
-        assert await said(watch) == EVERYTHING
-        (external / "a.yaml").write_text("a: 2")  # the other link still leads there
-        await told(watch, "alias/a.yaml")
+    async def test_a_directory_whose_path_is_too_long_is_left_out(
+        self, tmp_path: Path, watch: Watch
+    ) -> None:
+        names = ["x" * 99] * ((4080 - len(str(tmp_path / "root"))) // 100)
+        with deep(tmp_path / "root", *names) as innermost:
+            os.close(os.open("b.yaml", os.O_WRONLY | os.O_CREAT, dir_fd=innermost))
+            await reports(watch, "/".join([*names, "b.yaml"]))
+            for name in ("y" * 250, "z" * 250):  # their paths have more than 4,095 octets
+                os.mkdir(name, dir_fd=innermost)
+            (tmp_path / "root" / "a.yaml").write_text("a: 1")
+            await reports(watch, "a.yaml")
 
-    async def test_the_swap_of_a_configmap_volume(self, tmp_path: Path, watch: Inotify) -> None:
+    async def test_the_swap_of_a_configmap_volume_is_everything(
+        self, tmp_path: Path, watch: Watch
+    ) -> None:
         root = tmp_path / "root"
         (root / "..2026_1").mkdir()
         (root / "..2026_1" / "a.yaml").write_text("a: 1")
         (root / "..data_tmp").symlink_to("..2026_1")
         (root / "..data_tmp").rename(root / "..data")
-        assert await said(watch) == EVERYTHING
+        assert await reported(watch) is None
 
-    async def test_lost_events_mean_everything(self, tmp_path: Path, watch: Inotify) -> None:
-        root = tmp_path / "root"
-        most = int(QUEUE.read_text()) if QUEUE.exists() else 1 << 30  # noqa: ASYNC240
-        if most > 100_000:
-            pytest.skip("the kernel's queue is too long to be filled")
-        (root / "a.yaml").write_text("a: 1")
-        (root / "b.yaml").write_text("b: 1")
-        for _ in range(most // 2 + 2):  # in turns, because the kernel joins equal events
-            os.utime(root / "a.yaml")
-            os.utime(root / "b.yaml")
-        (root / "late").mkdir()
-        (root / "late" / "a.yaml").write_text("a: 1")
-        while (seen := await said(watch)) != EVERYTHING:
-            assert seen is not None
-        while await watch.wait(0.01) != Seen():
-            pass
-        (root / "late" / "a.yaml").write_text("a: 2")  # nobody said that `late` is there
-        await told(watch, "late/a.yaml")
-
-    async def test_it_is_over_with_the_directory(self, tmp_path: Path, watch: Inotify) -> None:
-        (tmp_path / "root").rename(tmp_path / "away")
-        assert await said(watch) is None
-
-    def test_no_directory(self, tmp_path: Path) -> None:
-        with pytest.raises(FileNotFoundError):
-            Inotify(tmp_path / "nowhere")
+    async def test_a_link_to_a_directory_is_followed_by_the_next_watch(
+        self, tmp_path: Path, watch: Watch, open_watch: Callable[[], Watch]
+    ) -> None:
+        root, target = tmp_path / "root", tmp_path / "target"
+        target.mkdir()
+        (root / "link").symlink_to(target)
+        assert await reported(watch) is None
+        await eventually(lambda: watch.over)
+        following = open_watch()
+        await eventually(lambda: following.standing)
+        (target / "a.yaml").write_text("a: 1")
+        await reports(following, "link/a.yaml")
 
 
-class TestPolled:
-    async def test_changes_and_the_end(self, tmp_path: Path) -> None:
-        (tmp_path / "root").mkdir()
-        watch = Polled((tmp_path / "root").resolve(), lambda prefix: False)
-        try:
-            assert await watch.wait(0) == Seen()
-            (tmp_path / "root" / "a.yaml").write_text("a: 1")
-            await told(watch, "a.yaml")
-        finally:
-            await watch.close()
+class TestRefusals:
+    async def test_a_directory_that_cannot_be_watched_is_reported_each_second_and_logged(
+        self, tmp_path: Path, watch: Watch
+    ) -> None:
+        with capture_logs() as logs:
+            (tmp_path / "root" / os.fsdecode(b"\xff.yaml")).write_text("a: 1")
+            for _ in range(2):
+                assert await reported(watch) is None
+        assert [one["event"] for one in logs] == [
+            "the directory cannot be watched; dnsd reads it every second instead"
+        ]
 
 
-class TestUnwatched:
-    async def test_everything_every_second(self, tmp_path: Path) -> None:
-        watch = Unwatched(tmp_path, OSError("no space left on device"))
-        begun = time.monotonic()
-        assert await watch.wait(0) == Seen()
-        assert await said(watch) == EVERYTHING
-        assert time.monotonic() - begun >= 1.0
-
-
-class TestTouched:
+class TestNamesOf:
     @pytest.mark.parametrize(
         ("paths", "names"),
         [
@@ -235,9 +183,9 @@ class TestTouched:
             ([""], None),
         ],
     )
-    def test_what_a_change_concerns(
+    def test_a_change_concerns_one_manifest_or_none_or_everything(
         self, tmp_path: Path, paths: list[str], names: set[str] | None
     ) -> None:
         (tmp_path / "sub").mkdir()
         full = [f"{tmp_path}/{path}" for path in paths]
-        assert touched(str(tmp_path), full, lambda prefix: prefix == "known/") == names
+        assert names_of(str(tmp_path), full, lambda prefix: prefix == "known/") == names

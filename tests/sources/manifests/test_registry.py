@@ -1,4 +1,4 @@
-"""Names and addresses have one holder each; who comes second is told, and waits."""
+"""Each name and each address belongs to one object; a second one is reported, and waits."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ from dnsd.cluster.objects import Key, Object, Service, ServicePort
 from dnsd.cluster.store import unpack_events
 from dnsd.dns.addresses import address_text, pack_address
 from dnsd.sources.manifests.allocate import NODE_PORTS
-from dnsd.sources.manifests.file import Entry, stated
-from dnsd.sources.manifests.problems import Ledger
-from dnsd.sources.manifests.registry import Catalogue, networks_of
+from dnsd.sources.manifests.file import Manifest, manifest_of
+from dnsd.sources.manifests.problems import Problems
+from dnsd.sources.manifests.registry import Registry, networks_of
 from dnsd.sources.source import SourceError
 
 V4, V6 = "10.96.0.0/12", "fd00:10::/108"
 
 
-def entries(file: str, *objects: Object) -> tuple[Entry, ...]:
+def manifests(file: str, *objects: Object) -> tuple[Manifest, ...]:
     return tuple(
-        stated(thing, file, number, -1, number * 10) for number, thing in enumerate(objects, 1)
+        manifest_of(thing, file, number, -1, number * 10) for number, thing in enumerate(objects, 1)
     )
 
 
@@ -47,28 +47,28 @@ def svc(
 
 
 class Files:
-    """A catalogue with the files it was last given."""
+    """A registry, and what its files declare."""
 
     def __init__(self, *cidrs: str) -> None:
-        self.catalogue = Catalogue(networks_of(cidrs or (V4,)))
+        self.registry = Registry(networks_of(cidrs or (V4,)))
 
     def put(self, **files: Sequence[Object]) -> list[Object | Key]:
-        said = {f"{name}.yaml": entries(f"{name}.yaml", *files[name]) for name in files}
-        return unpack_events(self.catalogue.update(said))
+        content = {f"{name}.yaml": manifests(f"{name}.yaml", *files[name]) for name in files}
+        return unpack_events(self.registry.update(content))
 
     def ips(self) -> dict[str, list[str]]:
         return {
             one.name: [address_text(ip) for ip in one.cluster_ips]
-            for one in self.catalogue.objects()
+            for one in self.registry.objects()
             if isinstance(one, Service)
         }
 
     def problems(self) -> list[str]:
-        return [str(problem) for problem in self.catalogue.problems()]
+        return [str(problem) for problem in self.registry.problems()]
 
 
 class TestClaims:
-    """An entry says what is claimed, so that few Services have to be unpacked."""
+    """A manifest lists its addresses, so that few Services have to be unpacked."""
 
     @pytest.mark.parametrize(
         ("ips", "more", "claims"),
@@ -88,12 +88,14 @@ class TestClaims:
             (["10.96.0.1"], {"policy": "RequireDualStack"}, None),
         ],
     )
-    def test_of_a_service(self, ips: list[str], more: dict[str, Any], claims: str | None) -> None:
-        (entry,) = entries("a.yaml", svc("x", *ips, **more))
+    def test_a_service_that_needs_nothing_claims_the_addresses_it_states(
+        self, ips: list[str], more: dict[str, Any], claims: str | None
+    ) -> None:
+        (manifest,) = manifests("a.yaml", svc("x", *ips, **more))
         expected = None if claims is None else b"".join(map(pack_address, claims.split()))
-        assert entry.claims == expected
+        assert manifest.claims == expected
 
-    def test_both_addresses_of_a_service_are_taken(self) -> None:
+    def test_a_service_has_both_addresses_that_it_states(self) -> None:
         files = Files()
         files.put(a=[svc("x", "fd00:10::1", "10.96.0.1")])
         assert files.put(b=[svc("y", "10.96.0.1"), svc("z", "fd00:10::1")]) == []
@@ -104,19 +106,19 @@ class TestClaims:
 
 
 class TestNames:
-    def test_an_unchanged_file_says_nothing(self) -> None:
+    def test_an_unchanged_file_causes_no_event(self) -> None:
         files = Files()
         assert len(files.put(a=[svc("x", "10.96.0.1")])) == 1
         assert files.put(a=[svc("x", "10.96.0.1")]) == []
 
-    def test_two_files_name_one_service(self) -> None:
+    def test_of_two_files_that_declare_one_service_the_first_by_path_is_used(self) -> None:
         files = Files()
         first, second = svc("x", "10.96.0.1"), svc("x", "10.96.0.2")
         assert files.put(b=[second], a=[first]) == [first]
         (problem,) = files.problems()
         assert problem.startswith("b.yaml:10: Service default/x: metadata.name: is in a.yaml#1")
 
-    def test_the_second_comes_in_when_the_first_goes(self) -> None:
+    def test_the_second_declaration_is_used_when_the_first_is_gone(self) -> None:
         files = Files()
         second = svc("x", "10.96.0.2")
         files.put(a=[svc("x", "10.96.0.1")], b=[second])
@@ -132,7 +134,7 @@ class TestNames:
         edited = svc("x", "10.96.0.3")
         assert files.put(b=[edited]) == [edited]
 
-    def test_twice_in_one_file(self) -> None:
+    def test_of_two_declarations_in_one_file_the_first_is_used(self) -> None:
         files = Files()
         first = svc("x", "10.96.0.1")
         assert files.put(a=[first, svc("x", "10.96.0.2")]) == [first]
@@ -140,22 +142,22 @@ class TestNames:
         assert problem.startswith("a.yaml:20: ")
         assert "a.yaml#1" in problem
 
-    def test_gone_is_a_key(self) -> None:
+    def test_the_event_of_an_object_that_is_gone_is_its_key(self) -> None:
         files = Files()
         files.put(a=[svc("x", "10.96.0.1"), svc("y", "10.96.0.2")])
         assert files.put(a=[svc("y", "10.96.0.2")]) != []
         assert list(files.ips()) == ["y"]
         assert files.put(a=[]) == [Key("Service", "default", "y")]
-        assert len(files.catalogue) == 0
+        assert len(files.registry) == 0
 
-    def test_a_service_that_moves_to_another_file(self) -> None:
+    def test_a_service_that_moves_to_another_file_unchanged_causes_no_event(self) -> None:
         files = Files()
         files.put(a=[svc("x", "10.96.0.1")])
         assert files.put(a=[], b=[svc("x", "10.96.0.1")]) == []  # origin aside, it is the same
 
 
 class TestStatedAddresses:
-    def test_an_address_used_twice(self) -> None:
+    def test_an_address_stated_twice_belongs_to_the_first_by_path(self) -> None:
         files = Files()
         files.put(b=[svc("y", "10.96.0.1")], a=[svc("x", "10.96.0.1")])
         assert files.ips() == {"x": ["10.96.0.1"]}
@@ -170,7 +172,7 @@ class TestStatedAddresses:
         edited = svc("y", "10.96.0.1", version="2")
         assert files.put(b=[edited], a=[svc("x", "10.96.0.1", version="2")]) == [edited]
 
-    def test_the_second_comes_in_when_the_conflict_goes(self) -> None:
+    def test_the_refused_service_is_used_when_the_conflict_ends(self) -> None:
         files = Files()
         files.put(a=[svc("x", "10.96.0.1")], b=[svc("y", "10.96.0.1")], c=[svc("z", "10.96.0.1")])
         files.put(a=[svc("x", "10.96.0.2")])
@@ -188,27 +190,27 @@ class TestStatedAddresses:
         files.put(a=[])
         assert files.ips() == {"y": ["10.96.0.1"]}
 
-    def test_two_services_exchange_their_addresses(self) -> None:
+    def test_two_services_can_exchange_their_addresses(self) -> None:
         files = Files()
         files.put(a=[svc("x", "10.96.0.1")], b=[svc("y", "10.96.0.2")])
         files.put(a=[svc("x", "10.96.0.2")], b=[svc("y", "10.96.0.1")])
         assert files.ips() == {"x": ["10.96.0.2"], "y": ["10.96.0.1"]}
         assert files.problems() == []
 
-    def test_one_of_two_addresses_in_conflict_refuses_the_whole(self) -> None:
+    def test_one_address_in_conflict_refuses_the_whole_service(self) -> None:
         files = Files(V4, V6)
         files.put(a=[svc("x", "fd00::1")], b=[svc("y", "10.96.0.1", "fd00::1")])
         assert files.ips() == {"x": ["fd00::1"]}
-        files.put(c=[svc("z", "10.96.0.1")])  # what the refused one stated is free
+        files.put(c=[svc("z", "10.96.0.1")])  # the other address of the refused Service is free
         assert len(files.problems()) == 1
         files.put(a=[])
-        assert len(files.problems()) == 1  # y waits for z now
+        assert len(files.problems()) == 1  # now y waits for z
         files.put(c=[])
         assert files.ips() == {"y": ["10.96.0.1", "fd00::1"]}
 
 
-class TestGivenAddresses:
-    def test_who_needs_one(self) -> None:
+class TestAllocatedAddresses:
+    def test_services_with_a_cluster_ip_are_allocated_one_and_others_are_not(self) -> None:
         files = Files()
         files.put(
             a=[
@@ -216,22 +218,22 @@ class TestGivenAddresses:
                 svc("node", type="NodePort"),
                 svc("balanced", type="LoadBalancer"),
                 svc("headless", headless="yes"),
-                svc("outside", type="ExternalName", external="example.com"),
+                svc("external", type="ExternalName", external="example.com"),
                 svc("stated", "10.96.0.1"),
             ]
         )
-        given = files.ips()
-        assert given["headless"] == given["outside"] == []
-        assert given["stated"] == ["10.96.0.1"]
+        found = files.ips()
+        assert found["headless"] == found["external"] == []
+        assert found["stated"] == ["10.96.0.1"]
         for name in ("cluster", "node", "balanced"):
-            (ip,) = given[name]
+            (ip,) = found[name]
             assert ip_address(ip) in ip_network(V4)
         allocated = {
-            o.name for o in files.catalogue.objects() if isinstance(o, Service) and o.allocated
+            o.name for o in files.registry.objects() if isinstance(o, Service) and o.allocated
         }
         assert allocated == {"cluster", "node", "balanced"}
 
-    def test_the_order_of_files_does_not_matter(self) -> None:
+    def test_the_order_of_files_does_not_change_the_addresses(self) -> None:
         services = [svc(f"s{i}") for i in range(40)]
         seen = []
         for seed in range(5):
@@ -242,19 +244,19 @@ class TestGivenAddresses:
             seen.append(files.ips())
         assert all(one == seen[0] for one in seen)
 
-    def test_a_statement_that_comes_later_displaces(self) -> None:
+    def test_a_stated_address_displaces_an_allocated_one(self) -> None:
         files = Files()
         files.put(a=[svc("x")])
-        (mine,) = files.ips()["x"]
-        events = files.put(b=[svc("y", mine)])
+        (allocated,) = files.ips()["x"]
+        events = files.put(b=[svc("y", allocated)])
         assert {event.key.name for event in events if not isinstance(event, Key)} == {"x", "y"}
-        assert files.ips()["y"] == [mine]
-        assert files.ips()["x"] != [mine]
+        assert files.ips()["y"] == [allocated]
+        assert files.ips()["x"] != [allocated]
         files.put(b=[])
-        assert files.ips() == {"x": [mine]}
+        assert files.ips() == {"x": [allocated]}
         assert files.problems() == []
 
-    def test_none_is_left(self) -> None:
+    def test_a_service_that_gets_no_address_is_used_without_and_reported(self) -> None:
         files = Files("10.0.0.0/30")
         files.put(a=[svc("x"), svc("y"), svc("z")])
         (problem,) = files.problems()
@@ -263,7 +265,7 @@ class TestGivenAddresses:
         files.put(a=[svc("x"), svc("y")])
         assert files.problems() == []
 
-    def test_no_node_port_is_left(self) -> None:
+    def test_a_service_that_gets_no_node_port_is_reported(self) -> None:
         files = Files()
         all_ports = svc("all", type="NodePort")
         stated_ports = tuple(
@@ -280,11 +282,11 @@ class TestGivenAddresses:
         files.put(a=[replace(all_ports, ports=stated_ports[1:])])
         assert files.problems() == []
 
-    def test_without_networks_none_is_given(self) -> None:
-        catalogue = Catalogue([])
-        catalogue.update({"a": entries("a", svc("x"))})
-        assert [one.cluster_ips for one in catalogue.objects() if isinstance(one, Service)] == [()]
-        assert catalogue.problems() == []
+    def test_without_networks_no_address_is_allocated(self) -> None:
+        registry = Registry([])
+        registry.update({"a": manifests("a", svc("x"))})
+        assert [one.cluster_ips for one in registry.objects() if isinstance(one, Service)] == [()]
+        assert registry.problems() == []
 
     @pytest.mark.parametrize(
         ("policy", "families", "stated", "cidrs", "versions"),
@@ -302,7 +304,7 @@ class TestGivenAddresses:
             ("SingleStack", (), ("fd00::1",), (V4, V6), [6]),
         ],
     )
-    def test_families(
+    def test_the_families_are_those_the_api_server_would_choose(
         self,
         policy: str,
         families: tuple[str, ...],
@@ -323,7 +325,7 @@ class TestGivenAddresses:
             ("", ("IPv5",), "spec.ipFamilies[0]"),
         ],
     )
-    def test_a_family_that_cannot_be_had(
+    def test_a_required_family_without_a_network_is_refused(
         self, policy: str, families: tuple[str, ...], field: str
     ) -> None:
         files = Files(V4)
@@ -334,13 +336,13 @@ class TestGivenAddresses:
         assert files.problems() == []
 
     @pytest.mark.parametrize("cidr", ["10.96.0.0/33", "ten", "10.96.0.1/12"])
-    def test_a_bad_network(self, cidr: str) -> None:
+    def test_an_invalid_network_is_a_source_error(self, cidr: str) -> None:
         with pytest.raises(SourceError, match="service_cidrs"):
             networks_of([cidr])
 
 
 # ---------------------------------------------------------------------------------------
-# Any history leads to a state without contradictions, and says every change.
+# Any history leads to a state without contradictions, and every change has an event.
 
 _services = st.builds(
     lambda name, ips: svc(name, *ips),
@@ -355,7 +357,7 @@ _files = st.dictionaries(
 @settings(max_examples=300, deadline=None)
 @given(st.lists(_files, max_size=6))
 def test_any_history_is_consistent(steps: list[dict[str, list[Service]]]) -> None:
-    files, ledger = Files("10.0.0.0/29"), Ledger()
+    files, problems = Files("10.0.0.0/29"), Problems()
     now: dict[Key, Object] = {}
     stated: dict[str, list[Service]] = {}
     for step in steps:
@@ -366,19 +368,19 @@ def test_any_history_is_consistent(steps: list[dict[str, list[Service]]]) -> Non
                 assert now.get(event.key) != event
                 now[event.key] = event
         stated |= step
-        assert now == {one.key: one for one in files.catalogue.objects()}
-        ledger.apply(files.catalogue.changes())
-        assert list(ledger) == files.catalogue.problems()
+        assert now == {one.key: one for one in files.registry.objects()}
+        problems.apply(files.registry.changes())
+        assert list(problems) == files.registry.problems()
         held = [ip for ips in files.ips().values() for ip in ips]
         assert len(held) == len(set(held))
-        _nobody_waits_in_vain(files, stated)
+        _each_refused_service_has_a_rival(files, stated)
     files.put(a=[], b=[], c=[])
-    assert len(files.catalogue) == 0
+    assert len(files.registry) == 0
     assert files.problems() == []
 
 
-def _nobody_waits_in_vain(files: Files, stated: dict[str, list[Service]]) -> None:
-    """A Service that is stated once and not served has a rival, and is reported."""
+def _each_refused_service_has_a_rival(files: Files, stated: dict[str, list[Service]]) -> None:
+    """A Service that is declared once and not used has a rival, and is reported."""
     claimed = [one.name for services in stated.values() for one in services]
     for one in (one for services in stated.values() for one in services):
         if claimed.count(one.name) == 1 and one.name not in files.ips():

@@ -1,4 +1,4 @@
-"""A directory of manifests, live: real files, the real watch."""
+"""A directory of manifests is followed: real files, the real watch."""
 
 from __future__ import annotations
 
@@ -7,10 +7,9 @@ import functools
 import json
 import os
 import shutil
-import sys
 import tempfile
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 
 import pytest
@@ -18,8 +17,7 @@ from structlog.testing import capture_logs
 
 from dnsd.cluster.objects import Key, Object, Service
 from dnsd.dns.addresses import address_text
-from dnsd.sources.manifests import filewatch, source
-from dnsd.sources.manifests.filewatch import open_watch
+from dnsd.sources.manifests import source
 from dnsd.sources.manifests.source import Manifests, load
 from dnsd.sources.source import Batch, SourceError
 from tests.helpers import eventually
@@ -34,14 +32,14 @@ def text(name: str, ip: str = "", namespace: str = "") -> str:
 
 
 def write(path: Path, content: str) -> None:
-    """As careful programs write: a new file, renamed over the old one."""
+    """Write a new file, and rename it over the old one."""
     fresh = path.with_name(f".{path.name}.tmp")
     fresh.write_text(content)
     fresh.rename(path)
 
 
 class Running:
-    """A source that runs, and what its batches add up to."""
+    """A source that runs, and the objects that its batches add up to."""
 
     def __init__(self, source: Manifests) -> None:
         self.source = source
@@ -67,19 +65,19 @@ class Running:
     async def shows(self, **services: str) -> None:
         await eventually(lambda: self.services() == services, f"{services}")
 
-    async def looks_again(self) -> None:
-        """Return when a look at everything has begun since now, and ended."""
+    async def rereads(self) -> None:
+        """Wait until all files have been read once more."""
         for _ in range(2):  # the second begins when the first has ended
             before = self.source.status()[0].reconciles
             self.source.reload()
-            await eventually(functools.partial(self._looked_since, before))
+            await eventually(functools.partial(self._reread_since, before))
 
-    def _looked_since(self, before: int) -> bool:
+    def _reread_since(self, before: int) -> bool:
         return self.source.status()[0].reconciles > before
 
 
 @asynccontextmanager
-async def _following(directory: Path, **options: object) -> AsyncIterator[Running]:
+async def following(directory: Path, **options: object) -> AsyncIterator[Running]:
     running = Running(Manifests(directory, **options))  # type: ignore[arg-type]
     task = asyncio.create_task(running.source.run(running.publish))
     try:
@@ -92,28 +90,12 @@ async def _following(directory: Path, **options: object) -> AsyncIterator[Runnin
         await asyncio.gather(task, return_exceptions=True)
 
 
-Following = Callable[..., AbstractAsyncContextManager[Running]]
-
-
-@pytest.fixture(
-    params=[
-        pytest.param("kernel", marks=pytest.mark.skipif(sys.platform != "linux", reason="inotify")),
-        "watchfiles",
-    ]
-)
-def following(request: pytest.FixtureRequest) -> Following:
-    """A source that follows a directory, with each way to watch it."""
-    return functools.partial(
-        _following, watch=open_watch if request.param == "kernel" else filewatch.Polled
-    )
-
-
 _NOBODY = 65534
 
 
 @contextmanager
-def folder_of_nobody() -> Iterator[Path]:
-    """A directory that belongs to who `not_root` becomes."""
+def directory_of_nobody() -> Iterator[Path]:
+    """A directory of the user that `not_root` switches to."""
     with tempfile.TemporaryDirectory() as name:
         if os.geteuid() == 0:
             os.chown(name, _NOBODY, _NOBODY)
@@ -122,7 +104,7 @@ def folder_of_nobody() -> Iterator[Path]:
 
 @contextmanager
 def not_root() -> Iterator[None]:
-    """Root may read everything: not to be root while this lasts."""
+    """Switch from root, which may read everything, to another user."""
     root = os.geteuid() == 0
     if root:
         os.seteuid(_NOBODY)
@@ -134,7 +116,7 @@ def not_root() -> Iterator[None]:
 
 
 class TestStart:
-    async def test_all_is_said_before_synced(self, tmp_path: Path, following: Following) -> None:
+    async def test_all_objects_are_published_before_synced(self, tmp_path: Path) -> None:
         (tmp_path / "deep" / "er").mkdir(parents=True)
         (tmp_path / "a.yaml").write_text(text("a", "10.96.0.1"))
         (tmp_path / "deep" / "b.yml").write_text(text("b", "10.96.0.2"))
@@ -149,16 +131,14 @@ class TestStart:
             assert (status.name, status.state, status.objects) == ("manifests", "synced", 3)
             assert status.errors == 0
 
-    async def test_an_empty_directory_is_synced_too(
-        self, tmp_path: Path, following: Following
-    ) -> None:
+    async def test_an_empty_directory_is_synced_too(self, tmp_path: Path) -> None:
         async with following(tmp_path) as running:
             assert running.batches == [Batch((), synced=True)]
             (tmp_path / "a.yaml").write_text(text("a", "10.96.0.1"))
             await running.shows(a="10.96.0.1")
             assert running.batches[-1].synced
 
-    async def test_large_loads_come_in_batches(self, tmp_path: Path, following: Following) -> None:
+    async def test_many_events_are_published_in_batches(self, tmp_path: Path) -> None:
         count = 2 * source.BATCH + 1
         (tmp_path / "a.yaml").write_text("---\n".join(text(f"s{i}") for i in range(count)))
         async with following(tmp_path) as running:
@@ -166,20 +146,22 @@ class TestStart:
             assert [b.synced for b in running.batches] == [False, False, True]
 
     @pytest.mark.parametrize("what", ["missing", "file"])
-    async def test_no_directory(self, tmp_path: Path, what: str) -> None:
+    async def test_a_path_that_is_not_a_directory_is_a_source_error(
+        self, tmp_path: Path, what: str
+    ) -> None:
         (tmp_path / "file").write_text("")
         source = Manifests(tmp_path / what)
         assert source.status()[0].state == "starting"
         with pytest.raises(SourceError, match=f"{what}.*(create it|give the one)"):
             await source.run(lambda batch: None)
 
-    def test_bad_service_cidrs(self, tmp_path: Path) -> None:
+    def test_bad_service_cidrs_are_a_source_error(self, tmp_path: Path) -> None:
         with pytest.raises(SourceError, match=r"10\.96\.0\.0/40"):
             Manifests(tmp_path, service_cidrs=["10.96.0.0/40"])
 
 
 class TestFollowing:
-    async def test_added_changed_removed(self, tmp_path: Path, following: Following) -> None:
+    async def test_added_changed_and_removed_files_are_followed(self, tmp_path: Path) -> None:
         (tmp_path / "a.yaml").write_text(text("a", "10.96.0.1"))
         async with following(tmp_path) as running:
             (tmp_path / "b.yaml").write_text(text("b", "10.96.0.2"))
@@ -189,18 +171,18 @@ class TestFollowing:
             (tmp_path / "b.yaml").unlink()
             await running.shows(a="10.96.0.3")
 
-    async def test_only_differences_are_said(self, tmp_path: Path, following: Following) -> None:
+    async def test_only_objects_that_differ_are_published(self, tmp_path: Path) -> None:
         file = tmp_path / "a.yaml"
         file.write_text(text("a", "10.96.0.1") + "---\n" + text("b", "10.96.0.2"))
         async with following(tmp_path) as running:
             os.utime(file, (1, 1))
-            await running.looks_again()
+            await running.rereads()
             assert len(running.batches) == 1
             write(file, text("a", "10.96.0.1") + "---\n" + text("b", "10.96.0.3"))
             await running.shows(a="10.96.0.1", b="10.96.0.3")
             assert [event.key.name for event in running.batches[1].events] == ["b"]  # type: ignore[union-attr]
 
-    async def test_a_renamed_file(self, tmp_path: Path, following: Following) -> None:
+    async def test_a_renamed_file_is_followed(self, tmp_path: Path) -> None:
         (tmp_path / "a.yaml").write_text(text("a", "10.96.0.1"))
         async with following(tmp_path) as running:
             (tmp_path / "a.yaml").rename(tmp_path / "z.yaml")
@@ -212,7 +194,7 @@ class TestFollowing:
             (tmp_path / "z.yaml").rename(tmp_path / "z.txt")
             await running.shows()
 
-    async def test_editors_that_write_by_rename(self, tmp_path: Path, following: Following) -> None:
+    async def test_editors_that_write_by_rename_are_followed(self, tmp_path: Path) -> None:
         file = tmp_path / "a.yaml"
         file.write_text(text("a", "10.96.0.1"))
         async with following(tmp_path) as running:
@@ -223,7 +205,7 @@ class TestFollowing:
             write(file, text("a", "10.96.0.9"))
             await running.shows(a="10.96.0.9")
 
-    async def test_new_and_moved_directories(self, tmp_path: Path, following: Following) -> None:
+    async def test_new_and_moved_directories_are_followed(self, tmp_path: Path) -> None:
         async with following(tmp_path) as running:
             (tmp_path / "x" / "y").mkdir(parents=True)
             (tmp_path / "x" / "y" / "a.yaml").write_text(text("a", "10.96.0.1"))
@@ -237,8 +219,8 @@ class TestFollowing:
             shutil.rmtree(tmp_path / "z")
             await running.shows()
 
-    async def test_a_file_that_is_written_in_place_is_never_seen_empty(
-        self, tmp_path: Path, following: Following
+    async def test_a_file_that_is_written_in_place_is_never_read_empty(
+        self, tmp_path: Path
     ) -> None:
         file = tmp_path / "a.yaml"
         file.write_text(text("a", "10.96.0.1"))
@@ -253,9 +235,7 @@ class TestFollowing:
             file.write_text("")  # and one that stays empty is
             await running.shows()
 
-    async def test_a_large_file_is_read_when_it_stands_still(
-        self, tmp_path: Path, following: Following
-    ) -> None:
+    async def test_a_large_file_is_read_when_it_no_longer_changes(self, tmp_path: Path) -> None:
         file = tmp_path / "a.yaml"
         parts = [text(f"s{i}", f"10.96.{i >> 8}.{i & 255}") for i in range(1500)]
         async with following(tmp_path) as running:
@@ -267,8 +247,8 @@ class TestFollowing:
             await eventually(lambda: running.services()["s700"] == "10.97.0.1")
             assert len(running.batches[-1].events) == 1
 
-    async def test_the_directory_is_removed_and_made_again(
-        self, tmp_path: Path, following: Following
+    async def test_a_removed_directory_keeps_its_objects_until_it_is_there_again(
+        self, tmp_path: Path
     ) -> None:
         root = tmp_path / "manifests"
         root.mkdir()
@@ -277,7 +257,7 @@ class TestFollowing:
             shutil.rmtree(root)
             await eventually(lambda: running.source.status()[0].state == "failing")
             assert running.source.status()[0].errors == 1
-            assert "stays in force" in running.source.status()[0].detail
+            assert "stay in use" in running.source.status()[0].detail
             fresh = tmp_path / "fresh"
             fresh.mkdir()
             (fresh / "b.yaml").write_text(text("b", "10.96.0.2"))
@@ -287,9 +267,7 @@ class TestFollowing:
             (root / "b.yaml").write_text(text("b", "10.96.0.3"))
             await running.shows(b="10.96.0.3")
 
-    async def test_what_no_event_tells_the_rescan_finds(
-        self, tmp_path: Path, following: Following
-    ) -> None:
+    async def test_the_rescan_finds_what_the_watch_misses(self, tmp_path: Path) -> None:
         external = tmp_path / "outside"
         root = tmp_path / "manifests"
         root.mkdir()
@@ -303,20 +281,18 @@ class TestFollowing:
             await running.shows(a="10.96.0.2")
             await eventually(lambda: running.source.status()[0].corrections == 1)
 
-    async def test_reload_reads_what_stat_does_not_show(
-        self, tmp_path: Path, following: Following
-    ) -> None:
+    async def test_a_reload_reads_all_files(self, tmp_path: Path) -> None:
         async with following(tmp_path) as running:
-            await running.looks_again()
+            await running.rereads()
             assert running.source.status()[0].reconciles >= 2
 
 
 class TestNames:
-    """A file's name is octets; those that are not UTF-8 are shown escaped."""
+    """A file's name is octets; those that are not UTF-8 are printable escaped."""
 
     BAD = os.fsdecode(b"b\xff.yaml")
 
-    async def test_one_that_is_not_utf_8(self, tmp_path: Path, following: Following) -> None:
+    async def test_a_file_name_that_is_not_utf8_is_escaped(self, tmp_path: Path) -> None:
         (tmp_path / "a.yaml").write_text(text("a", "10.96.0.1"))
         (tmp_path / self.BAD).write_text(text("b", "10.96.0.2"))
         async with following(tmp_path) as running:
@@ -330,14 +306,16 @@ class TestNames:
             (tmp_path / self.BAD).unlink()
             await running.shows(a="10.96.0.1")
 
-    async def test_one_that_comes_later(self, tmp_path: Path, following: Following) -> None:
+    async def test_a_new_file_whose_name_is_not_utf8_does_not_stop_the_watch(
+        self, tmp_path: Path
+    ) -> None:
         async with following(tmp_path) as running:
             (tmp_path / self.BAD).write_text(text("b", "10.96.0.2"))
             await running.shows(b="10.96.0.2")
             (tmp_path / "a.yaml").write_text(text("a", "10.96.0.1"))
             await running.shows(a="10.96.0.1", b="10.96.0.2")
 
-    def test_of_directories(self, tmp_path: Path) -> None:
+    def test_a_directory_name_that_is_not_utf8_is_escaped(self, tmp_path: Path) -> None:
         root = tmp_path / os.fsdecode(b"\xe9")
         (root / os.fsdecode(b"\xfe")).mkdir(parents=True)
         (root / os.fsdecode(b"\xfe") / "a.yaml").write_text(text("a", "10.96.0.1"))
@@ -369,7 +347,7 @@ class TestConfigMaps:
             if old != fresh:
                 shutil.rmtree(old)
 
-    async def test_a_swap(self, tmp_path: Path, following: Following) -> None:
+    async def test_a_swap_publishes_only_what_differs(self, tmp_path: Path) -> None:
         self.fill(tmp_path, "2026_1", a=text("a", "10.96.0.1"), b=text("b", "10.96.0.2"))
         async with following(tmp_path) as running:
             assert running.services() == {"a": "10.96.0.1", "b": "10.96.0.2"}
@@ -382,8 +360,8 @@ class TestConfigMaps:
             said = [e for batch in running.batches[1:] for e in batch.events]
             assert "b" not in {e.name if isinstance(e, Key) else e.key.name for e in said}
 
-    async def test_links_inside_without_a_rescan(
-        self, tmp_path: Path, following: Following
+    async def test_changes_behind_links_inside_the_directory_are_followed_without_a_rescan(
+        self, tmp_path: Path
     ) -> None:
         (tmp_path / "z").mkdir()
         (tmp_path / "z" / "one.yaml").write_text(text("one", "10.96.0.1"))
@@ -392,9 +370,9 @@ class TestConfigMaps:
         (tmp_path / "c.yaml").symlink_to("two.yaml")
         async with following(tmp_path, rescan=1e6) as running:
             await running.shows(one="10.96.0.1", two="10.96.0.2")
-            # The first comparison, which there is even so, comes before any of this.
+            # The first comparison is made in any case, before the changes.
             await eventually(lambda: running.source.status()[0].reconciles)
-            await running.looks_again()
+            await running.rereads()
             (tmp_path / "z" / "one.yaml").unlink()
             await running.shows(two="10.96.0.2")
             write(tmp_path / "c.yaml", text("three", "10.96.0.3"))
@@ -414,8 +392,8 @@ class TestConfigMaps:
 
 
 class TestBadInput:
-    async def test_broken_yaml_keeps_the_last_good_and_says_so_once(
-        self, tmp_path: Path, following: Following
+    async def test_broken_yaml_keeps_the_last_objects_and_is_logged_once(
+        self, tmp_path: Path
     ) -> None:
         file = tmp_path / "a.yaml"
         file.write_text(text("a", "10.96.0.1"))
@@ -426,7 +404,7 @@ class TestBadInput:
                 (problem,) = running.source.problems()
                 assert (problem.file, problem.line) == ("a.yaml", 3)
                 for _ in range(3):
-                    await running.looks_again()
+                    await running.rereads()
                 assert running.services() == {"a": "10.96.0.1"}
                 said = [one for one in logs if one["event"] == "manifest refused"]
                 assert len(said) == 1
@@ -444,8 +422,8 @@ class TestBadInput:
                 await eventually(lambda: running.source.problems() == ())
                 assert any(one["event"].startswith("manifest is good again") for one in logs)
 
-    async def test_a_broken_manifest_at_start_and_the_rest_is_served(
-        self, tmp_path: Path, following: Following
+    async def test_a_broken_manifest_at_the_start_does_not_affect_the_others(
+        self, tmp_path: Path
     ) -> None:
         (tmp_path / "a.yaml").write_text("{[")
         (tmp_path / "b.yaml").write_text(text("b", "10.96.0.1"))
@@ -453,9 +431,7 @@ class TestBadInput:
             assert running.services() == {"b": "10.96.0.1"}
             assert running.source.problems()[0].file == "a.yaml"
 
-    async def test_one_bad_object_keeps_its_last_good_version(
-        self, tmp_path: Path, following: Following
-    ) -> None:
+    async def test_one_bad_object_keeps_its_last_good_version(self, tmp_path: Path) -> None:
         file = tmp_path / "a.yaml"
         file.write_text(text("a", "10.96.0.1") + "---\n" + text("b", "10.96.0.2"))
         async with following(tmp_path) as running:
@@ -464,8 +440,8 @@ class TestBadInput:
             (problem,) = running.source.problems()
             assert (problem.line, problem.field) == (6, "spec.clusterIP")
 
-    async def test_those_of_a_file_that_changed_are_told_again_and_no_others(
-        self, tmp_path: Path, following: Following
+    async def test_the_problems_of_a_changed_file_are_logged_again_and_no_others(
+        self, tmp_path: Path
     ) -> None:
         double = text("web", "10.96.0.1")
         with capture_logs() as logs:
@@ -482,7 +458,7 @@ class TestBadInput:
                 assert [one["file"] for one in logs if "good" in one["event"]] == ["c.yaml"]
                 assert [one.file for one in running.source.problems()] == ["b.yaml"]
 
-    async def test_two_files_name_one_service(self, tmp_path: Path, following: Following) -> None:
+    async def test_two_files_that_declare_one_service_are_a_problem(self, tmp_path: Path) -> None:
         (tmp_path / "a.yaml").write_text(text("web", "10.96.0.1"))
         (tmp_path / "b.yaml").write_text(text("web", "10.96.0.2"))
         async with following(tmp_path) as running:
@@ -493,8 +469,8 @@ class TestBadInput:
             (tmp_path / "a.yaml").unlink()
             await running.shows(web="10.96.0.2")
 
-    async def test_an_address_used_twice_names_both_files(
-        self, tmp_path: Path, following: Following
+    async def test_the_problem_of_an_address_used_twice_names_both_files(
+        self, tmp_path: Path
     ) -> None:
         (tmp_path / "a.yaml").write_text(text("a", "10.96.0.1"))
         (tmp_path / "b.yaml").write_text(text("b", "10.96.0.1"))
@@ -518,8 +494,8 @@ class TestBadInput:
             (lambda path: path.write_text("[" * 1000), "deeper"),
         ],
     )
-    async def test_what_cannot_be_read(
-        self, tmp_path: Path, following: Following, make: Callable[[Path], None], word: str
+    async def test_a_file_that_cannot_be_read_is_a_problem(
+        self, tmp_path: Path, make: Callable[[Path], None], word: str
     ) -> None:
         bad = tmp_path / "a.yaml"
         bad.write_text(text("a", "10.96.0.1"))
@@ -531,20 +507,20 @@ class TestBadInput:
             assert [word in one.text for one in problems] == [True]
             assert running.services()["b"] == "10.96.0.2"
 
-    async def test_a_file_without_permission(self, following: Following) -> None:
-        with folder_of_nobody() as folder, not_root():
-            bad = folder / "a.yaml"
+    async def test_a_file_without_permission_keeps_its_objects(self) -> None:
+        with directory_of_nobody() as directory, not_root():
+            bad = directory / "a.yaml"
             bad.write_text(text("a", "10.96.0.1"))
-            await self.forbid(bad, folder, following)
+            await self.forbidden(bad, directory)
 
-    async def forbid(self, bad: Path, folder: Path, following: Following) -> None:
-        async with following(folder) as running:
+    async def forbidden(self, bad: Path, directory: Path) -> None:
+        async with following(directory) as running:
             await asyncio.to_thread(bad.chmod, 0)
-            await running.looks_again()
+            await running.rereads()
             assert "permission denied" in running.source.problems()[0].text
             assert running.services() == {"a": "10.96.0.1"}
 
-    async def test_a_file_of_100_megabytes(self, tmp_path: Path, following: Following) -> None:
+    async def test_a_file_over_the_limit_keeps_its_objects(self, tmp_path: Path) -> None:
         file = tmp_path / "a.yaml"
         file.write_text(text("a", "10.96.0.1"))
         async with following(tmp_path) as running:
@@ -558,7 +534,7 @@ class TestBadInput:
             await eventually(lambda: running.source.problems() == ())
             assert running.services() == {"a": "10.96.0.1"}
 
-    async def test_the_limit_can_be_set(self, tmp_path: Path, following: Following) -> None:
+    async def test_the_limit_of_a_file_can_be_set(self, tmp_path: Path) -> None:
         (tmp_path / "a.yaml").write_text(text("a", "10.96.0.1"))
         async with following(tmp_path, max_file_bytes=20) as running:
             assert running.services() == {}
@@ -566,7 +542,7 @@ class TestBadInput:
 
 
 class TestLoad:
-    def test_the_examples(self) -> None:
+    def test_the_examples_have_no_problems(self) -> None:
         found = load(EXAMPLES)
         assert found.problems == ()
         assert (found.files, found.skipped) == (9, {"Deployment": 1})
@@ -587,16 +563,16 @@ class TestLoad:
         assert services["externalname-svc"].external_name == "google.com"
         assert {o.key.kind for o in found.objects} == {"Service", "EndpointSlice", "Namespace"}
 
-    def test_one_file(self) -> None:
+    def test_the_path_may_be_one_file(self) -> None:
         found = load(EXAMPLES / "webui-svc.yaml")
         assert [one.origin for one in found.objects] == ["webui-svc.yaml#1"]
 
-    def test_given_addresses_can_be_dual_stack(self, tmp_path: Path) -> None:
+    def test_allocated_addresses_can_be_dual_stack(self, tmp_path: Path) -> None:
         (tmp_path / "a.yaml").write_text(text("a") + "spec: {ipFamilyPolicy: PreferDualStack}\n")
         (one,) = load(tmp_path, service_cidrs=("10.0.0.0/24", "fd00::/112")).objects
         assert isinstance(one, Service)
         assert [len(ip) for ip in one.cluster_ips] == [4, 16]
 
-    def test_missing(self, tmp_path: Path) -> None:
+    def test_a_missing_path_is_a_source_error(self, tmp_path: Path) -> None:
         with pytest.raises(SourceError, match="nowhere"):
             load(tmp_path / "nowhere")
