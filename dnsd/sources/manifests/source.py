@@ -40,9 +40,10 @@ from dnsd.sources.manifests.directory import Directory, Limits, Update
 from dnsd.sources.manifests.filewatch import Watch
 from dnsd.sources.manifests.problems import Problem, Problems, printable
 from dnsd.sources.manifests.registry import Registry, networks_of
+from dnsd.sources.manifests.settings import ManifestConfig
 from dnsd.sources.source import Batch, SourceError, SourceStatus
 
-SERVICE_CIDRS = ("10.96.0.0/12",)  # the default of kubeadm
+SERVICE_CIDRS = ManifestConfig().service_cidr
 MAX_FILE_BYTES = Limits().file_bytes
 BATCH = 1000  # events; a batch is one step of the control loop
 RESCAN = 10.0  # seconds between comparisons of all files
