@@ -89,6 +89,6 @@ class TestLaptop:
         (tmp_path / "token").write_text("right")
         path = tmp_path / "reader.yaml"
         path.write_text((LAPTOP / "reader.yaml").read_text())
-        configuration, _ = await load(Access(str(path)), Timing())
+        configuration = (await load(Access(str(path)), Timing())).configuration
         assert configuration.host == "https://api.cluster.example:6443"
         assert configuration.api_key == {"BearerToken": "Bearer right"}

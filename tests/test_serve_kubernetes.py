@@ -91,7 +91,7 @@ def test_servfail_with_not_ready_until_synced_and_never_nxdomain(kube, tmp_path)
             reply = until(lambda name=name: _try(server, name))
             assert reply.rcode() == dns.rcode.SERVFAIL
             assert errors(reply) == {14}
-        (problem,) = {str(line["problem"]) for line in server.logged("cannot be followed")}
+        (problem,) = {str(line["problem"]) for line in server.logged("cannot be watched")}
         assert 'resources: ["services"], verbs: ["list", "watch"]' in problem
         kube.do(lambda kube: kube.forbidden.clear())
         until(lambda: ask(server, WEB).rcode() == dns.rcode.NOERROR)

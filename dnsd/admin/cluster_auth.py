@@ -28,7 +28,7 @@ from msgspec import Struct
 from dnsd.admin.auth import Identity, Role
 from dnsd.runtime.tasks import Tasks
 from dnsd.sources.kubernetes.client import Client
-from dnsd.sources.kubernetes.credentials import KubeError
+from dnsd.sources.kubernetes.errors import KubeError
 from dnsd.sources.kubernetes.reviews import may, user_of
 
 log = structlog.get_logger(__name__)

@@ -139,7 +139,8 @@ async def _cluster_tokens(settings: Settings) -> ClusterTokens | None:
         return None
     from dnsd.admin.cluster_auth import ClusterTokens
     from dnsd.sources.kubernetes.client import connect
-    from dnsd.sources.kubernetes.credentials import Access, BadCredentials
+    from dnsd.sources.kubernetes.credentials import Access
+    from dnsd.sources.kubernetes.errors import BadCredentials
 
     try:
         access = Access(settings.kubernetes.kubeconfig, settings.kubernetes.context)

@@ -22,7 +22,8 @@ from dnsd.control.settings import Settings
 from dnsd.settings.schema import SettingsError
 from dnsd.sources.kubernetes import snapshot
 from dnsd.sources.kubernetes.client import connect
-from dnsd.sources.kubernetes.credentials import Access, BadCredentials, Timing
+from dnsd.sources.kubernetes.credentials import Access, Timing
+from dnsd.sources.kubernetes.errors import BadCredentials
 from dnsd.sources.kubernetes.settings import ALWAYS, KubernetesConfig
 from dnsd.sources.kubernetes.source import KubernetesSource
 from dnsd.sources.source import Batch, SourceStatus

@@ -29,7 +29,7 @@ QUICK = Timing(
     backoff_max=0.02,
     brief=0.01,
     empty_ends=3,
-    settle=0.4,
+    grace=0.4,
     identity=5.0,
 )
 

@@ -22,8 +22,8 @@ from dnsd.control.settings import Settings
 from dnsd.control.sources import kinds_of, kubernetes_config
 from dnsd.settings.kinds import BadValue
 from dnsd.settings.schema import declared
+from dnsd.sources.kubernetes.scope import MAX_NAMESPACE_SCOPES, scopes
 from dnsd.sources.kubernetes.settings import ALWAYS
-from dnsd.sources.kubernetes.source import MAX_NAMESPACE_SCOPES, scopes
 from tests.helm.charting import CHART, NEWEST, Objects, one, pod_of, run
 from tests.test_dockerfile import image_environment
 

@@ -1,20 +1,16 @@
-"""The way to the API server: one request at a time, bytes.
+"""Sends requests to the API server, one at a time, and returns decoded pages or lines of a stream.
 
-Of the official `kubernetes` package's client only the REST object is touched, with its
-session, TLS and credentials: the model classes, and the decoding of every field into them,
-are what cost 82 MB and twenty-five times the CPU, and its `Watch` loses deletions. So a
-reply leaves this module as bytes: a page in one piece, or a stream as complete lines.
+In `sources/kubernetes/` (control plane: the API server as a source). Change here: how a request is
+sent, and how the credentials are renewed.
 
-Rules:
-
-* Every wait has an end: connecting, the reply's headers, a page, and the silence within a
-  stream, which is measured from line to line, so that a server that drips bytes without
-  ever ending a line is silent too.
-* Every size has an end: pages, lines (a longer one is skipped and counted), error bodies.
-* Three errors leave here, told apart by who can mend them: `BadCredentials` (the
-  configuration), `ApiError` (the server answered, and said no), `Unreachable` (it did not).
-* A 401 loads the credentials again, at most every `Timing.renew` seconds, so that a token
-  that was rotated works with the next request.
+Rules
+* Every wait has a limit: connecting, the headers of the reply, a page, and the silence within a
+  stream. That silence is measured from line to line, so a server that sends bytes without ever
+  ending a line is silent too.
+* Every size has a limit: pages, lines (a longer line is skipped and counted), and error bodies.
+* Errors differ by the party at fault; see `errors.py`.
+* After a 401 the client loads the credentials again, at most every `Timing.renew` seconds. So a
+  rotated token works with the next request. It also loads them again before they expire.
 """
 
 from __future__ import annotations
@@ -24,155 +20,112 @@ import hashlib
 import time
 from collections.abc import AsyncGenerator, Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import quote, urlencode
 
 import aiohttp
 import msgspec
 import structlog
-from msgspec import Struct
 
 from dnsd import __version__
-from dnsd.sources.kubernetes.credentials import Access, BadCredentials, KubeError, Timing, load
+from dnsd.sources.kubernetes.credentials import Access, Credentials, Timing, load
+from dnsd.sources.kubernetes.errors import (
+    NOT_JSON,
+    ApiError,
+    BadCredentials,
+    Silent,
+    Unreachable,
+    api_error,
+)
+from dnsd.sources.kubernetes.package import authorization, rest_client
 
 log = structlog.get_logger("dnsd.kubernetes")
 
 MAX_PAGE = 64 * 2**20  # bytes of one page of a list; 500 objects are far below it
-# The API server stores at most about 1.5 MB an object (etcd's limit); its JSON is up to
-# three times that. A line beyond this is no object of a working cluster.
+# etcd limits an object to about 1.5 MB, and its JSON is up to three times as large. A longer line
+# is not an object of a working cluster.
 MAX_LINE = 16 * 2**20
-MAX_CREATED = 2**20  # bytes of an object as the server took it; reviews are a few kilobytes
+MAX_CREATED = 2**20  # bytes of an object that the server returns; reviews have a few kilobytes
 MAX_ERROR = 64 * 2**10
-MAX_RETRY_AFTER = 300.0  # seconds; longer than this no server can mean it
-# What msgspec raises for bytes that are no JSON; the second for text in it that is no UTF-8.
-NOT_JSON = (msgspec.DecodeError, UnicodeDecodeError)
-READ_BUFFER = 64 * 2**10  # the package's 2 MB a stream would be most of a quiet dnsd's memory
+EXPIRY_MARGIN = 300.0  # credentials are renewed so many seconds before they expire, as in client-go
 
-
-class Unreachable(KubeError):
-    """No answer, or an answer that broke off. Worth another try."""
-
-
-class Silent(Unreachable):
-    """The connection stands, and nothing comes."""
-
-
-class ApiError(KubeError):
-    """The server said no: `status` as in HTTP, `retry_after` seconds or 0.
-
-    `in_stream`: it came as an ERROR event of a watch whose HTTP status was 200.
-    """
-
-    def __init__(
-        self,
-        status: int,
-        message: str,
-        *,
-        reason: str = "",
-        retry_after: float = 0.0,
-        in_stream: bool = False,
-    ) -> None:
-        self.status, self.reason = status, reason
-        self.retry_after = min(max(retry_after, 0.0), MAX_RETRY_AFTER)
-        self.in_stream = in_stream
-        super().__init__(f"{status} {reason}: {message}" if reason else f"{status}: {message}")
-
-    @property
-    def expired(self) -> bool:
-        """The resourceVersion or continue token is older than the server remembers."""
-        return self.status == 410
-
-
-class _Details(Struct, rename="camel"):
-    retry_after_seconds: float | None = None
-
-
-class _Status(Struct):
-    message: str | None = None
-    reason: str | None = None
-    code: int | None = None
-    details: _Details | None = None
-
-
-_STATUS = msgspec.json.Decoder(_Status)
-
-
-def api_error(body: bytes | msgspec.Raw, *, http: int = 0, retry_after: float = 0.0) -> ApiError:
-    """The error that a Status object (meta/v1), or any other body, stands for.
-
-    `http` is the HTTP status; 0 when the Status came as an event of a stream.
-    """
-    try:
-        status = _STATUS.decode(body)
-    except NOT_JSON:
-        status = _Status(message=bytes(body)[:200].decode("utf-8", "replace").strip())
-    hint = status.details.retry_after_seconds if status.details else None
-    return ApiError(
-        http or status.code or 500,
-        status.message or "without a message",
-        reason=status.reason or "",
-        retry_after=retry_after or hint or 0.0,
-        in_stream=not http,
-    )
+T = TypeVar("T")
 
 
 class Client:
-    """One API server, as somebody. Made by `connect`; `close` it."""
+    """One API server and the credentials for it. `connect` creates it; `close` it after use."""
 
-    def __init__(self, access: Access, timing: Timing, configuration: Any, loader: Any) -> None:
+    def __init__(self, access: Access, timing: Timing, credentials: Credentials) -> None:
+        """Raises OSError for a certificate or key that cannot be read."""
         self.access, self.timing = access, timing
-        self._configuration, self._loader = configuration, loader
-        self._rest = _rest(configuration)
-        # Names the server and the CA it is held to. Read now: the files may go away later.
-        self.endpoint, self._tls = endpoint_of(configuration), _tls(configuration)
-        self._renewed = self._refreshed = time.monotonic()
-        self._plugin: asyncio.Task[str] | None = None  # the last run
-        self._lock = asyncio.Lock()
+        self._credentials = credentials
+        self._rest = rest_client(credentials.configuration)
+        # The server and its CA. Read now, because the files may be removed later.
+        self.endpoint = endpoint_of(credentials.configuration)
+        self._tls = _tls(credentials.configuration)
+        self._loaded_at = time.monotonic()
+        self._loading: asyncio.Task[str] | None = None  # the last load of the credentials
 
     @property
     def host(self) -> str:
-        """The server's URL, for messages."""
-        return str(self._configuration.host)
+        """The URL of the server, for messages."""
+        return str(self._credentials.configuration.host)
 
     async def close(self) -> None:
-        if self._plugin is not None:
-            self._plugin.cancel()
-            await asyncio.wait({self._plugin})
+        """Close all connections, and end an exec plugin that is running."""
+        if self._loading is not None:
+            self._loading.cancel()
+            await asyncio.wait({self._loading})
         await self._rest.close()
 
-    async def page(self, path: str, params: Mapping[str, str], limit: int = MAX_PAGE) -> bytearray:
-        """The body of one GET. Raises ApiError, Unreachable (also when it exceeds `limit`)."""
-        return await self._whole(path, params, limit, None)
+    async def get(
+        self, path: str, params: Mapping[str, str], type_: type[T], limit: int = MAX_PAGE
+    ) -> T:
+        """The decoded body of one GET. Raises ApiError, and Unreachable (also beyond `limit`)."""
+        return await self._fetch(path, params, None, type_, limit)
 
     async def create(
-        self, path: str, plain: Mapping[str, Any], limit: int = MAX_CREATED
-    ) -> bytearray:
-        """The body of the answer to one POST of an object. Raises as `page` does."""
-        return await self._whole(path, {}, limit, plain)
+        self, path: str, plain: Mapping[str, Any], type_: type[T], limit: int = MAX_CREATED
+    ) -> T:
+        """The decoded reply to one POST of an object. Raises the errors of `get`."""
+        return await self._fetch(path, {}, plain, type_, limit)
 
-    async def _whole(
-        self, path: str, params: Mapping[str, str], limit: int, plain: Mapping[str, Any] | None
-    ) -> bytearray:
+    async def _fetch(
+        self,
+        path: str,
+        params: Mapping[str, str],
+        plain: Mapping[str, Any] | None,
+        type_: type[T],
+        limit: int,
+    ) -> T:
+        url = f"{self.host}{path}"
         try:
             async with asyncio.timeout(self.timing.page):
                 reply = await self._send(path, params, plain)
+                body = bytearray()  # grows in place, so that the body is in memory once
                 try:
-                    return await _body(reply, limit, f"{self.host}{path}")
+                    async for part in reply.content.iter_any():
+                        body += part
+                        if len(body) > limit:
+                            problem = f"more than {limit} bytes in one page; lower page_size"
+                            raise Unreachable(f"{url}: {problem}")
                 finally:
-                    reply.close()  # at the end of the body the connection is back in the pool
+                    reply.close()  # after a complete body the connection stays in the pool
+            return msgspec.json.decode(body, type=type_)
         except TimeoutError as error:
-            raise Unreachable(f"{self.host}{path}: no page in {self.timing.page} s") from error
+            raise Unreachable(f"{url}: no page in {self.timing.page} s") from error
         except (aiohttp.ClientError, OSError) as error:
-            raise Unreachable(f"{self.host}{path}: {_why(error)}") from error
+            raise Unreachable(f"{url}: {_text(error)}") from error
+        except NOT_JSON as error:
+            raise Unreachable(f"{url}: the answer is not a {type_.__name__}: {error}") from error
 
     async def lines(
         self, path: str, params: Mapping[str, str], idle: Callable[[], float]
     ) -> AsyncGenerator[list[bytes], None]:
-        """The complete lines of one GET, as they come: first `[]` when the headers are there.
+        """The complete lines of one GET as they arrive. First `[]`, when the headers are there.
 
-        `[]` again at the first pause of `Timing.quiet` seconds. `idle()` is how
-        long the next line may take. Ends when the server ends it; raises ApiError,
-        Unreachable, Silent.
+        `[]` again at the first pause of `Timing.quiet` seconds. `idle()`: how long the next line
+        may take. Ends when the server ends it. Raises ApiError, Unreachable, and Silent.
         """
         reply = await self._send(path, params)
         try:
@@ -192,7 +145,7 @@ class Client:
                     yield lines
                     deadline = time.monotonic() + idle()
                 if splitter.skipped:
-                    log.error("a line is too long and was skipped", path=path, limit=MAX_LINE)
+                    log.error("a line is too long and is skipped", path=path, limit=MAX_LINE)
                     splitter.skipped = 0
         finally:
             reply.close()
@@ -200,27 +153,40 @@ class Client:
     async def _read(
         self, reply: aiohttp.ClientResponse, path: str, deadline: float, quiet: float | None
     ) -> bytes | None:
-        """What came; b"" at the end; None when `quiet` seconds passed and the rest is to come."""
-        rest = deadline - time.monotonic()
-        pause = quiet is not None and quiet < rest
+        """The next bytes; b"" at the end; None after a pause of `quiet` seconds."""
+        left = deadline - time.monotonic()
+        pause = quiet is not None and quiet < left
         try:
-            async with asyncio.timeout(quiet if pause else rest):
+            async with asyncio.timeout(quiet if pause else left):
                 return await reply.content.readany()
         except TimeoutError as error:
             if pause:
                 return None
-            raise Silent(f"{self.host}{path}: no complete line came in time") from error
+            raise Silent(f"{self.host}{path}: no complete line in time") from error
         except (aiohttp.ClientError, OSError) as error:
-            raise Unreachable(f"{self.host}{path}: {_why(error)}") from error
+            raise Unreachable(f"{self.host}{path}: {_text(error)}") from error
 
     async def _send(
         self, path: str, params: Mapping[str, str], plain: Mapping[str, Any] | None = None
     ) -> aiohttp.ClientResponse:
-        """A GET, or a POST of `plain`, that succeeds; body unread. Raises ApiError, Unreachable."""
-        url = self.host + path
-        if params:
-            url += "?" + urlencode(params, quote_via=quote)
-        headers = await self._headers()
+        """The reply to a GET, or to a POST of `plain`. Its body is unread.
+
+        Raises ApiError and Unreachable.
+        """
+        if self._credentials.expires - time.time() < EXPIRY_MARGIN and (
+            problem := await self._renew(self.timing.refresh)
+        ):
+            raise Unreachable(problem)
+        url = self.host + path + ("?" + urlencode(params, quote_via=quote) if params else "")
+        headers = {
+            "Accept": "application/json",
+            # The server is near: compression costs both sides more CPU time than it saves on the
+            # network. Without it the size of a page is also bounded.
+            "Accept-Encoding": "identity",
+            "User-Agent": f"dnsd/{__version__}",
+        }
+        if token := await authorization(self._credentials.configuration):
+            headers["Authorization"] = token
         try:
             async with asyncio.timeout(self.timing.reply):
                 result = await self._rest.request(
@@ -228,7 +194,7 @@ class Client:
                     url,
                     headers=headers,
                     body=plain,
-                    # Explicit: the package's default cuts every stream at 300 s.
+                    # Explicit: the default of the package ends every stream after 300 s.
                     _request_timeout=aiohttp.ClientTimeout(
                         total=None, sock_connect=self.timing.connect
                     ),
@@ -240,8 +206,8 @@ class Client:
         except TimeoutError as error:
             raise Unreachable(f"{self.host}: no answer in time") from error
         except (aiohttp.ClientError, OSError, ValueError) as error:
-            # ValueError: a token that no header can carry, cut short while it is replaced.
-            raise Unreachable(f"{self.host}: {_why(error)}") from error
+            # ValueError: a token that a header cannot carry, because the file is half written.
+            raise Unreachable(f"{self.host}: {_text(error)}") from error
 
     async def _refusal(self, reply: aiohttp.ClientResponse) -> ApiError:
         try:
@@ -250,114 +216,63 @@ class Client:
         finally:
             reply.close()
         if reply.status == 401:
-            await self._renew()
+            await self._renew(self.timing.renew)
         after = seconds_of(reply.headers.get("Retry-After", ""), time.time())
         return api_error(body, http=reply.status, retry_after=after)
 
-    async def _headers(self) -> dict[str, str]:
-        from kubernetes.aio.config.config_exception import ConfigException
+    async def _renew(self, interval: float) -> str:
+        """Load the credentials again, unless that is under way or was less than `interval` s ago.
 
-        await self._refresh()
-        headers = {
-            "Accept": "application/json",
-            # Uncompressed: the server is near, and compressing costs both sides more CPU
-            # than the network costs time. It also bounds what a page can grow to.
-            "Accept-Encoding": "identity",
-            "User-Agent": f"dnsd/{__version__}",
-        }
-        try:
-            token = await self._configuration.get_api_key_with_prefix("BearerToken")
-        except (ConfigException, OSError) as error:
-            # A token file that is just being replaced: gone for a moment, or empty.
-            raise Unreachable(f"the service account's token: {error}") from error
-        if token:
-            headers["Authorization"] = token.strip()
-        return headers
-
-    async def _refresh(self) -> None:
-        """Run the exec plugin again when what it gave is about to expire.
-
-        One request waits for it, for a while, and others go on with what there is. When that
-        one is given up the plugin is not: its credentials are for all.
+        One request waits for the load, for a while; others continue with the current credentials.
+        If that request is canceled the load continues, because its result serves all requests.
+        Returns the problem, or an empty string.
         """
-        if self._loader is None or not hasattr(self._loader, "exec_plugin_expiry"):
-            return
-        running = self._plugin is not None and not self._plugin.done()
-        if running or time.monotonic() - self._refreshed < self.timing.refresh:
-            return
-        self._refreshed = time.monotonic()
-        self._plugin = asyncio.create_task(self._run_plugin(self._loader))
-        done, _ = await asyncio.wait({self._plugin}, timeout=self.timing.connect)
-        if done and (problem := self._plugin.result()):
-            raise Unreachable(problem)
+        running = self._loading is not None and not self._loading.done()
+        if running or time.monotonic() - self._loaded_at < interval:
+            return ""
+        self._loaded_at = time.monotonic()
+        self._loading = asyncio.create_task(self._load())
+        done, _ = await asyncio.wait({self._loading}, timeout=self.timing.connect)
+        return self._loading.result() if done else ""
 
-    async def _run_plugin(self, loader: Any) -> str:
-        """Takes in what the exec plugin says now; why it did not, if so."""
-        before = (vars(loader).get("cert_file"), vars(loader).get("key_file"))
+    async def _load(self) -> str:
         try:
-            async with asyncio.timeout(self.timing.exec):
-                await loader.load_from_exec_plugin()
-        except TimeoutError:
-            problem = f"the exec plugin did not end in {self.timing.exec} s"
-            log.warning("credentials cannot be renewed", problem=problem)
-            return problem
-        loader._set_config(self._configuration)
-        after = (vars(loader).get("cert_file"), vars(loader).get("key_file"))
-        if before != after:
-            await self._replace(self._configuration)
+            credentials = await load(self.access, self.timing)
+            before, self._tls = self._tls, _tls(credentials.configuration)
+            self.endpoint = endpoint_of(credentials.configuration)
+        except (BadCredentials, OSError) as error:
+            log.warning("the credentials cannot be renewed", problem=str(error))
+            return str(error)
+        self._credentials = credentials
+        if before != self._tls:
+            # Streams of the old session break, and are resumed.
+            old, self._rest = self._rest, rest_client(credentials.configuration)
+            await old.close()
+        log.info("the credentials are renewed", server=self.host)
         return ""
-
-    async def _renew(self) -> None:
-        """Load the credentials again after a 401: the file, or what a plugin gives, changed."""
-        async with self._lock:
-            if time.monotonic() - self._renewed < self.timing.renew:
-                return
-            self._renewed = time.monotonic()
-            try:
-                configuration, loader = await load(self.access, self.timing)
-                before, self._tls = self._tls, _tls(configuration)
-            except (BadCredentials, OSError) as error:
-                log.warning("credentials cannot be loaded again", problem=str(error))
-                return
-            self._configuration, self._loader = configuration, loader
-            self.endpoint = endpoint_of(configuration)
-            if before != self._tls:
-                await self._replace(configuration)
-            log.info("credentials loaded again", server=self.host)
-
-    async def _replace(self, configuration: Any) -> None:
-        """A new session with new TLS. Streams of the old one break and are resumed."""
-        old, self._rest = self._rest, _rest(configuration)
-        await old.close()
 
 
 async def connect(access: Access, timing: Timing | None = None) -> Client:
-    """A client for `access`. Loads credentials, contacts nobody. Raises BadCredentials."""
+    """A client for `access`. Loads the credentials, and sends nothing. Raises BadCredentials."""
     timing = timing or Timing()
-    configuration, loader = await load(access, timing)
+    credentials = await load(access, timing)
     try:
-        return Client(access, timing, configuration, loader)
-    except OSError as error:  # ssl.SSLError is one: a certificate or key that cannot be read
-        raise BadCredentials(f"TLS of {configuration.host}: {error}") from error
+        return Client(access, timing, credentials)
+    except OSError as error:  # also ssl.SSLError: a certificate or key that cannot be read
+        host = credentials.configuration.host
+        raise BadCredentials(f"TLS of {host}: {error}") from error
 
 
 def endpoint_of(configuration: Any) -> str:
-    """Names a server and the CA it is held to: hexadecimal SHA-256.
+    """A digest of the URL of a server and of its CA: hexadecimal SHA-256.
 
-    Two clusters at one address have different CAs, so this tells clusters apart as well as
-    it can be done without asking. Raises OSError when the CA cannot be read.
+    Two clusters at one address have different CAs, so this is the best way to distinguish them
+    without a request. Raises OSError if the CA cannot be read.
     """
     digest = hashlib.sha256(str(configuration.host).encode())
     if configuration.ssl_ca_cert:
         digest.update(Path(configuration.ssl_ca_cert).read_bytes())
     return digest.hexdigest()
-
-
-def _rest(configuration: Any) -> Any:
-    from kubernetes.aio.client.rest import RESTClientObject
-
-    configuration.client_session_kwargs = {"read_bufsize": READ_BUFFER}
-    return RESTClientObject(configuration)
 
 
 def _tls(configuration: Any) -> tuple[Any, ...]:
@@ -366,24 +281,14 @@ def _tls(configuration: Any) -> tuple[Any, ...]:
     return (configuration.host, configuration.verify_ssl, configuration.proxy, *contents)
 
 
-def _why(error: BaseException) -> str:
+def _text(error: BaseException) -> str:
     return str(error) or type(error).__name__
 
 
-async def _body(reply: aiohttp.ClientResponse, limit: int, url: str) -> bytearray:
-    """The whole body; grown in place, so that it is there once and not in parts too."""
-    body = bytearray()
-    async for part in reply.content.iter_any():
-        body += part
-        if len(body) > limit:
-            raise Unreachable(f"{url}: more than {limit} bytes in one page; lower page_size")
-    return body
-
-
 def seconds_of(retry_after: str, now: float) -> float:
-    """Retry-After (RFC 9110 10.2.3) as seconds from `now`: a number, or an HTTP date.
+    """Retry-After (RFC 9110 10.2.3), a number or an HTTP date, as seconds from `now`.
 
-    0.0 for anything else, and for a moment that has passed.
+    0.0 for anything else, and for a time in the past.
     """
     from email.utils import parsedate_to_datetime
 
@@ -397,10 +302,10 @@ def seconds_of(retry_after: str, now: float) -> float:
 
 
 class LineSplitter:
-    r"""Bytes in, in any pieces; complete lines out, without their `\n`, empty ones left out.
+    r"""Splits bytes in any pieces into complete lines, without their `\n` and without empty lines.
 
-    A line over `limit` bytes is skipped and counted in `skipped`. Cost is linear in the
-    bytes, however finely a long line is cut.
+    A line of more than `limit` bytes is skipped and counted in `skipped`. The cost is linear in the
+    number of bytes, however small the pieces are.
     """
 
     __slots__ = ("_dropping", "_limit", "_parts", "_size", "skipped")
@@ -413,6 +318,7 @@ class LineSplitter:
         self.skipped = 0
 
     def feed(self, chunk: bytes) -> list[bytes]:
+        """The lines that `chunk` completes."""
         head, newline, tail = chunk.partition(b"\n")
         self._keep(head)
         if not newline:

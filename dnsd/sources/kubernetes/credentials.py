@@ -1,75 +1,63 @@
-"""Where credentials for an API server come from, and how patient to be with it.
+"""Loads the credentials for an API server, and declares the timing towards it.
 
-The official `kubernetes` package knows how to find and keep credentials: kubeconfig files
-(merged, relative paths, contexts), exec plugins, client certificates, the rotating token of
-a service account. It is imported when credentials are loaded, not before, so a server that
-follows manifests never pays for it; its lazy submodules cost 21 MB and 0.2 s, its model
-classes (which nothing here touches) four times that.
+In `sources/kubernetes/` (control plane: the API server as a source). Change here: where credentials
+come from, and how long dnsd waits for an API server.
 
-What the package raises for a file that is missing, broken or incomplete is anything from
-its own exception to a TypeError; all of it leaves here as `BadCredentials` with the file's
-name.
+The official package (see `package.py`) reads kubeconfig files (merged, relative paths, contexts),
+client certificates, and the rotating token of a service account. dnsd imports it when it loads
+credentials, so that a server with only manifests never pays for it.
 """
 
 from __future__ import annotations
 
 import asyncio
+import math
 import os
 from collections.abc import Mapping
 from typing import Any
 
 from msgspec import Struct
 
-from dnsd.sources.kubernetes.execplugin import ExecPlugin
-from dnsd.sources.kubernetes.package import aio_only
+from dnsd.sources.kubernetes import execplugin, package
+from dnsd.sources.kubernetes.errors import BadCredentials
 
 
 class Timing(Struct, frozen=True):
-    """Every duration (seconds) and count of patience towards an API server.
+    """Durations (seconds) and counts for one API server.
 
-    The defaults are for real clusters; tests hand in small ones. Several are guesses, and
-    say what they trade.
+    The defaults are for production clusters. Several are guesses; their comments give the tradeoff.
     """
 
     connect: float = 10.0  # TCP and TLS
-    reply: float = 60.0  # until the headers: the server may queue a request (its APF) this long
+    reply: float = 60.0  # until the headers: the server may queue a request that long (APF)
     page: float = 120.0  # one whole page of a list
-    exec: float = 60.0  # one run of a kubeconfig's exec plugin
-    # A quiet kind gets one bookmark a minute: two may be lost. Longer finds a dead
-    # connection later, shorter takes quiet ones for dead.
+    exec: float = 60.0  # one run of the exec plugin of a kubeconfig
+    # A server sends one bookmark a minute to a quiet watch; two may be lost. A longer time finds a
+    # dead connection later; a shorter one takes a quiet connection for a dead one.
     idle: float = 150.0
-    # WatchList: silence this long before the end mark means a server that ignored the wish.
+    # WatchList: a silence this long before the end mark means that the server ignores the request.
     end_mark: float = 10.0
-    # A resumed watch that says nothing for this long has caught up: the server sends what
-    # it has at once. Longer marks answers stale for longer, shorter may call them fresh early.
+    # A resumed watch without an event for this long has caught up: the server sends what it has at
+    # once. A longer time marks answers stale for longer; a shorter one may end that too early.
     quiet: float = 1.0
-    watch: float = 300.0  # asked as timeoutSeconds, up to twice that at random
-    renew: float = 10.0
-    refresh: float = 60.0  # how often credentials that expire are looked at
+    watch: float = 300.0  # sent as timeoutSeconds, up to twice that at random
+    renew: float = 10.0  # at most one load of the credentials after a 401 in this time
+    refresh: float = 60.0  # at most one load of credentials that are about to expire in this time
     backoff: float = 0.8
     backoff_max: float = 30.0
-    brief: float = 1.0  # a stream shorter than this is not reconnected without a pause
-    empty_ends: int = 5  # streams in a row that end without a word count as 410 Gone
-    settle: float = 5.0  # a reconcile waits this long for events under way
-    # A snapshot and a stream wait this long for the cluster to say who it is. Longer keeps
-    # names unanswered where that request hangs, shorter believes streams more often unasked.
+    brief: float = 1.0  # after a stream shorter than this, reconnect with a delay
+    empty_ends: int = 5  # streams in a row that end without data count as 410 Gone
+    grace: float = 5.0  # a reconcile waits this long for events that are under way
+    # A snapshot and a stream wait this long for the identity of the cluster. A longer time keeps
+    # names unanswered where that request hangs; a shorter one trusts streams without it more often.
     identity: float = 1.0
 
 
-class KubeError(Exception):
-    """Something about the API server; the message is a sentence for the operator."""
-
-
-class BadCredentials(KubeError):
-    """The kubeconfig or service account cannot be used; no retry mends it."""
-
-
 class Access(Struct, frozen=True):
-    """Where credentials come from.
+    """The place of the credentials.
 
-    `kubeconfig` and `context` as given on the command line. Without a kubeconfig: the
-    service account when the environment says that this is a Pod, else `$KUBECONFIG`, else
-    `~/.kube/config`. The two files of the service account are where every Pod has them.
+    `kubeconfig` and `context`: from the settings. Without a kubeconfig: the service account if the
+    environment is that of a Pod, else `$KUBECONFIG`, else `~/.kube/config`.
     """
 
     kubeconfig: str = ""
@@ -80,7 +68,7 @@ class Access(Struct, frozen=True):
 
     @property
     def in_cluster(self) -> bool:
-        """Whether the service account of this Pod is meant."""
+        """Whether to use the service account of this Pod."""
         named = self.kubeconfig or self.context
         return not named and bool(self.environ.get("KUBERNETES_SERVICE_HOST"))
 
@@ -91,73 +79,45 @@ class Access(Struct, frozen=True):
 
     @property
     def paths(self) -> list[str]:
-        """The kubeconfig files, one by one."""
+        """The kubeconfig files as a list."""
         return [os.path.expanduser(part) for part in self.files.split(os.pathsep) if part]
 
 
-async def load(access: Access, timing: Timing) -> tuple[Any, Any]:
-    """The package's Configuration for `access`, and its kubeconfig loader (None in a Pod).
+class Credentials(Struct):
+    """The `Configuration` of the official package, and its expiry (seconds since the epoch)."""
 
-    Raises BadCredentials, naming the file and the problem.
+    configuration: Any
+    expires: float = math.inf
+
+
+async def load(access: Access, timing: Timing) -> Credentials:
+    """Load the credentials of `access`. Runs the exec plugin if the kubeconfig has one.
+
+    Raises BadCredentials, which names the file and the problem.
     """
-    aio_only()
-    from kubernetes.aio.client.configuration import Configuration
-    from kubernetes.aio.config.config_exception import ConfigException
-
-    configuration = Configuration()
-    where = "the service account" if access.in_cluster else f"kubeconfig {access.files}"
-    try:
-        if access.in_cluster:
-            _load_service_account(access, configuration)
-            return configuration, None
-        return configuration, await _load_kubeconfig(access, configuration, timing)
-    except TimeoutError as error:
-        raise BadCredentials(f"{where}: the exec plugin did not end in {timing.exec} s") from error
-    except (ConfigException, OSError, ValueError) as error:
-        raise BadCredentials(f"{where}: {error}") from error
-    except (TypeError, KeyError, AttributeError) as error:
-        # What the package raises for YAML that is not shaped like a kubeconfig.
-        raise BadCredentials(f"{where}: is not a complete kubeconfig ({error!r})") from error
-
-
-def _load_service_account(access: Access, configuration: Any) -> None:
-    from kubernetes.aio.config.incluster_config import InClusterConfigLoader
-
-    InClusterConfigLoader(
-        token_filename=access.token_file, cert_filename=access.ca_file, environ=access.environ
-    ).load_and_set(configuration)
-
-
-async def _load_kubeconfig(access: Access, configuration: Any, timing: Timing) -> Any:
-    import yaml
-    from kubernetes.aio.config import kube_config
-
-    kube_config.ExecProvider = ExecPlugin  # see there
-    files = access.paths
-    if not any(map(os.path.exists, files)):
+    if access.in_cluster:
+        return Credentials(
+            package.service_account(access.token_file, access.ca_file, access.environ)
+        )
+    if not any(map(os.path.exists, access.paths)):
         raise BadCredentials(
             f"kubeconfig {access.files}: no such file (give --kubeconfig FILE, set $KUBECONFIG,"
             " or run in a Pod with a service account)"
         )
-    try:
-        async with asyncio.timeout(timing.exec):
-            loader = await kube_config.load_kube_config(
-                config_file=os.pathsep.join(files),
-                context=access.context or None,
-                client_configuration=configuration,
-                persist_config=False,
-            )
-    except yaml.YAMLError as error:  # it says it in several lines
-        why = " ".join(str(error).split())
-        raise BadCredentials(f"kubeconfig {access.files}: is not valid YAML: {why}") from error
-    user = loader.current_context["context"].get("user", "")
-    if has_exec(loader) and "token" not in vars(loader) and not configuration.cert_file:
-        # The package logs why and goes on without credentials; the server would only say 401.
-        raise BadCredentials(f"kubeconfig {access.files}: the exec plugin of user {user!r} failed")
-    return loader
+    found = Credentials(None)
 
+    async def run_plugin(user: str, section: Any) -> dict[str, str]:
+        try:
+            async with asyncio.timeout(timing.exec):
+                status = await execplugin.run(section)
+            if status.expiration_timestamp:
+                found.expires = status.expiration_timestamp.timestamp()
+            return status.user
+        except (TimeoutError, execplugin.PluginError) as error:
+            problem = str(error) or f"did not end in {timing.exec} s"
+            plugin = f"the exec plugin of user {user!r}"
+            raise BadCredentials(f"kubeconfig {access.files}: {plugin} {problem}") from error
 
-def has_exec(loader: Any) -> bool:
-    """Whether credentials come from an exec plugin (client.authentication.k8s.io)."""
-    user = loader._user
-    return user is not None and "exec" in user
+    files = os.pathsep.join(access.paths)
+    found.configuration = await package.kubeconfig(files, access.context, run_plugin)
+    return found

@@ -1,64 +1,98 @@
-"""A kubeconfig's exec plugin, run once: a program that prints credentials.
+"""Runs the exec plugin of a kubeconfig: a program that prints credentials.
 
-client.authentication.k8s.io, ExecCredential. The official package runs plugins too, and leaves
-one that nobody waits for any more to itself: a plugin that hangs would become a process more
-with every try. So this stands in for the package's `ExecProvider`, which still reads what the
-kubeconfig says of the plugin.
+In `sources/kubernetes/` (control plane: the API server as a source). Change here: how a plugin is
+run, and how its ExecCredential (client.authentication.k8s.io) is read.
+
+The official package runs plugins too, but does not end a plugin when it stops waiting for it: a
+plugin that hangs would add one process with each retry.
 """
 
 from __future__ import annotations
 
 import asyncio
 import json
+import os
 import sys
+from base64 import b64encode
 from collections.abc import Mapping
-from typing import Any
+from datetime import datetime
+from typing import Annotated, Any
+
+import msgspec
+from msgspec import Meta, Struct
 
 
-class ExecPlugin:
-    """What `ExecProvider` is to the package: made of the `exec` section, then `run`."""
+class PluginError(ValueError):
+    """The plugin cannot be run, failed, or printed something else than an ExecCredential."""
 
-    def __init__(self, section: Any) -> None:
-        """Raises the package's ConfigException for a section that is not complete."""
-        from kubernetes.aio.config.exec_provider import ExecProvider
 
-        self._said = ExecProvider(section)
+class _Variable(Struct):
+    name: str
+    value: str
 
-    async def run(self) -> Mapping[str, Any]:
-        """The `status` of the ExecCredential it prints; it ends when it is not waited for.
 
-        Raises the package's ConfigException for a plugin that fails or prints something else;
-        OSError when it cannot be started.
-        """
-        from kubernetes.aio.config.config_exception import ConfigException
+class _ExecConfig(Struct, rename="camel"):
+    command: str
+    api_version: str
+    args: list[str] | None = None
+    env: list[_Variable] | None = None
 
-        version = self._said.api_version
+
+class ExecStatus(Struct, rename="camel"):
+    """`status` of an ExecCredential."""
+
+    token: str = ""
+    client_certificate_data: str = ""
+    client_key_data: str = ""
+    expiration_timestamp: Annotated[datetime, Meta(tz=True)] | None = None
+
+    @property
+    def user(self) -> dict[str, str]:
+        """The same credentials as the fields of a user in a kubeconfig. Raises PluginError."""
+        if self.token:
+            return {"token": self.token}
+        if not (self.client_certificate_data and self.client_key_data):
+            raise PluginError("printed neither a token nor a client certificate with its key")
+        pair = ("certificate", self.client_certificate_data), ("key", self.client_key_data)
+        return {f"client-{name}-data": b64encode(pem.encode()).decode() for name, pem in pair}
+
+
+class _ExecCredential(Struct, rename="camel"):
+    api_version: str
+    status: ExecStatus
+
+
+async def run(section: Mapping[str, Any]) -> ExecStatus:
+    """Run the plugin of the `exec` section of a kubeconfig. Canceling this ends the plugin.
+
+    Raises PluginError.
+    """
+    try:
+        config = msgspec.convert(section, _ExecConfig)
         spec = {"interactive": sys.stdout.isatty()}
-        asked = {"apiVersion": version, "kind": "ExecCredential", "spec": spec}
-        pipe = asyncio.subprocess.PIPE
+        info = {"apiVersion": config.api_version, "kind": "ExecCredential", "spec": spec}
+        extra = {one.name: one.value for one in config.env or ()}
         process = await asyncio.create_subprocess_exec(
-            *self._said.args,
-            env=self._said.env | {"KUBERNETES_EXEC_INFO": json.dumps(asked)},
-            stdout=pipe,
-            stderr=pipe,
+            config.command,
+            *config.args or (),
+            env=os.environ | extra | {"KUBERNETES_EXEC_INFO": json.dumps(info)},
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
         )
-        try:
-            out, errors = await process.communicate()
-        finally:
-            if process.returncode is None:
-                process.kill()
-        if process.returncode:
-            what = errors.decode("utf-8", "replace").strip()[:500]
-            raise ConfigException(f"exec: the plugin ended with {process.returncode}: {what}")
-        try:
-            chunk = json.loads(out)
-        except ValueError as error:
-            raise ConfigException(f"exec: what the plugin prints is no JSON: {error}") from error
-        if not isinstance(chunk, dict) or not isinstance(chunk.get("status"), dict):
-            raise ConfigException("exec: the plugin prints no ExecCredential with a status")
-        if chunk.get("apiVersion") != version:
-            raise ConfigException(
-                f"exec: the plugin speaks {chunk.get('apiVersion')}, not {version}"
-            )
-        status: Mapping[str, Any] = chunk["status"]
-        return status
+    except (msgspec.ValidationError, OSError) as error:
+        raise PluginError(f"cannot be run: {error}") from error
+    try:
+        out, errors = await process.communicate()
+    finally:
+        if process.returncode is None:
+            process.kill()
+    if process.returncode:
+        text = errors.decode("utf-8", "replace").strip()[:500]
+        raise PluginError(f"ended with {process.returncode}: {text}")
+    try:
+        credential = msgspec.json.decode(out, type=_ExecCredential)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise PluginError(f"did not print an ExecCredential: {error}") from error
+    if credential.api_version != config.api_version:
+        raise PluginError(f"printed the version {credential.api_version}, not {config.api_version}")
+    return credential.status

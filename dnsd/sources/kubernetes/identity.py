@@ -1,15 +1,17 @@
-"""Which cluster is it? The uid of the Namespace kube-system says so, for as long as it exists.
+"""The identity of the cluster: the uid of the Namespace kube-system.
 
-An address says little: a kubeconfig's URL, or 10.96.0.1, may lead to another cluster after
-a reconnect. So the question is asked again whenever a stream was opened, before what comes
-out of it is believed, and when a reconcile has listed, before anything is corrected.
+In `sources/kubernetes/` (control plane: the API server as a source). Change here: how dnsd notices
+that another cluster answers.
 
-Whoever may not `get` the Namespace, lists it: that right is there, where Namespaces are
-followed. When both are denied, clusters cannot be told apart, which `problem` says.
+An address does not identify a cluster: the URL of a kubeconfig, or 10.96.0.1, may lead to another
+cluster after a reconnect. So dnsd queries the uid after each opened stream, before it uses the
+objects of the stream, and after the list of a reconcile, before it corrects anything.
 
-A server that does not say in time (`Timing.identity`) is believed for now, so that a hanging
-request keeps no scope waiting for long, and asked again beside the streams (`owed`), with
-the patience for any other request. A reconcile has that patience too.
+* If `get` of the Namespace is forbidden, dnsd lists it; it has that right where it watches
+  Namespaces. If both are forbidden, clusters cannot be distinguished, which `problem` reports.
+* If a server does not answer in time (`Timing.identity`), its stream is trusted for now, so that a
+  request that hangs delays a scope only briefly. The uid is then queried beside the streams
+  (`pending`), with the time limit of any other request. A reconcile waits that long too.
 """
 
 from __future__ import annotations
@@ -17,139 +19,132 @@ from __future__ import annotations
 import asyncio
 import time
 
-import msgspec
 import structlog
 from msgspec import Struct
 
-from dnsd.sources.kubernetes.client import NOT_JSON, ApiError, Client, Unreachable
-from dnsd.sources.kubernetes.credentials import KubeError
+from dnsd.sources.kubernetes.client import Client
+from dnsd.sources.kubernetes.errors import ApiError, KubeError, Unreachable
 
 log = structlog.get_logger("dnsd.kubernetes")
 
-SPACES, NAME = "/api/v1/namespaces", "kube-system"
+NAMESPACES, NAME = "/api/v1/namespaces", "kube-system"
 RULE = '{apiGroups: [""], resources: ["namespaces"], verbs: ["get"]}'
 
 
 class OtherCluster(Exception):
-    """The API server is not the one whose objects are known."""
+    """The API server is not the one whose objects dnsd holds."""
 
 
 class _Meta(Struct):
     uid: str = ""
 
 
-class _Namespace(Struct):
+class Namespace(Struct):
+    """The Namespace kube-system."""
+
     metadata: _Meta
 
 
-class _List(Struct):
-    items: list[_Namespace] | None = None
+class NamespaceList(Struct):
+    """A list with at most that Namespace."""
+
+    items: list[Namespace] | None = None
 
 
 class Identity:
-    """The cluster behind a client. `uid` is "" while it is unknown.
+    """The cluster behind a client. `uid` is empty while it is unknown.
 
-    `problem`: why this server will not say who it is; "" when it says, or only did not answer.
-    `owed`: the last question was not answered.
+    `problem`: why the server refuses to report its uid, or an empty string.
+    `pending`: the last query was not answered.
     """
 
     def __init__(self, client: Client) -> None:
         self.client = client
         self.uid = ""
         self.problem = ""
-        self.owed = False
-        self._lists = False  # it may not be got
+        self.pending = False
+        self._lists = False  # `get` is forbidden
         self._lock = asyncio.Lock()
-        self._found = ""  # that it is another cluster, by the last question
-        self._asked = 0.0  # when the last question was asked, monotonic
+        self._changed = ""  # the message of OtherCluster, by the last query
+        self._queried_at = 0.0  # when the last query was sent, monotonic
 
-    async def ask(self) -> str:
-        """The uid, from the server, within `Timing.identity`. Raises ApiError, Unreachable."""
+    async def query(self) -> str:
+        """The uid from the server, within `Timing.identity`. Raises ApiError and Unreachable."""
         try:
             async with asyncio.timeout(self.client.timing.identity):
-                return await self._ask()
+                return await self._query()
         except TimeoutError as error:
-            raise Unreachable(f"{self.client.host}: does not say in time who it is") from error
+            raise Unreachable(f"{self.client.host}: no uid of {NAME} in time") from error
 
-    async def _ask(self) -> str:
+    async def _query(self) -> str:
         try:
             if not self._lists:
-                body = await self.client.page(f"{SPACES}/{NAME}", {})
-                return msgspec.json.decode(body, type=_Namespace).metadata.uid
+                one = await self.client.get(f"{NAMESPACES}/{NAME}", {}, Namespace)
+                return one.metadata.uid
         except ApiError as error:
             if error.status != 403:
                 raise
             self._lists = True
-        except NOT_JSON as error:
-            raise Unreachable(f"{self.client.host}: {NAME} is no Namespace: {error}") from error
-        return await self._listed()
-
-    async def _listed(self) -> str:
+        selector = {"fieldSelector": f"metadata.name={NAME}"}
         try:
-            body = await self.client.page(SPACES, {"fieldSelector": f"metadata.name={NAME}"})
-            found = msgspec.json.decode(body, type=_List).items or []
+            found = (await self.client.get(NAMESPACES, selector, NamespaceList)).items or []
         except ApiError:
             self._lists = False
             raise
-        except NOT_JSON as error:
-            raise Unreachable(f"{self.client.host}{SPACES}: no list: {error}") from error
         return found[0].metadata.uid if found else ""
 
     async def confirm(self) -> bool:
-        """Before a stream that was just opened is believed: the same cluster still?
+        """Check a stream that has just been opened: whether it is of the same cluster.
 
-        One question serves all streams that were opened before it. False: the server did not
-        answer (one that will not say is believed). Raises OtherCluster, to all of these; the
-        other one is the known one from then on.
+        One query serves all streams that were opened before it. Returns False if the server did not
+        answer; a server that refuses is trusted. Raises OtherCluster for each of these streams, and
+        takes the other cluster as the known one.
         """
-        opened = time.monotonic()
+        opened_at = time.monotonic()
         async with self._lock:
-            if self._asked > opened:
-                if self._found:
-                    raise OtherCluster(self._found)
-                return not self.owed
-            self._asked, self._found = time.monotonic(), ""
+            if self._queried_at > opened_at:
+                if self._changed:
+                    raise OtherCluster(self._changed)
+                return not self.pending
+            self._queried_at, self._changed = time.monotonic(), ""
             try:
-                uid = await self.ask()
+                uid = await self.query()
             except (ApiError, Unreachable) as error:
-                return self._unknown(error)
-            self._learn(uid)
-        return True
+                return self._fail(error)
+            return self._learn(uid)
 
-    async def insist(self) -> bool:
-        """As `confirm`, for who can wait as long as for any reply, and keeps no stream waiting."""
+    async def confirm_patiently(self) -> bool:
+        """The same with the time limit of any request, for a caller that delays no stream."""
         try:
-            uid = await self._ask()
+            uid = await self._query()
         except (ApiError, Unreachable) as error:
-            return self._unknown(error)
-        self._learn(uid)
+            return self._fail(error)
+        return self._learn(uid)
+
+    def _learn(self, uid: str) -> bool:
+        self.pending = False
+        self._report("" if uid else f"the cluster has no Namespace {NAME}")
+        known, self.uid = self.uid, uid or self.uid
+        if known and self.uid != known:
+            self._changed = f"uid of {NAME} is {uid}, was {known}"
+            raise OtherCluster(self._changed)
         return True
 
-    def _learn(self, uid: str) -> None:
-        self.owed = False
-        self._complain("" if uid else f"the cluster has no Namespace {NAME}")
-        if not uid:
-            return
-        known, self.uid = self.uid, uid
-        if known and uid != known:
-            self._found = f"uid of kube-system is {uid}, was {known}"
-            raise OtherCluster(self._found)
-
-    def _unknown(self, error: KubeError) -> bool:
-        """Notes that a question was not answered; whether it will not be, ever."""
+    def _fail(self, error: KubeError) -> bool:
+        """Note that a query failed. Returns whether the server refuses for good."""
         status = error.status if isinstance(error, ApiError) else 0
-        self.owed = status not in (403, 404)
+        self.pending = status not in (403, 404)
         if status == 403:
-            self._complain(f"the ClusterRole lacks the rule {RULE} ({error})")
+            self._report(f"the ClusterRole lacks the rule {RULE} ({error})")
         elif status == 404:
-            self._complain(str(error))
+            self._report(str(error))
         else:
-            log.debug("the cluster cannot be asked who it is", problem=str(error))
-        return not self.owed
+            log.debug("the identity of the cluster is unknown", problem=str(error))
+        return not self.pending
 
-    def _complain(self, problem: str) -> None:
+    def _report(self, problem: str) -> None:
         if problem:
-            problem = f"cannot be told from another cluster: {problem}"
+            problem = f"the cluster cannot be distinguished from another one: {problem}"
             if problem != self.problem:
-                log.warning("the cluster does not say who it is", problem=problem)
+                log.warning("the identity of the cluster is unknown", problem=problem)
         self.problem = problem

@@ -1,14 +1,17 @@
-"""What is known of one scope of the API, compared with what is said about it.
+"""The objects of one scope, compared with each chunk of a list or watch.
 
-A `Informer` holds the objects of one scope by namespace and name, takes each `WatchChunk` of the
-reflector, and gives back the differences. Three moments need care:
+In `sources/kubernetes/` (control plane: the API server as a source). Change here: which differences
+become events.
 
-* A listing drops what it did not mention, but only at its end: one that breaks off has
-  dropped nothing.
-* A reconcile lists beside a running watch. A key that an event touched meanwhile is newer
-  than the list; of the others, after the events under way have had time to arrive, every
-  difference is an event that was lost.
-* An object that is refused counts as mentioned: what was known of it before is served on.
+An `Informer` holds the objects of one scope. It applies each `WatchChunk` of the reflector and
+returns the differences. Three cases need care:
+
+* A listing removes the objects that it did not name, but only at its end: a listing that is
+  interrupted removes nothing.
+* A reconcile lists beside a running watch. A key that an event changed meanwhile is newer than the
+  list. Every other difference that is still there after the events under way have arrived is an
+  event that was lost.
+* A refused object counts as named: its previous state stays in service.
 """
 
 from __future__ import annotations
@@ -16,132 +19,126 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable
 from contextlib import aclosing
-from sys import intern
 
 import structlog
 
 from dnsd.cluster.objects import Event, Key, Object
-from dnsd.cluster.store import Store
-from dnsd.sources.kubernetes.client import ApiError, Unreachable
-from dnsd.sources.kubernetes.credentials import KubeError
+from dnsd.cluster.store import NameTable, Store
+from dnsd.sources.kubernetes.errors import ApiError, KubeError, Unreachable
 from dnsd.sources.kubernetes.reflector import ListWatch, Refusal, WatchChunk, whole
 from dnsd.sources.kubernetes.scope import Scope
 from dnsd.sources.source import SourceStatus
 
 log = structlog.get_logger("dnsd.kubernetes")
 
-MAX_REFUSED = 1000  # objects whose refusal is remembered, to log each once
-
+MAX_REFUSED = 1000  # refused objects that are remembered, to log each problem once
 
 Place = tuple[str, str]  # namespace, name
 
 
-class KeySet:
-    """Namespaces and names, as many as there are objects, in little memory.
+class KeySet(NameTable[bool]):
+    """Namespaces and names, as many as there are objects, in little memory."""
 
-    Names are interned, as those of the objects are, and in dicts, which are denser than sets.
-    """
-
-    __slots__ = ("_spaces",)
-
-    def __init__(self) -> None:
-        self._spaces: dict[str, dict[str, None]] = {}
-
-    def add(self, namespace: str, name: str) -> None:
-        self._spaces.setdefault(namespace, {})[intern(name)] = None
-
-    def discard(self, namespace: str, name: str) -> None:
-        self._spaces.get(namespace, {}).pop(name, None)
+    __slots__ = ()
 
     def __contains__(self, place: Place) -> bool:
-        return place[1] in self._spaces.get(place[0], ())
+        return self.get(*place) is not None
 
 
 class Informer:
-    """What is known of one scope, and how its watch is doing."""
+    """The objects of one scope, and the state of its watch."""
 
     def __init__(self, list_watch: ListWatch) -> None:
         self.list_watch = list_watch
         self.kind = list_watch.scope.resource.name
-        self.known: Store[Object] = Store()
-        self.status = SourceStatus(f"kubernetes/{list_watch.scope.id}", "starting")
-        self.version = ""
-        self.synced = False
-        self.excused = False  # it is not waited for; see KubernetesSource
-        self.blank = False  # the snapshot that is served has nothing of it
-        self.forbidden = False  # by the last failure
-        self.seen: KeySet | None = None  # by a listing under way
-        self.touched: KeySet | None = None  # by events during a reconcile
-        self.absences = 0  # times in a row that the server did not know the resource
-        self.failures = 0  # times that it failed otherwise before it was synced
-        self.contact = 0.0  # the last one, monotonic
+        self.contact_at = 0.0  # the last contact, monotonic
+        self.absences = 0  # answers in a row that the resource does not exist
         self.listings = 0
-        self.due = asyncio.Event()  # a reconcile, now
+        self.reconcile_now = asyncio.Event()
         self.refused: dict[Key, str] = {}
+        self.status = SourceStatus(f"kubernetes/{self.id}", "starting")
+        self.reset()
+
+    def reset(self) -> None:
+        """Return to the state before the first contact."""
+        self.store: Store[Object] = Store()
+        self.version = self.status.resource_version = ""
+        self.synced = False
+        self.excused = False  # the start does not wait for it; see `readiness.py`
+        self.not_in_snapshot = False  # the snapshot in service has nothing of this scope
+        self.forbidden = False  # by the last failure
+        self.failures = 0  # other failures in a row before it was synced
+        self.listed: KeySet | None = None  # by a listing under way
+        self.changed: KeySet | None = None  # by events during a reconcile
+        self.status.state, self.status.detail, self.status.objects = "starting", "", 0
 
     @property
-    def settled(self) -> bool:
-        """Whether nobody has to wait for it."""
+    def id(self) -> str:
+        """The scope, for statuses, logs, and snapshots."""
+        return self.list_watch.scope.id
+
+    @property
+    def ready(self) -> bool:
+        """Whether the start does not wait for this scope (any longer)."""
         return self.synced or self.excused
 
-    def put(self, one: Object) -> bool:
-        """Keep an object; False when it is known just so, in this version.
+    def put(self, thing: Object) -> bool:
+        """Add or replace an object. Returns False if it is present in this version.
 
-        Then the octets that are known stay: a relist must not hold two copies of everything.
+        Then the octets that are present stay, so that a relist does not hold two copies.
         """
-        if not self.known.put(one):
-            return False
-        self.status.objects = len(self.known)
-        return True
+        changed = self.store.put(thing)
+        self.status.objects = len(self.store)
+        return changed
 
-    def drop(self, namespace: str, name: str) -> Key | None:
-        """Forget an object; its Key, if it was known."""
-        if self.known.pop(namespace, name) is None:
-            return None
-        self.status.objects = len(self.known)
-        return Key(self.kind, namespace, name)
+    def remove(self, namespace: str, name: str) -> list[Event]:
+        """Remove an object. Returns its Key, if it was present."""
+        gone = self.store.pop(namespace, name)
+        self.status.objects = len(self.store)
+        return [] if gone is None else [Key(self.kind, namespace, name)]
 
-    def take(self, chunk: WatchChunk) -> list[Event]:
-        """The differences that `chunk` makes; the end of a listing drops what it left out."""
+    def apply(self, chunk: WatchChunk) -> list[Event]:
+        """The differences that `chunk` makes. The end of a listing removes what it did not name."""
         if chunk.begin:
-            self.seen = KeySet()
+            self.listed = KeySet()
         out: list[Event] = []
         for event in chunk.events:
             if isinstance(event, Key):
-                if self._mark(event.namespace, event.name, listed=False) and (
-                    gone := self.drop(event.namespace, event.name)
-                ):
-                    out.append(gone)
-            elif self._mark(event.namespace, event.name, listed=chunk.listing) and self.put(event):
-                out.append(event)
+                self._note(event.namespace, event.name, listed=False)
+                out += self.remove(event.namespace, event.name)
+            else:
+                self._note(event.namespace, event.name, listed=chunk.listing)
+                if self.put(event):
+                    out.append(event)
         for refusal in chunk.refused:
             self._refuse(refusal)
         if chunk.complete:
-            out += self._sweep()
+            out += self._remove_unlisted()
         if chunk.version and (chunk.complete or not chunk.listing):
             self.version = self.status.resource_version = chunk.version
         return out
 
-    def _mark(self, namespace: str, name: str, *, listed: bool) -> bool:
-        """Note that a name was mentioned. True, so that callers read as sentences."""
-        if self.seen is not None:
-            (self.seen.add if listed else self.seen.discard)(namespace, name)
-        if self.touched is not None:
-            self.touched.add(namespace, name)
-        return True
+    def _note(self, namespace: str, name: str, *, listed: bool) -> None:
+        """Note that the server named an object."""
+        if self.listed is not None:
+            if listed:
+                self.listed.set(namespace, name, True)
+            else:
+                self.listed.pop(namespace, name)
+        if self.changed is not None:
+            self.changed.set(namespace, name, True)
 
-    def _sweep(self) -> list[Event]:
-        seen, self.seen = self.seen or KeySet(), None
-        missing = [place for place in self.known.places() if place not in seen]
-        gone = [key for place in missing if (key := self.drop(*place))]
+    def _remove_unlisted(self) -> list[Event]:
+        listed, self.listed = self.listed or KeySet(), None
+        missing = [place for place in self.store.places() if place not in listed]
         self.listings += 1
         self.status.relists += bool(self.version)
-        return list(gone)
+        return [key for place in missing for key in self.remove(*place)]
 
     def _refuse(self, refusal: Refusal) -> None:
-        """Say once what is wrong with an object; what was known of it is served on."""
+        """Log the problem of an object once. Its previous state stays in service."""
         key = refusal.key
-        self._mark(key.namespace, key.name, listed=True)
+        self._note(key.namespace, key.name, listed=True)
         if self.refused.get(key) == refusal.problem:
             return
         if len(self.refused) >= MAX_REFUSED:
@@ -150,97 +147,84 @@ class Informer:
         self.status.errors += 1
         log.warning("an object is left out", object=str(key), problem=refusal.problem)
 
-    def forget(self) -> None:
-        """Be as before the first contact."""
-        self.known = Store()
-        self.seen = self.touched = None
-        self.version = self.status.resource_version = ""
-        self.synced = self.excused = self.blank = self.forbidden = False
-        self.failures = 0
-        self.status.state, self.status.detail, self.status.objects = "starting", "", 0
 
+async def reconcile(informer: Informer, confirm: Callable[[], Awaitable[bool]]) -> list[Event]:
+    """List beside the watch. Returns events for what was lost, usually none.
 
-Confirm = Callable[[], Awaitable[bool]]
+    The list uses a connection of its own, so `confirm` checks that it is of the same cluster before
+    anything is corrected. Nothing is compared while a listing is due or under way, because that
+    does the same.
 
-
-async def reconcile(informer: Informer, confirm: Confirm) -> list[Event]:
-    """List beside the watch; the events that make good what was lost. Usually none.
-
-    The list comes over a connection of its own, so `confirm` is asked whether it is of the
-    same cluster before anything is corrected.
-
-    Raises what `whole` and `confirm` raise, and Unreachable when the latter says no. Nothing
-    is compared while a listing is due or under way, because that does the same.
+    Raises the errors of `whole` and `confirm`, and Unreachable if the latter returns False.
     """
-    if not informer.synced or informer.seen is not None:
+    if not informer.synced or informer.listed is not None:
         return []
     listings = informer.listings
-    informer.touched = KeySet()
+    informer.changed = KeySet()
     try:
         differing, missing = await _compare(informer)
         if not await confirm():
-            raise Unreachable("whose list it is could not be asked")
+            raise Unreachable("the identity of the cluster behind the list is unknown")
         if differing or missing:
-            await asyncio.sleep(informer.list_watch.client.timing.settle)
+            await asyncio.sleep(informer.list_watch.client.timing.grace)
         informer.status.reconciles += 1
-        if informer.listings != listings or informer.seen is not None:
+        if informer.listings != listings or informer.listed is not None:
             return []
         return _correct(informer, differing, missing)
     finally:
-        informer.touched = None
+        informer.changed = None
 
 
 async def _compare(informer: Informer) -> tuple[dict[Place, Object], list[Place]]:
-    """The listed objects that are news, and the places of those that are not listed."""
+    """The listed objects that differ, and the places of the objects that are not listed."""
     differing: dict[Place, Object] = {}
-    seen = KeySet()
+    listed = KeySet()
     async with aclosing(whole(informer.list_watch)) as chunks:
         async for chunk in chunks:
             if chunk.begin:
                 differing.clear()
-                seen = KeySet()
+                listed = KeySet()
             for refusal in chunk.refused:
-                seen.add(refusal.key.namespace, refusal.key.name)
-            for one in chunk.events:
-                if isinstance(one, Key):
-                    continue
-                seen.add(one.namespace, one.name)
-                if _differs(informer.known.object(one.namespace, one.name), one):
-                    differing[one.namespace, one.name] = one
+                listed.set(refusal.key.namespace, refusal.key.name, True)
+            for thing in chunk.events:
+                listed.set(thing.namespace, thing.name, True)
+                if isinstance(thing, Object) and _is_newer(informer, thing):
+                    differing[thing.namespace, thing.name] = thing
             await asyncio.sleep(0)
-    return differing, [place for place in informer.known.places() if place not in seen]
+    return differing, [place for place in informer.store.places() if place not in listed]
 
 
-def _correct(
-    informer: Informer, differing: dict[Place, Object], missing: Iterable[Place]
-) -> list[Event]:
-    touched = informer.touched or KeySet()
-    events: list[Event] = [
-        one for place, one in differing.items() if place not in touched and informer.put(one)
-    ]
-    dropped = (informer.drop(*place) for place in missing if place not in touched)
-    events += [key for key in dropped if key]
-    if events:
-        informer.status.corrections += len(events)
-        log.error(
-            "events were lost, corrected by a reconcile",
-            scope=informer.list_watch.scope.id,
-            corrections=len(events),
-            first=str(events[0] if isinstance(events[0], Key) else events[0].key),
-        )
-    return events
-
-
-def _differs(known: Object | None, listed: Object) -> bool:
-    """Whether `listed` is news: not known, or in another and not an older version."""
+def _is_newer(informer: Informer, listed: Object) -> bool:
+    """Whether a listed object is unknown, or of another and not an older version."""
+    known = informer.store.object(listed.namespace, listed.name)
     if known is None or not (known.version.isdigit() and listed.version.isdigit()):
         return known is None or known.version != listed.version
     return int(known.version) < int(listed.version)
 
 
-def explain(error: KubeError, scope: Scope) -> str:
-    """The error as a sentence for the operator; for 401 and 403, what to do about it."""
-    if not isinstance(error, ApiError):
+def _correct(
+    informer: Informer, differing: dict[Place, Object], missing: Iterable[Place]
+) -> list[Event]:
+    changed = informer.changed or KeySet()
+    events: list[Event] = [
+        thing for place, thing in differing.items() if place not in changed and informer.put(thing)
+    ]
+    events += [key for place in missing if place not in changed for key in informer.remove(*place)]
+    if events:
+        informer.status.corrections += len(events)
+        first = events[0]
+        log.error(
+            "events were lost, corrected by a reconcile",
+            scope=informer.id,
+            corrections=len(events),
+            first=str(first if isinstance(first, Key) else first.key),
+        )
+    return events
+
+
+def describe(error: KubeError, scope: Scope) -> str:
+    """The error as a sentence for the operator; for 401 and 403, with the action to take."""
+    if not isinstance(error, ApiError) or error.status not in (401, 403):
         return str(error)
     resource = scope.resource
     if error.status == 401:
@@ -248,8 +232,6 @@ def explain(error: KubeError, scope: Scope) -> str:
             f"the API server does not accept the credentials (401) for {resource.plural}: the"
             " token has expired or is for another cluster; retrying with credentials read anew"
         )
-    if error.status != 403:
-        return str(error)
     role = f"Role in namespace {scope.namespace}" if scope.namespace else "ClusterRole"
     return (
         f"not allowed to list and watch {resource.plural} ({error}); the {role} lacks the"

@@ -1,27 +1,30 @@
-"""One kind of object, followed: list, watch, reconnect, relist, for ever.
+"""One resource of the API, watched: list, watch, reconnect, and list again, without end.
 
-A ladder of small generators, each standing on the one below and knowing one thing:
+In `sources/kubernetes/` (control plane: the API server as a source). Change here: when a listing, a
+resume, or a delay follows the end of a stream.
 
-    reflect    for ever: from a version or from nothing, through every error, with backoff
-    listing    everything there is: WatchList where the server can, else pages
-    pages      a list, page by page                 watch    one stream, until it ends
-    decode     lines -> objects, Keys, versions
-    kubeclient bytes
+The module is a series of small generators. Each uses the one below it, and has one concern:
 
-What climbs it is a `WatchChunk`: a few objects that are, Keys of objects that are gone, and the
-resourceVersion up to which everything has been said. Objects of a listing are marked; its
-last `WatchChunk` is `complete`, and what was not named between `begin` and `complete` no longer
-exists. Whoever consumes compares with what it has (`kubernetes.py`), so a listing may be
-broken off and begun again, and an object may be said twice.
+    reflect      without end: from a version or from a listing, through every error, with backoff
+    listing      everything that exists: WatchList if the server supports it, else pages
+    pages        a list, page by page               watch        one stream, until it ends
+    decoding     lines to objects, Keys, and versions
+    client       bytes
 
-When is a version no longer good? When the server says 410, as HTTP status or as an ERROR
-event in a stream of status 200; and when several streams in a row ended at once and without
-a word, because a server that was restored from a backup answers a version from its future
-with 200 and silence. So a version of an earlier run is compared with the server's before it
-is resumed from: a list of one object has it. Every other end of a stream resumes where it
-left off.
+All of them yield `WatchChunk`s: some objects, Keys of objects that are gone, and the
+resourceVersion up to which the server has sent everything. The objects of a listing are marked. Its
+last chunk is `complete`: objects that it did not name since `begin` no longer exist. The consumer
+compares chunks with the objects it has (`informer.py`), so a listing may be interrupted and begun
+again, and may name an object twice.
 
-An object that DNS cannot use is a `Refusal`: reported, and never the end of a stream.
+A version is no longer usable in two cases. First, the server answers 410, as an HTTP status or as
+an ERROR event in a stream with status 200. Second, several streams in a row end at once and without
+data, because a server that was restored from a backup answers a version from its future with 200
+and silence. So the version of an earlier run is compared with that of the server before the watch
+resumes from it: a list of one object has it. After every other end of a stream, the watch resumes
+where it ended.
+
+An object that DNS cannot use is a `Refusal`: it is reported, and never ends a stream.
 """
 
 from __future__ import annotations
@@ -34,30 +37,29 @@ from collections.abc import AsyncGenerator
 from contextlib import aclosing
 
 import msgspec
-from msgspec import Struct
+from msgspec import Struct, field
 
-from dnsd.cluster.objects import BadObject, Event, Key, Object, from_json
-from dnsd.sources.kubernetes.client import (
-    MAX_PAGE,
+from dnsd.cluster.objects import BadObject, Event, Key, from_json
+from dnsd.sources.kubernetes.client import MAX_PAGE, Client
+from dnsd.sources.kubernetes.errors import (
     NOT_JSON,
     ApiError,
-    Client,
+    KubeError,
     Silent,
     Unreachable,
     api_error,
 )
-from dnsd.sources.kubernetes.credentials import KubeError
 from dnsd.sources.kubernetes.scope import Scope, next_version
 
 INITIAL_END = "k8s.io/initial-events-end"
-MAX_WHOLE = 8 * MAX_PAGE  # a list in one piece, the last resort of `whole`
-# Objects that are said at once. The control loop breathes after each run, and of a listing no
-# more objects than these are unpacked at a time: 50 are about 150 KB.
-RUN = 50
+MAX_WHOLE = 8 * MAX_PAGE  # bytes of a list in one piece, the last resort of `whole`
+# Objects in one chunk. The control loop runs other tasks after each chunk, and a listing has no
+# more objects than these unpacked at a time: 50 are about 150 KB.
+CHUNK = 50
 
 
 class Refusal(Struct, frozen=True):
-    """An object that is there and cannot be used; `key` as far as it could be read."""
+    """An object that exists and cannot be used. `key`: as far as it could be read."""
 
     key: Key
     version: str
@@ -65,50 +67,50 @@ class Refusal(Struct, frozen=True):
 
 
 class WatchChunk(Struct, frozen=True):
-    """What the server said in one breath; see the module's text."""
+    """Some events of a stream or a list; see the rules of the module."""
 
     events: tuple[Event, ...] = ()
     refused: tuple[Refusal, ...] = ()
-    version: str = ""  # "": as before
+    version: str = ""  # "": unchanged
     listing: bool = False
     begin: bool = False
     complete: bool = False
-    quiet: bool = False  # connected, and nothing more to say for now
+    quiet: bool = False  # connected, and the server has nothing more to send for now
 
     @property
     def opening(self) -> bool:
         """Whether a stream or list has just been opened."""
-        return self.begin or not (self.word or self.quiet)
+        return self.begin or not (self.has_data or self.quiet)
 
     @property
-    def word(self) -> bool:
-        """Whether the server said anything, or only opened a stream."""
+    def has_data(self) -> bool:
+        """Whether the server sent anything, or only opened a stream."""
         return bool(self.events or self.refused or self.version or self.complete)
 
 
 class Retry(Struct, frozen=True):
-    """The last try failed with `error`; the next one is `delay` seconds away."""
+    """The last attempt failed with `error`. The next one follows after `delay` seconds."""
 
     error: KubeError
     delay: float
 
 
 class ListWatch(Struct):
-    """What every rung needs: the server, what to follow, and what was learned about it."""
+    """The server, the scope to watch, and what is known about the server."""
 
     client: Client
     scope: Scope
     page_size: int = 500
-    watch_list: bool = True  # until the server says that it cannot
-    rng: random.Random = msgspec.field(default_factory=random.Random)
+    watch_list: bool = True  # until the server refuses it
+    rng: random.Random = field(default_factory=random.Random)
 
 
 # ---------------------------------------------------------------------------------------
-# decode: bytes -> Said. Only our fields are looked at; the object stays raw bytes until its
-# kind's decoder takes it.
+# Decoding. An object stays raw bytes until the decoder of its kind reads it.
 
 
 class _Meta(Struct, rename="camel"):
+    # Without labels and the like: they may be the fields that cannot be decoded.
     name: str = ""
     namespace: str | None = None
     resource_version: str | None = None
@@ -116,7 +118,7 @@ class _Meta(Struct, rename="camel"):
 
 
 class _OnlyMeta(Struct):
-    metadata: _Meta = msgspec.field(default_factory=_Meta)
+    metadata: _Meta = field(default_factory=_Meta)
 
 
 class _WatchEvent(Struct):
@@ -126,52 +128,49 @@ class _WatchEvent(Struct):
 
 class _ListMeta(Struct, rename="camel"):
     resource_version: str | None = None
-    continue_: str | None = msgspec.field(name="continue", default=None)
+    continue_: str | None = field(name="continue", default=None)
 
 
-class _List(Struct):
+class List(Struct):
+    """A page of a list. Its items keep the body in memory as long as they need it."""
+
     metadata: _ListMeta
     items: list[msgspec.Raw] | None = None
 
 
 _EVENT = msgspec.json.Decoder(_WatchEvent)
 _META = msgspec.json.Decoder(_OnlyMeta)
-_LIST = msgspec.json.Decoder(_List)
-
-
-def _object(kind: str, data: msgspec.Raw) -> Object | Refusal:
-    """The stripped object; a Refusal with as much of its name as can be read."""
-    try:
-        return from_json(kind, data)[0]
-    except (BadObject, *NOT_JSON) as error:
-        problem = str(error)
-    try:
-        meta = _META.decode(data).metadata
-    except NOT_JSON:
-        meta = _Meta()
-    key = Key(kind, meta.namespace or "", meta.name)
-    return Refusal(key, meta.resource_version or "", problem)
 
 
 class _Batcher:
-    """Collects one Said."""
+    """Collects the events of one chunk."""
 
-    __slots__ = ("events", "refused", "version")
+    __slots__ = ("events", "kind", "refused", "version")
 
-    def __init__(self) -> None:
+    def __init__(self, kind: str) -> None:
+        self.kind = kind
         self.events: list[Event] = []
         self.refused: list[Refusal] = []
         self.version = ""
 
-    def add(self, kind: str, data: msgspec.Raw) -> None:
-        one = _object(kind, data)
-        if isinstance(one, Refusal):
-            self.refused.append(one)
-        else:
-            self.events.append(one)
-        self.version = one.version or self.version
+    def add(self, data: msgspec.Raw) -> None:
+        """Add an object, or a Refusal with as much of its name as can be read."""
+        try:
+            thing = from_json(self.kind, data)[0]
+            self.events.append(thing)
+            version = thing.version
+        except (BadObject, *NOT_JSON) as error:
+            try:
+                meta = _META.decode(data).metadata
+            except NOT_JSON:
+                meta = _Meta()
+            version = meta.resource_version or ""
+            key = Key(self.kind, meta.namespace or "", meta.name)
+            self.refused.append(Refusal(key, version, str(error)))
+        self.version = version or self.version
 
     def chunk(self, *, listing: bool, begin: bool = False, complete: bool = False) -> WatchChunk:
+        """The collected events; the next chunk begins."""
         out = WatchChunk(
             tuple(self.events), tuple(self.refused), self.version, listing, begin, complete
         )
@@ -180,18 +179,29 @@ class _Batcher:
 
 
 # ---------------------------------------------------------------------------------------
-# The rungs.
+# The generators.
 
 
-async def watch(list_watch: ListWatch, version: str) -> AsyncGenerator[WatchChunk, None]:
-    """One stream, from `version` on, or (`""`) with everything that is first (WatchList).
+async def watch(
+    list_watch: ListWatch, version: str, *, verify: bool = False
+) -> AsyncGenerator[WatchChunk, None]:
+    """One stream, from `version` on; without a version, WatchList: first everything that exists.
 
-    The first Said is empty and means: connected. Ends when the server ends the stream;
-    raises ApiError for an ERROR event, and what `Client.lines` raises.
+    The first chunk is empty and means that the stream is open. Ends when the server ends the
+    stream. Raises ApiError for an ERROR event, and the errors of `Client.lines`.
+
+    `verify`: the version is of an earlier run. Raises ApiError 410 if the server has not reached
+    it. The list for that does not use version 0: this would be cheaper for etcd, but the cache of
+    the server ignores `limit` and would send everything.
     """
-    timing = list_watch.client.timing
+    client, timing, scope = list_watch.client, list_watch.client.timing, list_watch.scope
+    if verify:
+        page = await client.get(scope.path, scope.params | {"limit": "1"}, List)
+        current = page.metadata.resource_version or ""
+        if version.isdigit() and current.isdigit() and int(current) < int(version):
+            raise ApiError(410, f"version {version} is in the future, the server is at {current}")
     listing = not version
-    params = list_watch.scope.params | {
+    params = scope.params | {
         "watch": "true",
         "allowWatchBookmarks": "true",
         "timeoutSeconds": str(max(1, int(timing.watch * (1 + list_watch.rng.random())))),
@@ -200,37 +210,37 @@ async def watch(list_watch: ListWatch, version: str) -> AsyncGenerator[WatchChun
         params |= {"sendInitialEvents": "true", "resourceVersionMatch": "NotOlderThan"}
     else:
         params["resourceVersion"] = version
-    state = _Stream(list_watch.scope.resource.name, listing)
-    lines = list_watch.client.lines(
-        list_watch.scope.path, params, lambda: timing.end_mark if state.listing else timing.idle
+    stream = _Stream(scope.resource.name, listing)
+    lines = client.lines(
+        scope.path, params, lambda: timing.end_mark if stream.listing else timing.idle
     )
     connected = False
     async with aclosing(lines) as pieces:
         async for piece in pieces:
             if not piece:
                 yield WatchChunk(
-                    quiet=connected, listing=state.listing, begin=listing and not connected
+                    quiet=connected, listing=stream.listing, begin=listing and not connected
                 )
                 connected = True
-            for start in range(0, len(piece), RUN):
-                for chunk in state.take(piece[start : start + RUN]):
+            for start in range(0, len(piece), CHUNK):
+                for chunk in stream.take(piece[start : start + CHUNK]):
                     yield chunk
-                if state.error:
-                    raise state.error
+                if stream.error:
+                    raise stream.error
 
 
-class _Stream:
-    """The lines of one watch -> Saids; knows whether the initial events are over."""
+class _Stream(_Batcher):
+    """Turns the lines of one watch into chunks. `listing`: the initial events are not complete."""
 
-    __slots__ = ("batcher", "error", "kind", "listing")
+    __slots__ = ("error", "listing")
 
     def __init__(self, kind: str, listing: bool) -> None:
-        self.kind, self.listing = kind, listing
-        self.batcher = _Batcher()
+        super().__init__(kind)
+        self.listing = listing
         self.error: KubeError | None = None
 
     def take(self, lines: list[bytes]) -> list[WatchChunk]:
-        """What the lines say; `error` is set when one ends the stream."""
+        """The chunks of these lines. `error` is set if a line ends the stream."""
         out: list[WatchChunk] = []
         for line in lines:
             try:
@@ -240,67 +250,57 @@ class _Stream:
                 self.error = Unreachable(f"the stream of {self.kind} is not JSON: {error}")
             if self.error:
                 break
-        if self.batcher.events or self.batcher.refused or self.batcher.version:
-            out.append(self.batcher.chunk(listing=self.listing))
+        if self.events or self.refused or self.version:
+            out.append(self.chunk(listing=self.listing))
         return out
 
     def _event(self, event: _WatchEvent, out: list[WatchChunk]) -> None:
         if event.type in ("ADDED", "MODIFIED"):
-            self.batcher.add(self.kind, event.object)
+            self.add(event.object)
             return
         if event.type == "ERROR":
             self.error = api_error(event.object)
             return
         meta = _META.decode(event.object).metadata
-        self.batcher.version = meta.resource_version or self.batcher.version
+        self.version = meta.resource_version or self.version
         if event.type == "DELETED":
-            self.batcher.events.append(Key(self.kind, meta.namespace or "", meta.name))
+            self.events.append(Key(self.kind, meta.namespace or "", meta.name))
         elif event.type == "BOOKMARK" and self.listing:
             if INITIAL_END not in (meta.annotations or {}):
-                # A bookmark before the end mark: the server took this for a plain watch.
-                self.error = NoEndMark(f"{self.kind}: a bookmark without the end mark came first")
+                # The server takes the request for a plain watch.
+                self.error = NoEndMark(f"{self.kind}: a bookmark precedes the end mark")
                 return
-            out.append(self.batcher.chunk(listing=True, complete=True))
+            out.append(self.chunk(listing=True, complete=True))
             self.listing = False
 
 
 class NoEndMark(Unreachable):
-    """The server does not know WatchList, and ignored the wish instead of refusing it."""
-
-
-async def _page(list_watch: ListWatch, params: dict[str, str], limit: int = MAX_PAGE) -> _List:
-    """One page of a list; its items keep the body alive as long as they need it."""
-    body = await list_watch.client.page(list_watch.scope.path, params, limit)
-    try:
-        return _LIST.decode(body)
-    except NOT_JSON as error:
-        raise Unreachable(
-            f"{list_watch.client.host}{list_watch.scope.path}: no list: {error}"
-        ) from error
+    """The server does not support WatchList, and ignores the request instead of refusing it."""
 
 
 async def pages(list_watch: ListWatch) -> AsyncGenerator[WatchChunk, None]:
-    """Everything there is, page by page; consistent, of the version of the last Said.
+    """Everything that exists, page by page, consistent at the version of the last chunk.
 
-    A `continue` that expired (410) is raised: begin again.
+    Raises ApiError for a `continue` token that has expired (410): begin again.
     """
+    scope, batcher = list_watch.scope, _Batcher(list_watch.scope.resource.name)
     version, token, begin = "", "", True
     while True:
-        params = list_watch.scope.params
+        params = scope.params
         if list_watch.page_size:
             params["limit"] = str(list_watch.page_size)
         if token:
             params["continue"] = token
-        page = await _page(list_watch, params, MAX_PAGE if list_watch.page_size else MAX_WHOLE)
+        limit = MAX_PAGE if list_watch.page_size else MAX_WHOLE
+        page = await list_watch.client.get(scope.path, params, List, limit)
         token = page.metadata.continue_ or ""
         version = page.metadata.resource_version or version
         items = page.items or []
         del page
         while True:
-            batcher = _Batcher()
-            for item in items[:RUN]:
-                batcher.add(list_watch.scope.resource.name, item)
-            del items[:RUN]
+            for item in items[:CHUNK]:
+                batcher.add(item)
+            del items[:CHUNK]
             last = not items and not token
             batcher.version = version if last else ""
             yield batcher.chunk(listing=True, begin=begin, complete=last)
@@ -312,10 +312,10 @@ async def pages(list_watch: ListWatch) -> AsyncGenerator[WatchChunk, None]:
 
 
 async def whole(list_watch: ListWatch) -> AsyncGenerator[WatchChunk, None]:
-    """`pages`, begun again when its `continue` expires; the third time without pages.
+    """`pages`, begun again if its `continue` token expires; the third time in one piece.
 
-    A cluster that changes faster than it can be paged through is listed in one piece, as
-    the API's documentation recommends, rather than never.
+    A cluster that changes faster than its pages are read would otherwise never be listed. The
+    documentation of the API recommends this.
     """
     for attempt in range(3):
         paged = list_watch if attempt < 2 else msgspec.structs.replace(list_watch, page_size=0)
@@ -330,7 +330,7 @@ async def whole(list_watch: ListWatch) -> AsyncGenerator[WatchChunk, None]:
 
 
 async def listing(list_watch: ListWatch) -> AsyncGenerator[WatchChunk, None]:
-    """Everything there is, and, where the server can WatchList, what happens then."""
+    """Everything that exists and, if the server supports WatchList, the events after that."""
     if list_watch.watch_list:
         initial = True
         try:
@@ -350,108 +350,94 @@ async def listing(list_watch: ListWatch) -> AsyncGenerator[WatchChunk, None]:
 
 
 def _refuses_watch_list(error: KubeError) -> bool:
-    """Whether the server cannot, or will not, do WatchList: 400, 422, in-stream 500, silence."""
+    """Whether the server does not support WatchList: 400, 422, an in-stream 500, or silence."""
     if isinstance(error, ApiError):
         return error.status in (400, 422) or (error.in_stream and error.status == 500)
     return True
 
 
-async def resuming(list_watch: ListWatch, version: str) -> AsyncGenerator[WatchChunk, None]:
-    """`watch` from the version of an earlier run, if the server has ever been there.
-
-    Raises ApiError 410 when it has not. The list is not of version 0, which would be cheaper
-    for etcd and come whole: a server's cache does not heed `limit`.
-    """
-    page = await _page(list_watch, list_watch.scope.params | {"limit": "1"})
-    reached = page.metadata.resource_version or ""
-    if version.isdigit() and reached.isdigit() and int(reached) < int(version):
-        raise ApiError(410, f"version {version} is of the future, the server is at {reached}")
-    async with aclosing(watch(list_watch, version)) as chunks:
-        async for chunk in chunks:
-            yield chunk
-
-
 async def reflect(
     list_watch: ListWatch, version: str = ""
 ) -> AsyncGenerator[WatchChunk | Retry, None]:
-    """For ever: from `version` on, or from a listing. Errors are said as Trouble, and mended.
+    """Without end: from `version` on, or from a listing. Each error is yielded as a Retry.
 
-    That a resource is not there is an error once each of its versions has been tried.
-
-    Raises nothing but cancellation.
+    A missing resource is an error when each of its versions has been tried. Raises only
+    cancellation.
     """
-    record = _Record()
-    foreign = bool(version)  # not heard from this server yet
-    untried = -1  # versions left of a round through all, when the resource was not there
+    attempts = _Attempts()
+    unverified = bool(version)  # the version is not from this server
+    untried = -1  # versions left in a round through all, if the resource is missing
     while True:
         resumed = bool(version)
-        live = time.monotonic() if resumed else math.inf  # since when this is a watch
+        live_since = time.monotonic() if resumed else math.inf
         error: KubeError | None = None
-        connected = word = complete = False
-        if resumed:
-            rung = resuming(list_watch, version) if foreign else watch(list_watch, version)
-        else:
-            rung = listing(list_watch)
+        connected = has_data = complete = False
+        steps = watch(list_watch, version, verify=unverified) if resumed else listing(list_watch)
         try:
-            async with aclosing(rung) as chunks:
+            async with aclosing(steps) as chunks:
                 async for chunk in chunks:
-                    connected, word, foreign = True, word or chunk.word, False
+                    connected, unverified = True, False
+                    has_data = has_data or chunk.has_data
                     if chunk.complete:
-                        complete, live = True, time.monotonic()
+                        complete, live_since = True, time.monotonic()
                     if not chunk.listing or chunk.complete:
                         version = chunk.version or version
                     yield chunk
         except (ApiError, Unreachable) as problem:
             error = problem
-        brief = time.monotonic() - live < list_watch.client.timing.brief
+        brief = time.monotonic() - live_since < list_watch.client.timing.brief
         if complete and error is None:
-            record.failures *= brief
-            continue  # listed: now watch, from its version on
+            attempts.failures *= brief
+            continue  # listed: now watch from its version on
         if isinstance(error, ApiError) and error.status == 404:
             version, list_watch.scope = "", next_version(list_watch.scope)
             untried = len(list_watch.scope.resource.older) if untried < 0 else untried - 1
             if untried > 0:
                 continue
         untried = -1
-        record.ended(error, word=word and (resumed or complete), brief=brief)
+        attempts.ended(error, has_data=has_data and (resumed or complete), brief=brief)
         expired = isinstance(error, ApiError) and error.expired
         if resumed and connected:
-            expired |= record.wordless(error, word, brief, list_watch.client.timing.empty_ends)
+            expired |= attempts.without_data(
+                error, has_data, brief, list_watch.client.timing.empty_ends
+            )
         if expired:
-            version, record.empty = "", 0
-        delay = _delay(list_watch, record.failures, error)
+            version, attempts.empty = "", 0
+        delay = _delay(list_watch, attempts.failures, error)
         if error is not None:
             yield Retry(error, delay)
         await asyncio.sleep(delay)
 
 
-class _Record:
-    """How the last tries went: what backoff and patience are reckoned from."""
+class _Attempts:
+    """How the last attempts ended: the basis of the backoff."""
 
     __slots__ = ("empty", "failures")
 
     def __init__(self) -> None:
         self.failures = 0  # in a row
-        self.empty = 0  # streams in a row that ended without a word
+        self.empty = 0  # streams in a row that ended without data
 
-    def ended(self, error: KubeError | None, *, word: bool, brief: bool) -> None:
-        if not brief and (word or error is None):
+    def ended(self, error: KubeError | None, *, has_data: bool, brief: bool) -> None:
+        if not brief and (has_data or error is None):
             self.failures = 0 if error is None else 1
         else:
-            self.failures = 1 if word else self.failures + 1
+            self.failures = 1 if has_data else self.failures + 1
 
-    def wordless(self, error: KubeError | None, word: bool, brief: bool, patience: int) -> bool:
-        """Whether so many streams ended without a word that their version must be wrong.
+    def without_data(
+        self, error: KubeError | None, has_data: bool, brief: bool, limit: int
+    ) -> bool:
+        """Whether `limit` streams in a row ended without data, so that their version is wrong.
 
-        Only those that ended at once count: a proxy may end what is quiet for a while. A
-        silence in which even bookmarks stayed away decides at once.
+        Only streams that ended at once count: a proxy may end a stream that is quiet for a while. A
+        silence without even bookmarks decides at once.
         """
-        self.empty = self.empty + 1 if brief and not word else 0
-        return not word and (isinstance(error, Silent) or self.empty >= patience)
+        self.empty = self.empty + 1 if brief and not has_data else 0
+        return not has_data and (isinstance(error, Silent) or self.empty >= limit)
 
 
 def _delay(list_watch: ListWatch, failures: int, error: KubeError | None) -> float:
-    """Seconds until the next try: jittered, exponential, bounded, and what the server asks."""
+    """Seconds until the next attempt: exponential, jittered, bounded, and at least Retry-After."""
     timing = list_watch.client.timing
     delay = 0.0
     if failures:

@@ -1,35 +1,33 @@
-"""Two questions to the API server: whose token is this, and may they do that.
+"""Reviews by the API server: which user a token belongs to, and what that user may do.
 
-TokenReview (authentication.k8s.io/v1) and SubjectAccessReview (authorization.k8s.io/v1) are
-objects that are created to be answered; nothing is stored. Asking needs the verb `create`
-on `tokenreviews` and `subjectaccessreviews`, and nothing else.
+In `sources/kubernetes/` (control plane: the API server as a source). Change here: which permission
+the admin API requires of a token of the cluster.
 
-What is asked about is a path that is none of the API server's own, PATH: its ClusterRoles
-for everybody (`system:discovery`) allow to `get` /api/*, and what dnsd serves below that
-path would be everybody's too.
+TokenReview (authentication.k8s.io/v1) and SubjectAccessReview (authorization.k8s.io/v1) are objects
+that a client creates to get an answer; the server stores nothing. The client needs the verb
+`create` on `tokenreviews` and `subjectaccessreviews`, and nothing else.
+
+The review is about PATH, a path that the API server itself does not serve. Its ClusterRoles for all
+users (`system:discovery`) allow `get` on /api/*, so a path below that would be open to all users.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, TypeVar
 
-import msgspec
 from msgspec import Struct
 
-from dnsd.sources.kubernetes.client import NOT_JSON, Client, Unreachable
+from dnsd.sources.kubernetes.client import Client
 
 TOKEN_REVIEWS = "/apis/authentication.k8s.io/v1/tokenreviews"  # noqa: S105 - a path
 ACCESS_REVIEWS = "/apis/authorization.k8s.io/v1/subjectaccessreviews"
 PATH = "/dnsd"  # nonResourceURLs of a ClusterRole
 
-T = TypeVar("T")
-
 
 class User(Struct, frozen=True):
-    """Somebody the cluster knows (UserInfo, authentication/v1)."""
+    """A user of the cluster (UserInfo, authentication/v1). `username` is empty for no user."""
 
-    username: str = ""  # of nobody
+    username: str = ""
     uid: str = ""
     groups: tuple[str, ...] = ()
     extra: Mapping[str, tuple[str, ...]] = {}
@@ -40,7 +38,9 @@ class _TokenStatus(Struct):
     user: User | None = None
 
 
-class _TokenReview(Struct):
+class TokenReview(Struct):
+    """The reply of the server."""
+
     status: _TokenStatus
 
 
@@ -49,39 +49,35 @@ class _AccessStatus(Struct):
     denied: bool = False
 
 
-class _AccessReview(Struct):
+class SubjectAccessReview(Struct):
+    """The reply of the server."""
+
     status: _AccessStatus
 
 
 async def user_of(client: Client, token: str) -> User | None:
-    """Whose token this is; None when it is nobody's. Raises KubeError when it stays unknown."""
-    plain = _object("authentication.k8s.io/v1", "TokenReview", {"token": token})
-    status = (await _create(client, TOKEN_REVIEWS, plain, _TokenReview)).status
-    known = status.authenticated and status.user is not None and status.user.username
-    return status.user if known else None
+    """The user of a token; None if the token is not valid. Raises KubeError if this is unknown."""
+    plain = {
+        "apiVersion": "authentication.k8s.io/v1",
+        "kind": "TokenReview",
+        "spec": {"token": token},
+    }
+    status = (await client.create(TOKEN_REVIEWS, plain, TokenReview)).status
+    return status.user if status.authenticated and status.user and status.user.username else None
 
 
 async def may(client: Client, user: User, verb: str, path: str = PATH) -> bool:
-    """Whether a user may do `verb` on `path`. Raises KubeError when it stays unknown."""
-    spec = {
-        "user": user.username,
-        "uid": user.uid,
-        "groups": list(user.groups),
-        "extra": {name: list(values) for name, values in user.extra.items()},
-        "nonResourceAttributes": {"path": path, "verb": verb},
+    """Whether a user may do `verb` on `path`. Raises KubeError if this is unknown."""
+    plain = {
+        "apiVersion": "authorization.k8s.io/v1",
+        "kind": "SubjectAccessReview",
+        "spec": {
+            "user": user.username,
+            "uid": user.uid,
+            "groups": list(user.groups),
+            "extra": {name: list(values) for name, values in user.extra.items()},
+            "nonResourceAttributes": {"path": path, "verb": verb},
+        },
     }
-    plain = _object("authorization.k8s.io/v1", "SubjectAccessReview", spec)
-    status = (await _create(client, ACCESS_REVIEWS, plain, _AccessReview)).status
+    status = (await client.create(ACCESS_REVIEWS, plain, SubjectAccessReview)).status
     return status.allowed and not status.denied
-
-
-def _object(api: str, kind: str, spec: dict[str, Any]) -> dict[str, Any]:
-    return {"apiVersion": api, "kind": kind, "spec": spec}
-
-
-async def _create(client: Client, path: str, plain: dict[str, Any], type_: type[T]) -> T:
-    body = await client.create(path, plain)
-    try:
-        return msgspec.json.decode(body, type=type_)
-    except NOT_JSON as error:
-        raise Unreachable(f"{client.host}{path}: the answer is no review: {error}") from error

@@ -1,7 +1,7 @@
 """A scope: a resource of the API, in one namespace or all, filtered or not.
 
-In `sources/kubernetes/` (control plane: the API server as a source). Change here: the path and the
-parameters of a list or watch.
+In `sources/kubernetes/` (control plane: the API server as a source). Change here: which scopes a
+configuration has, and the path and parameters of a list or watch.
 """
 
 from __future__ import annotations
@@ -9,7 +9,12 @@ from __future__ import annotations
 from msgspec import Struct
 from msgspec.structs import replace
 
-from dnsd.cluster.objects import Kind
+from dnsd.cluster.objects import CLUSTER_SCOPED, RESOURCES, Kind
+from dnsd.sources.kubernetes.settings import KubernetesConfig
+
+# Up to this many namespaces, dnsd sends one request for each namespace and kind, so that a Role in
+# each is sufficient. Beyond that, one watch of the cluster and a filter cost the server less.
+MAX_NAMESPACE_SCOPES = 16
 
 
 class Scope(Struct, frozen=True):
@@ -59,3 +64,19 @@ def next_version(scope: Scope) -> Scope:
     first, *rest = resource.older
     turned = replace(resource, version=first, older=(*rest, resource.version))
     return replace(scope, resource=turned)
+
+
+def scopes(config: KubernetesConfig) -> list[Scope]:
+    """The scopes of a configuration, Namespaces first."""
+    named = config.namespaces if len(config.namespaces) <= MAX_NAMESPACE_SCOPES else ()
+    selectors = {"Namespace": config.namespace_selector, "Service": config.service_selector}
+    out = []
+    for kind in config.kinds:
+        resource, selector = RESOURCES[kind], selectors.get(kind, "")
+        if kind == "Namespace" and named:
+            out += [Scope(resource, "", selector, one) for one in named]
+        elif kind in CLUSTER_SCOPED:
+            out.append(Scope(resource, "", selector))
+        else:
+            out += [Scope(resource, one, selector) for one in named or ("",)]
+    return out

@@ -25,9 +25,9 @@ import os
 import struct
 import tempfile
 from collections.abc import Iterable, Iterator
+from io import BufferedReader, BufferedWriter
 from itertools import chain
 from pathlib import Path
-from typing import BinaryIO
 
 import msgspec
 from msgspec import Struct
@@ -41,7 +41,6 @@ FILE = "cluster.snapshot"
 
 _HEAD = struct.Struct(">8sIQ32s")
 _FRAME = struct.Struct(">I")
-_CHUNK = 2**20
 
 
 class BadSnapshot(ValueError):
@@ -95,7 +94,7 @@ def write(path: Path, header: Header, objects: Iterable[Packed]) -> int:
     return size
 
 
-def _write(file: BinaryIO, header: Header, objects: Iterable[Packed]) -> int:
+def _write(file: BufferedWriter, header: Header, objects: Iterable[Packed]) -> int:
     file.write(bytes(_HEAD.size))
     digest, length = hashlib.sha256(), 0
     for frame in _frames(header, objects):
@@ -136,7 +135,7 @@ def read(path: Path, *, now: float, max_age: float) -> Snapshot | None:
         raise BadSnapshot(f"cannot be read: {error}") from error
 
 
-def _read(file: BinaryIO, now: float, max_age: float) -> Snapshot:
+def _read(file: BufferedReader, now: float, max_age: float) -> Snapshot:
     head = file.read(_HEAD.size)
     if len(head) < _HEAD.size or not head.startswith(MAGIC):
         raise BadSnapshot("corrupt: is no snapshot of dnsd")
@@ -148,7 +147,7 @@ def _read(file: BinaryIO, now: float, max_age: float) -> Snapshot:
         raise BadSnapshot(f"corrupt: has {size} bytes, should have {_HEAD.size + length}")
     if length > MAX_BYTES:
         raise BadSnapshot(f"too large: {length} bytes, at most {MAX_BYTES} are read")
-    if _digest(file) != digest:
+    if hashlib.file_digest(file, "sha256").digest() != digest:
         raise BadSnapshot("corrupt: the checksum does not match")
     file.seek(_HEAD.size)
     try:
@@ -157,14 +156,7 @@ def _read(file: BinaryIO, now: float, max_age: float) -> Snapshot:
         raise BadSnapshot(f"corrupt: {error}") from error
 
 
-def _digest(file: BinaryIO) -> bytes:
-    digest = hashlib.sha256()
-    while chunk := file.read(_CHUNK):
-        digest.update(chunk)
-    return digest.digest()
-
-
-def _decode(file: BinaryIO, length: int, now: float, max_age: float) -> Snapshot:
+def _decode(file: BufferedReader, length: int, now: float, max_age: float) -> Snapshot:
     header: Header | None = None
     objects: list[Packed] = []
     while length > 0:

@@ -6,10 +6,8 @@ import asyncio
 from contextlib import aclosing
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
-from dnsd.sources.kubernetes.client import MAX_RETRY_AFTER, ApiError, Silent, Unreachable, api_error
+from dnsd.sources.kubernetes.errors import ApiError, Silent, Unreachable
 from tests.fakekube import faults, plain
 from tests.fakekube.connect import client_of
 from tests.fakekube.server import FakeKube
@@ -45,7 +43,7 @@ class TestPage:
     async def test_refusals_are_api_errors_with_what_the_server_said(self, kube, client):
         kube.faults.append(faults.status(429, retry_after="3"))
         with pytest.raises(ApiError, match="too many requests") as caught:
-            await client.page(SERVICES, {})
+            await client.get(SERVICES, {}, dict)
         error = caught.value
         assert (error.status, error.reason, error.retry_after) == (429, "TooManyRequests", 3.0)
         assert not error.in_stream
@@ -53,28 +51,28 @@ class TestPage:
     async def test_a_connection_that_breaks_off_is_unreachable(self, kube, client):
         kube.faults.append(faults.cut(20, verb="list"))
         with pytest.raises(Unreachable, match=SERVICES):
-            await client.page(SERVICES, {})
+            await client.get(SERVICES, {}, dict)
 
     async def test_a_page_that_never_ends_is_given_up(self, kube, tmp_path):
         kube.faults.append(faults.split(1))
         kube.faults[0].pause = 0.05
         async with client_of(kube, tmp_path, page=0.2) as client:
             with pytest.raises(Unreachable, match=r"no page in 0\.2 s"):
-                await client.page(SERVICES, {})
+                await client.get(SERVICES, {}, dict)
 
     async def test_nobody_listening_names_the_server(self, kube, client):
         await kube.stop()
         with pytest.raises(Unreachable, match=kube.url):
-            await client.page(SERVICES, {})
+            await client.get(SERVICES, {}, dict)
 
     async def test_parameters_arrive_as_they_were_meant(self, kube, client):
         params = {"labelSelector": "a in (b,c),d!=e&f", "limit": "1"}
-        await client.page(SERVICES, params)
+        await client.get(SERVICES, params, dict)
         assert kube.seen[-1].params == params
 
     async def test_connections_are_used_again(self, kube, client):
         for _ in range(3):
-            await client.page(SERVICES, {})
+            await client.get(SERVICES, {}, dict)
         assert len(client._rest.pool_manager.connector._conns) == 1
 
 
@@ -98,27 +96,3 @@ class TestLines:
         async with asyncio.timeout(10):
             while kube.watchers:  # noqa: ASYNC110 - the server's own count
                 await asyncio.sleep(0.005)
-
-
-class TestApiError:
-    def test_a_status_in_a_stream(self):
-        error = api_error(b'{"code":410,"reason":"Expired","message":"too old"}')
-        assert (error.status, error.in_stream, error.expired) == (410, True, True)
-        assert str(error) == "410 Expired: too old"
-
-    def test_retry_after_from_the_details(self):
-        body = b'{"code":429,"details":{"retryAfterSeconds":7}}'
-        assert api_error(body, http=429).retry_after == 7.0
-
-    def test_retry_after_is_bounded(self):
-        assert api_error(b"{}", http=503, retry_after=1e9).retry_after == MAX_RETRY_AFTER
-
-    def test_a_body_that_is_no_status_is_quoted_in_part(self):
-        error = api_error(b"404 page not found\n", http=404)
-        assert str(error) == "404: 404 page not found"
-        assert len(str(api_error(b"x" * 10_000, http=502))) < 300
-
-    @settings(deadline=None, max_examples=100)
-    @given(body=st.binary(max_size=60))
-    def test_any_body_is_an_error(self, body):
-        assert api_error(body, http=500).status == 500

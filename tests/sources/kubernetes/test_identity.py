@@ -8,7 +8,7 @@ import msgspec
 import pytest
 from structlog.testing import capture_logs
 
-from dnsd.sources.kubernetes.client import ApiError, Unreachable
+from dnsd.sources.kubernetes.errors import ApiError, Unreachable
 from dnsd.sources.kubernetes.identity import Identity, OtherCluster
 from tests.fakekube import faults, plain
 from tests.fakekube.connect import client_of
@@ -84,15 +84,15 @@ async def test_no_uid_is_no_answer(kube, identity):
     await identity.confirm()
     kube.store.objects["namespaces"].pop(("", "kube-system"))
     with pytest.raises(ApiError):
-        await identity.ask()
+        await identity.query()
     await identity.confirm()
     assert identity.uid == "one"
 
 
 async def test_what_is_no_namespace_is_unreachable(kube, identity):
     kube.store.objects["namespaces"]["", "kube-system"].raw = b"<html>"
-    with pytest.raises(Unreachable, match="no Namespace"):
-        await identity.ask()
+    with pytest.raises(Unreachable, match="not a Namespace"):
+        await identity.query()
 
 
 class TestWhoMayNotGet:
@@ -130,7 +130,7 @@ class TestNoAnswer:
             identity = Identity(client)
             chunk = await asyncio.gather(*(identity.confirm() for _ in range(10)))
         assert not any(chunk)
-        assert identity.owed
+        assert identity.pending
         assert kube.count("get") <= 2
 
     async def test_a_slow_answer_is_one_for_who_can_wait(self, kube, tmp_path):
@@ -140,15 +140,15 @@ class TestNoAnswer:
         async with client_of(kube, tmp_path, identity=0.05) as client:
             identity = Identity(client)
             assert not await identity.confirm()
-            assert await identity.insist()
-            assert (identity.uid, identity.owed) == ("one", False)
+            assert await identity.confirm_patiently()
+            assert (identity.uid, identity.pending) == ("one", False)
             become(kube, "two")
             with pytest.raises(OtherCluster):
-                await identity.insist()
+                await identity.confirm_patiently()
 
     async def test_it_is_owed_until_there_is_one(self, kube, identity):
         kube.faults.append(faults.status(503, verb="get"))
         assert not await identity.confirm()
-        assert identity.owed
+        assert identity.pending
         assert await identity.confirm()
-        assert not identity.owed
+        assert not identity.pending

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from dnsd.cluster.objects import RESOURCES, Key, Service
-from dnsd.sources.kubernetes.client import ApiError, Unreachable
-from dnsd.sources.kubernetes.informer import Informer, explain
+from dnsd.sources.kubernetes.errors import ApiError, Unreachable
+from dnsd.sources.kubernetes.informer import Informer, describe
 from dnsd.sources.kubernetes.reflector import ListWatch, Refusal, WatchChunk
 from dnsd.sources.kubernetes.scope import Scope
 
@@ -36,97 +36,97 @@ def informer() -> Informer:
 
 
 def names(informer: Informer) -> set[str]:
-    return {one.name for one in informer.known.objects()}
+    return {one.name for one in informer.store.objects()}
 
 
 def test_a_first_listing_says_everything_and_is_no_relist(informer):
-    out = informer.take(listed(service("a", "1"), service("b", "2")))
+    out = informer.apply(listed(service("a", "1"), service("b", "2")))
     assert [one.name for one in out] == ["a", "b"]
     assert (informer.version, informer.status.objects, informer.status.relists) == ("5", 2, 0)
 
 
 def test_a_relist_says_what_differs_and_then_what_is_gone(informer):
-    informer.take(listed(service("a", "1"), service("b", "2"), service("c", "3")))
-    out = informer.take(listed(service("a", "1"), service("b", "7"), version="8"))
+    informer.apply(listed(service("a", "1"), service("b", "2"), service("c", "3")))
+    out = informer.apply(listed(service("a", "1"), service("b", "7"), version="8"))
     assert out == [service("b", "7"), key("c")]
     assert (informer.version, informer.status.relists) == ("8", 1)
 
 
 def test_of_an_unchanged_object_the_old_copy_stays(informer):
     """Otherwise a relist would hold two copies of everything for a while."""
-    informer.take(listed(service("a", "1")))
-    old = informer.known.get("default", "a")
-    informer.take(listed(service("a", "1")))
-    assert informer.known.get("default", "a") is old
+    informer.apply(listed(service("a", "1")))
+    old = informer.store.get("default", "a")
+    informer.apply(listed(service("a", "1")))
+    assert informer.store.get("default", "a") is old
 
 
 def test_nothing_is_dropped_by_a_listing_that_breaks_off(informer):
-    informer.take(listed(service("a", "1"), service("b", "2")))
-    informer.take(WatchChunk((service("a", "1"),), listing=True, begin=True))
-    informer.seen = None  # as trouble does
+    informer.apply(listed(service("a", "1"), service("b", "2")))
+    informer.apply(WatchChunk((service("a", "1"),), listing=True, begin=True))
+    informer.listed = None  # as trouble does
     assert names(informer) == {"a", "b"}
     assert informer.version == "5"
 
 
 def test_a_listing_begun_again_forgets_what_the_first_try_saw(informer):
-    informer.take(listed(service("a", "1"), service("b", "2")))
-    informer.take(WatchChunk((service("b", "2"),), listing=True, begin=True))
-    assert informer.take(listed(service("a", "1"))) == [key("b")]
+    informer.apply(listed(service("a", "1"), service("b", "2")))
+    informer.apply(WatchChunk((service("b", "2"),), listing=True, begin=True))
+    assert informer.apply(listed(service("a", "1"))) == [key("b")]
 
 
 def test_what_is_deleted_during_a_listing_is_not_listed(informer):
-    informer.take(WatchChunk((service("a", "1"),), listing=True, begin=True))
-    informer.take(WatchChunk((key("a"),), listing=True))
-    informer.take(WatchChunk(version="5", listing=True, complete=True))
+    informer.apply(WatchChunk((service("a", "1"),), listing=True, begin=True))
+    informer.apply(WatchChunk((key("a"),), listing=True))
+    informer.apply(WatchChunk(version="5", listing=True, complete=True))
     assert names(informer) == set()
     assert informer.status.objects == 0
 
 
 def test_versions_move_at_the_end_of_a_listing_not_before(informer):
-    informer.take(WatchChunk((service("a", "1"),), version="3", listing=True, begin=True))
+    informer.apply(WatchChunk((service("a", "1"),), version="3", listing=True, begin=True))
     assert informer.version == ""
-    informer.take(WatchChunk(version="5", listing=True, complete=True))
+    informer.apply(WatchChunk(version="5", listing=True, complete=True))
     assert informer.version == "5"
 
 
 def test_a_key_that_was_not_known_is_no_event(informer):
-    assert informer.take(WatchChunk((key("ghost"),), version="4")) == []
+    assert informer.apply(WatchChunk((key("ghost"),), version="4")) == []
 
 
 def test_an_object_that_is_refused_is_served_as_it_was(informer, capsys):
-    informer.take(listed(service("a", "1")))
-    assert informer.take(listed(refused=(refusal("a"),))) == []
+    informer.apply(listed(service("a", "1")))
+    assert informer.apply(listed(refused=(refusal("a"),))) == []
     assert names(informer) == {"a"}
-    informer.take(listed(refused=(refusal("a"),)))
+    informer.apply(listed(refused=(refusal("a"),)))
     assert informer.status.errors == 1
-    informer.take(listed(refused=(refusal("a", "is something else"),)))
+    informer.apply(listed(refused=(refusal("a", "is something else"),)))
     assert informer.status.errors == 2
     assert capsys.readouterr().out.count("left out") == 2
 
 
 def test_refusals_that_are_remembered_are_bounded(informer):
     for number in range(2500):
-        informer.take(WatchChunk(refused=(refusal(f"x{number}"),)))
+        informer.apply(WatchChunk(refused=(refusal(f"x{number}"),)))
     assert len(informer.refused) <= 1000
 
 
 def test_forget_is_as_new(informer):
-    informer.take(listed(service("a", "1")))
+    informer.apply(listed(service("a", "1")))
     informer.synced = True
     informer.status.state = "synced"
-    informer.forget()
+    informer.reset()
     assert (names(informer), informer.version, informer.synced) == (set(), "", False)
     assert (informer.status.state, informer.status.objects) == ("starting", 0)
-    assert [one.name for one in informer.take(listed(service("a", "1")))] == ["a"]
+    assert [one.name for one in informer.apply(listed(service("a", "1")))] == ["a"]
 
 
 class TestExplain:
     def test_what_is_no_refusal_is_said_as_it_is(self):
-        assert explain(Unreachable("no answer"), SERVICES) == "no answer"
-        assert "503" in explain(ApiError(503, "busy", reason="ServiceUnavailable"), SERVICES)
+        assert describe(Unreachable("no answer"), SERVICES) == "no answer"
+        assert "503" in describe(ApiError(503, "busy", reason="ServiceUnavailable"), SERVICES)
 
     def test_401_is_about_credentials(self):
-        text = explain(ApiError(401, "Unauthorized"), SERVICES)
+        text = describe(ApiError(401, "Unauthorized"), SERVICES)
         assert "credentials" in text
         assert "services" in text
 
@@ -138,6 +138,6 @@ class TestExplain:
         ],
     )
     def test_403_is_about_one_rule(self, scope, role):
-        text = explain(ApiError(403, "forbidden", reason="Forbidden"), scope)
+        text = describe(ApiError(403, "forbidden", reason="Forbidden"), scope)
         assert role in text
         assert '{apiGroups: [""], resources: ["services"], verbs: ["list", "watch"]}' in text

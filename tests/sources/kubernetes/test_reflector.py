@@ -14,7 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dnsd.cluster.objects import RESOURCES, Event, Key, Service
-from dnsd.sources.kubernetes.client import ApiError, LineSplitter, Silent, Unreachable, seconds_of
+from dnsd.sources.kubernetes.client import LineSplitter, seconds_of
+from dnsd.sources.kubernetes.errors import ApiError, Silent, Unreachable
 from dnsd.sources.kubernetes.reflector import (
     ListWatch,
     Retry,
@@ -234,13 +235,20 @@ class TestRecordings:
             "watch-future-version", tmp_path, lambda list_watch: watch(list_watch, "99999999")
         )
         assert heard.chunks
-        assert not any(chunk.word for chunk in heard.chunks)
+        assert not any(chunk.has_data for chunk in heard.chunks)
 
-    @pytest.mark.parametrize("name", ["version", "readyz", "kube-system"])
-    async def test_other_answers_are_bytes(self, name, tmp_path):
+    @pytest.mark.parametrize("name", ["version", "kube-system"])
+    async def test_other_answers_are_decoded(self, name, tmp_path):
         recording = replay.load(name)
         async with Replay(recording) as server, client_of(server, tmp_path) as client:
-            assert await client.page(recording.path, {}) == recording.body
+            found = await client.get(recording.path, {}, dict)
+            assert found == msgspec.json.decode(recording.body)
+
+    async def test_an_answer_that_is_not_json_is_unreachable(self, tmp_path):
+        recording = replay.load("readyz")
+        async with Replay(recording) as server, client_of(server, tmp_path) as client:
+            with pytest.raises(Unreachable, match="the answer is not a dict"):
+                await client.get(recording.path, {}, dict)
 
 
 class TestListing:
@@ -328,12 +336,12 @@ class TestListing:
     async def test_what_is_no_list_is_said(self, tmp_path):
         recording = msgspec.structs.replace(replay.load("readyz"), name="nonsense")
         async with Replay(recording) as server, client_of(server, tmp_path) as client:
-            with pytest.raises(Unreachable, match="no list"):
+            with pytest.raises(Unreachable, match="not a List"):
                 await hear(pages(ListWatch(client, SERVICES)))
 
     async def test_a_page_beyond_the_limit_is_refused_with_what_to_do(self, list_watch):
         with pytest.raises(Unreachable, match="lower page_size"):
-            await list_watch.client.page(SERVICES.path, {}, limit=100)
+            await list_watch.client.get(SERVICES.path, {}, dict, limit=100)
 
 
 class TestReflect:
@@ -420,7 +428,7 @@ class TestReflect:
     async def test_a_version_from_the_future_is_never_believed(self, kube, list_watch):
         heard = await self.follow(list_watch, lambda h: h.listings, "99999")
         assert heard.troubles[0].error.expired
-        assert "of the future" in str(heard.troubles[0].error)
+        assert "in the future" in str(heard.troubles[0].error)
         assert not any(chunk.quiet for chunk in heard.chunks if not chunk.listing)
         assert len(heard.events) == 5
 

@@ -4,8 +4,15 @@ from __future__ import annotations
 
 import pytest
 
-from dnsd.sources.kubernetes.client import ApiError, Unreachable
-from dnsd.sources.kubernetes.reviews import ACCESS_REVIEWS, PATH, User, may, user_of
+from dnsd.sources.kubernetes.errors import ApiError, Unreachable
+from dnsd.sources.kubernetes.reviews import (
+    ACCESS_REVIEWS,
+    PATH,
+    SubjectAccessReview,
+    User,
+    may,
+    user_of,
+)
 from tests.fakekube import faults
 from tests.fakekube.connect import client_of
 from tests.fakekube.server import FakeKube
@@ -79,12 +86,12 @@ async def test_a_server_in_trouble(kube, client):
 
 async def test_what_the_server_cannot_take_is_its_refusal(client):
     with pytest.raises(ApiError, match="no SubjectAccessReview"):
-        await client.create(ACCESS_REVIEWS, {"kind": "Pod"})
+        await client.create(ACCESS_REVIEWS, {"kind": "Pod"}, SubjectAccessReview)
 
 
 async def test_more_than_a_review_can_be_is_not_read(client):
     with pytest.raises(Unreachable, match="more than 10 bytes"):
-        await client.create(ACCESS_REVIEWS, _review(), limit=10)
+        await client.create(ACCESS_REVIEWS, _review(), SubjectAccessReview, limit=10)
 
 
 def _review():

@@ -17,9 +17,10 @@ from dnsd.cluster.store import unpack
 from dnsd.dns.names import name_from_text
 from dnsd.sources.kubernetes.client import connect
 from dnsd.sources.kubernetes.credentials import Access
+from dnsd.sources.kubernetes.scope import scopes
 from dnsd.sources.kubernetes.settings import ALWAYS, KubernetesConfig
 from dnsd.sources.kubernetes.snapshot import LAYOUT, Header, Snapshot
-from dnsd.sources.kubernetes.source import RUN, KubernetesSource, scopes
+from dnsd.sources.kubernetes.source import BATCH, KubernetesSource
 from dnsd.sources.source import Batch
 from dnsd.zone.pipeline import Pipeline
 from dnsd.zone.settings import SchemaConfig
@@ -162,7 +163,7 @@ class TestFollowing:
 
     async def test_between_pages_the_control_loop_breathes(self, kube, client):
         kube.watch_list = "invalid"
-        for number in range(4 * RUN):
+        for number in range(4 * BATCH):
             kube.store.put("services", plain.service(f"s{number}", f"10.97.0.{number % 250}"))
         async with following(client, CONFIG) as one:
             turns = {}
@@ -173,7 +174,7 @@ class TestFollowing:
                     await asyncio.sleep(0)
 
             await count_turns()
-        assert max(len(batch.events) for batch in one.batches) <= RUN
+        assert max(len(batch.events) for batch in one.batches) <= BATCH
         assert len(turns) > 4  # the loop ran between batches
 
 
@@ -189,14 +190,14 @@ class TestTheBeginning:
         assert len(kinds) == len(one.objects)  # each once
 
     async def test_what_changes_meanwhile_is_not_lost(self, kube, client):
-        for number in range(3 * RUN):
+        for number in range(3 * BATCH):
             kube.store.put("services", plain.service(f"s{number}", f"10.97.0.{number % 250}"))
         source = KubernetesSource(client, CONFIG)
         one = Following(source)
 
         def publish(batch: Batch) -> None:
             if batch.events and not one.events:  # the first, and much is still to be said
-                for number in range(3 * RUN):
+                for number in range(3 * BATCH):
                     if number % 2:
                         kube.store.delete("services", f"s{number}", "default")
                     else:
@@ -464,8 +465,8 @@ class TestFailingApart:
             await agree(one, kube)
             assert one.status("services").errors == 8
         out = capsys.readouterr().out
-        assert out.count("cannot be followed") == 1
-        assert out.count("followed again") == 1
+        assert out.count("cannot be watched") == 1
+        assert out.count("watched again") == 1
 
 
 class TestReconcile:
@@ -588,7 +589,7 @@ class TestStaleness:
         async with client_without_pages(kube, client) as one:
             await eventually(lambda: one.status("endpointslices").state == "stale")
             assert one.source.state == "synced"
-            assert "no sign of life" in one.status("endpointslices").detail
+            assert "no contact for" in one.status("endpointslices").detail
 
     async def test_a_clock_that_is_set_is_no_silence(self, kube, client):
         now, clock = [1000.0], [50.0]
@@ -930,7 +931,7 @@ class TestCost:
             "from dnsd.sources.kubernetes.client import connect\n"
             "async def main():\n"
             "    client = await connect(Access(sys.argv[1]))\n"
-            "    await client.page('/version', {})\n"
+            "    await client.get('/version', {}, dict)\n"
             "    await client.close()\n"
             "asyncio.run(main())\n"
             "found = [m for m in sys.modules if 'kubernetes' in m and '.models.' in m]\n"
