@@ -231,9 +231,9 @@ class Client:
         if running or time.monotonic() - self._loaded_at < interval:
             return ""
         self._loaded_at = time.monotonic()
-        self._loading = asyncio.create_task(self._load())
-        done, _ = await asyncio.wait({self._loading}, timeout=self.timing.connect)
-        return self._loading.result() if done else ""
+        loading = self._loading = asyncio.create_task(self._load())
+        done, _ = await asyncio.wait({loading}, timeout=self.timing.connect)
+        return loading.result() if done else ""
 
     async def _load(self) -> str:
         try:

@@ -359,6 +359,19 @@ class TestServiceAccount:
         finally:
             await client.close()
 
+    async def test_many_requests_that_get_401_at_once_each_get_its_error(
+        self, kube, authority, tmp_path
+    ):
+        """Each may find the load of another one done, and start the next."""
+        (tmp_path / "token").write_text("wrong")
+        client = await connect(self.access(kube, authority, tmp_path), QUICK)
+        try:
+            requests = (names(client) for _ in range(50))
+            found = await asyncio.gather(*requests, return_exceptions=True)
+            assert {(type(one), getattr(one, "status", 0)) for one in found} == {(ApiError, 401)}
+        finally:
+            await client.close()
+
     async def test_a_named_kubeconfig_wins_over_the_pod(self, kube, authority, tmp_path):
         access = write(kube, authority, tmp_path / "config", {"token": "right"})
         environ = {"KUBERNETES_SERVICE_HOST": "192.0.2.1", "KUBERNETES_SERVICE_PORT": "1"}
