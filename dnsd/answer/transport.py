@@ -1,7 +1,6 @@
 """One transport as data: what a reply, and the texts about it, depend on.
 
-In `answer/` (pure). Change here: add a property of transports, such as one that decides on an
-EDNS option.
+In `answer/` (pure). Change here: a property of transports that a reply depends on.
 
 `dnsd.transport.registry` declares the transports and makes one `Transport` for each. The engine
 holds shapes and counters by `Transport.index`; it imports no transport and compares no names.

@@ -1,14 +1,15 @@
-"""What every transport shares: the shape of the engine, and what happens when it fails.
+"""The interface between a transport and the engine, and the handling of an engine that raises.
 
-A transport carries bytes. It hands each query to an engine and gets one of three outcomes:
-`bytes` is the reply, `None` means that nothing is to be sent, and any other object (an Ask)
-means that the reply comes from upstream and later. An Ask goes to `on_ask` together with
-the one function that carries its reply to the right client, from the address that was asked.
+In `transport/` (data plane: sockets). Change here: what every transport does with an outcome.
 
-The engine promises never to raise. The transports do not build on that promise, because
-nothing a packet says may end a process: an exception costs the packet that raised it, is
-counted, and is logged at most once a second, so that whoever finds such a packet cannot
-fill a disk with it.
+A transport hands each query to an engine and gets one of three outcomes: `bytes` is the reply,
+`None` means that no reply is due, and any other object is a deferred query, whose reply comes
+later. A deferred query goes to `on_deferred` together with a `LateReply`, which sends the reply to
+the right client from the address that the client queried.
+
+The engine promises never to raise. The transports do not rely on it, because no packet may end a
+process: an exception costs the packet that raised it, is counted, and is logged at most once a
+second, so that such packets cannot fill a disk.
 """
 
 from __future__ import annotations
@@ -23,21 +24,21 @@ from dnsd.answer.transport import Transport
 
 log = structlog.get_logger(__name__)
 
-# Below this a message has no header, and without an id nobody could use a reply to it.
+# A shorter message has no header (RFC 1035 section 4.1.1), so no reply to it is possible.
 HEADER_BYTES = 12
 
 _LOG_INTERVAL = 1.0  # seconds between two log lines about failures
 
-OnAsk = Callable[[Any, "LateReply"], None]
-"""Takes an Ask and the way back to its client. Must call the latter once, sooner or later."""
+OnDeferred = Callable[[Any, "LateReply"], None]
+"""Takes a deferred query and its `LateReply`, which it must call once."""
 
 
 class LateReply:
-    """The way back to the client of an Ask.
+    """Sends the reply to a deferred query.
 
-    Call it with the reply, or with None when there will be none. It never raises, does
-    nothing when the client has gone or the transport is closed, and works once: the slot
-    that the query takes up in its transport is given back with the first call.
+    Call it with the reply, or with None for no reply. It never raises, and does nothing if the
+    client has gone or the transport is closed. Only the first call counts: it releases the place
+    that the query has in its transport.
     """
 
     __slots__ = ("_send",)
@@ -52,14 +53,14 @@ class LateReply:
 
 
 class Answerer(Protocol):
-    """The part of dnsd.answer.engine.Engine that a transport needs."""
+    """The part of `dnsd.answer.engine.Engine` that a transport needs."""
 
     @property
     def needs_client(self) -> bool:
-        """False: the client address may be passed as b"" or None."""
+        """False: b"" or None may stand for the addresses of clients."""
 
     def answer(self, packet: bytes, client: bytes, transport: Transport) -> object:
-        """bytes: the reply. None: drop. Anything else: an Ask."""
+        """bytes: the reply. None: no reply. Anything else: a deferred query."""
 
     def answer_batch(
         self,
@@ -69,11 +70,11 @@ class Answerer(Protocol):
         clients: Sequence[bytes] | None,
         transport: Transport,
     ) -> Sequence[object]:
-        """One outcome a packet; packet i is blob[i * stride : i * stride + lengths[i]]."""
+        """One outcome per packet; packet i is blob[i * stride : i * stride + lengths[i]]."""
 
 
 class Failures:
-    """Counts and logs what the engine was not supposed to raise."""
+    """Counts and logs exceptions of the engine, each of which is a bug."""
 
     __slots__ = ("_quiet_until", "count", "transport")
 
@@ -83,7 +84,7 @@ class Failures:
         self._quiet_until = 0.0
 
     def note(self, error: Exception, packet: bytes) -> None:
-        """Count one failure; log it with the head of the packet unless one was just logged."""
+        """Count a failure; log it with the start of the packet, at most once a second."""
         self.count += 1
         now = time.monotonic()
         if now >= self._quiet_until:
@@ -101,18 +102,20 @@ class Failures:
 def answer_safely(
     engine: Answerer, packet: bytes, client: bytes, transport: Transport, failures: Failures
 ) -> object:
-    """The engine's outcome for one packet; None (and a note in `failures`) when it raises."""
+    """The outcome for one packet; None if the engine raises, which `failures` counts."""
     try:
         return engine.answer(packet, client, transport)
-    except Exception as error:  # noqa: BLE001  (whatever it is, it must not end the process)
+    except Exception as error:  # noqa: BLE001  (no packet may end the process)
         failures.note(error, packet)
         return None
 
 
-def ask_safely(on_ask: OnAsk, ask: object, reply: LateReply, failures: Failures) -> None:
-    """Hand an Ask over; when that raises, note it and give the query up."""
+def defer_safely(
+    on_deferred: OnDeferred, query: object, reply: LateReply, failures: Failures
+) -> None:
+    """Hand over a deferred query; if that raises, count it and send no reply."""
     try:
-        on_ask(ask, reply)
+        on_deferred(query, reply)
     except Exception as error:  # noqa: BLE001  (as above)
         failures.note(error, b"")
         reply(None)

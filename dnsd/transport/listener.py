@@ -1,7 +1,6 @@
 """Binds the sockets that dnsd answers on, and adopts them in the processes that serve them.
 
-In `transport/` (both planes: the control process binds, workers adopt). Change here: socket
-options, and the errors of an address that cannot be bound.
+In `transport/` (data plane: sockets). Change here: socket options, and why a bind fails.
 
 A worker that dies takes no queued packet and no port with it, because the control process holds
 every socket. With several workers each has its own sockets on the same address (SO_REUSEPORT,
@@ -27,7 +26,7 @@ from msgspec import Struct
 
 from dnsd.answer.transport import Transport
 from dnsd.dns.addresses import Address, Endpoint
-from dnsd.transport.peer import ask_for_destination, is_wildcard
+from dnsd.transport.peer import is_wildcard, request_destination
 from dnsd.transport.registry import PLAIN, TRANSPORTS
 
 # Octets. The kernel caps it at net.core.rmem_max. At 100 octets a query, and about 700 that the
@@ -109,7 +108,7 @@ def _bind(sock: socket.socket, address: Address, join: bool) -> None:
     if stream:
         sock.listen(_BACKLOG)
     elif is_wildcard(sock):
-        ask_for_destination(sock)
+        request_destination(sock)
 
 
 def share(sock: socket.socket) -> None:

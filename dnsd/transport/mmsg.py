@@ -1,31 +1,32 @@
-"""Many datagrams a system call: recvmmsg and sendmmsg through ctypes (Linux, 64 bit).
+"""Many datagrams per system call: recvmmsg and sendmmsg through ctypes (Linux, 64 bit).
 
-The theory: what costs in a Python UDP server is not moving bytes but making objects, one
-address tuple, one bytes, one call a packet. So the kernel is given all of its memory once
-and Python touches it in bulk.
+In `transport/` (data plane: sockets). Change here: the memory that is shared with the kernel.
 
-- One array of `mmsghdr`, SLOTS long, for receiving, and one for sending. Slot i of both
-  points to the same peer address and the same control buffer: a reply in slot i goes back
-  to where query i came from, and nobody ever looks at the address.
-- Slot i of the receiving array has two pieces of memory. The first is STRIDE bytes within
-  one contiguous buffer, so that a whole batch becomes a single `bytes` in a single copy;
-  the second takes what is longer, up to MAX_PACKET, and is rarely touched. What is longer
-  still is cut by the kernel; such a packet has no length that could be trusted, and is
-  dropped by whoever reads the slots (no EDNS size we advertise invites it).
+Theory: the cost of a UDP server in Python is not in moving bytes but in making objects: one address
+tuple, one bytes object, and one call per packet. So the kernel gets all of its memory once, and
+Python touches it in bulk.
+
+- One array of `mmsghdr` receives and one sends, each SLOTS long. Slot i of both points to the same
+  peer address and the same control buffer: the reply in slot i goes to the peer of query i, and no
+  code reads the address.
+- Slot i of the receiving array has two pieces of memory. The first is STRIDE bytes of one
+  contiguous buffer, so that one copy turns a whole batch into a single `bytes`. The second takes
+  the rest of a longer packet, up to MAX_PACKET, and is rarely touched. The kernel cuts what is
+  longer still; the length of such a packet cannot be trusted, and the reader of the slots drops
+  it (no EDNS size that dnsd announces invites one).
 - Fields that differ per packet (lengths, addresses of replies) are read and written through
-  strided memoryviews, made once for every possible batch size: one call a batch, not one a
-  packet.
-- A batch of replies is joined into one `bytes`; the slots point into it.
-- A sent slot i answers a received slot i. Only when some query gets no reply do the
-  sending slots have to be pointed at other peers; they are put back with the next full batch.
+  strided memoryviews, made once for every possible batch size: one call per batch.
+- A batch of replies is joined into one `bytes`, and the slots point into it.
+- Sent slot i answers received slot i. Only if a query gets no reply do the sending slots have to
+  point to other peers; they are put back with the next full batch.
 
-What must change together: the offsets below and the C structures of recvmmsg(2), msghdr
-in recv(2), and in_pktinfo / in6_pktinfo in ip(7) / ipv6(7).
+These must change together: the offsets below and the C structures of recvmmsg(2), msghdr in
+recv(2), and in_pktinfo / in6_pktinfo in ip(7) / ipv6(7).
 
-On a socket bound to a wildcard address the kernel tells with each packet which of our
-addresses it was sent to (IP_PKTINFO, IPV6_PKTINFO), and the same control message, sent with
-the reply, makes it leave from there; a client drops a reply that comes from elsewhere. The
-interface index is cleared on the way: the route back is the routing table's choice.
+On a socket bound to a wildcard address, the kernel reports with each packet to which address of
+the host it was sent (IP_PKTINFO, IPV6_PKTINFO). The same control message, sent with the reply,
+makes the reply leave from there; a client drops a reply from another address. The interface index
+is cleared first: the routing table chooses the route back.
 """
 
 from __future__ import annotations
@@ -42,7 +43,7 @@ from typing import Any, cast
 from dnsd.transport.peer import Peer, peer_of
 
 SLOTS = 64
-STRIDE = 512  # bytes of a packet that lie in the contiguous buffer; RFC 1035 queries fit
+STRIDE = 512  # bytes of a packet in the contiguous buffer; queries of RFC 1035 fit
 MAX_PACKET = 4096
 
 _MMSGHDR = 64  # sizeof(struct mmsghdr): a msghdr of 56 bytes, msg_len, padding
@@ -53,9 +54,9 @@ _LEN32 = 14  # offset of msg_len, in 4-byte words
 _CMSG_HEADER = 16  # sizeof(struct cmsghdr)
 _NAME_STRIDE = 32  # room for a sockaddr_in6 (28 bytes), so that slots are found by shifting
 
-# Errors of sendmmsg that say something about one datagram (its address, its size, a firewall
-# rule), so that the next one may well succeed. After any other error the rest is dropped:
-# there is no memory or no room, and waiting would delay queries that could still be answered.
+# Errors of sendmmsg that concern one datagram (its address, its size, a firewall rule), so that
+# the next one may succeed. After any other error the rest of the batch is dropped: the kernel has
+# no memory or no room, and waiting would delay queries that can still be answered.
 ONE_DATAGRAM = frozenset(
     {
         errno.ECONNREFUSED,
@@ -72,19 +73,19 @@ ONE_DATAGRAM = frozenset(
     }
 )
 
-# Errors of recvmmsg that only mean that there is nothing to read now.
+# Errors of recvmmsg that mean that nothing is queued.
 _NOTHING = frozenset({errno.EAGAIN, errno.EWOULDBLOCK, errno.EINTR})
 
 _NO_INTERFACES = array("I", [0] * SLOTS)
 
-# Without argtypes, and called with ctypes objects made beforehand: a third cheaper a call.
+# Without argtypes, and called with ctypes objects made in advance: a third cheaper per call.
 _libc = ctypes.CDLL(None, use_errno=True)
 _recvmmsg: Any = getattr(_libc, "recvmmsg", None)
 _sendmmsg: Any = getattr(_libc, "sendmmsg", None)
 
 
 def available() -> bool:
-    """Whether this platform has recvmmsg and sendmmsg with the layout written down here."""
+    """Whether this platform has recvmmsg and sendmmsg with the layout of this module."""
     return (
         sys.platform == "linux"
         and ctypes.sizeof(ctypes.c_void_p) == 8
@@ -94,7 +95,7 @@ def available() -> bool:
 
 
 class _Memory:
-    """Zeroed memory that never moves, for the kernel to write to; alive as long as this is."""
+    """Zeroed memory at a fixed address, which the kernel writes to; freed with this object."""
 
     __slots__ = ("_block", "address", "view")
 
@@ -111,7 +112,7 @@ class _Memory:
 class Mmsg:
     """The slots of one UDP socket. `receive` fills them, `send` answers them.
 
-    Everything between one `receive` and the next speaks of the packets in the slots.
+    Between one `receive` and the next, all methods concern the packets in the slots.
     """
 
     __slots__ = (
@@ -144,9 +145,8 @@ class Mmsg:
     def __init__(self, sock: socket.socket, *, source_addresses: bool = False) -> None:
         """Slots for `sock`, which must be non-blocking.
 
-        `source_addresses`: the socket delivers IP_PKTINFO / IPV6_PKTINFO, echo it.
-        `errors` counts calls that failed: a receive, or one datagram (or the rest of a batch,
-        one each) that could not be sent.
+        `source_addresses`: the socket delivers IP_PKTINFO or IPV6_PKTINFO, to be sent back.
+        `errors` counts receive calls that failed and datagrams that could not be sent.
         """
         self.errors = 0
         self._fd = ctypes.c_int(sock.fileno())
@@ -204,7 +204,7 @@ class Mmsg:
         return iov, headers
 
     def _lay_out_control(self) -> None:
-        """Views to put back and to clear what differs between a received and a sent control."""
+        """Views to reset the fields that differ between a received and a sent control message."""
         self._interfaces: memoryview | None = None
         self._whole_controls = array("Q", [self._control_size] * SLOTS)
         if self._control_size:
@@ -212,7 +212,7 @@ class Mmsg:
             self._interfaces = self._control.view.cast("I")[at // 4 :: self._control_size // 4]
 
     def _answer_slots(self, slots: Iterable[int]) -> None:
-        """Let sending slots 0, 1, … go to the peers of the received `slots`."""
+        """Point sending slots 0, 1, … to the peers of the received `slots`."""
         words = self._send_words
         for i, slot in enumerate(slots):
             words[8 * i + _NAME] = self._names.address + _NAME_STRIDE * slot
@@ -221,15 +221,15 @@ class Mmsg:
                 words[8 * i + _CONTROLLEN] = self._control_size
 
     def receive(self) -> int:
-        """Fill the slots with what is queued; the number filled, 0 when nothing is."""
+        """Fill the slots with queued packets; the number filled, 0 when none is queued."""
         n: int = _recvmmsg(self._fd, self._receive_headers, SLOTS, 0, None)
         if n <= 0:
             if ctypes.get_errno() not in _NOTHING:
                 self.errors += 1
             return 0
         if self._interfaces is not None:
-            # Both lengths are in and out. msg_namelen comes back as it was, a socket has one
-            # family; what comes back in msg_controllen is up to the kernel, so put it back.
+            # Both lengths are in and out. msg_namelen comes back unchanged, because a socket has
+            # one family; the kernel changes msg_controllen, so it is set again.
             self._received_controls[:] = self._whole_controls
             self._interfaces[:] = _NO_INTERFACES
         return n
@@ -255,7 +255,7 @@ class Mmsg:
         return b"".join((head, self._long.view[start : start + length - STRIDE]))
 
     def clients(self, n: int) -> list[bytes]:
-        """The packed addresses (4 or 16 bytes) of the first n packets' senders."""
+        """The packed addresses (4 or 16 bytes) that the first n packets came from."""
         names = bytes(self._names.view[: n * _NAME_STRIDE])
         # sockaddr_in: family, port, address; sockaddr_in6: family, port, flow, address, scope.
         if self._v6:
@@ -263,7 +263,7 @@ class Mmsg:
         return [names[i : i + 4] for i in range(4, n * _NAME_STRIDE, _NAME_STRIDE)]
 
     def peer(self, i: int) -> Peer:
-        """Where packet i came from and which of our addresses it was sent to."""
+        """Where packet i came from, and to which address of this host it was sent."""
         at, control = i * _NAME_STRIDE, i * self._control_size
         return peer_of(
             bytes(self._names.view[at : at + self._name_size]),
@@ -271,7 +271,7 @@ class Mmsg:
         )
 
     def send(self, outcomes: Sequence[object]) -> int:
-        """Answer the slots in order; what is not `bytes` is no reply. The number sent."""
+        """Send the outcomes that are `bytes` to their slots, in order; the number sent."""
         try:
             joined = b"".join(cast("Sequence[bytes]", outcomes))
         except TypeError:
@@ -304,9 +304,9 @@ class Mmsg:
         return n if sent == n else self._send_rest(sent, n)
 
     def _send_rest(self, sent: int, n: int) -> int:
-        """Go on after sendmmsg stopped early; `sent` is what it returned, -1 for an error.
+        """Continue after sendmmsg stopped early; `sent` is what it returned, -1 for an error.
 
-        The kernel reports an error only when it concerns the first datagram of a call.
+        The kernel reports an error only if it concerns the first datagram of a call.
         """
         done = good = max(sent, 0)
         while done < n:

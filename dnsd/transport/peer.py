@@ -1,10 +1,11 @@
-"""Who sent a datagram, and which of our addresses it was sent to.
+"""Where a datagram came from, and to which address of this host it was sent.
 
-A reply has to leave from the address that was asked. On a socket bound to one address it
-does so by itself; on a wildcard bind the kernel chooses by route, and on a host with several
-addresses the client would see a stranger's reply and drop it. So such sockets ask for the
-destination of each packet (IP_PKTINFO, IPV6_RECVPKTINFO: ip(7), ipv6(7), RFC 3542 section 6)
-and hand it back with the reply.
+In `transport/` (data plane: sockets). Change here: how a reply leaves from the queried address.
+
+On a socket bound to one address, a reply leaves from there. On a wildcard address the kernel
+chooses the source by route, and a client of a host with several addresses would drop a reply from
+another address. So such sockets request the destination of each packet (IP_PKTINFO,
+IPV6_RECVPKTINFO: ip(7), ipv6(7), RFC 3542 section 6) and send it back with the reply.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from typing import Any
 
 from msgspec import Struct
 
-# Linux' number, where the socket module does not name it (it does from Python 3.14 on).
+# The number on Linux, where the socket module has no name for it (before Python 3.14).
 IP_PKTINFO: int = getattr(socket, "IP_PKTINFO", 8)
 
 _IPV6_PKTINFO: int = getattr(socket, "IPV6_PKTINFO", 50)
@@ -29,9 +30,9 @@ Ancillary = list[tuple[int, int, bytes]]
 
 
 class Peer(Struct, frozen=True):
-    """The way back: what `socket.sendmsg` needs, and the address the engine is shown.
+    """What `socket.sendmsg` needs for a reply, and the address that the engine gets.
 
-    `packed`: 4 or 16 bytes. `ancillary`: empty when the socket has one address anyway.
+    `packed`: 4 or 16 bytes. `ancillary`: empty if the socket is bound to one address.
     """
 
     packed: bytes
@@ -44,8 +45,8 @@ def is_wildcard(sock: socket.socket) -> bool:
     return sock.getsockname()[0] in ("0.0.0.0", "::")
 
 
-def ask_for_destination(sock: socket.socket) -> None:
-    """Have each packet say which address it was sent to. Raises OSError when it cannot."""
+def request_destination(sock: socket.socket) -> None:
+    """Have the kernel report the destination of each packet. Raises OSError if it cannot."""
     if sock.family == socket.AF_INET6:
         sock.setsockopt(socket.IPPROTO_IPV6, _IPV6_RECVPKTINFO, 1)
     else:
@@ -53,7 +54,7 @@ def ask_for_destination(sock: socket.socket) -> None:
 
 
 def peer_of(name: bytes, control: bytes) -> Peer:
-    """A Peer from the kernel's own structures: a sockaddr, and one control message or b""."""
+    """A Peer from structures of the kernel: a sockaddr, and one control message or b""."""
     ancillary: Ancillary = []
     if control:
         length, level, kind = _CMSG.unpack_from(control)
@@ -70,13 +71,13 @@ def peer_of(name: bytes, control: bytes) -> Peer:
 
 
 def peer_from(family: int, address: tuple[Any, ...], ancillary: Ancillary) -> Peer:
-    """A Peer from what `socket.recvmsg` returned."""
+    """A Peer from the results of `socket.recvmsg`."""
     packed = socket.inet_pton(family, address[0].partition("%")[0])
     return Peer(packed, address, [_without_interface(*item) for item in ancillary])
 
 
 def _without_interface(level: int, kind: int, data: bytes) -> tuple[int, int, bytes]:
-    # The interface the query came in by need not be the one the reply leaves by.
+    # The reply need not leave by the interface by which the query came.
     if (level, kind) == (socket.IPPROTO_IP, IP_PKTINFO):
         return level, kind, bytes(4) + data[4:]
     if (level, kind) == (socket.IPPROTO_IPV6, _IPV6_PKTINFO):

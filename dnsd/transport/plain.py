@@ -1,7 +1,9 @@
-"""One datagram a system call: recvmsg and sendmsg, for platforms without recvmmsg.
+"""One datagram per system call: recvmsg and sendmsg, for platforms without recvmmsg.
 
-The same slots as mmsg.py, filled and answered one by one; everything above cannot tell the
-two apart but by what they cost (about 1.5 us more a query).
+In `transport/` (data plane: sockets). Change here: the fallback for mmsg.py.
+
+The slots are those of mmsg.py, filled and answered one by one. Callers notice only the cost, about
+1.5 us more per query.
 """
 
 from __future__ import annotations
@@ -12,7 +14,7 @@ from collections.abc import Sequence
 from dnsd.transport.mmsg import MAX_PACKET, ONE_DATAGRAM, SLOTS, STRIDE
 from dnsd.transport.peer import Peer, peer_from
 
-_ANCILLARY = 128  # bytes; room for any one address and its header
+_ANCILLARY = 128  # bytes: room for one address and its header
 
 
 class Plain:
@@ -29,7 +31,7 @@ class Plain:
         self._peers: list[Peer] = []
 
     def receive(self) -> int:
-        """Fill the slots with what is queued; the number filled, 0 when nothing is."""
+        """Fill the slots with queued packets; the number filled, 0 when none is queued."""
         self._packets, self._peers = [], []
         receive, family = self._socket.recvmsg, self._socket.family
         try:
@@ -56,15 +58,15 @@ class Plain:
         return self._packets[i][:length]
 
     def clients(self, n: int) -> list[bytes]:
-        """The packed addresses (4 or 16 bytes) of the first n packets' senders."""
+        """The packed addresses (4 or 16 bytes) that the first n packets came from."""
         return [peer.packed for peer in self._peers[:n]]
 
     def peer(self, i: int) -> Peer:
-        """Where packet i came from and which of our addresses it was sent to."""
+        """Where packet i came from, and to which address of this host it was sent."""
         return self._peers[i]
 
     def send(self, outcomes: Sequence[object]) -> int:
-        """Answer the slots in order; what is not `bytes` is no reply. The number sent."""
+        """Send the outcomes that are `bytes` to their slots, in order; the number sent."""
         sent = 0
         for i, outcome in enumerate(outcomes):
             if not isinstance(outcome, bytes):

@@ -1,7 +1,6 @@
 """The transports that dnsd answers over: each is declared once, here.
 
-In `transport/` (data plane: sockets). Change here: add a transport, or what a plain
-ADDRESS:PORT stands for.
+In `transport/` (data plane: sockets). Change here: the list of transports.
 
 A transport is a `Transport`, which is data, and a function that imports the class that serves one
 socket of it, so that the command line can list the transports without importing an event loop.
@@ -20,7 +19,7 @@ if TYPE_CHECKING:
 
     from msgspec import Struct
 
-    from dnsd.transport.answering import Answerer, OnAsk
+    from dnsd.transport.answering import Answerer, OnDeferred
     from dnsd.transport.settings import StreamLimits
 
 
@@ -41,7 +40,7 @@ class Server(Protocol):
         transport: Transport,
         engine: Answerer,
         *,
-        on_ask: OnAsk | None = None,
+        on_deferred: OnDeferred | None = None,
         limits: StreamLimits = ...,
     ) -> None: ...
 

@@ -1,23 +1,25 @@
-"""DNS over TCP: who may connect, whose turn it is, and who has to go (RFC 7766, RFC 9210).
+"""Accepts TCP connections, shares the time among them, and closes them (RFC 7766, RFC 9210).
+
+In `transport/` (data plane: sockets). Change here: which connections stay, and their turns.
 
 Rules:
-- A turn of the event loop answers at most QUERIES_A_TURN queries over TCP, at most
-  QUERIES_A_CONNECTION of one connection, and accepts at most ACCEPTS_A_TURN connections.
-  What is left waits in a queue, round-robin, and UDP gets its turn in between.
-- Octets are work too: OCTETS_A_QUERY of them count as one query more, once when they are
-  read and once when they are answered. A turn goes beyond its bound by one message at most.
-- Who waits in the queue is not read from, so what all clients together can make us read in
-  a turn is what a turn has paid for, after the first inbox of each.
-- At the limit, in all or of one client address, the connection that has been idle longest
-  makes room; one with the beginning of a message counts as idle only when no other does. When
-  all are busy, the newcomer is refused: it has lost nothing yet.
-- When the process runs out of file descriptors, one idle connection is closed, accepting
-  rests for a moment, and goes on; the connections wait in the kernel meanwhile.
-- One timer for all: a sweep that asks each connection whether it is overdue, SWEPT_A_TURN of
-  them a turn, of which it closes at most CLOSED_A_TURN: those that came together are overdue
-  together, and to close 2,000 in one turn takes as long as 5,000 queries over UDP.
-- The order of activity is the order of a dict: a connection that does something is taken
-  out and put in again at the end, so the longest idle comes first.
+- One turn of the event loop answers at most QUERIES_PER_TURN queries, at most QUERIES_PER_PORTION
+  of one connection, and accepts at most ACCEPTS_PER_TURN connections. The rest waits in a
+  round-robin queue, and UDP gets its turn in between.
+- Octets are work too: OCTETS_PER_QUERY of them cost as much as a query, once when they are read
+  and once when they are answered. A turn exceeds its bound by one message at most.
+- A connection in the queue is not read from. So after the first inbox of each, all clients
+  together make dnsd read no more in a turn than the turn has paid for.
+- At a limit, of all connections or of one client address, the connection that has been idle
+  longest is closed for the new one. A connection with the beginning of a message counts as idle
+  only if no other is. If all are busy, the new one is refused: it has not lost a query yet.
+- When the process has no file descriptor left, dnsd closes one idle connection and accepts again
+  after a pause. Meanwhile the kernel holds the new connections.
+- One timer serves all: a sweep asks each connection whether it is overdue, SWEPT_PER_TURN of them
+  per turn, and closes at most CLOSED_PER_TURN. Connections that came together are overdue
+  together, and closing 2,000 in one turn takes as long as 5,000 queries over UDP.
+- The order of a dict is the order of activity: an active connection moves to the end, so the one
+  that has been idle longest is the first.
 """
 
 from __future__ import annotations
@@ -36,23 +38,23 @@ from msgspec import Struct
 
 from dnsd.answer.transport import Transport
 from dnsd.runtime.tasks import Tasks
-from dnsd.transport.answering import Answerer, Failures, OnAsk
+from dnsd.transport.answering import Answerer, Failures, OnDeferred
 from dnsd.transport.settings import StreamLimits
 from dnsd.transport.stream import Connection, Overdue, StreamCounters
 
 log = structlog.get_logger(__name__)
 
-QUERIES_A_TURN = 128  # about a millisecond
-QUERIES_A_CONNECTION = 32
-ACCEPTS_A_TURN = 2  # 15 us each, with what it takes to set one up
-SWEPT_A_TURN = 64  # half a microsecond each
-CLOSED_A_TURN = 2  # 18 us each
+QUERIES_PER_TURN = 128  # about a millisecond
+QUERIES_PER_PORTION = 32
+ACCEPTS_PER_TURN = 2  # 15 us each, set-up included
+SWEPT_PER_TURN = 64  # half a microsecond each
+CLOSED_PER_TURN = 2  # 18 us each
 
 _INBOX = 64 * 1024
-_FIRST_REST = 0.05  # seconds without accepting after an error, doubled up to:
-_LONGEST_REST = 1.0
+_MIN_PAUSE = 0.05  # seconds without accepting after an error; doubles up to:
+_MAX_PAUSE = 1.0
 
-# accept(2): the connection is gone, or a firewall was against it; the next may be fine.
+# accept(2): errors of one connection, which has gone or which a firewall rejects.
 _ONE_CONNECTION = frozenset(
     {errno.ECONNABORTED, errno.EPERM, errno.EPROTO, errno.ENETDOWN, errno.ENETUNREACH}
     | {errno.EHOSTDOWN, errno.EHOSTUNREACH, errno.ENONET, errno.ENOPROTOOPT, errno.EOPNOTSUPP}
@@ -60,10 +62,10 @@ _ONE_CONNECTION = frozenset(
 
 
 class Tcp:
-    """Answers the queries of connections to one listening socket.
+    """Answers the queries on connections to one listening socket.
 
-    `sock` listens (see listen.py) and is from now on this object's. `on_ask` takes the
-    engine's third outcome; without it such queries are dropped.
+    `sock` listens (see listener.py) and belongs to this object. `on_deferred` takes deferred
+    queries; without it they are dropped.
     """
 
     socket_type: ClassVar[socket.SocketKind] = socket.SOCK_STREAM
@@ -75,30 +77,30 @@ class Tcp:
         transport: Transport,
         engine: Answerer,
         *,
-        on_ask: OnAsk | None = None,
+        on_deferred: OnDeferred | None = None,
         limits: StreamLimits = StreamLimits(),  # noqa: B008 - frozen,
     ) -> None:
         sock.setblocking(False)
         self.transport = transport
         self.engine = engine
-        self.on_ask = on_ask
+        self.on_deferred = on_deferred
         self.limits = limits
-        self.tally = StreamCounters()
+        self.totals = StreamCounters()
         self.failures = Failures(transport.name)
         self.inbox = memoryview(bytearray(_INBOX))
         self.draining = False
         self._socket = sock
         self._loop: asyncio.AbstractEventLoop
         self._accepting = False
-        self._rest = _FIRST_REST
+        self._pause = _MIN_PAUSE
         self._timers: dict[str, asyncio.Handle] = {}
         self._next_sweep = 0.0  # when it begins
-        self._adopting = Tasks()
+        self._connecting = Tasks()
         self._connections: dict[Connection, None] = {}
         self._clients: dict[bytes, dict[Connection, None]] = {}
         self._queue: deque[Connection] = deque()
-        self._budget = QUERIES_A_TURN
-        self._turn_is_due = False
+        self._budget = QUERIES_PER_TURN
+        self._turn_scheduled = False
         self._empty: asyncio.Event
 
     def start(self) -> None:
@@ -106,21 +108,21 @@ class Tcp:
         self._loop = asyncio.get_running_loop()
         self._empty = asyncio.Event()
         self._empty.set()
-        self._accept_again()
+        self._start_accepting()
         self._sweep()
 
     def answer_with(self, engine: Answerer) -> None:
-        """Ask another engine from the next message on (see observe/tap.py)."""
+        """Query another engine from the next message on (see observe/tap.py)."""
         self.engine = engine
 
-    def client(self, i: int) -> bytes:  # noqa: ARG002 - batches come over UDP only
-        """As of a UDP transport; nobody asks here, where clients come with their messages."""
+    def client(self, i: int) -> bytes:  # noqa: ARG002 - batches are of datagrams
+        """As of UDP. Unused: the engine gets the client with each message."""
         return b""
 
     def counters(self) -> StreamCounters:
         """The counters as they are now; the same object each time."""
-        self.tally.failures = self.failures.count
-        return self.tally
+        self.totals.failures = self.failures.count
+        return self.totals
 
     def __len__(self) -> int:
         """The number of connections that are open."""
@@ -131,18 +133,18 @@ class Tcp:
         return tuple(self._connections)
 
     async def drain(self, quiet: float, limit: float, handover: bool = False) -> bool:  # noqa: ARG002
-        """Accept no more, answer what was asked, close.
+        """Accept no more connections, answer the queries that have arrived, and close.
 
-        Returns True when all connections ended by themselves, False when some had to be
-        cut after `limit` seconds.
+        True when all connections ended by themselves; False when dnsd cut some of them after
+        `limit` seconds. `quiet` and `handover` are of datagrams: a connection has one reader.
         """
         self._stop_accepting()
-        # Two turns: what has already arrived is read and answered before idleness is judged.
+        # After two turns the queries that had already arrived are read and answered.
         await asyncio.sleep(0)
         await asyncio.sleep(0)
         self.draining = True
         for connection in self.connections():
-            connection.finish_soon()
+            connection.finish()
         try:
             async with asyncio.timeout(limit):
                 await self._empty.wait()
@@ -162,9 +164,9 @@ class Tcp:
         for connection in self.connections():
             connection.abort()
 
-    # Accepting.
+    # -- accepting -------------------------------------------------------------------------
 
-    def _accept_again(self) -> None:
+    def _start_accepting(self) -> None:
         self._loop.add_reader(self._socket, self._accept)
         self._accepting = True
 
@@ -176,33 +178,33 @@ class Tcp:
             timer.cancel()
 
     def _accept(self) -> None:
-        for _ in range(ACCEPTS_A_TURN):
+        for _ in range(ACCEPTS_PER_TURN):
             try:
                 sock, address = self._socket.accept()
             except (BlockingIOError, InterruptedError):
                 return
             except OSError as error:
-                self.tally.errors += 1
+                self.totals.errors += 1
                 if error.errno in _ONE_CONNECTION:
                     continue
-                self._rest_from_accepting(error)
+                self._pause_accepting(error)
                 return
-            self._rest = _FIRST_REST
-            self.tally.accepted += 1
+            self._pause = _MIN_PAUSE
+            self.totals.accepted += 1
             host = address[0].partition("%")[0]
             self._admit(sock, socket.inet_pton(sock.family, host))
 
-    def _rest_from_accepting(self, error: OSError) -> None:
+    def _pause_accepting(self, error: OSError) -> None:
         self._stop_accepting()
         self._make_room(self._connections)
         log.warning(
             "cannot accept connections",
             transport=self.transport.name,
             error=error.strerror,
-            pause=self._rest,
+            pause=self._pause,
         )
-        self._timers["accept"] = self._loop.call_later(self._rest, self._accept_again)
-        self._rest = min(2 * self._rest, _LONGEST_REST)
+        self._timers["accept"] = self._loop.call_later(self._pause, self._start_accepting)
+        self._pause = min(2 * self._pause, _MAX_PAUSE)
 
     def _admit(self, sock: socket.socket, client: bytes) -> None:
         limits = self.limits
@@ -213,7 +215,7 @@ class Tcp:
             and not self._make_room(self._connections)
         )
         if full:
-            self.tally.refused += 1
+            self.totals.refused += 1
             sock.close()
             return
         sock.setblocking(False)
@@ -221,65 +223,65 @@ class Tcp:
         self._connections[connection] = None
         self._clients.setdefault(client, {})[connection] = None
         self._empty.clear()
-        self._adopting.start(self._adopt(sock, connection), "accept a connection")
+        self._connecting.start(self._connect(sock, connection), "accept a connection")
 
-    async def _adopt(self, sock: socket.socket, connection: Connection) -> None:
+    async def _connect(self, sock: socket.socket, connection: Connection) -> None:
         try:
             await self._loop.connect_accepted_socket(lambda: connection, sock)
-        except OSError:  # the peer has gone already
-            self.tally.errors += 1
-            self.forget(connection)
+        except OSError:  # the peer has gone
+            self.totals.errors += 1
+            self.remove(connection)
             sock.close()
 
     def _make_room(self, among: Iterable[Connection]) -> bool:
-        """Close the one idle for longest; False when none is."""
-        second_choice: Connection | None = None
+        """Close the connection that has been idle longest; False if none is idle."""
+        chosen: Connection | None = None
         for connection in among:
             if not connection.idle():
                 continue
             if not connection.partial():
-                second_choice = connection
+                chosen = connection
                 break
-            second_choice = second_choice or connection
-        if second_choice is None:
+            chosen = chosen or connection
+        if chosen is None:
             return False
-        self.tally.evicted += 1
-        self.forget(second_choice)
-        second_choice.abort()
+        self.totals.evicted += 1
+        self.remove(chosen)
+        chosen.abort()
         return True
 
-    # What connections call.
+    # -- called by connections -------------------------------------------------------------
 
     def now(self) -> float:
-        """The event loop's time in seconds."""
+        """The time of the event loop, in seconds."""
         return self._loop.time()
 
     def ready(self, connection: Connection) -> None:
-        """Something arrived: answer at once if this turn has room for it, else in the next."""
+        """Octets have arrived: answer now if this turn has room, otherwise in a later turn."""
         if connection.queued:
             return
         if self._budget <= 0:
-            connection.hold()
+            connection.pause()
             self.queue(connection)
             return
-        self._budget -= connection.work(min(self._budget, QUERIES_A_CONNECTION))
-        self._see_to_next_turn()
+        self._budget -= connection.work(min(self._budget, QUERIES_PER_PORTION))
+        self._schedule_turn()
 
     def queue(self, connection: Connection) -> None:
         """Let the connection work in a later turn."""
         if not connection.queued:
             connection.queued = True
             self._queue.append(connection)
-            self._see_to_next_turn()
+            self._schedule_turn()
 
-    def touch(self, connection: Connection) -> None:
-        """The connection did something: it is the least idle one now."""
+    def mark_active(self, connection: Connection) -> None:
+        """The connection was active: it is the last in the order now."""
         if connection in self._connections:
             for order in (self._connections, self._clients[connection.client]):
                 del order[connection]
                 order[connection] = None
 
-    def forget(self, connection: Connection) -> None:
+    def remove(self, connection: Connection) -> None:
         """The connection has ended, or is about to."""
         if self._connections.pop(connection, self) is self:
             return
@@ -290,50 +292,53 @@ class Tcp:
         if not self._connections:
             self._empty.set()
 
-    # Turns and time.
+    # -- turns and time --------------------------------------------------------------------
 
-    def _see_to_next_turn(self) -> None:
-        if not self._turn_is_due and (self._queue or self._budget < QUERIES_A_TURN):
-            self._turn_is_due = True
+    def _schedule_turn(self) -> None:
+        if not self._turn_scheduled and (self._queue or self._budget < QUERIES_PER_TURN):
+            self._turn_scheduled = True
             self._loop.call_soon(self._turn)
 
     def _turn(self) -> None:
-        self._turn_is_due = False
-        self._budget = QUERIES_A_TURN
-        # Each of those that wait now gets one portion; those who want more queue up again.
+        self._turn_scheduled = False
+        self._budget = QUERIES_PER_TURN
+        # Each connection that waits now gets one portion, and queues again for more.
         for _ in range(len(self._queue)):
             if self._budget <= 0:
                 break
             connection = self._queue.popleft()
             connection.queued = False
-            self._budget -= connection.work(min(self._budget, QUERIES_A_CONNECTION))
-        self._see_to_next_turn()
+            self._budget -= connection.work(min(self._budget, QUERIES_PER_PORTION))
+        self._schedule_turn()
 
     def _sweep(self) -> None:
         limits = self.limits
         shortest = min(
-            limits.idle_timeout, limits.message_timeout, limits.write_timeout, limits.ask_timeout
+            limits.idle_timeout,
+            limits.message_timeout,
+            limits.write_timeout,
+            limits.deferred_timeout,
         )
         self._next_sweep = self._loop.time() + min(max(shortest / 4, 0.01), 1.0)
-        self._sweep_on(iter(self.connections()))
+        self._sweep_some(iter(self.connections()))
 
-    def _sweep_on(self, left: Iterator[Connection]) -> None:
-        """Sees to some of the connections that are left, and to the rest in later turns."""
+    def _sweep_some(self, left: Iterator[Connection]) -> None:
+        """Sweep some of the connections that are left; the rest in later turns."""
         now, closed = self.now(), 0
-        for connection in islice(left, SWEPT_A_TURN):
+        for connection in islice(left, SWEPT_PER_TURN):
             overdue = connection.overdue(now)
             if overdue is Overdue.NO:
                 continue
             closed += 1
-            self.tally.timeouts += not connection.closing()
+            self.totals.timeouts += not connection.closing()
             if overdue is Overdue.CLOSE:
                 connection.close()
             else:
                 connection.abort()
-            if closed == CLOSED_A_TURN:
+            if closed == CLOSED_PER_TURN:
                 break
         else:
             if length_hint(left) == 0:
                 self._timers["sweep"] = self._loop.call_at(self._next_sweep, self._sweep)
                 return
-        self._timers["sweep"] = self._loop.call_soon(self._sweep_on, left)
+        self._timers["sweep"] = self._loop.call_soon(self._sweep_some, left)

@@ -1,17 +1,18 @@
-"""DNS over UDP (RFC 1035 section 4.2.1): datagrams in, replies out, in batches.
+"""Receives datagrams in batches, has each batch answered in one call, and sends the replies.
 
-The loop: the event loop says that the socket is readable; a batch is received, the engine
-answers it in one call, the replies leave in one call; then once more, because a busy server
-has a queue by now and another look costs less than another trip through the event loop.
-After BATCHES_A_WAKEUP batches the event loop gets its turn in any case, so that neither TCP
-nor the feed of changes starves under a flood.
+In `transport/` (data plane: sockets). Change here: how datagrams are received and sent.
+
+When the event loop reports a readable socket, dnsd receives a batch, the engine answers it in one
+call, and the replies leave in one call. Then dnsd looks again, because a busy server has a queue
+by now, and another look costs less than another pass of the event loop. After BATCHES_PER_WAKEUP
+batches the event loop gets its turn, so that a flood starves neither TCP nor the changes.
 
 Rules:
-- A datagram is never answered twice and never kept: what cannot be sent now is dropped and
-  counted. Clients of UDP ask again; a queue of late replies would only make all of them late.
-- A datagram of MAX_PACKET bytes or more is dropped and counted as truncated.
-- An exception in the engine costs the packet that caused it. The rest of its batch is
-  answered one by one.
+- A datagram is never answered twice and never kept. A reply that cannot be sent now is dropped
+  and counted: clients of UDP repeat a query, and a queue would only delay every reply.
+- A datagram of MAX_PACKET octets or more is dropped and counted as truncated.
+- An exception in the engine costs the packet that caused it. The rest of its batch is answered
+  packet by packet.
 - The counters are plain ints: `received` is `sent` + `dropped` + `deferred` + the replies
   that could not be sent, which are part of `errors`.
 """
@@ -32,17 +33,16 @@ from dnsd.transport.answering import (
     Answerer,
     Failures,
     LateReply,
-    OnAsk,
+    OnDeferred,
     answer_safely,
-    ask_safely,
+    defer_safely,
 )
 from dnsd.transport.mmsg import MAX_PACKET, STRIDE, Mmsg
-from dnsd.transport.peer import Peer, ask_for_destination, is_wildcard
+from dnsd.transport.peer import Peer, is_wildcard, request_destination
 from dnsd.transport.plain import Plain
 
-# A wakeup answers at most this many packets (times SLOTS) before others get the event loop:
-# about 2 ms of work at 5 us a query.
-BATCHES_A_WAKEUP = 8
+# Batches, of SLOTS packets each, before the event loop gets its turn: about 2 ms at 5 us a query.
+BATCHES_PER_WAKEUP = 8
 
 
 class UdpCounters(Struct):
@@ -52,7 +52,7 @@ class UdpCounters(Struct):
     sent: int = 0
     dropped: int = 0  # without a reply: not a query, truncated, or the engine raised
     truncated: int = 0  # longer than MAX_PACKET octets; part of `dropped`
-    deferred: int = 0  # handed to on_ask
+    deferred: int = 0  # handed to `on_deferred`
     late: int = 0  # replies of deferred queries that were sent
     batches: int = 0
     errors: int = 0  # receive calls that failed, and replies that could not be sent
@@ -60,7 +60,7 @@ class UdpCounters(Struct):
 
 
 class Datagrams(Protocol):
-    """The slots of a socket: what Mmsg and Plain have in common. See Mmsg."""
+    """The slots of a socket, by Mmsg or by Plain. See Mmsg."""
 
     errors: int
 
@@ -76,9 +76,9 @@ class Datagrams(Protocol):
 class Udp:
     """Answers the queries that arrive on one socket.
 
-    `sock` is bound (see listen.py) and from now on this object's. `batched=False` selects
-    the one-by-one fallback, None the best the platform has. `on_ask` takes the engine's
-    third outcome; without it such queries are dropped.
+    `sock` is bound (see listener.py) and belongs to this object. `batched`: one system call per
+    batch; None where the platform has it. `on_deferred` takes deferred queries; without it they
+    are dropped.
     """
 
     socket_type: ClassVar[socket.SocketKind] = socket.SOCK_DGRAM
@@ -90,14 +90,14 @@ class Udp:
         transport: Transport,
         engine: Answerer,
         *,
-        on_ask: OnAsk | None = None,
+        on_deferred: OnDeferred | None = None,
         limits: object = None,  # noqa: ARG002 - those of streams
         batched: bool | None = None,
     ) -> None:
         sock.setblocking(False)
         wildcard = is_wildcard(sock)
         if wildcard:
-            ask_for_destination(sock)
+            request_destination(sock)
         if batched is None:
             batched = mmsg.available()
         make = Mmsg if batched else Plain
@@ -105,11 +105,11 @@ class Udp:
         self._socket = sock
         self.transport = transport
         self._engine = engine
-        self._on_ask = on_ask
+        self._on_deferred = on_deferred
         self._failures = Failures(transport.name)
         self._counters = UdpCounters()
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._waiting = 0  # Asks without a reply so far
+        self._deferred = 0  # deferred queries without a reply
 
     def start(self) -> None:
         """Answer from now on, on the running event loop."""
@@ -117,11 +117,11 @@ class Udp:
         self._loop.add_reader(self._socket, self._ready)
 
     def answer_with(self, engine: Answerer) -> None:
-        """Ask another engine from the next batch on (see observe/tap.py)."""
+        """Query another engine from the next batch on (see observe/tap.py)."""
         self._engine = engine
 
     def client(self, i: int) -> bytes:
-        """The packed address of who sent packet `i` of the batch that is being answered."""
+        """The packed address that packet `i` of the current batch came from."""
         return self._datagrams.peer(i).packed
 
     def counters(self) -> UdpCounters:
@@ -132,7 +132,7 @@ class Udp:
 
     def _ready(self) -> None:
         datagrams, counters = self._datagrams, self._counters
-        for _ in range(BATCHES_A_WAKEUP):
+        for _ in range(BATCHES_PER_WAKEUP):
             n = datagrams.receive()
             if not n:
                 return
@@ -142,7 +142,7 @@ class Udp:
             sent = datagrams.send(outcomes)
             counters.sent += sent
             if sent != n:
-                self._look_at_others(outcomes)
+                self._handle_unsent(outcomes)
 
     def _answer(self, n: int) -> Sequence[object]:
         """The outcomes for the packets in the first n slots."""
@@ -154,7 +154,7 @@ class Udp:
         transport = self.transport
         try:
             return engine.answer_batch(datagrams.blob(n), lengths, STRIDE, clients, transport)
-        except Exception:  # noqa: BLE001  (the packet that raised is found one by one)
+        except Exception:  # noqa: BLE001  (packet by packet, the one that raises is found)
             return self._answer_singly(lengths)
 
     def _answer_singly(self, lengths: Sequence[int]) -> list[object]:
@@ -171,21 +171,21 @@ class Udp:
             outcomes.append(answer_safely(engine, packet, clients[i], self.transport, failures))
         return outcomes
 
-    def _look_at_others(self, outcomes: Sequence[object]) -> None:
-        """See to the outcomes that were not sent because they are no replies."""
+    def _handle_unsent(self, outcomes: Sequence[object]) -> None:
+        """Count or defer the outcomes that are not replies."""
         for i, outcome in enumerate(outcomes):
             if isinstance(outcome, bytes):
                 continue
-            if outcome is None or self._on_ask is None:
+            if outcome is None or self._on_deferred is None:
                 self._counters.dropped += 1
                 continue
             self._counters.deferred += 1
-            self._waiting += 1
+            self._deferred += 1
             reply = LateReply(functools.partial(self._reply_late, self._datagrams.peer(i)))
-            ask_safely(self._on_ask, outcome, reply, self._failures)
+            defer_safely(self._on_deferred, outcome, reply, self._failures)
 
     def _reply_late(self, peer: Peer, reply: bytes | None) -> None:
-        self._waiting -= 1
+        self._deferred -= 1
         if reply is None or self._socket.fileno() < 0:
             return
         try:
@@ -205,7 +205,7 @@ class Udp:
         loop = asyncio.get_running_loop()
         end = loop.time() + limit
         seen = -1
-        while seen != self._counters.received or self._waiting:
+        while seen != self._counters.received or self._deferred:
             left = end - loop.time()
             if left <= 0:
                 return False
@@ -214,7 +214,7 @@ class Udp:
         return True
 
     def close(self) -> None:
-        """Stop answering and close the socket. Late replies are dropped from now on."""
+        """Stop answering and close the socket. Later replies are dropped."""
         if self._loop is not None and self._socket.fileno() >= 0:
             self._loop.remove_reader(self._socket)
         self._socket.close()

@@ -140,7 +140,7 @@ class _Worker:
             transport = named(one.transport)
             server, sock = TRANSPORTS[transport](), adopt(one.fd)
             self.servers.append(
-                server(sock, transport, self.stage, on_ask=self.defer, limits=setup.limits)
+                server(sock, transport, self.stage, on_deferred=self.defer, limits=setup.limits)
             )
 
     async def run(self, first: list[Down]) -> int:

@@ -21,7 +21,7 @@ class Served:
         self.upstream = Upstream()
         self.sock = bind(Address("127.0.0.1", 0), TCP).socket
         self.port = self.sock.getsockname()[1]
-        self.tcp = Tcp(self.sock, TCP, self.engine, on_ask=self.upstream, limits=limits)
+        self.tcp = Tcp(self.sock, TCP, self.engine, on_deferred=self.upstream, limits=limits)
         self.clients: list[TcpClient] = []
         self.tcp.start()
 

@@ -9,7 +9,7 @@ from dnsd.transport.answering import (
     Failures,
     LateReply,
     answer_safely,
-    ask_safely,
+    defer_safely,
 )
 from dnsd.transport.registry import UDP
 from tests.transport.engines import Obedient, query, reply_to
@@ -43,7 +43,7 @@ class TestFailures:
             raise RuntimeError("as ordered")
 
         failures = Failures("tcp")
-        ask_safely(refuse, object(), LateReply(sent.append), failures)
+        defer_safely(refuse, object(), LateReply(sent.append), failures)
         assert failures.count == 1
         assert sent == [None]
 

@@ -42,9 +42,9 @@ async def exchange(request: pytest.FixtureRequest) -> AsyncIterator[Exchange]:
     ((udp_listener, tcp_listener),) = bind_group(Address("127.0.0.1", 0))
     batched = request.param == "udp mmsg"
     udp = Udp(
-        udp_listener.socket, UDP, Obedient(needs_client=True), on_ask=Prompt(), batched=batched
+        udp_listener.socket, UDP, Obedient(needs_client=True), on_deferred=Prompt(), batched=batched
     )
-    tcp = Tcp(tcp_listener.socket, TCP, Obedient(needs_client=True), on_ask=Prompt())
+    tcp = Tcp(tcp_listener.socket, TCP, Obedient(needs_client=True), on_deferred=Prompt())
     udp.start()
     tcp.start()
     datagrams = udp_client(udp_listener.socket.getsockname())

@@ -16,7 +16,7 @@ from dnsd.control.settings import Settings
 from dnsd.dns.addresses import Address, Endpoint
 from dnsd.observe.metrics import exposition
 from dnsd.settings.schema import SettingsError
-from dnsd.transport.answering import Answerer, OnAsk
+from dnsd.transport.answering import Answerer, OnDeferred
 from dnsd.transport.listener import close, endpoints
 from dnsd.transport.registry import TCP, TRANSPORTS, UDP, UnknownTransport, name_of, named
 from dnsd.worker import counters
@@ -46,7 +46,7 @@ class Memory:
         transport: Transport,
         engine: Answerer,
         *,
-        on_ask: OnAsk | None = None,
+        on_deferred: OnDeferred | None = None,
         limits: object = None,
     ) -> None:
         self.transport = transport

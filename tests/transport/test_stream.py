@@ -199,7 +199,7 @@ class TestRfc7766Section7ResponseReordering:
             reply(reply_to(ask.packet))
 
         tcp = Tcp(
-            sock := bind(Address("127.0.0.1", 0), TCP).socket, TCP, Obedient(), on_ask=at_once
+            sock := bind(Address("127.0.0.1", 0), TCP).socket, TCP, Obedient(), on_deferred=at_once
         )
         tcp.start()
         client = await TcpClient.connect(sock.getsockname()[1])
@@ -306,7 +306,7 @@ class TestRfc9210Section44Timeouts:
             assert await client.receive() == reply_to(packet).ljust(60_000, b"+")
 
     async def test_an_upstream_that_never_answers(self, serve: type[Served]) -> None:
-        served = serve(StreamLimits(ask_timeout=0.1, idle_timeout=0.05))
+        served = serve(StreamLimits(deferred_timeout=0.1, idle_timeout=0.05))
         client = await served.client()
         client.send(query(b"slow"))
         assert await client.receive() == b""

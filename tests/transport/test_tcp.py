@@ -11,8 +11,13 @@ from dnsd.dns.addresses import Address
 from dnsd.transport.listener import bind
 from dnsd.transport.registry import TCP, UDP
 from dnsd.transport.settings import StreamLimits
-from dnsd.transport.stream import OCTETS_A_QUERY
-from dnsd.transport.tcp import ACCEPTS_A_TURN, CLOSED_A_TURN, QUERIES_A_CONNECTION, QUERIES_A_TURN
+from dnsd.transport.stream import OCTETS_PER_QUERY
+from dnsd.transport.tcp import (
+    ACCEPTS_PER_TURN,
+    CLOSED_PER_TURN,
+    QUERIES_PER_PORTION,
+    QUERIES_PER_TURN,
+)
 from dnsd.transport.udp import Udp
 from tests.helpers import eventually
 from tests.transport.engines import Obedient, TcpClient, query, receive, reply_to, udp_client
@@ -138,14 +143,14 @@ class TestFairness:
         client = await served.client()
         client.send(*(query() for _ in range(3_000)))
         # Twice, because a turn of ours may begin in the middle of a turn of theirs.
-        assert await most_a_turn(served, 3_000) <= 2 * QUERIES_A_CONNECTION
+        assert await most_a_turn(served, 3_000) <= 2 * QUERIES_PER_PORTION
 
     async def test_all_pipelines_together_are_bounded_too(self, serve: type[Served]) -> None:
         served = serve()
         clients = [await served.client() for _ in range(20)]
         for client in clients:
             client.send(*(query() for _ in range(500)))
-        assert await most_a_turn(served, 10_000) <= 2 * QUERIES_A_TURN
+        assert await most_a_turn(served, 10_000) <= 2 * QUERIES_PER_TURN
 
     async def test_octets_count_as_well(self, serve: type[Served]) -> None:
         """A turn answers as many octets as its queries are worth, and one message more."""
@@ -161,7 +166,7 @@ class TestFairness:
             # Only who has its turn is read from: the rest waits in the kernel.
             assert not any(one.queued and one._reading for one in served.tcp.connections())
         # Twice, as above.
-        assert most <= 2 * (QUERIES_A_TURN * OCTETS_A_QUERY + 60_000)
+        assert most <= 2 * (QUERIES_PER_TURN * OCTETS_PER_QUERY + 60_000)
         assert len(served.tcp) == 20
 
     async def test_a_turn_reads_no_more_than_it_pays_for(self, serve: type[Served]) -> None:
@@ -199,7 +204,7 @@ class TestFairness:
             await asyncio.sleep(0)
             now = tcp.counters().timeouts
             most, closed = max(most, now - closed), now
-        assert 0 < most <= 2 * CLOSED_A_TURN
+        assert 0 < most <= 2 * CLOSED_PER_TURN
         await eventually(lambda: len(tcp) == 0)
         # And there is a next time.
         late = await TcpClient.connect(port)
@@ -222,7 +227,7 @@ class TestFairness:
             await asyncio.sleep(0)
             now = served.tcp.counters().accepted
             most, seen = max(most, now - seen), now
-        assert most <= 2 * ACCEPTS_A_TURN
+        assert most <= 2 * ACCEPTS_PER_TURN
         for client in clients:
             client.close()
 

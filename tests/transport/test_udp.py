@@ -13,7 +13,7 @@ from dnsd.transport import mmsg
 from dnsd.transport.listener import bind
 from dnsd.transport.mmsg import MAX_PACKET, SLOTS
 from dnsd.transport.registry import UDP
-from dnsd.transport.udp import BATCHES_A_WAKEUP, Udp
+from dnsd.transport.udp import BATCHES_PER_WAKEUP, Udp
 from tests.helpers import eventually
 from tests.transport.engines import Obedient, Upstream, query, receive, reply_to, udp_client
 
@@ -29,7 +29,7 @@ class Served:
         self.engine = Obedient(needs_client=needs_client)
         self.upstream = Upstream()
         self.sock = bind(Address(host, 0), UDP).socket
-        self.udp = Udp(self.sock, UDP, self.engine, on_ask=self.upstream, batched=batched)
+        self.udp = Udp(self.sock, UDP, self.engine, on_deferred=self.upstream, batched=batched)
         self.clients: list[socket.socket] = []
 
     def client(self, to: str = "") -> socket.socket:
@@ -93,7 +93,7 @@ class TestAnswering:
     async def test_a_flood_leaves_the_event_loop_its_turns(self, serve: Serve) -> None:
         served = serve()
         client = served.client()
-        n = SLOTS * (BATCHES_A_WAKEUP + 2)
+        n = SLOTS * (BATCHES_PER_WAKEUP + 2)
         for _ in range(n):
             client.send(query(b"drop"))
         seen: list[int] = []
@@ -230,7 +230,9 @@ class TestAsk:
         def refuse(ask: object, reply: object) -> None:
             raise RuntimeError("as ordered")
 
-        udp = Udp(sock := bind(Address("127.0.0.1", 0), UDP).socket, UDP, Obedient(), on_ask=refuse)
+        udp = Udp(
+            sock := bind(Address("127.0.0.1", 0), UDP).socket, UDP, Obedient(), on_deferred=refuse
+        )
         udp.start()
         with udp_client(sock.getsockname()) as client:
             client.send(query(b"slow"))
