@@ -22,7 +22,7 @@ from dnsd.control.settings import Settings
 from dnsd.dns.addresses import Address, Endpoint
 from dnsd.runtime.priority import NICE
 from dnsd.transport.listener import bind
-from dnsd.transport.registry import TCP, TRANSPORTS, UDP
+from dnsd.transport.registry import TRANSPORTS
 from tests.helpers import until
 from tests.serving import SEED, alive, dnsd, service, serving, started
 
@@ -126,8 +126,6 @@ class TestOneTransport:
             assert second.startswith(f"try: dig {option}-p {server.port} @127.0.0.1 ")
             tcp = not transport.datagram
             assert server.ask(WEB, tcp=tcp).answer
-            with bind(Address("127.0.0.1", server.port), UDP if tcp else TCP).socket:
-                pass  # the port is free for the other transport
             (worker,) = server.workers()
             os.kill(worker, signal.SIGKILL)
             until(lambda: server.workers() not in ([], [worker]))

@@ -1,8 +1,8 @@
-"""An engine that does what the query says, and the clients that tell it.
+"""An engine that obeys orders in its queries, and clients that send such queries.
 
-The queries are not DNS but their header is: 12 bytes, the first two an id, then an order:
-`big 01234` for a reply of that many bytes, `drop`, `raise`, `slow` (an Ask), or anything
-else, which comes back with QR set.
+A query has a DNS header of 12 octets, the first two of which are its id, and then an order:
+`big 01234` for a reply of that many octets, `drop`, `raise`, `slow` (a deferred query), or any
+other text, which comes back with QR set.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ def reply_to(packet: bytes) -> bytes:
     return packet[:2] + b"\x85" + packet[3:]
 
 
-class Forward:
+class Deferred:
     """The third outcome: the reply comes later."""
 
     def __init__(self, packet: bytes, client: bytes) -> None:
@@ -38,7 +38,7 @@ class Forward:
 
 
 class Obedient:
-    """See above. Remembers whom it answered, how often, how much, and over what."""
+    """See above. Records clients, transports, sizes of batches, and octets."""
 
     def __init__(self, *, needs_client: bool = False) -> None:
         self.needs_client = needs_client
@@ -59,7 +59,7 @@ class Obedient:
         if order.startswith(b"raise"):
             raise ValueError("as ordered")
         if order.startswith(b"slow"):
-            return Forward(packet, client)
+            return Deferred(packet, client)
         return reply_to(packet)
 
     def answer_batch(
@@ -80,19 +80,19 @@ class Obedient:
 
 
 class Upstream:
-    """Takes Asks and answers when told to."""
+    """Takes deferred queries and answers them on command."""
 
     def __init__(self) -> None:
-        self.held: list[tuple[Forward, LateReply]] = []
+        self.held: list[tuple[Deferred, LateReply]] = []
 
-    def __call__(self, ask: object, reply: LateReply) -> None:
-        assert isinstance(ask, Forward)
-        self.held.append((ask, reply))
+    def __call__(self, deferred: object, reply: LateReply) -> None:
+        assert isinstance(deferred, Deferred)
+        self.held.append((deferred, reply))
 
     def answer_all(self) -> None:
         held, self.held = self.held, []
-        for ask, reply in held:
-            reply(reply_to(ask.packet))
+        for deferred, reply in held:
+            reply(reply_to(deferred.packet))
 
 
 def udp_client(address: tuple[object, ...], family: int = socket.AF_INET) -> socket.socket:
@@ -138,7 +138,7 @@ class TcpClient:
             except (asyncio.IncompleteReadError, ConnectionError):
                 return b""
 
-    async def ask(self, packet: bytes) -> bytes:
+    async def exchange(self, packet: bytes) -> bytes:
         self.send(packet)
         return await self.receive()
 

@@ -6,6 +6,7 @@ from dnsd.dns.addresses import Address
 from dnsd.transport.listener import bind
 from dnsd.transport.registry import TCP
 from dnsd.transport.settings import StreamLimits
+from dnsd.transport.stream import Connection
 from dnsd.transport.tcp import Tcp
 from tests.helpers import eventually
 from tests.transport.engines import Obedient, TcpClient, Upstream
@@ -37,9 +38,14 @@ class Served:
 
 
 class ByHand(Tcp):
-    """A transport whose time passes by hand."""
+    """A server whose time passes by hand, and which counts how often octets arrive."""
 
     hand = 1000.0
+    arrivals = 0
 
     def now(self) -> float:
         return self.hand
+
+    def ready(self, connection: Connection) -> None:
+        self.arrivals += 1
+        super().ready(connection)

@@ -1,4 +1,4 @@
-"""What the transports do about an engine that raises, and about replies that come late."""
+"""An engine that raises costs one packet; a late reply is sent once."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from tests.transport.engines import Obedient, query, reply_to
 
 
 class TestFailures:
-    def test_an_outcome_passes_through(self) -> None:
+    def test_the_outcome_of_the_engine_is_returned(self) -> None:
         failures = Failures("udp")
         packet = query()
         assert answer_safely(Obedient(), packet, b"", UDP, failures) == reply_to(packet)
         assert failures.count == 0
 
-    def test_many_are_counted_and_one_is_logged(self) -> None:
+    def test_every_failure_is_counted_and_one_a_second_is_logged(self) -> None:
         structlog.reset_defaults()
         failures = Failures("udp")
         packet = query(b"raise", size=500)
@@ -36,10 +36,10 @@ class TestFailures:
         assert line["packet"] == packet[:64].hex()
         assert isinstance(line["exc_info"], ValueError)
 
-    def test_a_failed_ask_is_given_up(self) -> None:
+    def test_a_deferred_query_whose_handler_raises_gets_no_reply(self) -> None:
         sent: list[bytes | None] = []
 
-        def refuse(ask: object, reply: LateReply) -> None:
+        def refuse(deferred: object, reply: LateReply) -> None:
             raise RuntimeError("as ordered")
 
         failures = Failures("tcp")
@@ -49,7 +49,7 @@ class TestFailures:
 
 
 class TestLateReply:
-    def test_it_works_once(self) -> None:
+    def test_only_the_first_call_sends(self) -> None:
         sent: list[bytes | None] = []
         reply = LateReply(sent.append)
         reply(b"first")

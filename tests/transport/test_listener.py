@@ -91,11 +91,17 @@ class TestGroup:
     def test_one_transport_alone_leaves_the_port_to_the_others(
         self, transport: Transport, workers: int
     ) -> None:
-        with group(LOOPBACK, (transport,), workers) as slots:
-            assert [[one.transport for one in slot] for slot in slots] == [[transport]] * workers
-            others = [one for one in TRANSPORTS if one != transport]
-            with group(slots[0][0].address, others):
-                pass
+        others = [one for one in TRANSPORTS if one != transport]
+        for attempt in range(10):
+            with group(LOOPBACK, (transport,), workers) as slots:
+                assert [[one.transport for one in slot] for slot in slots] == [
+                    [transport]
+                ] * workers
+                try:
+                    with group(slots[0][0].address, others):
+                        return
+                except CannotListen:  # another program has it, if not each time
+                    assert attempt < 9
 
     def test_a_transport_whose_port_is_busy_gives_the_others_back(self) -> None:
         busy = bind(LOOPBACK, TCP)
@@ -116,7 +122,7 @@ class TestGroup:
                     with group(Address("0.0.0.0", six[0].address.port)) as (four,):
                         assert four[0].address.port == six[0].address.port
                         return
-                except CannotListen:  # of another program, if not each time
+                except CannotListen:  # another program has it, if not each time
                     assert attempt < 9
 
     def test_a_second_server_does_not_join_without_an_error(self) -> None:

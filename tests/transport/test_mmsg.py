@@ -1,4 +1,4 @@
-"""Slots, filled and answered: many datagrams a call, and one by one, must not differ."""
+"""Slots of datagrams, filled and answered: by Mmsg and by Plain alike."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from tests.transport.engines import udp_client
 Slots = Mmsg | Plain
 
 
-class WorkerProcess:
+class Slotted:
     """A bound socket with its slots, and as many clients as wanted."""
 
     def __init__(self, kind: type[Slots], host: str = "127.0.0.1") -> None:
@@ -51,10 +51,10 @@ def kind(request: pytest.FixtureRequest) -> type[Slots]:
 
 
 @pytest.fixture
-def link(kind: type[Slots]) -> Iterator[WorkerProcess]:
-    link = WorkerProcess(kind)
-    yield link
-    link.close()
+def server(kind: type[Slots]) -> Iterator[Slotted]:
+    server = Slotted(kind)
+    yield server
+    server.close()
 
 
 def got(client: socket.socket) -> bytes | None:
@@ -65,107 +65,109 @@ def got(client: socket.socket) -> bytes | None:
 
 
 class TestReceive:
-    def test_nothing_queued_is_no_error(self, link: WorkerProcess) -> None:
-        assert link.slots.receive() == 0
-        assert link.slots.errors == 0
+    def test_an_empty_queue_is_not_an_error(self, server: Slotted) -> None:
+        assert server.slots.receive() == 0
+        assert server.slots.errors == 0
 
-    def test_a_closed_socket_is_an_error_that_is_counted(self, link: WorkerProcess) -> None:
-        link.sock.close()
-        assert link.slots.receive() == 0
-        assert link.slots.errors == 1
+    def test_a_closed_socket_is_counted_as_an_error(self, server: Slotted) -> None:
+        server.sock.close()
+        assert server.slots.receive() == 0
+        assert server.slots.errors == 1
 
-    def test_more_than_the_slots_hold_waits_for_the_next_call(self, link: WorkerProcess) -> None:
-        client = link.client()
+    def test_packets_beyond_the_slots_wait_for_the_next_call(self, server: Slotted) -> None:
+        client = server.client()
         for i in range(SLOTS + 3):
             client.send(bytes([i]))
-        link.receive(SLOTS)
-        assert link.slots.blob(SLOTS)[::STRIDE] == bytes(range(SLOTS))
-        link.receive(3)
-        assert link.slots.lengths(3) == [1, 1, 1]
+        server.receive(SLOTS)
+        assert server.slots.blob(SLOTS)[::STRIDE] == bytes(range(SLOTS))
+        server.receive(3)
+        assert server.slots.lengths(3) == [1, 1, 1]
 
     @pytest.mark.parametrize("size", [0, 1, STRIDE - 1, STRIDE, STRIDE + 1, MAX_PACKET - 1])
-    def test_every_size_arrives_whole(self, link: WorkerProcess, size: int) -> None:
+    def test_a_packet_of_any_size_arrives_whole(self, server: Slotted, size: int) -> None:
         packet = bytes(i * 31 & 0xFF for i in range(size))
-        first, second = link.client(), link.client()
+        first, second = server.client(), server.client()
         first.send(b"before")
         second.send(packet)
-        link.receive(2)
-        assert link.slots.lengths(2) == [6, size]
-        assert link.slots.packet(1, size) == packet
-        assert link.slots.blob(2)[STRIDE:][: min(size, STRIDE)] == packet[:STRIDE]
+        server.receive(2)
+        assert server.slots.lengths(2) == [6, size]
+        assert server.slots.packet(1, size) == packet
+        assert server.slots.blob(2)[STRIDE:][: min(size, STRIDE)] == packet[:STRIDE]
 
     @pytest.mark.parametrize("size", [MAX_PACKET, MAX_PACKET + 1, 65_507])
-    def test_too_long_shows_as_the_largest_size(self, link: WorkerProcess, size: int) -> None:
-        link.client().send(bytes(size))
-        link.receive(1)
-        assert link.slots.lengths(1) == [MAX_PACKET]
+    def test_a_packet_that_is_too_long_has_the_largest_size(
+        self, server: Slotted, size: int
+    ) -> None:
+        server.client().send(bytes(size))
+        server.receive(1)
+        assert server.slots.lengths(1) == [MAX_PACKET]
 
     @pytest.mark.parametrize("host", ["127.0.0.1", "::1", "0.0.0.0", "::"])
-    def test_who_sent_it(self, kind: type[Slots], host: str) -> None:
-        link = WorkerProcess(kind, host)
+    def test_clients_and_peers_are_the_senders(self, kind: type[Slots], host: str) -> None:
+        server = Slotted(kind, host)
         to = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
-        clients = [link.client(to) for _ in range(2)]
+        clients = [server.client(to) for _ in range(2)]
         for client in clients:
             client.send(b"?")
-        link.receive(2)
-        packed = socket.inet_pton(link.sock.family, to)
-        assert link.slots.clients(2) == [packed, packed]
-        peers = [link.slots.peer(i) for i in range(2)]
+        server.receive(2)
+        packed = socket.inet_pton(server.sock.family, to)
+        assert server.slots.clients(2) == [packed, packed]
+        peers = [server.slots.peer(i) for i in range(2)]
         assert [peer.address for peer in peers] == [c.getsockname() for c in clients]
         assert [peer.packed for peer in peers] == [packed, packed]
-        assert all(bool(peer.ancillary) == is_wildcard(link.sock) for peer in peers)
-        link.close()
+        assert all(bool(peer.ancillary) == is_wildcard(server.sock) for peer in peers)
+        server.close()
 
 
 class TestSend:
     @pytest.mark.parametrize("n", [1, 2, SLOTS])
-    def test_each_client_gets_its_reply(self, link: WorkerProcess, n: int) -> None:
-        clients = [link.client() for _ in range(n)]
+    def test_each_client_gets_its_reply(self, server: Slotted, n: int) -> None:
+        clients = [server.client() for _ in range(n)]
         for i, client in enumerate(clients):
             client.send(bytes([i]))
-        link.receive(n)
-        assert link.slots.send([bytes([i]) * (i + 1) for i in range(n)]) == n
+        server.receive(n)
+        assert server.slots.send([bytes([i]) * (i + 1) for i in range(n)]) == n
         assert [got(client) for client in clients] == [bytes([i]) * (i + 1) for i in range(n)]
 
-    def test_no_reply_at_all(self, link: WorkerProcess) -> None:
-        client = link.client()
+    def test_a_batch_without_replies_sends_nothing(self, server: Slotted) -> None:
+        client = server.client()
         client.send(b"?")
-        link.receive(1)
-        assert link.slots.send([None]) == 0
+        server.receive(1)
+        assert server.slots.send([None]) == 0
         assert got(client) is None
 
-    def test_what_is_not_bytes_is_no_reply(self, link: WorkerProcess) -> None:
-        clients = [link.client() for _ in range(4)]
+    def test_only_bytes_are_sent(self, server: Slotted) -> None:
+        clients = [server.client() for _ in range(4)]
         for round_ in ([None, b"1", object(), b"3"], [b"4", b"5", b"6", b"7"]):
             for client in clients:
                 client.send(b"?")
-            link.receive(4)
+            server.receive(4)
             replies = [r if isinstance(r, bytes) else None for r in round_]
-            assert link.slots.send(round_) == sum(r is not None for r in replies)
+            assert server.slots.send(round_) == sum(r is not None for r in replies)
             assert [got(client) for client in clients] == replies
 
     @pytest.mark.parametrize("bad", [(0,), (1,), (3,), (0, 1), (1, 2), (0, 3), (0, 1, 2, 3)])
-    def test_one_that_cannot_be_sent_does_not_keep_back_the_rest(
-        self, link: WorkerProcess, bad: tuple[int, ...]
+    def test_a_reply_that_cannot_be_sent_does_not_hold_up_the_rest(
+        self, server: Slotted, bad: tuple[int, ...]
     ) -> None:
-        clients = [link.client() for _ in range(4)]
+        clients = [server.client() for _ in range(4)]
         for client in clients:
             client.send(b"?")
-        link.receive(4)
+        server.receive(4)
         # No datagram holds this much: EMSGSIZE.
         replies = [bytes(70_000) if i in bad else b"ok" for i in range(4)]
-        assert link.slots.send(replies) == 4 - len(bad)
-        assert link.slots.errors == len(bad)
+        assert server.slots.send(replies) == 4 - len(bad)
+        assert server.slots.errors == len(bad)
         assert [got(c) for c in clients] == [None if i in bad else b"ok" for i in range(4)]
 
-    def test_an_error_of_the_socket_gives_up_the_batch(self, link: WorkerProcess) -> None:
-        client = link.client()
+    def test_an_error_of_the_socket_drops_the_batch(self, server: Slotted) -> None:
+        client = server.client()
         for _ in range(3):
             client.send(b"?")
-        link.receive(3)
-        link.sock.close()
-        assert link.slots.send([b"1", None, b"3"]) == 0
-        assert link.slots.errors == 2
+        server.receive(3)
+        server.sock.close()
+        assert server.slots.send([b"1", None, b"3"]) == 0
+        assert server.slots.errors == 2
 
     @settings(max_examples=30, deadline=None)
     @given(
@@ -176,54 +178,54 @@ class TestSend:
         )
     )
     @pytest.mark.parametrize("which", [Mmsg, Plain])
-    def test_any_mix_of_replies_and_none(
+    def test_any_mix_of_outcomes_reaches_the_right_clients(
         self, which: type[Slots], rounds: list[list[bytes | None]]
     ) -> None:
-        link = WorkerProcess(which)
-        clients = [link.client() for _ in range(max(map(len, rounds)))]
+        server = Slotted(which)
+        clients = [server.client() for _ in range(max(map(len, rounds)))]
         for replies in rounds:
             asking = clients[: len(replies)]
             for client in asking:
                 client.send(b"?")
-            link.receive(len(replies))
-            assert link.slots.send(replies) == sum(r is not None for r in replies)
+            server.receive(len(replies))
+            assert server.slots.send(replies) == sum(r is not None for r in replies)
             assert [got(client) for client in asking] == replies
-        link.close()
+        server.close()
 
 
-class TestReplyLeavesFromTheAddressAsked:
+class TestReplyLeavesFromTheQueriedAddress:
     @pytest.mark.parametrize("mixed", [False, True])
-    def test_ipv4_wildcard(self, kind: type[Slots], mixed: bool) -> None:
-        # A connected socket takes replies only from the address it asked.
-        link = WorkerProcess(kind, "0.0.0.0")
-        clients = [link.client(f"127.0.0.{i}") for i in range(1, 6)]
+    def test_a_reply_on_the_ipv4_wildcard(self, kind: type[Slots], mixed: bool) -> None:
+        # A connected socket takes replies only from the address that it queried.
+        server = Slotted(kind, "0.0.0.0")
+        clients = [server.client(f"127.0.0.{i}") for i in range(1, 6)]
         for _ in range(2):
             for client in clients:
                 client.send(b"?")
-            link.receive(5)
+            server.receive(5)
             replies = [None if mixed and i == 2 else bytes([i]) for i in range(5)]
-            link.slots.send(replies)
+            server.slots.send(replies)
             assert [got(client) for client in clients] == replies
-        link.close()
+        server.close()
 
     @pytest.mark.parametrize(("host", "at"), [("0.0.0.0", 0), ("::", 16)])
-    def test_the_interface_is_left_to_the_routes(
+    def test_the_routing_table_chooses_the_interface(
         self, kind: type[Slots], host: str, at: int
     ) -> None:
-        link = WorkerProcess(kind, host)
-        link.client({"::": "::1"}.get(host, "127.0.0.4")).send(b"?")
-        link.receive(1)
-        ((_, _, data),) = link.slots.peer(0).ancillary
+        server = Slotted(kind, host)
+        server.client({"::": "::1"}.get(host, "127.0.0.4")).send(b"?")
+        server.receive(1)
+        ((_, _, data),) = server.slots.peer(0).ancillary
         assert data[at : at + 4] == bytes(4)
         assert any(data)
-        link.close()
+        server.close()
 
-    def test_ipv6_wildcard(self, kind: type[Slots]) -> None:
-        link = WorkerProcess(kind, "::")
-        client = link.client("::1")
+    def test_a_reply_on_the_ipv6_wildcard(self, kind: type[Slots]) -> None:
+        server = Slotted(kind, "::")
+        client = server.client("::1")
         client.send(b"?")
-        link.receive(1)
-        assert link.slots.send([b"!"]) == 1
+        server.receive(1)
+        assert server.slots.send([b"!"]) == 1
         assert got(client) == b"!"
-        assert link.slots.errors == 0
-        link.close()
+        assert server.slots.errors == 0
+        server.close()

@@ -1,4 +1,4 @@
-"""One TCP connection, row by row: RFC 1035 section 4.2.2, RFC 7766, RFC 9210."""
+"""The rules of one connection: RFC 1035 section 4.2.2, RFC 7766, RFC 9210."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from tests.transport.served import ByHand, Served
 
 
 class TestRfc1035Section422Framing:
-    async def test_the_length_and_the_body_byte_by_byte(self, serve: type[Served]) -> None:
+    async def test_a_message_may_arrive_octet_by_octet(self, serve: type[Served]) -> None:
         client = await serve().client()
         packets = [query(), query()]
         for byte in framed(*packets):
@@ -31,7 +31,7 @@ class TestRfc1035Section422Framing:
         assert [await client.receive() for _ in packets] == [reply_to(p) for p in packets]
 
     @pytest.mark.parametrize("cut", [1, 2, 3, 13, 30])
-    async def test_cut_anywhere(self, serve: type[Served], cut: int) -> None:
+    async def test_a_message_may_be_cut_anywhere(self, serve: type[Served], cut: int) -> None:
         served = serve()
         client = await served.client()
         packets = [query(), query(size=40)]
@@ -42,7 +42,9 @@ class TestRfc1035Section422Framing:
         assert [await client.receive() for _ in packets] == [reply_to(p) for p in packets]
 
     @pytest.mark.parametrize("length", [0, 1, 11])
-    async def test_a_length_no_message_has_closes(self, serve: type[Served], length: int) -> None:
+    async def test_a_length_shorter_than_a_header_closes_the_connection(
+        self, serve: type[Served], length: int
+    ) -> None:
         served = serve()
         client = await served.client()
         first, never = query(), query()
@@ -52,7 +54,7 @@ class TestRfc1035Section422Framing:
         assert served.tcp.counters().malformed == 1
         assert served.tcp.counters().received == 1
 
-    async def test_after_a_bad_length_what_waits_is_answered(self, serve: type[Served]) -> None:
+    async def test_queries_before_an_invalid_length_are_answered(self, serve: type[Served]) -> None:
         served = serve()
         client = await served.client()
         client.writer.write(framed(slow := query(b"slow"), b"") + bytes(100_000))
@@ -63,7 +65,7 @@ class TestRfc1035Section422Framing:
         assert served.tcp.counters().malformed == 1
 
     @pytest.mark.parametrize("seed", range(5))
-    async def test_however_it_is_cut_the_replies_are_the_same(
+    async def test_the_replies_do_not_depend_on_segments(
         self, serve: type[Served], seed: int
     ) -> None:
         dice = random.Random(seed)
@@ -78,20 +80,20 @@ class TestRfc1035Section422Framing:
         assert [await client.receive() for _ in packets] == [reply_to(p) for p in packets]
 
     @pytest.mark.parametrize("size", [12, 512, 65_535])
-    async def test_queries_of_every_size(self, serve: type[Served], size: int) -> None:
+    async def test_queries_of_every_size_are_answered(self, serve: type[Served], size: int) -> None:
         client = await serve().client()
         packet = query(b"", size=size)
-        assert await client.ask(packet) == reply_to(packet)
+        assert await client.exchange(packet) == reply_to(packet)
 
     @pytest.mark.parametrize("size", [512, 65_535])
-    async def test_answers_of_every_size(self, serve: type[Served], size: int) -> None:
+    async def test_replies_of_every_size_arrive(self, serve: type[Served], size: int) -> None:
         client = await serve().client()
         packets = [query(b"big %05d" % size), query()]
         client.send(*packets)
         assert await client.receive() == reply_to(packets[0]).ljust(size, b"+")
         assert await client.receive() == reply_to(packets[1])
 
-    async def test_an_answer_no_message_holds_is_dropped(self, serve: type[Served]) -> None:
+    async def test_a_reply_over_65535_octets_is_dropped(self, serve: type[Served]) -> None:
         served = serve()
         client = await served.client()
         client.send(query(b"big 65536"), packet := query())
@@ -100,7 +102,9 @@ class TestRfc1035Section422Framing:
 
 
 class TestRfc7766Section62ConnectionHandling:
-    async def test_100_pipelined_queries_in_one_segment(self, serve: type[Served]) -> None:
+    async def test_100_pipelined_queries_in_one_segment_are_answered(
+        self, serve: type[Served]
+    ) -> None:
         client = await serve().client()
         packets = [query(b"echo %d" % i) for i in range(100)]
         client.send(*packets)
@@ -110,19 +114,17 @@ class TestRfc7766Section62ConnectionHandling:
         served = serve()
         client = await served.client()
         for _ in range(20):
-            assert await client.ask(packet := query()) == reply_to(packet)
+            assert await client.exchange(packet := query()) == reply_to(packet)
         assert served.tcp.counters().accepted == 1
 
-    async def test_a_dropped_query_does_not_end_it(self, serve: type[Served]) -> None:
+    async def test_a_dropped_query_leaves_the_connection_open(self, serve: type[Served]) -> None:
         served = serve()
         client = await served.client()
         client.send(query(b"drop"), reply_to(query()), packet := query())
         assert await client.receive() == reply_to(packet)
         assert served.tcp.counters().dropped == 2
 
-    async def test_half_close_after_the_query_still_gets_its_answer(
-        self, serve: type[Served]
-    ) -> None:
+    async def test_a_query_before_a_half_close_is_answered(self, serve: type[Served]) -> None:
         client = await serve().client()
         packets = [query() for _ in range(50)]
         client.send(*packets)
@@ -130,7 +132,9 @@ class TestRfc7766Section62ConnectionHandling:
         assert [await client.receive() for _ in packets] == [reply_to(p) for p in packets]
         assert await client.receive() == b""
 
-    async def test_half_close_waits_for_upstream(self, serve: type[Served]) -> None:
+    async def test_a_deferred_query_before_a_half_close_is_answered(
+        self, serve: type[Served]
+    ) -> None:
         served = serve()
         client = await served.client()
         client.send(slow := query(b"slow"))
@@ -142,7 +146,9 @@ class TestRfc7766Section62ConnectionHandling:
         assert await client.receive() == b""
         await eventually(lambda: len(served.tcp) == 0)
 
-    async def test_rst_in_mid_answer(self, serve: type[Served]) -> None:
+    async def test_a_reset_while_replies_leave_costs_that_connection_only(
+        self, serve: type[Served]
+    ) -> None:
         served = serve()
         for order in (b"big 65535", b"slow"):
             client = await served.client()
@@ -154,13 +160,13 @@ class TestRfc7766Section62ConnectionHandling:
         await eventually(lambda: len(served.tcp) == 0)
         served.upstream.answer_all()
         client = await served.client()
-        assert await client.ask(packet := query()) == reply_to(packet)
+        assert await client.exchange(packet := query()) == reply_to(packet)
         assert served.tcp.counters().failures == 0
 
-    async def test_the_engine_is_told_client_and_transport(self, serve: type[Served]) -> None:
+    async def test_the_engine_gets_the_client_and_the_transport(self, serve: type[Served]) -> None:
         served = serve()
         client = await served.client("127.0.0.5")
-        await client.ask(query())
+        await client.exchange(query())
         assert served.engine.clients == {socket.inet_aton("127.0.0.5")}
         assert served.engine.transports == {TCP}
 
@@ -183,7 +189,9 @@ class TestRfc7766Section7ResponseReordering:
         served.upstream.answer_all()
         assert await client.receive() == reply_to(slow)
 
-    async def test_slow_ones_come_as_they_are_ready(self, serve: type[Served]) -> None:
+    async def test_deferred_replies_leave_in_the_order_in_which_they_are_ready(
+        self, serve: type[Served]
+    ) -> None:
         served = serve()
         client = await served.client()
         packets = [query(b"slow %d" % i) for i in range(10)]
@@ -194,9 +202,9 @@ class TestRfc7766Section7ResponseReordering:
         replies = [await client.receive() for _ in packets]
         assert replies == [reply_to(p) for p in reversed(packets)]
 
-    async def test_an_ask_answered_at_once(self) -> None:
-        def at_once(ask: object, reply: object) -> None:
-            reply(reply_to(ask.packet))
+    async def test_a_deferred_query_may_be_answered_at_once(self) -> None:
+        def at_once(deferred: object, reply: object) -> None:
+            reply(reply_to(deferred.packet))
 
         tcp = Tcp(
             sock := bind(Address("127.0.0.1", 0), TCP).socket, TCP, Obedient(), on_deferred=at_once
@@ -210,7 +218,7 @@ class TestRfc7766Section7ResponseReordering:
         assert await client.receive() == b""
         tcp.close()
 
-    async def test_no_more_wait_than_allowed_and_the_rest_comes_after(
+    async def test_at_most_max_forwards_queries_are_deferred_at_a_time(
         self, serve: type[Served]
     ) -> None:
         served = serve(StreamLimits(max_forwards=4))
@@ -226,7 +234,9 @@ class TestRfc7766Section7ResponseReordering:
             replies += [await client.receive() for _ in range(expected)]
         assert replies == [reply_to(p) for p in packets]
 
-    async def test_an_ask_without_an_answer_frees_its_place(self, serve: type[Served]) -> None:
+    async def test_a_deferred_query_without_a_reply_frees_its_place(
+        self, serve: type[Served]
+    ) -> None:
         served = serve(StreamLimits(max_forwards=1))
         client = await served.client()
         client.send(query(b"slow"), packet := query())
@@ -236,33 +246,32 @@ class TestRfc7766Section7ResponseReordering:
 
 
 class TestRfc9210Section44Timeouts:
-    async def test_idle_from_the_start(self, serve: type[Served]) -> None:
+    async def test_a_connection_without_a_query_is_closed(self, serve: type[Served]) -> None:
         served = serve(StreamLimits(idle_timeout=0.1))
         client = await served.client()
         assert await client.receive() == b""
         assert served.tcp.counters().timeouts == 1
 
-    async def test_idle_after_an_answer(self, serve: type[Served]) -> None:
+    async def test_an_idle_connection_is_closed_after_a_reply(self, serve: type[Served]) -> None:
         served = serve(StreamLimits(idle_timeout=0.1))
         client = await served.client()
-        assert await client.ask(packet := query()) == reply_to(packet)
+        assert await client.exchange(packet := query()) == reply_to(packet)
         assert await client.receive() == b""
 
-    async def test_a_partial_message_trickling_in(self, serve: type[Served]) -> None:
-        served = serve(StreamLimits(message_timeout=0.2))
-        client = await served.client()
+    async def test_octets_that_trickle_in_do_not_extend_the_time_of_a_message(self) -> None:
+        tcp = ByHand(sock := bind(Address("127.0.0.1", 0), TCP).socket, TCP, Obedient())
+        tcp.start()
+        client = await TcpClient.connect(sock.getsockname()[1])
         client.writer.write(b"\xff\xff")
-
-        async def trickle() -> None:
-            while not client.writer.is_closing():
-                client.writer.write(b"x")
-                await asyncio.sleep(0.01)
-
-        trickling = asyncio.ensure_future(trickle())
-        assert await client.receive() == b""
+        for arrivals in range(1, 5):
+            await eventually(lambda count=arrivals: tcp.arrivals == count)
+            (connection,) = tcp.connections()
+            assert connection.overdue(tcp.hand) is Overdue.NO
+            tcp.hand += 0.3 * tcp.limits.message_timeout
+            client.writer.write(b"x")
+        assert connection.overdue(tcp.hand) is Overdue.CLOSE
         client.close()
-        await trickling
-        assert served.tcp.counters().timeouts == 1
+        tcp.close()
 
     async def test_each_message_has_its_own_time(self) -> None:
         tcp = ByHand(sock := bind(Address("127.0.0.1", 0), TCP).socket, TCP, Obedient())
@@ -282,7 +291,7 @@ class TestRfc9210Section44Timeouts:
         client.close()
         tcp.close()
 
-    async def test_a_client_that_does_not_read(self, serve: type[Served]) -> None:
+    async def test_a_client_that_does_not_read_is_cut_off(self, serve: type[Served]) -> None:
         served = serve(StreamLimits(write_timeout=0.2))
         client = await served.client()
         client.writer.transport.pause_reading()
@@ -291,7 +300,7 @@ class TestRfc9210Section44Timeouts:
             client.send(packet)
         await eventually(lambda: served.tcp.counters().timeouts == 1)
         await eventually(lambda: len(served.tcp) == 0)
-        # What it cost us was bounded: most of it was never even asked of the engine.
+        # The cost is bounded: most of the queries never reached the engine.
         assert served.tcp.counters().received < 2_000
 
     async def test_a_client_that_reads_late_gets_everything(self, serve: type[Served]) -> None:
@@ -305,7 +314,9 @@ class TestRfc9210Section44Timeouts:
         for packet in packets:
             assert await client.receive() == reply_to(packet).ljust(60_000, b"+")
 
-    async def test_an_upstream_that_never_answers(self, serve: type[Served]) -> None:
+    async def test_a_deferred_query_that_is_never_answered_ends_the_connection(
+        self, serve: type[Served]
+    ) -> None:
         served = serve(StreamLimits(deferred_timeout=0.1, idle_timeout=0.05))
         client = await served.client()
         client.send(query(b"slow"))
@@ -313,7 +324,9 @@ class TestRfc9210Section44Timeouts:
         served.upstream.answer_all()
         assert served.tcp.counters().late == 0
 
-    async def test_waiting_for_upstream_is_not_idle(self, serve: type[Served]) -> None:
+    async def test_a_connection_with_a_deferred_query_is_not_idle(
+        self, serve: type[Served]
+    ) -> None:
         served = serve(StreamLimits(idle_timeout=0.05, message_timeout=0.05))
         client = await served.client()
         client.send(slow := query(b"slow"))

@@ -60,14 +60,14 @@ def serve(request: pytest.FixtureRequest) -> Iterator[Serve]:
 
 class TestAnswering:
     @pytest.mark.parametrize("host", ["127.0.0.1", "::1", "0.0.0.0", "::"])
-    async def test_a_reply_from_the_address_asked(self, serve: Serve, host: str) -> None:
+    async def test_a_reply_leaves_from_the_queried_address(self, serve: Serve, host: str) -> None:
         served = serve(host)
         served.udp.start()
         client = served.client({"0.0.0.0": "127.0.0.7", "::": "::1"}.get(host, host))
         client.send(packet := query())
         assert await receive(client) == reply_to(packet)
 
-    async def test_many_clients_each_get_their_own(self, serve: Serve) -> None:
+    async def test_each_client_gets_its_own_reply(self, serve: Serve) -> None:
         served = serve()
         served.udp.start()
         clients = [served.client() for _ in range(100)]
@@ -79,7 +79,7 @@ class TestAnswering:
 
     @pytest.mark.parametrize("needs_client", [False, True])
     @pytest.mark.parametrize("size", [40, 1000])
-    async def test_the_engine_is_told_the_client_if_it_asks(
+    async def test_the_engine_gets_the_client_if_it_needs_it(
         self, serve: Serve, needs_client: bool, size: int
     ) -> None:
         served = serve(needs_client=needs_client)
@@ -90,7 +90,7 @@ class TestAnswering:
         expected = socket.inet_aton("127.0.0.1") if needs_client else b""
         assert served.engine.clients == {expected}
 
-    async def test_a_flood_leaves_the_event_loop_its_turns(self, serve: Serve) -> None:
+    async def test_a_flood_leaves_turns_to_the_event_loop(self, serve: Serve) -> None:
         served = serve()
         client = served.client()
         n = SLOTS * (BATCHES_PER_WAKEUP + 2)
@@ -106,7 +106,7 @@ class TestAnswering:
 
 
 class TestDropping:
-    async def test_a_client_that_has_gone_disturbs_nobody(self, serve: Serve) -> None:
+    async def test_a_client_that_has_gone_does_not_affect_others(self, serve: Serve) -> None:
         served = serve()
         served.udp.start()
         client = served.client()
@@ -116,7 +116,7 @@ class TestDropping:
             client.send(packet := query())
             assert await receive(client) == reply_to(packet)
 
-    async def test_no_reply_where_none_is_due(self, serve: Serve) -> None:
+    async def test_a_dropped_query_gets_no_reply(self, serve: Serve) -> None:
         served = serve()
         served.udp.start()
         client = served.client()
@@ -127,7 +127,7 @@ class TestDropping:
         await eventually(lambda: served.udp.counters().received == 5)
         assert served.udp.counters().dropped == 4
 
-    async def test_too_long_is_dropped_and_its_neighbours_are_answered(self, serve: Serve) -> None:
+    async def test_a_datagram_that_is_too_long_is_dropped_alone(self, serve: Serve) -> None:
         served = serve()
         client = served.client()
         first, last = query(size=MAX_PACKET - 1), query()
@@ -139,7 +139,9 @@ class TestDropping:
         counters = served.udp.counters()
         assert (counters.received, counters.truncated, counters.dropped) == (4, 2, 2)
 
-    async def test_a_reply_no_datagram_holds_is_counted(self, serve: Serve) -> None:
+    async def test_a_reply_larger_than_a_datagram_is_counted_as_an_error(
+        self, serve: Serve
+    ) -> None:
         served = serve()
         client = served.client()
         client.send(query(b"big 70000"))
@@ -151,7 +153,7 @@ class TestDropping:
 
 
 class TestAnEngineThatRaises:
-    async def test_only_the_guilty_packet_is_lost(self, serve: Serve) -> None:
+    async def test_only_the_packet_that_raised_is_lost(self, serve: Serve) -> None:
         served = serve()
         clients = [served.client() for _ in range(10)]
         packets = [query(b"raise" if i in (3, 7) else b"echo") for i in range(10)]
@@ -163,7 +165,7 @@ class TestAnEngineThatRaises:
         counters = served.udp.counters()
         assert (counters.failures, counters.dropped, counters.sent) == (2, 2, 8)
 
-    async def test_it_serves_on(self, serve: Serve) -> None:
+    async def test_later_queries_are_answered(self, serve: Serve) -> None:
         served = serve()
         served.udp.start()
         client = served.client()
@@ -174,9 +176,9 @@ class TestAnEngineThatRaises:
         assert served.udp.counters().failures == 5
 
 
-class TestAsk:
+class TestDeferred:
     @pytest.mark.parametrize("host", ["127.0.0.1", "::1", "0.0.0.0", "::"])
-    async def test_the_reply_comes_later_from_the_address_asked(
+    async def test_a_late_reply_leaves_from_the_queried_address(
         self, serve: Serve, host: str
     ) -> None:
         served = serve(host, needs_client=True)
@@ -189,7 +191,7 @@ class TestAsk:
         await eventually(lambda: len(served.upstream.held) == 3)
         clients[0].send(quick := query())
         assert await receive(clients[0]) == reply_to(quick)
-        assert all(ask.client for ask, _ in served.upstream.held)
+        assert all(deferred.client for deferred, _ in served.upstream.held)
         served.upstream.answer_all()
         assert [await receive(client) for client in clients] == [reply_to(p) for p in packets]
         counters = served.udp.counters()
@@ -217,7 +219,7 @@ class TestAsk:
         served.upstream.answer_all()
         assert served.udp.counters().late == 0
 
-    async def test_nobody_to_take_it(self) -> None:
+    async def test_a_deferred_query_without_a_handler_is_dropped(self) -> None:
         with bind(Address("127.0.0.1", 0), UDP).socket as sock:
             udp = Udp(sock, UDP, Obedient())
             udp.start()
@@ -226,8 +228,8 @@ class TestAsk:
                 await eventually(lambda: udp.counters().dropped == 1)
             udp.close()
 
-    async def test_one_who_raises(self) -> None:
-        def refuse(ask: object, reply: object) -> None:
+    async def test_a_handler_that_raises_costs_that_query(self) -> None:
+        def refuse(deferred: object, reply: object) -> None:
             raise RuntimeError("as ordered")
 
         udp = Udp(
@@ -244,7 +246,7 @@ class TestAsk:
 
 
 class TestDrain:
-    async def test_what_is_queued_is_still_answered(self, serve: Serve) -> None:
+    async def test_queued_queries_are_answered(self, serve: Serve) -> None:
         served = serve()
         client = served.client()
         packets = [query() for _ in range(200)]
@@ -255,7 +257,7 @@ class TestDrain:
         served.udp.close()
         assert [await receive(client) for _ in packets] == [reply_to(p) for p in packets]
 
-    async def test_it_waits_for_asks(self, serve: Serve) -> None:
+    async def test_a_drain_waits_for_deferred_queries(self, serve: Serve) -> None:
         served = serve()
         served.udp.start()
         client = served.client()
@@ -268,7 +270,7 @@ class TestDrain:
         assert await draining
         assert await receive(client) == reply_to(packet)
 
-    async def test_the_limit_ends_it_under_load(self, serve: Serve) -> None:
+    async def test_the_limit_ends_a_drain_under_load(self, serve: Serve) -> None:
         served = serve()
         served.udp.start()
         client = served.client()
@@ -284,7 +286,7 @@ class TestDrain:
         stop.set()
         await asking
 
-    async def test_close_twice(self, serve: Serve) -> None:
+    async def test_close_may_be_called_twice(self, serve: Serve) -> None:
         served = serve()
         served.udp.start()
         served.udp.close()

@@ -1,4 +1,4 @@
-"""The same queries over every transport: what is answered must not depend on the way."""
+"""The same queries over every transport get the same replies."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ Exchange = Callable[[bytes, bytes], Awaitable[bytes]]
 class Prompt(Upstream):
     """An upstream that answers a moment later."""
 
-    def __call__(self, ask: object, reply: object) -> None:
-        super().__call__(ask, reply)
+    def __call__(self, deferred: object, reply: object) -> None:
+        super().__call__(deferred, reply)
         asyncio.get_running_loop().call_later(0.001, self.answer_all)
 
 
@@ -79,21 +79,23 @@ async def test_a_reply_of_any_size_arrives(exchange: Exchange, size: int) -> Non
 
 
 @pytest.mark.parametrize("order", [b"drop", b"raise"])
-async def test_no_reply_to_one_does_not_concern_the_next(exchange: Exchange, order: bytes) -> None:
+async def test_a_query_without_a_reply_does_not_affect_the_next(
+    exchange: Exchange, order: bytes
+) -> None:
     packet = query()
     assert await exchange(query(order), packet) == reply_to(packet)
 
 
-async def test_a_reply_is_not_replied_to(exchange: Exchange) -> None:
+async def test_a_response_gets_no_reply(exchange: Exchange) -> None:
     packet = query()
     assert await exchange(reply_to(query()), packet) == reply_to(packet)
 
 
-async def test_an_ask_is_answered_later(exchange: Exchange) -> None:
+async def test_a_deferred_query_is_answered_later(exchange: Exchange) -> None:
     packet = query(b"slow")
     assert await exchange(packet, query(b"drop")) == reply_to(packet)
 
 
-async def test_an_ask_does_not_delay_the_next(exchange: Exchange) -> None:
+async def test_a_deferred_query_does_not_delay_the_next(exchange: Exchange) -> None:
     packet = query()
     assert await exchange(query(b"slow"), packet) == reply_to(packet)
