@@ -27,13 +27,13 @@ def command(**params: Any) -> None:
     prints a summary, and the exit code is 0. It serves nothing, and opens no port.
     """
     from dnsd.control.forwarding import upstream_config
-    from dnsd.control.resolve import listening, schema_config
+    from dnsd.control.resolve import schema_config
 
     settings = settings_from(params)
     if not (settings.config or settings.manifests.directory):
         raise SettingsError("nothing to check; give --config FILE or --manifests DIR")
-    # These raise errors in schemes, zones, upstreams, rules, and pinned names.
-    schema_config(settings, [address for address, _ in listening(settings)])
+    # These raise errors in zones, upstreams, rules, and pinned names.
+    schema_config(settings, [one.address for one in settings.transport.listen])
     upstream_config(settings)
     if settings.config:
         count = sum(one.startswith(f"{settings.config}:") for one in settings.origins.values())

@@ -14,14 +14,11 @@ from collections.abc import Sequence
 from msgspec.structs import replace
 
 from dnsd.answer.settings import HOSTNAME
-from dnsd.answer.transport import Transport
 from dnsd.cluster.objects import Service
 from dnsd.control.forwarding import upstream_config
 from dnsd.control.settings import Settings
 from dnsd.dns.addresses import Address, pack_address
 from dnsd.runtime.loop import uvloop_is_here
-from dnsd.settings.schema import SettingsError
-from dnsd.transport.registry import PLAIN, UnknownTransport, named
 from dnsd.worker.messages import Setup
 from dnsd.zone.settings import SchemaConfig, resolved
 
@@ -37,20 +34,6 @@ def schema_config(
     with settings.naming():
         own = service.cluster_ips if service else ()
         return resolved(settings.schema, own or own_addresses(addresses))
-
-
-def listening(settings: Settings) -> list[tuple[Address, tuple[Transport, ...]]]:
-    """Each address to listen on, and its transports.
-
-    Raises SettingsError for a scheme that is not a transport.
-    """
-    try:
-        return [
-            (one.address, (named(one.scheme),) if one.scheme else PLAIN)
-            for one in settings.transport.listen
-        ]
-    except UnknownTransport as error:
-        raise SettingsError(f"{settings.named('listen')}: {error}") from error
 
 
 def wants_uvloop(settings: Settings) -> bool:

@@ -29,7 +29,7 @@ import structlog
 from dnsd import __version__
 from dnsd.admin.server import AdminServer
 from dnsd.control.plane import ControlPlane
-from dnsd.control.resolve import listening, wants_uvloop
+from dnsd.control.resolve import wants_uvloop
 from dnsd.control.serial import SerialFile
 from dnsd.control.settings import Settings
 from dnsd.dns.addresses import Address
@@ -42,6 +42,7 @@ from dnsd.runtime.priority import give_way
 from dnsd.settings.schema import SettingsError, changed, keep
 from dnsd.sources.source import Source, SourceError
 from dnsd.transport.listener import CannotListen, Listener, bind_group, close
+from dnsd.transport.registry import transports_of
 from dnsd.worker.process import starter
 from dnsd.worker.supervisor import WorkersFailed
 
@@ -256,10 +257,10 @@ def bind(settings: Settings) -> list[list[Listener]]:
     """The listeners of each worker, on every address. Raises SettingsError."""
     slots: list[list[Listener]] = [[] for _ in range(settings.worker.count)]
     try:
-        for address, transports in listening(settings):
-            for slot, group in zip(
-                slots, bind_group(address, transports, settings.worker.count), strict=True
-            ):
+        for endpoint in settings.transport.listen:
+            transports = transports_of(endpoint)
+            groups = bind_group(endpoint.address, transports, settings.worker.count)
+            for slot, group in zip(slots, groups, strict=True):
                 slot += group
     except CannotListen as error:
         close(listener for slot in slots for listener in slot)

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, ClassVar, Protocol
 
 from dnsd.answer.transport import Transport
+from dnsd.dns.addresses import Endpoint
 
 if TYPE_CHECKING:
     import socket
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from msgspec import Struct
 
     from dnsd.transport.answering import Answerer, OnDeferred
-    from dnsd.transport.settings import StreamLimits
+    from dnsd.transport.limits import StreamLimits
 
 
 class UnknownTransport(ValueError):
@@ -89,13 +90,18 @@ TRANSPORTS: dict[Transport, Callable[[], type[Server]]] = {UDP: _udp, TCP: _tcp}
 PLAIN = (UDP, TCP)  # what ADDRESS:PORT without a scheme stands for
 
 
+def transports_of(endpoint: Endpoint) -> tuple[Transport, ...]:
+    """Over which transports to answer there. Raises UnknownTransport."""
+    return (named(endpoint.scheme),) if endpoint.scheme else PLAIN
+
+
 def named(name: str) -> Transport:
     """The transport of a URL scheme. Raises UnknownTransport."""
     for transport in TRANSPORTS:
         if transport.name == name:
             return transport
-    schemes = " and ".join(f"{transport.name}://" for transport in TRANSPORTS)
-    raise UnknownTransport(f"dnsd does not serve {name}://; the schemes are {schemes}")
+    names = " and ".join(transport.name for transport in TRANSPORTS)
+    raise UnknownTransport(f"{name} is not a transport; dnsd has {names}")
 
 
 def name_of(index: int) -> str:

@@ -39,7 +39,7 @@ from dnsd.transport.answering import (
     answer_safely,
     defer_safely,
 )
-from dnsd.transport.settings import StreamLimits
+from dnsd.transport.limits import StreamLimits
 
 # So many octets of messages count as the work of one query. The number is a guess: usual queries
 # count as one, and the largest message counts as 129, a whole turn.

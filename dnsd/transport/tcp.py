@@ -39,7 +39,7 @@ from msgspec import Struct
 from dnsd.answer.transport import Transport
 from dnsd.runtime.tasks import Tasks
 from dnsd.transport.answering import Answerer, Failures, OnDeferred
-from dnsd.transport.settings import StreamLimits
+from dnsd.transport.limits import StreamLimits
 from dnsd.transport.stream import Connection, Overdue, StreamCounters
 
 log = structlog.get_logger(__name__)

@@ -29,7 +29,7 @@ from msgspec import Struct
 
 from dnsd.answer.settings import EngineConfig
 from dnsd.observe.tap import Samples, Watch
-from dnsd.transport.settings import StreamLimits
+from dnsd.transport.limits import StreamLimits
 from dnsd.upstream.settings import UpstreamConfig
 from dnsd.upstream.status import Where
 

@@ -413,7 +413,7 @@ class TestWrongStarts:
             (("--manifests", ".", "--listen", "192.0.2.1:1053"), "--listen: cannot listen on 192."),
             (
                 ("--manifests", ".", "--listen", "tls://127.0.0.1:853"),
-                "--listen: dnsd does not serve tls://; the schemes are udp:// and tcp://",
+                "--listen: tls://127.0.0.1:853 has a scheme that is not one of udp://, tcp://",
             ),
             (("--manifests", ".", "--kubernetes"), "--manifests and --kubernetes: give one"),
         ],

@@ -107,7 +107,7 @@ class TestRefusals:
             ({"listen": [",,"]}, "--listen: ,, is not an address and port"),
             (
                 {"listen": ["://127.0.0.1:53"]},
-                "--listen: ://127.0.0.1:53 has no scheme before ://, like udp://127.0.0.1:1053",
+                "--listen: ://127.0.0.1:53 has a scheme that is not one of udp://, tcp://",
             ),
             ({"listen": ["udp://53"]}, "--listen: udp://53 is not an address and port"),
             (

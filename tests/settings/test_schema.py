@@ -27,7 +27,7 @@ from dnsd.settings.schema import (
     prefixed,
     variable_of,
 )
-from dnsd.transport.settings import StreamLimits
+from dnsd.transport.limits import StreamLimits
 
 SETTINGS = {name: one.setting for name, one in declared(Settings).items()}
 

@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator, Callable, Mapping
 import pytest
 import uvloop
 
-from dnsd.transport.settings import StreamLimits
+from dnsd.transport.limits import StreamLimits
 from tests.transport.served import LIMITS, Served
 
 

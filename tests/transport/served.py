@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from dnsd.dns.addresses import Address
+from dnsd.transport.limits import StreamLimits
 from dnsd.transport.listener import bind
 from dnsd.transport.registry import TCP
-from dnsd.transport.settings import StreamLimits
 from dnsd.transport.stream import Connection
 from dnsd.transport.tcp import Tcp
 from tests.helpers import eventually

@@ -15,10 +15,11 @@ from dnsd.control.serve import bind
 from dnsd.control.settings import Settings
 from dnsd.dns.addresses import Address, Endpoint
 from dnsd.observe.metrics import exposition
-from dnsd.settings.schema import SettingsError
+from dnsd.settings.kinds import BadValue
 from dnsd.transport.answering import Answerer, OnDeferred
 from dnsd.transport.listener import close, endpoints
 from dnsd.transport.registry import TCP, TRANSPORTS, UDP, UnknownTransport, name_of, named
+from dnsd.transport.settings import ENDPOINTS
 from dnsd.worker import counters
 from tests.cases import tables
 from tests.observe.test_metrics import facts
@@ -139,13 +140,16 @@ class TestNames:
     def test_a_scheme_is_the_name_of_a_transport(self) -> None:
         assert (named("udp"), named("tcp")) == (UDP, TCP)
 
-    def test_the_error_of_an_unknown_scheme_lists_the_schemes(self) -> None:
-        with pytest.raises(UnknownTransport, match=r"tls://; the schemes are udp:// and tcp://"):
+    def test_the_error_of_an_unknown_name_lists_the_names(self) -> None:
+        with pytest.raises(UnknownTransport, match=r"tls is not a transport; dnsd has udp and tcp"):
             named("tls")
 
-    def test_a_listener_of_an_unknown_scheme_is_an_error_of_the_setting(self) -> None:
-        with pytest.raises(SettingsError, match=r"^--listen: dnsd does not serve tls://"):
-            bind(Settings.of(listen=(Endpoint(Address("127.0.0.1", 0), "tls"),)))
+    def test_the_setting_takes_the_schemes_that_are_registered(self, third: Transport) -> None:
+        assert ENDPOINTS.parse("memory://127.0.0.1:0") == (
+            Endpoint(Address("127.0.0.1", 0), third.name),
+        )
+        with pytest.raises(BadValue, match=r"not one of udp://, tcp://, memory://$"):
+            ENDPOINTS.parse("tls://127.0.0.1:853")
 
 
 def test_a_listener_of_one_transport_binds_that_one_only() -> None:

@@ -10,9 +10,9 @@ import struct
 import pytest
 
 from dnsd.dns.addresses import Address
+from dnsd.transport.limits import StreamLimits
 from dnsd.transport.listener import bind
 from dnsd.transport.registry import TCP
-from dnsd.transport.settings import StreamLimits
 from dnsd.transport.stream import Overdue
 from dnsd.transport.tcp import Tcp
 from tests.helpers import eventually

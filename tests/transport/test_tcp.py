@@ -8,9 +8,9 @@ import resource
 import socket
 
 from dnsd.dns.addresses import Address
+from dnsd.transport.limits import StreamLimits
 from dnsd.transport.listener import bind
 from dnsd.transport.registry import TCP, UDP
-from dnsd.transport.settings import StreamLimits
 from dnsd.transport.stream import OCTETS_PER_QUERY
 from dnsd.transport.tcp import (
     ACCEPTS_PER_TURN,

@@ -15,8 +15,8 @@ from dnsd.dns.addresses import Address
 from dnsd.dns.names import name_from_text
 from dnsd.dns.rrset import rrset
 from dnsd.dns.types import Type
+from dnsd.transport.limits import StreamLimits
 from dnsd.transport.listener import bind_group
-from dnsd.transport.settings import StreamLimits
 from dnsd.worker.messages import Setup
 from dnsd.worker.process import Timeouts
 from dnsd.worker.supervisor import Supervisor
