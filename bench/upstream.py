@@ -41,7 +41,7 @@ from dnsd.dns.names import name_from_text
 from dnsd.dns.records import Record
 from dnsd.dns.types import Type
 from dnsd.upstream.cache import Cache, Entry, key_of
-from dnsd.upstream.chain import Part
+from dnsd.upstream.chain import Answer
 
 DOCUMENT = Path(__file__).parent.parent / "docs" / "upstream.md"
 WHAT = ("hit", "miss", "zipf", "blackhole")
@@ -188,7 +188,7 @@ def miss(site: peers.Site, count: int) -> tuple[str, list[Goal]]:
         del times[:count]  # warm
         times.sort()
     rows = [
-        (key, *(number(percentile(times, part), 0) for part in (0.5, 0.9, 0.99)))
+        (key, *(number(percentile(times, share), 0) for share in (0.5, 0.9, 0.99)))
         for key, times in waits.items()
     ]
     more = [percentile(waits["dnsd"], p) - percentile(waits["upstream"], p) for p in (0.5, 0.99)]
@@ -220,7 +220,7 @@ class _Ours:
 
     def __init__(self, size: int) -> None:
         self.cache = Cache(size, 1 << 40)
-        self.part = Part(
+        self.answer = Answer(
             Rcode.NOERROR, (Record(name_from_text("n.example."), Type.A, 3600, bytes(4)),)
         )
 
@@ -230,7 +230,7 @@ class _Ours:
         if entry is not None:
             entry.hits += 1
             return True
-        self.cache.put(Entry(key, self.part, 3600.0, 0.0, prefetch=False))
+        self.cache.put(Entry(key, self.answer, 3600.0, 0.0, prefetch=False))
         return False
 
 

@@ -31,7 +31,7 @@ from dnsd.dns.message import CD, QR, RA, RD, Rcode
 from dnsd.dns.names import Name, is_below
 from dnsd.dns.records import Writer, read_reply
 from dnsd.dns.types import Type
-from dnsd.upstream.chain import Part
+from dnsd.upstream.chain import Answer
 
 _U32 = Packing("!I")
 _NEVER = float("inf")
@@ -74,27 +74,27 @@ class Entry:
         "ttls",
     )
 
-    def __init__(self, key: bytes, part: Part, ttl: float, now: float, prefetch: bool) -> None:
+    def __init__(self, key: bytes, answer: Answer, ttl: float, now: float, prefetch: bool) -> None:
         name = key[:-5]
         writer = Writer(name)
-        for record in part.answer + part.authority:
+        for record in answer.answer + answer.authority:
             writer.add(record)
         self.key = key
         self.body = bytes(writer.body)
         self.ttls = tuple(writer.ttls)
-        self.rcode = part.rcode
-        self.leads_to = part.leads_to
-        self.errors = part.errors
-        counts = len(part.answer).to_bytes(2, "big") + len(part.authority).to_bytes(2, "big")
-        low = RA | (CD if key[-1] & 1 else 0) | part.rcode
+        self.rcode = answer.rcode
+        self.leads_to = answer.leads_to
+        self.errors = answer.errors
+        counts = len(answer.answer).to_bytes(2, "big") + len(answer.authority).to_bytes(2, "big")
+        low = RA | (CD if key[-1] & 1 else 0) | answer.rcode
         start = bytes((QR | RD, low)) + b"\x00\x01" + counts
         self.head = start + b"\x00\x00"
         self.head_edns = start + b"\x00\x01"
         self.stored = now
         self.expires = now + ttl
-        worth = prefetch and ttl >= _MIN_PREFETCH_TTL and part.rcode != Rcode.SERVFAIL
+        worth = prefetch and ttl >= _MIN_PREFETCH_TTL and answer.rcode != Rcode.SERVFAIL
         self.refresh_at = self.expires - ttl / _PREFETCH_SHARE if worth else _NEVER
-        whole = not part.leads_to and not part.errors
+        whole = not answer.leads_to and not answer.errors
         self.fast_until = min(self.refresh_at, self.expires) if whole else 0.0
         self.retry_at = 0.0
         self.shown_at = 0
@@ -127,11 +127,11 @@ class Entry:
             _U32.pack_into(out, at, ttl)
         return bytes(out)
 
-    def part(self, body: bytes) -> Part:
+    def answer(self, body: bytes) -> Answer:
         """Its records, parsed from one of its bodies."""
         message = b"\x00\x00" + self.head + self.key[:-1] + body
         reply = read_reply(message)
-        return Part(self.rcode, reply.answer, reply.authority, self.leads_to, self.errors)
+        return Answer(self.rcode, reply.answer, reply.authority, self.leads_to, self.errors)
 
 
 def key_of(name: Name, rest: bytes, do: bool, cd: bool) -> bytes:
@@ -289,6 +289,6 @@ def _has_name_below(entry: Entry, apexes: Collection[Name]) -> bool:
     names = [entry.key[:-5]]
     if entry.body.startswith(_CNAME_FIRST):
         names += [
-            one.rdata.lower() for one in entry.part(entry.body).answer if one.type == Type.CNAME
+            one.rdata.lower() for one in entry.answer(entry.body).answer if one.type == Type.CNAME
         ]
     return any(is_below(name, apex) for name in names for apex in apexes)

@@ -34,7 +34,7 @@ class BadChain(ValueError):
     """CNAMEs that loop, or more than `MAX_CHAIN` of them."""
 
 
-class Part(Struct, frozen=True):
+class Answer(Struct, frozen=True):
     """The answer of one source (an upstream server, the zones of dnsd, the pinned names).
 
     `leads_to`: the lower-cased name at which another source continues; empty if complete.
@@ -68,7 +68,7 @@ class Part(Struct, frozen=True):
 
 def along_chain(
     reply: Reply, name: Name, type_: int, do: bool, in_route: Callable[[Name], bool]
-) -> Part:
+) -> Answer:
     """The records of `reply` on the chain of (name, type_), and where the chain ends.
 
     `name` is in lower case. `in_route`: whether a CNAME's target has the same forward rule.
@@ -83,7 +83,7 @@ def along_chain(
         if found:
             kept += found
             kept += _signatures(here, type_, do)
-            return _part(reply, name, kept, do, negative=False)
+            return _answer(reply, name, kept, do, negative=False)
         aliases = here.get(Type.CNAME, [])
         if not aliases:
             break
@@ -96,12 +96,12 @@ def along_chain(
             raise BadChain(f"the upstream's CNAMEs loop, or are more than {MAX_CHAIN}")
         seen.add(name)
         if not in_route(name):
-            return Part(Rcode.NOERROR, tuple(kept), leads_to=name)
-    part = _part(reply, name, kept, do, negative=True)
-    if kept and reply.rcode == Rcode.NOERROR and part.negative_ttl is None:
+            return Answer(Rcode.NOERROR, tuple(kept), leads_to=name)
+    answer = _answer(reply, name, kept, do, negative=True)
+    if kept and reply.rcode == Rcode.NOERROR and answer.negative_ttl is None:
         # Neither records nor an SOA at the end: not NODATA, the server just stopped there.
-        return Part(Rcode.NOERROR, tuple(kept), leads_to=name, errors=reply.errors)
-    return part
+        return Answer(Rcode.NOERROR, tuple(kept), leads_to=name, errors=reply.errors)
+    return answer
 
 
 _Sets = dict[Name, dict[int, list[Record]]]
@@ -136,7 +136,7 @@ def _dname_above(sets: _Sets, name: Name) -> list[Record]:
     return []
 
 
-def _part(reply: Reply, end: Name, kept: list[Record], do: bool, negative: bool) -> Part:
+def _answer(reply: Reply, end: Name, kept: list[Record], do: bool, negative: bool) -> Answer:
     """The answer that ends at the name `end`, with the SOA and proofs that support it."""
     authority = []
     for record in reply.authority:
@@ -144,4 +144,4 @@ def _part(reply: Reply, end: Name, kept: list[Record], do: bool, negative: bool)
         if soa or (do and record.type in _PROOFS):
             authority.append(record)
     rcode = reply.rcode if negative else Rcode.NOERROR
-    return Part(rcode, tuple(kept), tuple(authority), errors=reply.errors, negative=negative)
+    return Answer(rcode, tuple(kept), tuple(authority), errors=reply.errors, negative=negative)

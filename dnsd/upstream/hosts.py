@@ -1,9 +1,11 @@
-"""Names pinned to addresses: the `hosts` setting, and files in the form of /etc/hosts.
+"""Pinned names: the `hosts` setting, and files in the format of /etc/hosts.
 
-A pinned name is answered here for every type: what upstream says of its HTTPS or MX records
-would lead past the pin. The first name of an address in a file, or the first that is given
-an address in the setting, is its PTR. Lines that cannot be read are skipped and told, so
-that one typing error does not take the others away. Files are bounded in size.
+In `upstream/` (data plane: external names). Change here: how names are pinned to addresses.
+
+dnsd answers every type of a pinned name itself, because an upstream's HTTPS or MX records would
+lead past the pinned address. The PTR of an address is its first name in a file, or the first name
+with this address in the setting. Lines that cannot be read are skipped and reported, so that a
+typing error does not remove the other names. The size of a file is bounded.
 """
 
 from __future__ import annotations
@@ -19,33 +21,33 @@ from dnsd.dns.message import Rcode
 from dnsd.dns.names import Name, name_from_text, reverse_name
 from dnsd.dns.records import Record
 from dnsd.dns.types import Type
-from dnsd.upstream.chain import Part
+from dnsd.upstream.chain import Answer
 from dnsd.upstream.config import BadUpstream
 from dnsd.upstream.special_use import empty_zone_soa
 
-MAX_FILE = 16 << 20  # octets; the big block lists have 5
-_MAX_PROBLEMS = 20  # told of one file
+MAX_FILE = 16 << 20  # octets; large block lists have 5 MiB
+_MAX_PROBLEMS = 20  # reported of one file
 _SIZES = {int(Type.A): 4, int(Type.AAAA): 16}
 
 Pins = dict[Name, tuple[bytes, ...]]
 
 
 class Hosts(Struct, frozen=True):
-    """Pinned names and, the other way round, the names of their addresses."""
+    """Pinned names with their addresses, and the names of these addresses."""
 
     addresses: Pins = {}
     names: dict[Name, Name] = {}  # reverse name -> name
     ttl: int = 60
 
-    def answer(self, name: Name, type_: int) -> Part | None:
-        """The answer for a pinned name (lower case), None when it is not pinned."""
+    def answer(self, name: Name, type_: int) -> Answer | None:
+        """The answer for a pinned name (lower case); None if it is not pinned."""
         addresses = self.addresses.get(name)
         if addresses is None:
             target = self.names.get(name)
             if target is None:
                 return None
             rdatas = [target] if type_ in (Type.PTR, Type.ANY) else []
-            return self._part(name, [(int(Type.PTR), rdata) for rdata in rdatas])
+            return self._answer(name, [(int(Type.PTR), rdata) for rdata in rdatas])
         found = [
             (kind, address)
             for kind, size in _SIZES.items()
@@ -53,12 +55,12 @@ class Hosts(Struct, frozen=True):
             for address in addresses
             if len(address) == size
         ]
-        return self._part(name, found)
+        return self._answer(name, found)
 
-    def _part(self, name: Name, found: list[tuple[int, bytes]]) -> Part:
+    def _answer(self, name: Name, found: list[tuple[int, bytes]]) -> Answer:
         if not found:
-            return Part(Rcode.NOERROR, authority=(empty_zone_soa(name, self.ttl),))
-        return Part(
+            return Answer(Rcode.NOERROR, authority=(empty_zone_soa(name, self.ttl),))
+        return Answer(
             Rcode.NOERROR, tuple(Record(name, kind, self.ttl, rdata) for kind, rdata in found)
         )
 
@@ -77,9 +79,9 @@ def from_setting(hosts: Mapping[str, tuple[str, ...]]) -> Iterator[tuple[bytes, 
 
 
 def read_file(path: str) -> tuple[list[tuple[bytes, Name]], list[str]]:
-    """(address, name) pairs of a file, and what was wrong with the lines left out.
+    """(address, name) pairs of a file, and the problems of the lines left out.
 
-    Raises `BadUpstream` when the file cannot be read or is too big.
+    Raises `BadUpstream` if the file cannot be read or is too big.
     """
     try:
         with Path(path).open("rb") as file:
@@ -101,11 +103,11 @@ def read_file(path: str) -> tuple[list[tuple[bytes, Name]], list[str]]:
 
 
 def _line(words: list[str], pairs: list[tuple[bytes, Name]]) -> str:
-    """Adds the pairs of one line; says what is wrong with it."""
+    """Adds the pairs of one line; returns its problem, or nothing."""
     if not is_address(words[0]) or "%" in words[0]:
         return f"{words[0]!r} is not an IP address"
     if len(words) == 1:
-        return "no name behind the address"
+        return "no name after the address"
     address = pack_address(words[0])
     problem = ""
     for word in words[1:]:
@@ -117,15 +119,15 @@ def _line(words: list[str], pairs: list[tuple[bytes, Name]]) -> str:
 
 
 def load(setting: Mapping[str, tuple[str, ...]], files: tuple[str, ...], ttl: int) -> Hosts:
-    """All pins; the setting's come first, then the files' in their order.
+    """All pinned names: those of the setting first, then those of the files in their order.
 
-    Raises `BadUpstream`. What is wrong with single lines is not told here, see `read_file`.
+    Raises `BadUpstream`. Only `read_file` reports the problems of single lines.
     """
     return collect([*from_setting(setting), *(p for f in files for p in read_file(f)[0])], ttl)
 
 
 def collect(pairs: list[tuple[bytes, Name]], ttl: int) -> Hosts:
-    """The pins made of (address, name) pairs: each address of a name once, first name first."""
+    """The pinned names of (address, name) pairs: each address of a name once, first name first."""
     addresses: dict[Name, dict[bytes, None]] = {}
     names: dict[Name, Name] = {}
     for address, name in pairs:

@@ -1,13 +1,15 @@
-"""One question to the upstreams, through the cache: asked once, refreshed early, used late.
+"""One question to the upstream servers, through the cache: sent once, refreshed early, used late.
 
-* Identical questions in flight are one question (*coalescing*); each asker waits for it.
-* A popular entry near its end is asked for again while it is still good (*prefetch*).
-* When upstreams fail, an entry past its end is used, with a short TTL and an extended error
-  that says so (*serve-stale*, RFC 8767). A client waits at most `stale_after` for fresh data
-  when there is stale; after a failure nobody waits for `_RECHECK` seconds.
-* A failure is kept as SERVFAIL for a few seconds (RFC 9520), except when nobody was asked.
+In `upstream/` (data plane: external names). Change here: coalescing, prefetch, and stale answers.
 
-The part handed to those who wait and the one in the cache are the same, TTLs clamped.
+* Identical questions in flight are one query (*coalescing*); every client waits for it.
+* A popular entry near its end is queried again while it is still fresh (*prefetch*).
+* If the servers fail, an entry past its end is used, with a short TTL and an extended error
+  (*serve-stale*, RFC 8767). If there is a stale entry, a client waits at most `stale_after` for
+  fresh data, and after a failure it does not wait at all for `_RECHECK` seconds.
+* A failure is cached as SERVFAIL for a few seconds (RFC 9520), except if no query was sent.
+
+The waiting clients and the cache get the same answer, with its TTLs clamped.
 """
 
 from __future__ import annotations
@@ -24,20 +26,20 @@ from dnsd.dns.records import Record
 from dnsd.dns.types import Type
 from dnsd.runtime.tasks import log_failure
 from dnsd.upstream.cache import Cache, Entry, key_of
-from dnsd.upstream.chain import BadChain, Part, along_chain
+from dnsd.upstream.chain import Answer, BadChain, along_chain
 from dnsd.upstream.errors import NoReply, Unusable, UpstreamFailure
 from dnsd.upstream.loops import Loops
 from dnsd.upstream.pool import NoServer, Pool
 from dnsd.upstream.settings import UpstreamConfig
 
 _RECHECK = 30.0  # seconds, RFC 8767 5 "failure recheck timer"
-_POPULAR = 2  # hits in one lifetime that make an entry worth a prefetch
+_POPULAR = 2  # hits in one lifetime of an entry that make it worth a prefetch
 
 InRoute = Callable[[Name], bool]
 
 
-class Wanted(Struct, frozen=True):
-    """A question for the upstreams of one rule. `rest`: type and class on the wire.
+class Request(Struct, frozen=True):
+    """A question for the servers of one rule. `rest`: type and class on the wire.
 
     `in_route`: whether a CNAME's target has the same forward rule.
     """
@@ -59,7 +61,7 @@ class Wanted(Struct, frozen=True):
 
 
 class Failed(Exception):
-    """No answer and nothing stale. `errors`: the extended errors for the client."""
+    """Neither a fresh nor a stale answer. `errors`: the extended errors for the client."""
 
     def __init__(self, errors: tuple[tuple[int, str], ...]) -> None:
         super().__init__(errors)
@@ -67,7 +69,7 @@ class Failed(Exception):
 
 
 class Counts:
-    """What happened, in totals."""
+    """Totals since the start."""
 
     __slots__ = ("coalesced", "failures", "hits", "misses", "overloaded", "prefetches", "stale")
 
@@ -77,7 +79,7 @@ class Counts:
 
 
 class Lookup:
-    """The cache with the upstreams behind it. `clock` gives seconds, for the cache only."""
+    """The cache with the servers behind it. `clock` gives seconds, for the cache only."""
 
     def __init__(
         self, config: UpstreamConfig, cache: Cache, loops: Loops, clock: Callable[[], float]
@@ -91,92 +93,92 @@ class Lookup:
 
     @property
     def in_flight(self) -> int:
-        """Different questions on their way."""
+        """The number of different questions in flight."""
         return len(self._flights)
 
-    async def part(self, wanted: Wanted) -> Part:
-        """What the upstreams say; raises `Failed`."""
+    async def answer(self, request: Request) -> Answer:
+        """The answer of the cache or of the servers; raises `Failed`."""
         now = self._clock()
-        entry = self.cache.get(wanted.key, now)
+        entry = self.cache.get(request.key, now)
         if entry is None:
-            return await self._fresh(wanted)
+            return await self._fresh(request)
         if now < entry.expires:
-            return self._hit(wanted, entry, now)
+            return self._hit(request, entry, now)
         if now < entry.retry_at:
             return self._stale(entry)
         try:
             async with asyncio.timeout(self.config.stale_after):
-                return await self._fresh(wanted)
+                return await self._fresh(request)
         except TimeoutError:
             return self._stale(entry)
         except Failed:
             entry.retry_at = self._clock() + _RECHECK
             return self._stale(entry)
 
-    def _hit(self, wanted: Wanted, entry: Entry, now: float) -> Part:
+    def _hit(self, request: Request, entry: Entry, now: float) -> Answer:
         entry.hits += 1
         self.counts.hits += 1
         if entry.rcode == Rcode.SERVFAIL:
             raise Failed(entry.errors)
         if now >= entry.refresh_at:
-            self._prefetch(wanted, entry)
-        return entry.part(entry.body_at(now))
+            self._prefetch(request, entry)
+        return entry.answer(entry.body_at(now))
 
-    def _stale(self, entry: Entry) -> Part:
+    def _stale(self, entry: Entry) -> Answer:
         self.counts.stale += 1
-        part = entry.part(entry.stale_body(self.config.stale_ttl))
-        code = Ede.STALE_NXDOMAIN if part.rcode == Rcode.NXDOMAIN else Ede.STALE
-        return replace(part, errors=(*part.errors, (int(code), "")))
+        answer = entry.answer(entry.stale_body(self.config.stale_ttl))
+        code = Ede.STALE_NXDOMAIN if answer.rcode == Rcode.NXDOMAIN else Ede.STALE
+        return replace(answer, errors=(*answer.errors, (int(code), "")))
 
-    def _prefetch(self, wanted: Wanted, entry: Entry) -> None:
-        """Asks again for an entry that is popular; once a lifetime, and never in a rush."""
+    def _prefetch(self, request: Request, entry: Entry) -> None:
+        """Queries a popular entry again, once in its lifetime, unless dnsd is busy."""
         busy = len(self._flights) * 2 > self.config.max_in_flight
         if entry.hits < _POPULAR or busy:
             return
         entry.refresh_at = float("inf")
         entry.fast_until = entry.fast_until and entry.expires
-        if wanted.key not in self._flights:
+        if request.key not in self._flights:
             self.counts.prefetches += 1
-            self._fly(wanted)
+            self._start(request)
 
-    async def _fresh(self, wanted: Wanted) -> Part:
-        """Asks, or joins those who wait for the same question."""
-        flight = self._flights.get(wanted.key)
+    async def _fresh(self, request: Request) -> Answer:
+        """Sends a query, or joins the same question in flight."""
+        flight = self._flights.get(request.key)
         if flight is None:
             if len(self._flights) >= self.config.max_in_flight:
-                # Those who asked may have been told something stale; the questions still fly.
+                # Their clients may have got stale answers; the queries still wait.
                 self.counts.overloaded += 1
-                raise Failed(((int(Ede.NETWORK_ERROR), "too many questions in flight"),))
+                raise Failed(((int(Ede.NETWORK_ERROR), "too many queries in flight"),))
             self.counts.misses += 1
-            flight = self._fly(wanted)
+            flight = self._start(request)
         else:
             self.counts.coalesced += 1
             flight.joined = True
         return await asyncio.shield(flight.task)
 
-    def _fly(self, wanted: Wanted) -> _Flight:
-        task = asyncio.create_task(self._ask(wanted))
-        flight = self._flights[wanted.key] = _Flight(task)
+    def _start(self, request: Request) -> _Flight:
+        task = asyncio.create_task(self._query(request))
+        flight = self._flights[request.key] = _Flight(task)
         log_failure(task, "query an upstream server", Failed)
         return flight
 
-    async def _ask(self, wanted: Wanted) -> Part:
-        key = wanted.key
+    async def _query(self, request: Request) -> Answer:
+        key = request.key
         try:
-            reply = await wanted.pool.query(wanted.name + wanted.rest, wanted.do, wanted.cd)
-            part = along_chain(reply, wanted.name, wanted.type, wanted.do, wanted.in_route)
+            reply = await request.pool.query(request.name + request.rest, request.do, request.cd)
+            answer = along_chain(reply, request.name, request.type, request.do, request.in_route)
         except BadChain as error:
             failure = Unusable(str(error))
-            raise self._failed(key, failure, wanted.pool) from error
+            raise self._failed(key, failure, request.pool) from error
         except UpstreamFailure as error:
-            raise self._failed(key, error, wanted.pool) from error
+            raise self._failed(key, error, request.pool) from error
         else:
-            return self._keep(key, part)
+            return self._store(key, answer)
         finally:
             del self._flights[key]
 
     def _failed(self, key: bytes, failure: UpstreamFailure, pool: Pool) -> Failed:
-        """Keeps the failure for a while, unless something better is kept already."""
+        """Caches the failure for a while, unless the cache has an answer."""
         self.counts.failures += 1
         more = failure.errors if isinstance(failure, Unusable) else ()
         errors = ((int(failure.code), str(failure)[:100]), *more)
@@ -187,38 +189,38 @@ class Lookup:
         old = self.cache.get(key, now)
         unsent = isinstance(failure, NoServer)
         if self.config.servfail_ttl and not unsent and (old is None or not old.useful):
-            part = Part(Rcode.SERVFAIL, errors=errors)
-            self.cache.put(Entry(key, part, self.config.servfail_ttl, now, prefetch=False))
+            answer = Answer(Rcode.SERVFAIL, errors=errors)
+            self.cache.put(Entry(key, answer, self.config.servfail_ttl, now, prefetch=False))
         return Failed(errors)
 
-    def _keep(self, key: bytes, part: Part) -> Part:
-        part, ttl = self._clamped(part)
+    def _store(self, key: bytes, answer: Answer) -> Answer:
+        answer, ttl = self._clamped(answer)
         if ttl > 0:
-            self.cache.put(Entry(key, part, ttl, self._clock(), self.config.prefetch))
+            self.cache.put(Entry(key, answer, ttl, self._clock(), self.config.prefetch))
         else:
             self.cache.forget(key)
-        return part
+        return answer
 
-    def _clamped(self, part: Part) -> tuple[Part, int]:
-        """The part with its TTLs within the configured bounds, and how long it may be kept."""
+    def _clamped(self, answer: Answer) -> tuple[Answer, int]:
+        """The answer with its TTLs within the configured bounds, and the seconds to cache it."""
         config = self.config
-        negative_ttl = min(part.negative_ttl or 0, config.max_negative_ttl)
+        negative_ttl = min(answer.negative_ttl or 0, config.max_negative_ttl)
 
         def clamp(record: Record) -> Record:
             ttl = max(config.min_ttl, min(record.ttl, config.max_ttl))
-            if part.negative and record.type == Type.SOA:
+            if answer.negative and record.type == Type.SOA:
                 ttl = negative_ttl
             return record if ttl == record.ttl else replace(record, ttl=ttl)
 
-        answer = tuple(clamp(record) for record in part.answer)
-        authority = tuple(clamp(record) for record in part.authority)
-        ttls = [record.ttl for record in (*answer, *authority)]
-        if part.negative:
-            ttls.append(negative_ttl)  # without an SOA it is 0: not kept (RFC 2308 5)
-        return replace(part, answer=answer, authority=authority), min(ttls, default=0)
+        records = tuple(clamp(record) for record in answer.answer)
+        authority = tuple(clamp(record) for record in answer.authority)
+        ttls = [record.ttl for record in (*records, *authority)]
+        if answer.negative:
+            ttls.append(negative_ttl)  # without an SOA it is 0: not cached (RFC 2308 5)
+        return replace(answer, answer=records, authority=authority), min(ttls, default=0)
 
     async def close(self) -> None:
-        """Ends the questions in flight; those who wait are cancelled."""
+        """Cancels the questions in flight and the clients that wait for them."""
         tasks = [flight.task for flight in self._flights.values()]
         for task in tasks:
             task.cancel()
@@ -226,10 +228,10 @@ class Lookup:
 
 
 class _Flight:
-    """A question on its way. `joined`: somebody else waits for it too."""
+    """A question in flight. `joined`: several clients wait for it."""
 
     __slots__ = ("joined", "task")
 
-    def __init__(self, task: asyncio.Task[Part]) -> None:
+    def __init__(self, task: asyncio.Task[Answer]) -> None:
         self.task = task
         self.joined = False

@@ -36,7 +36,7 @@ from dnsd.dns.message import Rcode
 from dnsd.dns.names import MAX_NAME, Name, is_below, labels_of, name_of
 from dnsd.dns.records import Record
 from dnsd.dns.types import Type
-from dnsd.upstream.chain import Part
+from dnsd.upstream.chain import Answer
 
 # Seconds; a Service created a moment from now may take the name. The default TTL of the schema.
 ALIAS_TTL = 5
@@ -83,26 +83,26 @@ def completion(
     return None
 
 
-LookUp = Callable[[Name], Awaitable[Part | None]]
+LookUp = Callable[[Name], Awaitable[Answer | None]]
 
 
-async def complete(found: Completion, look_up: LookUp) -> Part | None:
+async def complete(found: Completion, look_up: LookUp) -> Answer | None:
     """The answer to a completed question; None if the answer is the plain NXDOMAIN.
 
     `look_up` returns the whole answer for a name (chain followed), None if it failed.
     """
-    nodata: tuple[Name, Part] | None = None
+    nodata: tuple[Name, Answer] | None = None
     for name in found.candidates:
-        part = await look_up(name)
-        if part is None:
+        answer = await look_up(name)
+        if answer is None:
             return None
-        if part.rcode == Rcode.NOERROR and not part.negative:
-            return _aliased(found.name, name, part)
-        if part.rcode == Rcode.NOERROR and nodata is None:
-            nodata = name, part
+        if answer.rcode == Rcode.NOERROR and not answer.negative:
+            return _aliased(found.name, name, answer)
+        if answer.rcode == Rcode.NOERROR and nodata is None:
+            nodata = name, answer
     return _aliased(found.name, *nodata) if nodata else None
 
 
-def _aliased(queried: Name, name: Name, part: Part) -> Part:
+def _aliased(queried: Name, name: Name, answer: Answer) -> Answer:
     alias = Record(queried, int(Type.CNAME), ALIAS_TTL, name)
-    return Part(part.rcode, (alias, *part.answer), part.authority, errors=part.errors)
+    return Answer(answer.rcode, (alias, *answer.answer), answer.authority, errors=answer.errors)

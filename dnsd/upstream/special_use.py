@@ -28,7 +28,7 @@ from dnsd.dns.message import Rcode
 from dnsd.dns.names import IN_ADDR_ARPA, IP6_ARPA, ROOT, Name, name_from_text, name_of, parent_of
 from dnsd.dns.records import Record
 from dnsd.dns.types import Type
-from dnsd.upstream.chain import Part
+from dnsd.upstream.chain import Answer
 
 _TTL = 10_800  # RFC 6303 3
 _LOCALHOST = name_of("localhost")
@@ -82,7 +82,7 @@ class SpecialUseNames:
             return ROOT
         return None
 
-    def answer(self, name: Name, type_: int, zone: Name) -> Part:
+    def answer(self, name: Name, type_: int, zone: Name) -> Answer:
         """The answer for a name in a special-use zone."""
         if zone == _LOCALHOST and type_ in _LOOPBACK:
             return _record(name, type_, _LOOPBACK[Type(type_)])
@@ -91,11 +91,11 @@ class SpecialUseNames:
         exists = zone == _LOCALHOST or name in _LOOPBACK_PTR
         exists = exists or (name == zone and zone not in _NONEXISTENT)
         rcode = Rcode.NOERROR if exists else Rcode.NXDOMAIN
-        return Part(rcode, authority=(empty_zone_soa(zone),))
+        return Answer(rcode, authority=(empty_zone_soa(zone),))
 
 
-def _record(name: Name, type_: int, rdata: bytes) -> Part:
-    return Part(Rcode.NOERROR, (Record(name, int(type_), _TTL, rdata),))
+def _record(name: Name, type_: int, rdata: bytes) -> Answer:
+    return Answer(Rcode.NOERROR, (Record(name, int(type_), _TTL, rdata),))
 
 
 def empty_zone_soa(zone: Name, ttl: int = _TTL) -> Record:

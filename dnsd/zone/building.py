@@ -1,6 +1,10 @@
-"""Labels, names, and RRsets that the schema is built from.
+"""Labels, names, and RRsets that the schema is built from, and its `Plan`.
 
 In `zone/` (control plane: the names that exist). Change here: the form of a label or of an SRV set.
+
+Names are made by joining labels in wire form: 50,000 endpoints have 100,000 names, and to build
+each from text would cost seconds. The parts that do not depend on a subject (the suffixes
+`svc.Z`, the reverse zones) are computed once for each configuration, in its `Plan`.
 """
 
 from __future__ import annotations
@@ -9,14 +13,41 @@ from collections.abc import Collection, Iterable
 from functools import lru_cache
 from struct import Struct as Packing
 
+from msgspec import Struct
+
 from dnsd.dns.addresses import address_text
-from dnsd.dns.names import MAX_LABEL, MAX_NAME, Name, text_of
+from dnsd.dns.names import MAX_LABEL, MAX_NAME, Name, name_of, text_of
 from dnsd.dns.rrset import RRset
 from dnsd.dns.types import Type
+from dnsd.zone.reverse import ReverseZones, reverse_zones
+from dnsd.zone.settings import SchemaConfig
 
 MARKER = 0  # the type of an RRset that only declares that its name exists
 _A, _AAAA, _SRV_TYPE = int(Type.A), int(Type.AAAA), int(Type.SRV)
 _SRV = Packing(">HHH")  # priority, weight, port: RFC 2782
+
+
+class Plan(Struct, frozen=True):
+    """The configuration, with everything computed that does not depend on a subject."""
+
+    config: SchemaConfig
+    ttl: int
+    suffixes: tuple[Name, ...]  # svc.Z of each zone, the primary zone first
+    pod_suffixes: tuple[Name, ...]  # pod.Z of each zone; empty if pod names are disabled
+    reverse: ReverseZones
+
+
+@lru_cache(maxsize=8)
+def plan_of(config: SchemaConfig) -> Plan:
+    """The Plan of a configuration. Raises ValueError for a bad CIDR in `reverse_zones`."""
+    pods = config.zones if config.pods != "disabled" else ()
+    return Plan(
+        config,
+        config.ttl,
+        tuple(name_of("svc", below=zone) for zone in config.zones),
+        tuple(name_of("pod", below=zone) for zone in pods),
+        reverse_zones(config.reverse_zones),
+    )
 
 
 def marker(name: Name) -> RRset:

@@ -53,6 +53,7 @@ from dnsd.dns.names import Name, name_of
 from dnsd.dns.rrset import RRset, rrset
 from dnsd.dns.types import Type
 from dnsd.zone.building import (
+    Plan,
     address_label,
     addresses_at,
     common_label,
@@ -60,8 +61,8 @@ from dnsd.zone.building import (
     fits,
     marker,
     namespace_markers,
+    plan_of,
 )
-from dnsd.zone.config import Plan, plan_of
 from dnsd.zone.external import external_apex, external_rrsets, servers_of
 from dnsd.zone.reverse import reverse_zones
 from dnsd.zone.service import service_rrsets

@@ -17,6 +17,7 @@ from dnsd.dns.names import MAX_NAME, BadName, Name, name_from_text, reverse_name
 from dnsd.dns.rrset import RRset
 from dnsd.dns.types import Type
 from dnsd.zone.building import (
+    Plan,
     address_label,
     addresses_at,
     common_label,
@@ -27,7 +28,6 @@ from dnsd.zone.building import (
     port_name,
     srv,
 )
-from dnsd.zone.config import Plan
 
 _A, _AAAA, _CNAME = int(Type.A), int(Type.AAAA), int(Type.CNAME)
 _PTR = int(Type.PTR)

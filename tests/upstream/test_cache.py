@@ -13,7 +13,7 @@ from dnsd.dns.names import name_from_text
 from dnsd.dns.records import Record
 from dnsd.dns.types import Type
 from dnsd.upstream.cache import Cache, Entry, key_of
-from dnsd.upstream.chain import Part
+from dnsd.upstream.chain import Answer
 
 A_IN = b"\x00\x01\x00\x01"
 
@@ -29,7 +29,7 @@ def entry(
     answer = tuple(
         Record(name, Type.A, ttl, bytes((192, 0, n >> 8 & 255, n & 255))) for n in range(records)
     )
-    return Entry(key(number), Part(Rcode.NOERROR, answer), ttl, now, prefetch)
+    return Entry(key(number), Answer(Rcode.NOERROR, answer), ttl, now, prefetch)
 
 
 def touch(cache: Cache, number: int) -> bool:
@@ -52,7 +52,7 @@ class TestTime:
 
     def test_a_failure_is_never_stale(self) -> None:
         cache = Cache(10, 1 << 20, stale_for=100)
-        cache.put(Entry(key(1), Part(Rcode.SERVFAIL), 5, 0.0, prefetch=False))
+        cache.put(Entry(key(1), Answer(Rcode.SERVFAIL), 5, 0.0, prefetch=False))
         assert cache.get(key(1), 4.9) is not None
         assert cache.get(key(1), 5.1) is None
 
@@ -61,8 +61,8 @@ class TestTime:
     def test_a_body_shows_the_same_whatever_was_shown_before(self, ages: list[int]) -> None:
         kept = entry(1, ttl=60)
         for age in ages:
-            part = kept.part(kept.body_at(float(age)))
-            assert [record.ttl for record in part.answer] == [60 - age]
+            answer = kept.answer(kept.body_at(float(age)))
+            assert [record.ttl for record in answer.answer] == [60 - age]
 
     def test_a_body_is_what_stands_behind_a_question(self) -> None:
         kept = entry(7, records=3)
@@ -170,7 +170,7 @@ class TestFlushZones:
     def test_names_in_the_zones_and_aliases_into_them_are_forgotten(self) -> None:
         def named(text: str, *answer: Record) -> Entry:
             wire = key_of(name_from_text(text), A_IN, False, False)
-            return Entry(wire, Part(Rcode.NOERROR, answer), 60, 0.0, False)
+            return Entry(wire, Answer(Rcode.NOERROR, answer), 60, 0.0, False)
 
         def alias(owner: str, target: str) -> Record:
             return Record(name_from_text(owner), Type.CNAME, 60, name_from_text(target))

@@ -8,7 +8,7 @@ from dnsd.dns.message import Rcode
 from dnsd.dns.names import name_from_text, text_of
 from dnsd.dns.records import read_reply
 from dnsd.dns.types import Type
-from dnsd.upstream.chain import BadChain, Part, along_chain
+from dnsd.upstream.chain import Answer, BadChain, along_chain
 from tests.dns.test_records import message
 
 WWW = name_from_text("www.example.")
@@ -16,74 +16,74 @@ SOA = "example. 300 SOA ns.example. host.example. 1 2 3 4 60"
 SIG = "8 2 60 20300101000000 20200101000000 1 example. AAAA"
 
 
-def part_of(
+def answer_of(
     *answer: str,
     authority: tuple[str, ...] = (),
     do: bool = False,
     type_: int = Type.A,
     away: str = "nowhere.",
-) -> Part:
+) -> Answer:
     reply = read_reply(message(*answer, authority=authority))
     return along_chain(reply, WWW, type_, do, lambda name: not name.endswith(name_from_text(away)))
 
 
-def kept(part: Part) -> list[tuple[str, int]]:
-    return [(text_of(record.name), record.type) for record in part.answer]
+def kept(answer: Answer) -> list[tuple[str, int]]:
+    return [(text_of(record.name), record.type) for record in answer.answer]
 
 
 def test_order_in_the_message_does_not_matter() -> None:
-    part = part_of("b.example. 1 A 192.0.2.1", "www.example. 1 CNAME b.example.")
-    assert kept(part) == [("www.example.", Type.CNAME), ("b.example.", Type.A)]
-    assert not part.negative
+    answer = answer_of("b.example. 1 A 192.0.2.1", "www.example. 1 CNAME b.example.")
+    assert kept(answer) == [("www.example.", Type.CNAME), ("b.example.", Type.A)]
+    assert not answer.negative
 
 
 def test_case_does_not_matter() -> None:
-    part = part_of("WWW.example. 1 CNAME B.example.", "b.EXAMPLE. 1 A 192.0.2.1")
-    assert len(part.answer) == 2
+    answer = answer_of("WWW.example. 1 CNAME B.example.", "b.EXAMPLE. 1 A 192.0.2.1")
+    assert len(answer.answer) == 2
 
 
 def test_a_second_cname_of_a_name_is_left_out() -> None:
-    part = part_of(
+    answer = answer_of(
         "www.example. 1 CNAME b.example.",
         "www.example. 1 CNAME c.example.",
         "b.example. 1 A 192.0.2.1",
     )
-    assert len(part.answer) == 2
+    assert len(answer.answer) == 2
 
 
 def test_where_the_chain_leaves_the_rest_is_not_believed() -> None:
-    part = part_of(
+    answer = answer_of(
         "www.example. 1 CNAME b.other.",
         "b.other. 1 A 192.0.2.1",
         away="other.",
     )
-    assert kept(part) == [("www.example.", Type.CNAME)]
-    assert part.leads_to == name_from_text("b.other.")
+    assert kept(answer) == [("www.example.", Type.CNAME)]
+    assert answer.leads_to == name_from_text("b.other.")
 
 
 def test_an_end_without_soa_is_where_the_upstream_stopped() -> None:
-    assert part_of("www.example. 1 CNAME b.example.").leads_to == name_from_text("b.example.")
+    assert answer_of("www.example. 1 CNAME b.example.").leads_to == name_from_text("b.example.")
 
 
 def test_an_end_with_soa_is_nodata() -> None:
-    part = part_of("www.example. 1 CNAME b.example.", authority=(SOA,))
-    assert (part.leads_to, part.negative, part.negative_ttl) == (b"", True, 60)
+    answer = answer_of("www.example. 1 CNAME b.example.", authority=(SOA,))
+    assert (answer.leads_to, answer.negative, answer.negative_ttl) == (b"", True, 60)
 
 
 def test_an_soa_of_strangers_is_left_out() -> None:
-    part = part_of(authority=(SOA.replace("example.", "other.", 1),))
-    assert part.negative_ttl is None
-    assert not part.authority
+    answer = answer_of(authority=(SOA.replace("example.", "other.", 1),))
+    assert answer.negative_ttl is None
+    assert not answer.authority
 
 
 def test_asked_for_the_cname_itself() -> None:
-    part = part_of("www.example. 1 CNAME b.example.", type_=Type.CNAME)
-    assert (len(part.answer), part.leads_to, part.negative) == (1, b"", False)
+    answer = answer_of("www.example. 1 CNAME b.example.", type_=Type.CNAME)
+    assert (len(answer.answer), answer.leads_to, answer.negative) == (1, b"", False)
 
 
 def test_any_is_all_of_the_name() -> None:
-    part = part_of("www.example. 1 A 192.0.2.1", "www.example. 1 TXT x", type_=Type.ANY)
-    assert len(part.answer) == 2
+    answer = answer_of("www.example. 1 A 192.0.2.1", "www.example. 1 TXT x", type_=Type.ANY)
+    assert len(answer.answer) == 2
 
 
 def test_signatures_and_proofs_with_do_only() -> None:
@@ -95,27 +95,27 @@ def test_signatures_and_proofs_with_do_only() -> None:
         f"b.example. 1 RRSIG TXT {SIG}",
     )
     authority = ("example. 1 NSEC z.example. A", f"example. 1 RRSIG NSEC {SIG}", SOA)
-    assert len(part_of(*lines, authority=authority).answer) == 2
-    part = part_of(*lines, authority=authority, do=True)
-    assert [type_ for _, type_ in kept(part)] == [Type.CNAME, 46, Type.A, 46]
-    assert [record.type for record in part.authority] == [47, 46]
+    assert len(answer_of(*lines, authority=authority).answer) == 2
+    answer = answer_of(*lines, authority=authority, do=True)
+    assert [type_ for _, type_ in kept(answer)] == [Type.CNAME, 46, Type.A, 46]
+    assert [record.type for record in answer.authority] == [47, 46]
 
 
 def test_the_dname_behind_a_cname_with_do() -> None:
     lines = ("example. 1 DNAME other.", "www.example. 1 CNAME www.other.", "www.other. 1 A 1.2.3.4")
-    assert [type_ for _, type_ in kept(part_of(*lines, do=True))] == [39, Type.CNAME, Type.A]
-    assert [type_ for _, type_ in kept(part_of(*lines))] == [Type.CNAME, Type.A]
+    assert [type_ for _, type_ in kept(answer_of(*lines, do=True))] == [39, Type.CNAME, Type.A]
+    assert [type_ for _, type_ in kept(answer_of(*lines))] == [Type.CNAME, Type.A]
 
 
 def test_a_loop_is_refused() -> None:
     with pytest.raises(BadChain):
-        part_of("www.example. 1 CNAME b.example.", "b.example. 1 CNAME www.example.")
+        answer_of("www.example. 1 CNAME b.example.", "b.example. 1 CNAME www.example.")
 
 
 def test_nxdomain_belongs_to_the_last_name() -> None:
     reply = read_reply(message("www.example. 1 CNAME b.example.", authority=(SOA,)))
     reply = type(reply)(Rcode.NXDOMAIN, True, reply.answer, reply.authority)
-    part = along_chain(reply, WWW, Type.A, False, lambda name: True)
-    assert (part.rcode, part.negative) == (Rcode.NXDOMAIN, True)
+    answer = along_chain(reply, WWW, Type.A, False, lambda name: True)
+    assert (answer.rcode, answer.negative) == (Rcode.NXDOMAIN, True)
     away = along_chain(reply, WWW, Type.A, False, lambda name: False)
     assert (away.rcode, away.leads_to) == (Rcode.NOERROR, name_from_text("b.example."))

@@ -11,7 +11,8 @@ from dnsd.dns.message import Ede, Rcode
 from dnsd.dns.names import name_from_text
 from dnsd.dns.records import Record
 from dnsd.dns.types import Type
-from dnsd.upstream.compose import Answer, compose, own_chain, servfail
+from dnsd.upstream.chain import Answer
+from dnsd.upstream.compose import compose, own_chain, servfail
 from tests.upstream.building import errors, texts
 
 NAME = name_from_text("www.example.")
