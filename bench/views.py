@@ -27,11 +27,12 @@ from dnsd.dns.names import Name, name_of
 from dnsd.dns.rrset import RRset
 from dnsd.dns.types import Type
 from dnsd.transport.registry import TRANSPORTS, UDP
+from dnsd.zone.change import Cause
 from dnsd.zone.compile import compile_all
-from dnsd.zone.config import SchemaConfig
 from dnsd.zone.frame import FRESH, compile_state
+from dnsd.zone.settings import SchemaConfig
 from dnsd.zone.views import ViewFrame, compile_view_frame
-from dnsd.zone.zone import Cause, Zone
+from dnsd.zone.zone import Zone
 
 ZONE = name_of("cluster", "local")
 STRIDE = 512
