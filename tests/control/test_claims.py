@@ -9,11 +9,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dnsd.cluster.objects import Key
+from dnsd.cluster.objects import Key, Pod
 from dnsd.control.claims import Claim, claim_of, join
+from dnsd.control.settings import Settings
+from dnsd.dns.addresses import pack_address
 from dnsd.sources.source import Batch
 from dnsd.zone.frame import FRESH, NOT_READY, STALE
-from tests.control.planes import ask, plane, said, web
+from dnsd.zone.settings import PolicyRule, SchemaConfig, ViewConfig
+from tests.control.planes import HOST, NAME, ask, plane, said, web
 
 SERVICES = Key("Service", "lost", "")
 PODS = Key("Pod", "", "")
@@ -96,3 +99,25 @@ class TestTwoSources:
             it.publish(Batch((Key("Service", "default", "web"),), synced=True))
             assert await addresses("web") == []
             assert await addresses("there") == ["10.97.0.2"]
+
+
+async def test_what_is_unknown_is_not_denied_to_clients_of_a_view() -> None:
+    """Engines of views have the claim of the others, also those created after it."""
+    policies = (PolicyRule(("*",), (), ("own", "lost")),)
+    settings = Settings(schema=SchemaConfig(pods="verified"), views=ViewConfig(policies=policies))
+    missing = "missing.lost.svc.cluster.local"
+    async with plane(settings) as it:
+        it.publish(Batch((web("10.96.0.1"),), synced=True, unknown=(SERVICES,)))
+        await it.supervisor.caught_up()
+        assert said(await ask(it, missing)) == ("SERVFAIL", [], [14])
+        pod = Pod("default", "client", (pack_address(HOST),), "Running")
+        it.publish(Batch((pod,), synced=True, unknown=(SERVICES,)))
+        await it.supervisor.caught_up()
+        assert it.view_zones is not None
+        assert len(it.view_zones) > 0
+        assert said(await ask(it)) == ("NOERROR", ["10.96.0.1"], [])
+        assert said(await ask(it, missing)) == ("SERVFAIL", [], [14])
+        assert said(await ask(it, NAME.replace("web", "none")))[0] == "NXDOMAIN"
+        it.publish(Batch(synced=True))
+        await it.supervisor.caught_up()
+        assert said(await ask(it, missing))[0] == "NXDOMAIN"
