@@ -23,6 +23,8 @@ from tests.serving import Serving, dnsd, serving, started
 WEB = "web.default.svc.cluster.local"
 NEW = "new.default.svc.cluster.local"
 
+NOT_SYNCED = "the sources are not synced yet; until then every answer is SERVFAIL"
+
 
 @pytest.fixture
 def kube(tmp_path) -> Iterator[Background]:
@@ -81,7 +83,7 @@ def not_yet_synced(kube: Background, folder: Path) -> Iterator[Serving]:
     listen = ("--listen", f"127.0.0.1:{port}", "--log-format", "json")
     with started("serve", *flags(folder, *listen)) as server:
         server.host, server.port = "127.0.0.1", port
-        until(lambda: server.logged("not all is known yet; what is asked until then gets SERVFAIL"))
+        until(lambda: server.logged(NOT_SYNCED))
         yield server
 
 

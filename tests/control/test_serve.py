@@ -23,7 +23,7 @@ from dnsd.dns.addresses import Address, Endpoint
 from dnsd.runtime.priority import NICE
 from dnsd.transport.listener import bind
 from dnsd.transport.registry import TRANSPORTS
-from tests.helpers import until
+from tests.helpers import eventually, until
 from tests.serving import SEED, alive, dnsd, service, serving, started
 
 WEB = "web.default.svc.cluster.local"
@@ -292,7 +292,7 @@ class TestReload:
             server.signal(signal.SIGHUP)
             until(lambda: server.ask(WEB).answer[0].ttl == 60)
             until(lambda: server.logged("reloaded"))
-            (line,) = server.logged("these settings wait for a restart")
+            (line,) = server.logged("these settings need a restart")
             assert line["settings"] == ["workers"]
             assert server.workers() == [worker]  # the zone is new, the worker is not
 
@@ -344,7 +344,7 @@ class TestReload:
             server.signal(signal.SIGHUP)
             until(lambda: server.logged("the new configuration is not used"))
             assert server.ask(WEB).answer[0].ttl == 30
-            assert not server.logged("these settings wait for a restart")
+            assert not server.logged("these settings need a restart")
             config.write_text(usual)
             server.signal(signal.SIGHUP)
             until(lambda: server.logged("reloaded"))
@@ -353,13 +353,14 @@ class TestReload:
 
     async def test_a_bug_in_it_is_logged_as_one(self, manifests: Path) -> None:
         def reread() -> Settings:
-            raise RuntimeError("nobody foresaw this")
+            raise RuntimeError("a bug")
 
         listen = (Endpoint(Address("127.0.0.1", 0)),)
         plane = await build(Settings.of(manifests=str(manifests), listen=listen))
         try:
             with capture_logs() as logs:
-                await Serve(plane.settings, reread, print)._reload(plane)
+                Serve(plane.settings, reread, print).request_reload(plane)
+                await eventually(lambda: logs)
             (line,) = logs
             assert "a bug" in line["event"]
             assert line["exc_info"]

@@ -14,8 +14,9 @@ import pytest
 from structlog.testing import capture_logs
 
 from dnsd.cluster.store import unpack
+from dnsd.control.saving import SavingSource
 from dnsd.control.settings import Settings
-from dnsd.control.sources import KubernetesLink, kinds_of, kubernetes_config, open_link
+from dnsd.control.sources import kinds_of, kubernetes_config, kubernetes_source
 from dnsd.dns.names import name_from_text
 from dnsd.settings.schema import SettingsError
 from dnsd.sources.kubernetes.snapshot import FILE, read
@@ -48,7 +49,7 @@ def settings(kube, tmp_path) -> Settings:
 @asynccontextmanager
 async def running(settings: Settings):
     """A link, running until the end of the block, and the batches it publishes."""
-    link: KubernetesLink = await open_link(settings, QUICK)
+    link: SavingSource = await kubernetes_source(settings, QUICK)
     batches: list[Batch] = []
     task = asyncio.create_task(link.run(batches.append))
     try:
@@ -143,7 +144,7 @@ async def test_without_a_state_directory_there_is_none(kube, settings, tmp_path)
 async def test_credentials_that_cannot_be_used_name_the_setting(tmp_path):
     missing = Settings.of(kubernetes=True, kubeconfig=str(tmp_path / "none"))
     with pytest.raises(SettingsError, match=r"--kubeconfig: .*none: no such file"):
-        await open_link(missing)
+        await kubernetes_source(missing)
 
 
 class TestConfig:
