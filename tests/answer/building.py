@@ -1,9 +1,10 @@
-"""An engine over a zone of one's choosing, without files or processes."""
+"""Engines over a given zone, without files or processes."""
 
 from __future__ import annotations
 
 from typing import Any
 
+import dns.edns
 import dns.message
 
 from dnsd.answer.engine import Engine
@@ -55,10 +56,25 @@ def ask(
     client: bytes = b"",
     **options: Any,
 ) -> dns.message.Message:
-    """The engine's reply, parsed by somebody else."""
+    """The engine's reply, parsed by dnspython."""
     query = dns.message.make_query(name, type_, **options)
     reply = engine.answer(query.to_wire(), client, transport)
     assert isinstance(reply, bytes)
     parsed = dns.message.from_wire(reply)
     assert query.is_response(parsed) or parsed.rcode()
     return parsed
+
+
+def ede_of(reply: dns.message.Message) -> list[int]:
+    """The extended errors of a reply (RFC 8914)."""
+    return [one.code for one in reply.options if one.otype == dns.edns.OptionType.EDE]
+
+
+def query_with(name: str, options: list[tuple[int, bytes]] | None, type_: str = "A") -> bytes:
+    """A query for a name in svc.cluster.local.; `options` None: without an OPT record."""
+    query = dns.message.make_query(f"{name}.svc.cluster.local.", type_)
+    if options is not None:
+        query.use_edns(
+            payload=1232, options=[dns.edns.GenericOption(code, data) for code, data in options]
+        )
+    return query.to_wire()

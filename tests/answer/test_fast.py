@@ -1,0 +1,189 @@
+"""The fast way: which queries take it, and that it agrees with the complete way."""
+
+from __future__ import annotations
+
+import dns.edns
+import dns.flags
+import dns.message
+import dns.name
+import dns.rcode
+import dns.rdatatype
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from dnsd.answer.engine import Engine
+from dnsd.answer.fast import Shapes, ShapeTable
+from dnsd.answer.options import OPTIONS
+from dnsd.answer.settings import EngineConfig
+from dnsd.answer.shared import Shared
+from dnsd.answer.transport import Transport
+from dnsd.transport.registry import TRANSPORTS, UDP
+from dnsd.zone.compile import compile_all
+from dnsd.zone.frame import FRESH, NOT_READY, STALE, compile_state
+from tests.answer.building import engine_of, pipeline_of, query_with
+from tests.cases.cluster import objects
+
+PIPELINE = pipeline_of(objects())
+TYPES = ["A", "AAAA", "SRV", "PTR", "CNAME", "SOA", "MX", "NS", "TXT"]
+NAMES = [dns.name.from_wire(name, 0)[0].to_text() for name in PIPELINE.zone.names()]
+USUAL_NAMES = ("web.prod", "WEB.prod", "nope.prod", "_http._tcp.web.prod", "big.prod")
+COOKIE, PADDING = 10, 12
+CLIENT_COOKIE = (COOKIE, bytes(range(8)))
+
+
+def complete_way(engine: Engine, *frames: bytes) -> Engine:
+    """An engine with these frames that reads every query in full: it has no shapes."""
+
+    class NoShapes(Shapes):
+        def of(self, state: int) -> tuple[ShapeTable, ...]:
+            return super().of(NOT_READY)
+
+    config, transports = engine.shared.config, engine.shared.transports
+    shared = Shared(config, transports)
+    shared.shapes = NoShapes(config, transports)
+    complete = Engine(config, transports, shared)
+    for frame in frames:
+        complete.apply(frame)
+    return complete
+
+
+def both_ways(config: EngineConfig, state: int) -> tuple[Engine, Engine]:
+    """Two engines over the same zone; the second one has only the complete way."""
+    engine = engine_of(PIPELINE, config, state)
+    return engine, complete_way(engine, *compile_all(PIPELINE.zone), compile_state(state))
+
+
+def agree(fast: Engine, complete: Engine, packet: bytes, transport: Transport) -> None:
+    """Both engines answer the packet alike, alone and three times in batches.
+
+    In the later batches the reply may be one that is remembered. Both engines get the same
+    queries, so their rotation stays in step.
+    """
+    assert fast.answer(packet, b"", transport) == complete.answer(packet, b"", transport)
+    for _ in range(3):
+        batch = fast.answer_batch(packet, [len(packet)], len(packet), None, transport)
+        assert batch == [complete.answer(packet, b"", transport)]
+
+
+class TestFastWay:
+    """The fast way and the complete way make the same reply, octet for octet."""
+
+    @pytest.mark.parametrize("state", [FRESH, STALE, NOT_READY])
+    def test_it_agrees_with_the_complete_way(self, state: int) -> None:
+        fast, complete = both_ways(EngineConfig(), state)
+
+        @settings(max_examples=400, deadline=None)
+        @given(st.data())
+        def check(data: st.DataObject) -> None:
+            name = data.draw(st.sampled_from(NAMES))
+            name = data.draw(st.sampled_from(["", "nope.", "a.b.c.d.e.f.", "_x."])) + name
+            if data.draw(st.booleans()):
+                name = name.swapcase()
+            type_ = data.draw(st.sampled_from(TYPES))
+            query = dns.message.make_query(name, type_)
+            query.flags = data.draw(st.sampled_from([0, 0x100, 0x120, 0x110, 0x130, 0x20]))
+            if data.draw(st.booleans()):
+                size = data.draw(st.sampled_from([0, 512, 1232, 1233, 4096, 65535]))
+                query.use_edns(0, data.draw(st.sampled_from([0, 0x8000])), size)
+            packet = bytearray(query.to_wire(max_size=65535))
+            if data.draw(st.integers(0, 3)) == 0:
+                at = data.draw(st.integers(0, len(packet) - 1))
+                packet[at] = data.draw(st.integers(0, 255))
+            agree(fast, complete, bytes(packet), data.draw(st.sampled_from(list(TRANSPORTS))))
+
+        check()
+
+    @pytest.mark.parametrize("state", [FRESH, STALE])
+    def test_it_agrees_about_edns_options_of_all_lengths_and_orders(self, state: int) -> None:
+        """Cookies, padding, other options, and packets that are damaged or cut."""
+        fast, complete = both_ways(EngineConfig(nsid=b"node-7", tcp_keepalive=42), state)
+        opt = b"\x00\x00\x29"  # the beginning of an OPT record, also where it does not belong
+        codes = st.sampled_from([COOKIE, COOKIE, PADDING, PADDING, 3, 5, 8, 11, 15, 65001])
+        octets = st.one_of(
+            st.binary(max_size=45),
+            st.integers(0, 200).map(bytes),
+            st.just(opt + b"\x04\xd0" + bytes(6)),
+            st.just(b"\0\1\x18\0\x0a\1\2"),  # a client subnet
+        )
+
+        @settings(max_examples=300, deadline=None)
+        @given(st.data())
+        def check(data: st.DataObject) -> None:
+            name = data.draw(st.sampled_from(NAMES))
+            name = data.draw(st.sampled_from(["", "nope.", "a\\000\\000\\041b."])) + name
+            query = dns.message.make_query(name, data.draw(st.sampled_from([*TYPES, "OPT"])))
+            query.flags = data.draw(st.sampled_from([0, 0x100, 0x120]))
+            options = data.draw(st.lists(st.tuples(codes, octets), min_size=1, max_size=6))
+            generic = [dns.edns.GenericOption(code, value) for code, value in options]
+            size = data.draw(st.sampled_from([512, 1232, 1233, 4096]))
+            query.use_edns(0, data.draw(st.sampled_from([0, 0x8000])), size, options=generic)
+            packet = bytearray(query.to_wire(max_size=65535))
+            damage = data.draw(st.sampled_from(["", "", "octet", "cut", "longer", "length"]))
+            if damage == "octet":
+                packet[data.draw(st.integers(2, len(packet) - 1))] = data.draw(st.integers(0, 255))
+            elif damage == "cut":
+                del packet[data.draw(st.integers(12, len(packet) - 1)) :]
+            elif damage == "longer":
+                packet += data.draw(st.binary(min_size=1, max_size=12))
+            elif damage == "length":
+                at = packet.rindex(opt) + 9
+                packet[at : at + 2] = data.draw(st.integers(0, 300)).to_bytes(2, "big")
+            agree(fast, complete, bytes(packet), data.draw(st.sampled_from(list(TRANSPORTS))))
+
+        check()
+
+    @pytest.mark.parametrize("length", range(45))
+    @pytest.mark.parametrize("code", [COOKIE, PADDING])
+    def test_it_agrees_about_each_length_of_a_cookie_and_of_padding(
+        self, code: int, length: int
+    ) -> None:
+        fast, complete = both_ways(EngineConfig(), FRESH)
+        for options in ([(code, bytes(length))], [(code, b"x" * length), CLIENT_COOKIE]):
+            for name in USUAL_NAMES:
+                packet = query_with(name, options)
+                agree(fast, complete, packet, UDP)
+                agree(fast, complete, packet[:-1], UDP)
+
+    def test_a_remembered_reply_is_used_only_if_a_cookie_is_all_that_differs(self) -> None:
+        """The last eight octets may be another option behind what looks like a cookie's head."""
+        config = EngineConfig(nsid=b"node-7")
+        fast, complete = both_ways(config, FRESH)
+        head = b"\0\x0c\0\x0a\0\x08"
+        for last in ((65001, b"1234"), (3, b"1234"), (8, b"\0\1\0\0"), (65001, b"4321")):
+            agree(fast, complete, query_with("web.prod", [(65001, b"??" + head), last]), UDP)
+        for cookie in (b"12345678", b"\0\3\0\4abcd", b"\0\3\0\xffabcd"):
+            agree(fast, complete, query_with("web.prod", [(COOKIE, cookie)]), UDP)
+            agree(fast, complete, query_with("web.prod", [(PADDING, cookie)]), UDP)
+            agree(fast, complete, query_with("web.prod", [(3, cookie)]), UDP)
+
+    @pytest.mark.parametrize(
+        "options",
+        [
+            None,
+            [],
+            [CLIENT_COOKIE],
+            [(COOKIE, bytes(16))],
+            [(COOKIE, bytes(40))],
+            [(PADDING, bytes(100))],
+            [CLIENT_COOKIE, (PADDING, bytes(64))],
+            [(PADDING, b""), (COOKIE, bytes(24)), (65001, b"?")],
+        ],
+    )
+    def test_a_usual_query_never_takes_the_complete_way(
+        self, options: list[tuple[int, bytes]] | None
+    ) -> None:
+        engine = engine_of(PIPELINE)
+        for name in USUAL_NAMES:
+            for type_ in ("A", "SRV"):
+                packet = query_with(name, options, type_)
+                for transport in TRANSPORTS:
+                    assert engine.answer(packet, b"", transport)
+                assert engine.answer_batch(packet, [len(packet)], len(packet), None, UDP)
+        assert engine.shared.counters.complete == 0
+
+    @pytest.mark.parametrize("code", OPTIONS)
+    def test_a_query_with_an_option_of_the_table_takes_the_complete_way(self, code: int) -> None:
+        engine = engine_of(PIPELINE)
+        engine.answer(query_with("web.prod", [CLIENT_COOKIE, (code, bytes(4))]), b"", UDP)
+        assert engine.shared.counters.complete == 1
