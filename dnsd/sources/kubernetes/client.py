@@ -45,7 +45,6 @@ MAX_PAGE = 64 * 2**20  # bytes of one page of a list; 500 objects are far below 
 # etcd limits an object to about 1.5 MB, and its JSON is up to three times as large. A longer line
 # is not an object of a working cluster.
 MAX_LINE = 16 * 2**20
-MAX_CREATED = 2**20  # bytes of an object that the server returns; reviews have a few kilobytes
 MAX_ERROR = 64 * 2**10
 EXPIRY_MARGIN = 300.0  # credentials are renewed so many seconds before they expire, as in client-go
 
@@ -78,30 +77,23 @@ class Client:
             await asyncio.wait({self._loading})
         await self._rest.close()
 
-    async def get(
-        self, path: str, params: Mapping[str, str], type_: type[T], limit: int = MAX_PAGE
-    ) -> T:
-        """The decoded body of one GET. Raises ApiError, and Unreachable (also beyond `limit`)."""
-        return await self._fetch(path, params, None, type_, limit)
-
-    async def create(
-        self, path: str, plain: Mapping[str, Any], type_: type[T], limit: int = MAX_CREATED
-    ) -> T:
-        """The decoded reply to one POST of an object. Raises the errors of `get`."""
-        return await self._fetch(path, {}, plain, type_, limit)
-
-    async def _fetch(
+    async def fetch(
         self,
         path: str,
-        params: Mapping[str, str],
-        plain: Mapping[str, Any] | None,
         type_: type[T],
-        limit: int,
+        params: Mapping[str, str] | None = None,
+        *,
+        plain: Mapping[str, Any] | None = None,
+        limit: int = MAX_PAGE,
     ) -> T:
+        """The decoded body of one GET, or of the reply to one POST of the object `plain`.
+
+        Raises ApiError, and Unreachable (also for a body of more than `limit` bytes).
+        """
         url = f"{self.host}{path}"
         try:
             async with asyncio.timeout(self.timing.page):
-                reply = await self._send(path, params, plain)
+                reply = await self._send(path, params or {}, plain)
                 body = bytearray()  # grows in place, so that the body is in memory once
                 try:
                     async for part in reply.content.iter_any():
@@ -308,40 +300,29 @@ class LineSplitter:
     number of bytes, however small the pieces are.
     """
 
-    __slots__ = ("_dropping", "_limit", "_parts", "_size", "skipped")
+    __slots__ = ("_limit", "_parts", "_size", "skipped")
 
     def __init__(self, limit: int = MAX_LINE) -> None:
         self._limit = limit
-        self._parts: list[bytes] = []
-        self._size = 0
-        self._dropping = False
+        self._parts: list[bytes] = []  # of the line that is not complete
+        self._size = 0  # of that line, with the bytes that are dropped
         self.skipped = 0
 
     def feed(self, chunk: bytes) -> list[bytes]:
         """The lines that `chunk` completes."""
-        head, newline, tail = chunk.partition(b"\n")
-        self._keep(head)
-        if not newline:
-            return []
-        lines = tail.split(b"\n")
-        last = lines.pop()
-        first = b"".join(self._parts)
-        if not self._dropping:
-            lines.insert(0, first)
-        self._parts.clear()
-        self._size, self._dropping = 0, False
-        self._keep(last)
-        fitting = [line for line in lines if len(line) <= self._limit]
-        self.skipped += len(lines) - len(fitting)
-        return [line for line in fitting if line]
+        *complete, last = chunk.split(b"\n")
+        lines = []
+        for piece in complete:
+            self._add(piece)
+            lines.append(b"".join(self._parts))
+            self._parts, self._size = [], 0
+        self._add(last)
+        return [line for line in lines if line]
 
-    def _keep(self, part: bytes) -> None:
-        self._size += len(part)
+    def _add(self, piece: bytes) -> None:
+        fits, self._size = self._size <= self._limit, self._size + len(piece)
         if self._size <= self._limit:
-            if part:
-                self._parts.append(part)
-            return
-        if not self._dropping:
-            self._dropping = True
+            self._parts.append(piece)
+        elif fits:
             self.skipped += 1
-        self._parts.clear()
+            self._parts = []

@@ -26,18 +26,6 @@ class PluginError(ValueError):
     """The plugin cannot be run, failed, or printed something else than an ExecCredential."""
 
 
-class _Variable(Struct):
-    name: str
-    value: str
-
-
-class _ExecConfig(Struct, rename="camel"):
-    command: str
-    api_version: str
-    args: list[str] | None = None
-    env: list[_Variable] | None = None
-
-
 class ExecStatus(Struct, rename="camel"):
     """`status` of an ExecCredential."""
 
@@ -67,20 +55,17 @@ async def run(section: Mapping[str, Any]) -> ExecStatus:
 
     Raises PluginError.
     """
+    pipe = asyncio.subprocess.PIPE
     try:
-        config = msgspec.convert(section, _ExecConfig)
+        version = section["apiVersion"]
         spec = {"interactive": sys.stdout.isatty()}
-        info = {"apiVersion": config.api_version, "kind": "ExecCredential", "spec": spec}
-        extra = {one.name: one.value for one in config.env or ()}
-        process = await asyncio.create_subprocess_exec(
-            config.command,
-            *config.args or (),
-            env=os.environ | extra | {"KUBERNETES_EXEC_INFO": json.dumps(info)},
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.PIPE,
-        )
-    except (msgspec.ValidationError, OSError) as error:
-        raise PluginError(f"cannot be run: {error}") from error
+        info = {"apiVersion": version, "kind": "ExecCredential", "spec": spec}
+        env = os.environ | {one["name"]: one["value"] for one in section.get("env") or ()}
+        env["KUBERNETES_EXEC_INFO"] = json.dumps(info)
+        words = [section["command"], *(section.get("args") or ())]
+        process = await asyncio.create_subprocess_exec(*words, env=env, stdout=pipe, stderr=pipe)
+    except (LookupError, TypeError, ValueError, AttributeError, OSError) as error:
+        raise PluginError(f"cannot be run: {error!r}") from error
     try:
         out, errors = await process.communicate()
     finally:
@@ -93,6 +78,6 @@ async def run(section: Mapping[str, Any]) -> ExecStatus:
         credential = msgspec.json.decode(out, type=_ExecCredential)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise PluginError(f"did not print an ExecCredential: {error}") from error
-    if credential.api_version != config.api_version:
-        raise PluginError(f"printed the version {credential.api_version}, not {config.api_version}")
+    if credential.api_version != version:
+        raise PluginError(f"printed the version {credential.api_version}, not {version}")
     return credential.status

@@ -18,12 +18,13 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Awaitable
 
 import structlog
 from msgspec import Struct
 
 from dnsd.sources.kubernetes.client import Client
-from dnsd.sources.kubernetes.errors import ApiError, KubeError, Unreachable
+from dnsd.sources.kubernetes.errors import ApiError, Unreachable
 
 log = structlog.get_logger("dnsd.kubernetes")
 
@@ -79,7 +80,7 @@ class Identity:
     async def _query(self) -> str:
         try:
             if not self._lists:
-                one = await self.client.get(f"{NAMESPACES}/{NAME}", {}, Namespace)
+                one = await self.client.fetch(f"{NAMESPACES}/{NAME}", Namespace)
                 return one.metadata.uid
         except ApiError as error:
             if error.status != 403:
@@ -87,7 +88,7 @@ class Identity:
             self._lists = True
         selector = {"fieldSelector": f"metadata.name={NAME}"}
         try:
-            found = (await self.client.get(NAMESPACES, selector, NamespaceList)).items or []
+            found = (await self.client.fetch(NAMESPACES, NamespaceList, selector)).items or []
         except ApiError:
             self._lists = False
             raise
@@ -107,21 +108,25 @@ class Identity:
                     raise OtherCluster(self._changed)
                 return not self.pending
             self._queried_at, self._changed = time.monotonic(), ""
-            try:
-                uid = await self.query()
-            except (ApiError, Unreachable) as error:
-                return self._fail(error)
-            return self._learn(uid)
+            return await self._check(self.query())
 
     async def confirm_patiently(self) -> bool:
         """The same with the time limit of any request, for a caller that delays no stream."""
-        try:
-            uid = await self._query()
-        except (ApiError, Unreachable) as error:
-            return self._fail(error)
-        return self._learn(uid)
+        return await self._check(self._query())
 
-    def _learn(self, uid: str) -> bool:
+    async def _check(self, query: Awaitable[str]) -> bool:
+        try:
+            uid = await query
+        except (ApiError, Unreachable) as error:
+            status = error.status if isinstance(error, ApiError) else 0
+            self.pending = status not in (403, 404)
+            if status == 403:
+                self._report(f"the ClusterRole lacks the rule {RULE} ({error})")
+            elif status == 404:
+                self._report(str(error))
+            else:
+                log.debug("the identity of the cluster is unknown", problem=str(error))
+            return not self.pending
         self.pending = False
         self._report("" if uid else f"the cluster has no Namespace {NAME}")
         known, self.uid = self.uid, uid or self.uid
@@ -129,18 +134,6 @@ class Identity:
             self._changed = f"uid of {NAME} is {uid}, was {known}"
             raise OtherCluster(self._changed)
         return True
-
-    def _fail(self, error: KubeError) -> bool:
-        """Note that a query failed. Returns whether the server refuses for good."""
-        status = error.status if isinstance(error, ApiError) else 0
-        self.pending = status not in (403, 404)
-        if status == 403:
-            self._report(f"the ClusterRole lacks the rule {RULE} ({error})")
-        elif status == 404:
-            self._report(str(error))
-        else:
-            log.debug("the identity of the cluster is unknown", problem=str(error))
-        return not self.pending
 
     def _report(self, problem: str) -> None:
         if problem:

@@ -196,7 +196,7 @@ async def watch(
     """
     client, timing, scope = list_watch.client, list_watch.client.timing, list_watch.scope
     if verify:
-        page = await client.get(scope.path, scope.params | {"limit": "1"}, List)
+        page = await client.fetch(scope.path, List, scope.params | {"limit": "1"})
         current = page.metadata.resource_version or ""
         if version.isdigit() and current.isdigit() and int(current) < int(version):
             raise ApiError(410, f"version {version} is in the future, the server is at {current}")
@@ -292,7 +292,7 @@ async def pages(list_watch: ListWatch) -> AsyncGenerator[WatchChunk, None]:
         if token:
             params["continue"] = token
         limit = MAX_PAGE if list_watch.page_size else MAX_WHOLE
-        page = await list_watch.client.get(scope.path, params, List, limit)
+        page = await list_watch.client.fetch(scope.path, List, params, limit=limit)
         token = page.metadata.continue_ or ""
         version = page.metadata.resource_version or version
         items = page.items or []
@@ -364,7 +364,8 @@ async def reflect(
     A missing resource is an error when each of its versions has been tried. Raises only
     cancellation.
     """
-    attempts = _Attempts()
+    failures = 0  # in a row: the basis of the backoff
+    empty = 0  # streams in a row that ended without data
     unverified = bool(version)  # the version is not from this server
     untried = -1  # versions left in a round through all, if the resource is missing
     while True:
@@ -387,7 +388,7 @@ async def reflect(
             error = problem
         brief = time.monotonic() - live_since < list_watch.client.timing.brief
         if complete and error is None:
-            attempts.failures *= brief
+            failures *= brief
             continue  # listed: now watch from its version on
         if isinstance(error, ApiError) and error.status == 404:
             version, list_watch.scope = "", next_version(list_watch.scope)
@@ -395,45 +396,24 @@ async def reflect(
             if untried > 0:
                 continue
         untried = -1
-        attempts.ended(error, has_data=has_data and (resumed or complete), brief=brief)
+        progress = has_data and (resumed or complete)
+        if not brief and (progress or error is None):
+            failures = 0 if error is None else 1
+        else:
+            failures = 1 if progress else failures + 1
         expired = isinstance(error, ApiError) and error.expired
         if resumed and connected:
-            expired |= attempts.without_data(
-                error, has_data, brief, list_watch.client.timing.empty_ends
-            )
+            # Only streams that ended at once count: a proxy may end a stream that is quiet for a
+            # while. A silence without even bookmarks decides at once.
+            empty = empty + 1 if brief and not has_data else 0
+            silent = isinstance(error, Silent) or empty >= list_watch.client.timing.empty_ends
+            expired |= silent and not has_data
         if expired:
-            version, attempts.empty = "", 0
-        delay = _delay(list_watch, attempts.failures, error)
+            version, empty = "", 0
+        delay = _delay(list_watch, failures, error)
         if error is not None:
             yield Retry(error, delay)
         await asyncio.sleep(delay)
-
-
-class _Attempts:
-    """How the last attempts ended: the basis of the backoff."""
-
-    __slots__ = ("empty", "failures")
-
-    def __init__(self) -> None:
-        self.failures = 0  # in a row
-        self.empty = 0  # streams in a row that ended without data
-
-    def ended(self, error: KubeError | None, *, has_data: bool, brief: bool) -> None:
-        if not brief and (has_data or error is None):
-            self.failures = 0 if error is None else 1
-        else:
-            self.failures = 1 if has_data else self.failures + 1
-
-    def without_data(
-        self, error: KubeError | None, has_data: bool, brief: bool, limit: int
-    ) -> bool:
-        """Whether `limit` streams in a row ended without data, so that their version is wrong.
-
-        Only streams that ended at once count: a proxy may end a stream that is quiet for a while. A
-        silence without even bookmarks decides at once.
-        """
-        self.empty = self.empty + 1 if brief and not has_data else 0
-        return not has_data and (isinstance(error, Silent) or self.empty >= limit)
 
 
 def _delay(list_watch: ListWatch, failures: int, error: KubeError | None) -> float:

@@ -14,6 +14,7 @@ users (`system:discovery`) allow `get` on /api/*, so a path below that would be 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 from msgspec import Struct
 
@@ -22,6 +23,7 @@ from dnsd.sources.kubernetes.client import Client
 TOKEN_REVIEWS = "/apis/authentication.k8s.io/v1/tokenreviews"  # noqa: S105 - a path
 ACCESS_REVIEWS = "/apis/authorization.k8s.io/v1/subjectaccessreviews"
 PATH = "/dnsd"  # nonResourceURLs of a ClusterRole
+MAX_REVIEW = 2**20  # bytes of a review as the server returns it; usual are a few kilobytes
 
 
 class User(Struct, frozen=True):
@@ -33,51 +35,39 @@ class User(Struct, frozen=True):
     extra: Mapping[str, tuple[str, ...]] = {}
 
 
-class _TokenStatus(Struct):
-    authenticated: bool = False
+class _Status(Struct):
+    authenticated: bool = False  # TokenReview
     user: User | None = None
-
-
-class TokenReview(Struct):
-    """The reply of the server."""
-
-    status: _TokenStatus
-
-
-class _AccessStatus(Struct):
-    allowed: bool = False
+    allowed: bool = False  # SubjectAccessReview
     denied: bool = False
 
 
-class SubjectAccessReview(Struct):
-    """The reply of the server."""
+class Review(Struct):
+    """The reply to either review."""
 
-    status: _AccessStatus
+    status: _Status
 
 
 async def user_of(client: Client, token: str) -> User | None:
     """The user of a token; None if the token is not valid. Raises KubeError if this is unknown."""
-    plain = {
-        "apiVersion": "authentication.k8s.io/v1",
-        "kind": "TokenReview",
-        "spec": {"token": token},
-    }
-    status = (await client.create(TOKEN_REVIEWS, plain, TokenReview)).status
+    spec = {"token": token}
+    status = await _review(client, TOKEN_REVIEWS, "TokenReview", spec)
     return status.user if status.authenticated and status.user and status.user.username else None
 
 
 async def may(client: Client, user: User, verb: str, path: str = PATH) -> bool:
     """Whether a user may do `verb` on `path`. Raises KubeError if this is unknown."""
-    plain = {
-        "apiVersion": "authorization.k8s.io/v1",
-        "kind": "SubjectAccessReview",
-        "spec": {
-            "user": user.username,
-            "uid": user.uid,
-            "groups": list(user.groups),
-            "extra": {name: list(values) for name, values in user.extra.items()},
-            "nonResourceAttributes": {"path": path, "verb": verb},
-        },
+    spec = {
+        "user": user.username,
+        "uid": user.uid,
+        "groups": list(user.groups),
+        "extra": {name: list(values) for name, values in user.extra.items()},
+        "nonResourceAttributes": {"path": path, "verb": verb},
     }
-    status = (await client.create(ACCESS_REVIEWS, plain, SubjectAccessReview)).status
+    status = await _review(client, ACCESS_REVIEWS, "SubjectAccessReview", spec)
     return status.allowed and not status.denied
+
+
+async def _review(client: Client, path: str, kind: str, spec: dict[str, Any]) -> _Status:
+    plain = {"apiVersion": path.split("/", 2)[2].rpartition("/")[0], "kind": kind, "spec": spec}
+    return (await client.fetch(path, Review, plain=plain, limit=MAX_REVIEW)).status

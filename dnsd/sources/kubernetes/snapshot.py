@@ -1,20 +1,23 @@
-"""The last good state of a cluster on disk, so that a restart can answer at once.
+"""The last good state of a cluster on disk, so that dnsd answers at once after a restart.
 
-A snapshot is read back into a server that will hand out its addresses, so the rule is: what
-is not certainly good is refused with a reason, and never served in part.
+In `sources/kubernetes/` (control plane: the API server as a source). Change here: the format of the
+file, and which snapshots are refused. Increase VERSION with the format.
+
+dnsd will serve the addresses in a snapshot. So a snapshot that is not certainly good is refused
+with a reason, and never served in part.
 
     magic "DNSDSNAP" | format version, 4 octets | length, 8 octets | SHA-256 of the rest
-    header (msgpack) | objects (as `packing.py` packs them), each behind its length (4 octets)
+    header (msgpack) | objects (packed by `cluster/store.py`), each behind its length (4 octets)
 
-All numbers are big-endian. `layout` in the header is a digest of the objects' fields: a dnsd
-whose objects have other fields cannot misread a file, it refuses it, as it does one of
-another format version. Objects stay packed, on both ways; those that are read are looked at
-once, so that what cannot be unpacked is found before anything is served.
+All numbers are big-endian. `layout` in the header is a digest of the fields of all objects: a dnsd
+with other fields refuses the file instead of misreading it, as it refuses another format version.
+Objects stay packed in both directions. Each object that is read is decoded once, so that an error
+is found before anything is served.
 
-Written to a temporary file beside it, fsynced, renamed, mode 0600 (it names every Service
-of a cluster). One that a killed process left there goes with the next write. The checksum
-guards against torn and rotten files, not against somebody who can write the state directory:
-that directory has to belong to dnsd.
+The file is written under a temporary name beside it, flushed to disk (fsync), and renamed. Its mode
+is 0600, because it names every Service of a cluster. The next write removes a temporary file that a
+killed process left. The checksum detects incomplete and damaged files, but not an attacker who can
+write to the state directory: only dnsd may have access to that directory.
 """
 
 from __future__ import annotations
@@ -44,16 +47,15 @@ _FRAME = struct.Struct(">I")
 
 
 class BadSnapshot(ValueError):
-    """A snapshot that cannot be served; the message says why, in one clause."""
+    """A snapshot that cannot be served. The message gives the reason in one clause."""
 
 
 class Header(Struct, frozen=True):
-    """Whose state it is, and from where it can be resumed.
+    """The cluster of the state, and the versions to resume from.
 
-    `cluster` is the uid of the Namespace kube-system ("" when it could not be asked);
-    `endpoint` names the server and its CA (`Client.endpoint`). `versions` maps each scope
-    that was followed (`Scope.id`) to the resourceVersion its objects are of. `written` is
-    in seconds since the epoch.
+    `cluster`: the uid of the Namespace kube-system, "" if unknown. `endpoint`: a digest of the
+    server and its CA (`Client.endpoint`). `versions`: the resourceVersion of each watched scope, by
+    `Scope.id`. `written`: in seconds since the epoch.
     """
 
     cluster: str
@@ -71,10 +73,10 @@ class Snapshot(Struct, frozen=True):
 
 
 def write(path: Path, header: Header, objects: Iterable[Packed]) -> int:
-    """Replace the file at `path` in one step. Returns its bytes. Raises OSError.
+    """Replace the file at `path` in one step. Returns its size in bytes. Raises OSError.
 
-    `objects` is walked once, so that memory does not grow with the cluster. One process at a
-    time writes there.
+    Iterates over `objects` once, so that memory does not grow with the cluster. Only one process at
+    a time may write there.
     """
     prefix = f".{path.name}."
     for stray in path.parent.glob(f"{prefix}*"):
@@ -90,14 +92,19 @@ def write(path: Path, header: Header, objects: Iterable[Packed]) -> int:
         with contextlib.suppress(OSError):
             os.unlink(name)
         raise
-    _sync_directory(path.parent)
+    directory = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(directory)  # POSIX makes the rename permanent only by this
+    finally:
+        os.close(directory)
     return size
 
 
 def _write(file: BufferedWriter, header: Header, objects: Iterable[Packed]) -> int:
     file.write(bytes(_HEAD.size))
     digest, length = hashlib.sha256(), 0
-    for frame in _frames(header, objects):
+    for body in chain((msgspec.msgpack.encode(header),), objects):
+        frame = _FRAME.pack(len(body)) + body
         file.write(frame)
         digest.update(frame)
         length += len(frame)
@@ -106,25 +113,11 @@ def _write(file: BufferedWriter, header: Header, objects: Iterable[Packed]) -> i
     return _HEAD.size + length
 
 
-def _frames(header: Header, objects: Iterable[Packed]) -> Iterator[bytes]:
-    for body in chain((msgspec.msgpack.encode(header),), objects):
-        yield _FRAME.pack(len(body)) + body
-
-
-def _sync_directory(path: Path) -> None:
-    """Makes the rename last: POSIX orders it only by the directory's own fsync."""
-    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
 def read(path: Path, *, now: float, max_age: float) -> Snapshot | None:
-    """The snapshot at `path`, or None when there is none.
+    """The snapshot at `path`, or None if there is no file.
 
-    Raises BadSnapshot for one that is corrupt, of another version, or older than `max_age`
-    seconds at `now`. Whose cluster it is has to be asked by the caller.
+    Raises BadSnapshot for a snapshot that is corrupt, of another version, or older than `max_age`
+    seconds at the time `now`. The caller must check the cluster.
     """
     try:
         with path.open("rb") as file:
@@ -133,12 +126,14 @@ def read(path: Path, *, now: float, max_age: float) -> Snapshot | None:
         return None
     except OSError as error:
         raise BadSnapshot(f"cannot be read: {error}") from error
+    except (msgspec.DecodeError, struct.error, NotPacked) as error:
+        raise BadSnapshot(f"corrupt: {error}") from error
 
 
 def _read(file: BufferedReader, now: float, max_age: float) -> Snapshot:
     head = file.read(_HEAD.size)
     if len(head) < _HEAD.size or not head.startswith(MAGIC):
-        raise BadSnapshot("corrupt: is no snapshot of dnsd")
+        raise BadSnapshot("corrupt: not a snapshot of dnsd")
     _, version, length, digest = _HEAD.unpack(head)
     if version != VERSION:
         raise BadSnapshot(f"another version: format {version}, this dnsd reads {VERSION}")
@@ -150,34 +145,20 @@ def _read(file: BufferedReader, now: float, max_age: float) -> Snapshot:
     if hashlib.file_digest(file, "sha256").digest() != digest:
         raise BadSnapshot("corrupt: the checksum does not match")
     file.seek(_HEAD.size)
-    try:
-        return _decode(file, length, now, max_age)
-    except (msgspec.DecodeError, struct.error, NotPacked) as error:
-        raise BadSnapshot(f"corrupt: {error}") from error
-
-
-def _decode(file: BufferedReader, length: int, now: float, max_age: float) -> Snapshot:
-    header: Header | None = None
-    objects: list[Packed] = []
-    while length > 0:
-        (size,) = _FRAME.unpack(file.read(_FRAME.size))
-        body = file.read(size)
-        length -= _FRAME.size + size
-        if header is None:
-            header = msgspec.msgpack.decode(body, type=Header)
-            _check_header(header, now, max_age)
-        else:
-            objects.append(checked(body))
-    if header is None:
-        raise BadSnapshot("corrupt: has no header")
-    return Snapshot(header, tuple(objects))
-
-
-def _check_header(header: Header, now: float, max_age: float) -> None:
+    bodies = _bodies(file, length)
+    header = msgspec.msgpack.decode(next(bodies, b""), type=Header)
     if header.layout != LAYOUT:
-        raise BadSnapshot("another version: its objects have other fields than this dnsd's")
+        raise BadSnapshot("another version: the objects of this dnsd have other fields")
     age = now - header.written
     if age > max_age:
         raise BadSnapshot(f"too old: {age:.0f} s, at most {max_age:.0f} s are served")
     if age < -max_age:
-        raise BadSnapshot(f"from the future: {-age:.0f} s; check this machine's clock")
+        raise BadSnapshot(f"written {-age:.0f} s in the future; check the clock of this machine")
+    return Snapshot(header, tuple(map(checked, bodies)))
+
+
+def _bodies(file: BufferedReader, length: int) -> Iterator[bytes]:
+    while length > 0:
+        (size,) = _FRAME.unpack(file.read(_FRAME.size))
+        yield file.read(size)
+        length -= _FRAME.size + size

@@ -43,7 +43,7 @@ class TestPage:
     async def test_refusals_are_api_errors_with_what_the_server_said(self, kube, client):
         kube.faults.append(faults.status(429, retry_after="3"))
         with pytest.raises(ApiError, match="too many requests") as caught:
-            await client.get(SERVICES, {}, dict)
+            await client.fetch(SERVICES, dict)
         error = caught.value
         assert (error.status, error.reason, error.retry_after) == (429, "TooManyRequests", 3.0)
         assert not error.in_stream
@@ -51,28 +51,28 @@ class TestPage:
     async def test_a_connection_that_breaks_off_is_unreachable(self, kube, client):
         kube.faults.append(faults.cut(20, verb="list"))
         with pytest.raises(Unreachable, match=SERVICES):
-            await client.get(SERVICES, {}, dict)
+            await client.fetch(SERVICES, dict)
 
     async def test_a_page_that_never_ends_is_given_up(self, kube, tmp_path):
         kube.faults.append(faults.split(1))
         kube.faults[0].pause = 0.05
         async with client_of(kube, tmp_path, page=0.2) as client:
             with pytest.raises(Unreachable, match=r"no page in 0\.2 s"):
-                await client.get(SERVICES, {}, dict)
+                await client.fetch(SERVICES, dict)
 
     async def test_nobody_listening_names_the_server(self, kube, client):
         await kube.stop()
         with pytest.raises(Unreachable, match=kube.url):
-            await client.get(SERVICES, {}, dict)
+            await client.fetch(SERVICES, dict)
 
     async def test_parameters_arrive_as_they_were_meant(self, kube, client):
         params = {"labelSelector": "a in (b,c),d!=e&f", "limit": "1"}
-        await client.get(SERVICES, params, dict)
+        await client.fetch(SERVICES, dict, params)
         assert kube.seen[-1].params == params
 
     async def test_connections_are_used_again(self, kube, client):
         for _ in range(3):
-            await client.get(SERVICES, {}, dict)
+            await client.fetch(SERVICES, dict)
         assert len(client._rest.pool_manager.connector._conns) == 1
 
 

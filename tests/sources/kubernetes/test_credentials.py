@@ -59,7 +59,7 @@ async def ask(access: Access) -> list[str]:
 
 
 async def names(client: Client) -> list[str]:
-    items = (await client.get(NAMESPACES, {}, dict))["items"]
+    items = (await client.fetch(NAMESPACES, dict))["items"]
     return [item["metadata"]["name"] for item in items]
 
 

@@ -241,14 +241,14 @@ class TestRecordings:
     async def test_other_answers_are_decoded(self, name, tmp_path):
         recording = replay.load(name)
         async with Replay(recording) as server, client_of(server, tmp_path) as client:
-            found = await client.get(recording.path, {}, dict)
+            found = await client.fetch(recording.path, dict)
             assert found == msgspec.json.decode(recording.body)
 
     async def test_an_answer_that_is_not_json_is_unreachable(self, tmp_path):
         recording = replay.load("readyz")
         async with Replay(recording) as server, client_of(server, tmp_path) as client:
             with pytest.raises(Unreachable, match="the answer is not a dict"):
-                await client.get(recording.path, {}, dict)
+                await client.fetch(recording.path, dict)
 
 
 class TestListing:
@@ -341,7 +341,7 @@ class TestListing:
 
     async def test_a_page_beyond_the_limit_is_refused_with_what_to_do(self, list_watch):
         with pytest.raises(Unreachable, match="lower page_size"):
-            await list_watch.client.get(SERVICES.path, {}, dict, limit=100)
+            await list_watch.client.fetch(SERVICES.path, dict, limit=100)
 
 
 class TestReflect:

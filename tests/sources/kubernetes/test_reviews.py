@@ -8,7 +8,7 @@ from dnsd.sources.kubernetes.errors import ApiError, Unreachable
 from dnsd.sources.kubernetes.reviews import (
     ACCESS_REVIEWS,
     PATH,
-    SubjectAccessReview,
+    Review,
     User,
     may,
     user_of,
@@ -86,12 +86,12 @@ async def test_a_server_in_trouble(kube, client):
 
 async def test_what_the_server_cannot_take_is_its_refusal(client):
     with pytest.raises(ApiError, match="no SubjectAccessReview"):
-        await client.create(ACCESS_REVIEWS, {"kind": "Pod"}, SubjectAccessReview)
+        await client.fetch(ACCESS_REVIEWS, Review, plain={"kind": "Pod"})
 
 
 async def test_more_than_a_review_can_be_is_not_read(client):
     with pytest.raises(Unreachable, match="more than 10 bytes"):
-        await client.create(ACCESS_REVIEWS, _review(), SubjectAccessReview, limit=10)
+        await client.fetch(ACCESS_REVIEWS, Review, plain=_review(), limit=10)
 
 
 def _review():

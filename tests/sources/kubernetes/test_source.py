@@ -931,7 +931,7 @@ class TestCost:
             "from dnsd.sources.kubernetes.client import connect\n"
             "async def main():\n"
             "    client = await connect(Access(sys.argv[1]))\n"
-            "    await client.get('/version', {}, dict)\n"
+            "    await client.fetch('/version', dict)\n"
             "    await client.close()\n"
             "asyncio.run(main())\n"
             "found = [m for m in sys.modules if 'kubernetes' in m and '.models.' in m]\n"
