@@ -336,6 +336,11 @@ class Resolver:
         """The number of clients that wait."""
         return self._active
 
+    @property
+    def in_flight(self) -> int:
+        """The number of different questions that wait for servers."""
+        return self._lookup.in_flight
+
     def servers(self) -> list[Server]:
         """All servers of all rules, with their health."""
         return [server for pool in self.routes.rules.values() for server in pool.servers]

@@ -1,4 +1,4 @@
-"""An upstream on loopback that answers as a script says, over UDP, TCP and TLS on one port."""
+"""An upstream on loopback that replies by a script, over UDP, TCP, and TLS on one port."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ import dns.message
 import dns.rcode
 import dns.rrset
 
-# What to send for a query: messages (parsed or as octets), nothing, or a coroutine that says.
-Said = list[dns.message.Message | bytes]
-Script = Callable[[dns.message.Message, str], Said | Awaitable[Said]]
+# The replies to a query: messages (parsed or as octets), or a coroutine that returns them.
+Replies = list[dns.message.Message | bytes]
+Script = Callable[[dns.message.Message, str], Replies | Awaitable[Replies]]
 
 
 class Upstream:
-    """Where it listens, and what it was asked: (transport, message as octets, peer)."""
+    """Its port, and the queries that it received: (transport, message as octets, peer)."""
 
     def __init__(self, script: Script) -> None:
         self.script = script
         self.port = 0
         self.asked: list[tuple[str, bytes, tuple[str, int]]] = []
-        self.connections = 0
+        self.connections = self.closed = 0
         self._tasks: set[asyncio.Task[None]] = set()
 
     @property
@@ -44,12 +44,12 @@ class Upstream:
     def names(self) -> list[str]:
         return [str(query.question[0].name).lower() for query in self.queries]
 
-    async def say(self, data: bytes, over: str, peer: tuple[str, int]) -> list[bytes]:
+    async def replies(self, data: bytes, over: str, peer: tuple[str, int]) -> list[bytes]:
         self.asked.append((over, data, peer))
-        said = self.script(dns.message.from_wire(data), over)
-        if isinstance(said, Awaitable):
-            said = await said
-        return [one if isinstance(one, bytes) else one.to_wire(max_size=65535) for one in said]
+        found = self.script(dns.message.from_wire(data), over)
+        if isinstance(found, Awaitable):
+            found = await found
+        return [one if isinstance(one, bytes) else one.to_wire(max_size=65535) for one in found]
 
     def spawn(self, coroutine: Awaitable[None]) -> None:
         task = asyncio.ensure_future(coroutine)
@@ -73,7 +73,7 @@ class _Udp(asyncio.DatagramProtocol):
         self.upstream.spawn(self.reply(data, peer))
 
     async def reply(self, data: bytes, peer: tuple[str, int]) -> None:
-        for number, one in enumerate(await self.upstream.say(data, "udp", peer)):
+        for number, one in enumerate(await self.upstream.replies(data, "udp", peer)):
             self.transport.sendto(one, peer)
             if number % 50 == 49:
                 await asyncio.sleep(0)  # a socket's buffer holds some hundred of them
@@ -93,7 +93,7 @@ async def upstream(
 
         async def reply(data: bytes) -> None:
             over = "tls" if tls else "tcp"
-            for one in await served.say(data, over, writer.get_extra_info("peername")):
+            for one in await served.replies(data, over, writer.get_extra_info("peername")):
                 if one == b"close":
                     writer.close()
                 else:
@@ -103,6 +103,7 @@ async def upstream(
             while True:
                 size = await reader.readexactly(2)
                 served.spawn(reply(await reader.readexactly(int.from_bytes(size, "big"))))
+        served.closed += 1
         writer.close()
 
     for _ in range(20):  # the same port has to be free for both
@@ -145,13 +146,13 @@ def reply_to(
 SOA = "example. 300 SOA ns.example. hostmaster.example. 1 7200 1800 86400 60"
 
 
-def address(query: dns.message.Message, text: str = "192.0.2.1", ttl: int = 60) -> Said:
-    """The usual answer: one address for whatever name was asked."""
+def address(query: dns.message.Message, text: str = "192.0.2.1", ttl: int = 60) -> Replies:
+    """The usual answer: one address for every name."""
     return [reply_to(query, f"{query.question[0].name} {ttl} A {text}")]
 
 
 def unused_port() -> int:
-    """A port on which nobody listens."""
+    """A port without a listener."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
         sock.bind(("127.0.0.1", 0))
         return int(sock.getsockname()[1])

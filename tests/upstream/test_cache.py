@@ -102,12 +102,18 @@ class TestBounds:
         cache.put(entry(1))
         assert cache.get(key(1), 0.0) is None
 
-    def test_queues_do_not_grow_with_what_was_dropped(self) -> None:
+    def test_dropped_entries_do_not_fill_the_memory(self) -> None:
         cache = Cache(50, 1 << 20)
-        for _ in range(3_000):
-            cache.put(entry(1))
-            cache.forget(key(1))
-        assert len(cache._small) + len(cache._main) <= 1_002
+        tracemalloc.start()
+        try:
+            for _ in range(20_000):
+                cache.put(entry(1))
+                cache.forget(key(1))
+            taken = tracemalloc.get_traced_memory()[0]
+        finally:
+            tracemalloc.stop()
+        assert len(cache) == 0
+        assert taken < 200_000  # 20,000 keys would take a million octets
 
     def test_the_octets_counted_are_those_taken(self) -> None:
         tracemalloc.start()

@@ -8,7 +8,7 @@ import pytest
 
 from tests.helpers import eventually
 from tests.upstream.building import ControlPlane, errors, plane, rcode, texts
-from tests.upstream.scripted import SOA, Said, address, reply_to, upstream
+from tests.upstream.scripted import SOA, Replies, address, reply_to, upstream
 
 
 class TestKept:
@@ -167,7 +167,7 @@ class TestPrefetch:
             assert texts(reply) == ["www.example. A 192.0.2.1"]  # the old one, at once
             await eventually(lambda: len(up.asked) == 2)
             await eventually(lambda: home.at_once("www.example.") is not None)
-            await eventually(lambda: home.resolver._lookup.in_flight == 0)
+            await eventually(lambda: home.resolver.in_flight == 0)
             renewed = await home.ask("www.example.")
             assert texts(renewed) == ["www.example. A 192.0.2.2"]
             assert renewed.answer[0].ttl == 100
@@ -181,7 +181,7 @@ class TestPrefetch:
             await home.ask("www.example.")
             home.clock.now += 91
             await home.ask("www.example.")
-            assert home.resolver._lookup.in_flight == 0
+            assert home.resolver.in_flight == 0
         assert len(up.asked) == 1
 
     async def test_a_prefetch_that_fails_leaves_the_entry(self) -> None:
@@ -245,7 +245,7 @@ class TestServeStale:
     async def test_a_slow_upstream_is_waited_for_a_moment_and_fills_the_cache(self) -> None:
         go = asyncio.Event()
 
-        async def script(query, _) -> Said:
+        async def script(query, _) -> Replies:
             if len(up.asked) > 1:
                 await go.wait()
             return address(query, f"192.0.2.{min(len(up.asked), 2)}")

@@ -1,24 +1,15 @@
-"""Search-path completion: who is completed, to what, and when it stays a plain NXDOMAIN."""
+"""Search lists: the candidates of a query, in the order of the client."""
 
 from __future__ import annotations
 
 from typing import Any
 
-import dns.edns
-import dns.message
 import pytest
 
-from dnsd.answer.settings import EngineConfig
 from dnsd.cluster.objects import Pod
 from dnsd.dns.addresses import pack_address
 from dnsd.dns.names import name_from_text, text_of
-from dnsd.transport.registry import UDP
-from dnsd.upstream.clients import Clients, compile_clients
-from dnsd.upstream.completing import Search, SearchStage
 from dnsd.upstream.search import Client, completion
-from tests.upstream.building import ControlPlane, alias, errors, plane, rcode, service, texts
-from tests.upstream.scripted import SOA, address, reply_to, upstream
-from tests.upstream.test_clients import keyed
 
 ZONE = name_from_text("cluster.local.")
 EC2 = name_from_text("ec2.internal.")
@@ -75,155 +66,3 @@ class TestCandidates:
         )
         assert found is not None
         assert not any("bbb" in name for name in found)
-
-
-class Pods:
-    """A house whose clients are pods."""
-
-    def __init__(self, home: ControlPlane, *pods: Pod) -> None:
-        self.home = home
-        self.clients = Clients()
-        self.clients.apply(compile_clients(keyed(*pods)))
-        self.stage = SearchStage(home.engine, self.clients, (ZONE,), (EC2,))
-
-    async def ask(
-        self, name: str, type_: str = "A", client: bytes = POD, **options: Any
-    ) -> dns.message.Message:
-        query = dns.message.make_query(name, type_, use_edns=0, **options)
-        packet = query.to_wire()
-        (outcome,) = self.stage.answer_batch(packet, [len(packet)], len(packet), [client], UDP)
-        if isinstance(outcome, Search):
-            wire = await self.home.resolver.complete(
-                outcome.forward, outcome.denial, outcome.completion
-            )
-        else:
-            assert isinstance(outcome, bytes)
-            wire = outcome
-        reply = dns.message.from_wire(wire)
-        assert query.is_response(reply)
-        return reply
-
-
-ASKED = "www.example.com.default.svc.cluster.local."
-CONFIG = EngineConfig(forwarding=True, nsid=b"node-7")
-
-
-def external(query: dns.message.Message, _: str) -> list[Any]:
-    """www.example.com has an address, example.com exists, nothing else does."""
-    name = str(query.question[0].name).lower()
-    if name == "www.example.com." and query.question[0].rdtype == 1:
-        return address(query)
-    if name in ("www.example.com.", "example.com."):
-        return [reply_to(query, authority=(SOA.replace("example.", "example.com.", 1),))]
-    return [reply_to(query, rcode="NXDOMAIN", authority=(f". {SOA.split(maxsplit=1)[1]}",))]
-
-
-class TestCompletion:
-    async def test_five_round_trips_become_one(self) -> None:
-        async with upstream(external) as up, plane(engine=CONFIG, servers=(up.url,)) as home:
-            reply = await Pods(home, pod()).ask(ASKED)
-        assert rcode(reply) == "NOERROR"
-        assert texts(reply) == [f"{ASKED} CNAME www.example.com.", "www.example.com. A 192.0.2.1"]
-        assert up.names() == ["www.example.com.ec2.internal.", "www.example.com."]
-
-    async def test_a_service_on_the_way_wins(self) -> None:
-        async with (
-            upstream(external) as up,
-            plane(service("web", "10.96.0.9"), engine=CONFIG, servers=(up.url,)) as home,
-        ):
-            reply = await Pods(home, Pod("other", "p", (POD,), "Running")).ask(
-                "web.default.other.svc.cluster.local."
-            )
-        assert texts(reply)[-1] == "web.default.svc.cluster.local. A 10.96.0.9"
-        assert not up.asked
-
-    async def test_the_chain_of_an_external_name_too(self) -> None:
-        async with (
-            upstream(external) as up,
-            plane(alias("ext", "www.example.com"), engine=CONFIG, servers=(up.url,)) as home,
-        ):
-            reply = await Pods(home, Pod("other", "p", (POD,), "Running")).ask(
-                "ext.default.other.svc.cluster.local."
-            )
-        assert [line.split()[1] for line in texts(reply)] == ["CNAME", "CNAME", "A"]
-
-    async def test_nodata_only_when_nothing_has_records(self) -> None:
-        async with upstream(external) as up, plane(engine=CONFIG, servers=(up.url,)) as home:
-            reply = await Pods(home, pod()).ask(ASKED, "AAAA")
-        assert (rcode(reply), texts(reply)) == ("NOERROR", [f"{ASKED} CNAME www.example.com."])
-        assert str(reply.authority[0].name) == "example.com."
-
-    async def test_if_none_exists_the_plain_nxdomain(self) -> None:
-        async with upstream(external) as up, plane(engine=CONFIG, servers=(up.url,)) as home:
-            name = "nope.example.org.default.svc.cluster.local."
-            completed = await Pods(home, pod()).ask(name)
-            plain = await Pods(home).ask(name)
-        plain.id = completed.id
-        assert completed.to_wire() == plain.to_wire()
-        assert rcode(plain) == "NXDOMAIN"
-        assert str(plain.authority[0].name) == "cluster.local."
-
-    async def test_a_failure_on_the_way_is_never_turned_into_an_answer(self) -> None:
-        def script(query, over):
-            if "ec2" in str(query.question[0].name).lower():
-                return [reply_to(query, rcode="SERVFAIL")]
-            return external(query, over)
-
-        async with upstream(script) as up, plane(engine=CONFIG, servers=(up.url,)) as home:
-            reply = await Pods(home, pod()).ask(ASKED)
-        assert (rcode(reply), texts(reply)) == ("NXDOMAIN", [])
-        assert "www.example.com." not in up.names()
-
-    @pytest.mark.parametrize(
-        "fields", [{"host_network": True}, {"dns_policy": "Default"}, {"ip": "10.244.0.8"}]
-    )
-    async def test_others_get_the_plain_nxdomain(self, fields: dict[str, Any]) -> None:
-        async with upstream(external) as up, plane(engine=CONFIG, servers=(up.url,)) as home:
-            reply = await Pods(home, pod(**fields)).ask(ASKED)
-        assert rcode(reply) == "NXDOMAIN"
-        assert not up.asked
-
-    async def test_an_address_reused_in_another_namespace(self) -> None:
-        async with upstream(external) as up, plane(engine=CONFIG, servers=(up.url,)) as home:
-            pods = Pods(home, pod("old"))
-            pods.clients.apply(
-                compile_clients(
-                    {**keyed(Pod("other", "new", (POD,), "Running")), pod("old").key: None}
-                )
-            )
-            assert rcode(await pods.ask(ASKED)) == "NXDOMAIN"
-
-    async def test_those_who_may_not_resolve_are_not_completed(self) -> None:
-        config = EngineConfig(forwarding=True, allow_recursion=("127.0.0.0/8",))
-        async with upstream(external) as up, plane(engine=config, servers=(up.url,)) as home:
-            assert rcode(await Pods(home, pod()).ask(ASKED)) == "NXDOMAIN"
-            assert rcode(await Pods(home, pod()).ask(ASKED, flags=0)) == "NXDOMAIN"
-        assert not up.asked
-
-    async def test_other_types_and_names_that_exist_are_as_ever(self) -> None:
-        async with (
-            upstream(external) as up,
-            plane(service("web", "10.96.0.9"), engine=CONFIG, servers=(up.url,)) as home,
-        ):
-            pods = Pods(home, pod())
-            assert texts(await pods.ask("web.default.svc.cluster.local."))
-            assert rcode(await pods.ask("web.default.svc.cluster.local.", "TXT")) == "NOERROR"
-            assert rcode(await pods.ask(ASKED, "SOA")) == "NXDOMAIN"
-            assert rcode(await pods.ask("_x._tcp.nope.default.svc.cluster.local.")) == "NXDOMAIN"
-        assert "www.example.com." not in up.names()
-
-    async def test_the_options_of_the_reply_stay(self) -> None:
-        async with upstream(external) as up, plane(engine=CONFIG, servers=(up.url,)) as home:
-            query = dns.edns.GenericOption(3, b"")
-            reply = await Pods(home, pod()).ask(ASKED, options=[query])
-        assert [option.otype for option in reply.options] == [3]
-        assert errors(reply) == []
-
-    async def test_overload_gives_the_plain_nxdomain(self) -> None:
-        async with (
-            upstream(external) as up,
-            plane(engine=CONFIG, servers=(up.url,), max_in_flight=1) as home,
-        ):
-            home.resolver._active = 1
-            assert rcode(await Pods(home, pod()).ask(ASKED)) == "NXDOMAIN"
-            home.resolver._active = 0

@@ -108,9 +108,7 @@ class TestTcp:
                 return query(query_id, question)
 
             await stream.query(build, question)
-            connection = stream._connection
-            assert connection is not None
-            await eventually(lambda: not connection.usable)
+            await eventually(lambda: up.closed == 1)
             assert (await stream.query(build, question)).answer
             await stream.close()
         assert up.connections == 2

@@ -17,7 +17,7 @@ from dnsd.dns.rrset import RRset
 from dnsd.dns.text import rdata_text
 from dnsd.dns.types import Type
 from dnsd.zone.building import marker
-from dnsd.zone.change import Cause, Change, newer
+from dnsd.zone.change import Cause, Change
 from dnsd.zone.merge import APEX
 from dnsd.zone.schema import apex
 from dnsd.zone.settings import SchemaConfig
@@ -378,12 +378,6 @@ class TestSerial:
         assert change is not None
         assert change.serial == zone.serial == 0
         assert rdata_text(Type.SOA, zone.soa(Z).rdatas[0]).split()[2] == "0"
-
-    def test_newer(self) -> None:
-        assert newer(1, 0)
-        assert newer(0, 2**32 - 1)
-        assert not newer(5, 5)
-        assert not newer(2**32 - 1, 0)
 
 
 # -- properties: any order of edits ends where a build from scratch does
