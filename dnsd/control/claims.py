@@ -29,7 +29,7 @@ _ORDER = (FRESH, STALE, NOT_READY)
 
 
 class Claim(Struct, frozen=True):
-    """`state`: FRESH, STALE, or NOT_READY of dnsd.zone.compile. `unknown`: see `Batch.unknown`."""
+    """`state`: FRESH, STALE, or NOT_READY of dnsd.zone.frame. `unknown`: see `Batch.unknown`."""
 
     state: int = NOT_READY
     unknown: tuple[Key, ...] = ()

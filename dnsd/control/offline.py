@@ -1,7 +1,9 @@
-"""Manifests read once, without serving: what `check`, `zone` and their like look at.
+"""Manifests read once, without serving: what `check`, `zone`, and other commands look at.
 
-The same walk as in a running dnsd, source to zone, with a fixed serial and no clock, so
-that the same manifests give the same output and `diff` is of use.
+In `control/` (control process). Change here: how commands get a zone without a server.
+
+The path is that of a running dnsd, from the source to the zone, with a fixed serial and without a
+clock. So the same manifests give the same output, and `diff` can compare two outputs.
 """
 
 from __future__ import annotations
@@ -26,14 +28,14 @@ SERIAL = 1
 
 
 class Offline(Struct, frozen=True):
-    """What the manifests in `directory` say (problems included) and what comes of it."""
+    """The manifests of `directory`, their problems, and the pipeline with their zone."""
 
     directory: str
     loaded: Loaded
     pipeline: Pipeline
 
     def problems(self) -> list[str]:
-        """Everything that is wrong, a line each: what was refused, then what is not served."""
+        """One line for each problem: first refused manifests, then objects that are not served."""
         refused = [str(problem) for problem in self.loaded.problems]
         origins = {thing.key: thing.origin for thing in self.loaded.objects}
         unserved = [
@@ -47,9 +49,9 @@ class Offline(Struct, frozen=True):
 def read(settings: Settings) -> Offline:
     """The manifests of `settings.manifests.directory` (which must be set), and their zone.
 
-    Raises SettingsError when the directory cannot be read.
+    Raises SettingsError if the directory cannot be read.
     """
-    logging.configure("error", "text")  # what is wrong is told by `problems`
+    logging.configure("error", "text")  # `problems` reports the rest
     try:
         loaded = load(settings.manifests.directory, service_cidrs=settings.manifests.service_cidr)
     except SourceError as error:
@@ -62,7 +64,7 @@ def read(settings: Settings) -> Offline:
 
 
 def views_of(settings: Settings, pipeline: Pipeline) -> ViewZones | None:
-    """Who sees what of this pipeline; None when everybody sees everything."""
+    """The views of this pipeline; None if every client sees everything."""
     config = settings.views
     if not config.on:
         return None

@@ -167,12 +167,12 @@ class ControlPlane:
                 log.exception("an observer of a change failed, a bug", serial=change.serial)
 
     def _serial(self) -> int:
-        """The serial that the next run must come after."""
+        """The latest serial of all zones, which the next run must exceed."""
         serial = self.pipeline.zone.serial
         return serial if self.view_zones is None else self.view_zones.last_serial(serial)
 
     def _follow_own_service(self, batch: Batch, at: float) -> None:
-        """ns.dns.ZONE has the addresses of `ns_service`, whatever they are now."""
+        """Give ns.dns.ZONE the addresses that `ns_service` has now."""
         key = _service_key(self.settings.ns_service)
         if not any(key_of(event) == key for event in batch.events):
             return
@@ -184,7 +184,7 @@ class ControlPlane:
             self.pipeline.set_ns_addresses(service.cluster_ips, cause)
 
     def _own_service(self, settings: Settings) -> Service | None:
-        """The Service that `ns_service` names, if it is known and has addresses."""
+        """The Service that `ns_service` names, if it exists and has addresses."""
         if not settings.ns_service:
             return None
         found = self.pipeline.state.get(_service_key(settings.ns_service))
@@ -194,7 +194,7 @@ class ControlPlane:
 
     @property
     def state(self) -> int:
-        """What the workers claim: FRESH, STALE, or NOT_READY of dnsd.zone.compile."""
+        """What the workers claim: FRESH, STALE, or NOT_READY of dnsd.zone.frame."""
         return self._claim.state
 
     @property
@@ -233,7 +233,7 @@ class ControlPlane:
             yield compile_clients(self.pipeline.pods(some))
 
     def _pin(self, settings: Settings) -> None:
-        """Puts the names of the setting `hosts` that lie in our zones there, and no others."""
+        """Set the names of the setting `hosts` in the zones of dnsd, and remove former ones."""
         wanted = dict(pinned_names(settings, self.pipeline.zone))
         for contributor in self._pinned - wanted.keys():
             self.pipeline.put(contributor, (), Cause(contributor))
@@ -244,13 +244,14 @@ class ControlPlane:
     # -- new settings ----------------------------------------------------------------------
 
     async def reconfigure(self, settings: Settings) -> None:
-        """Go on with other settings (only those that a reload can change may differ).
+        """Apply other settings. Only those that a reload can change may differ.
 
-        All of it or nothing: what can fail comes first. Raises SettingsError for what cannot
-        be used and WorkersFailed when workers do not start with it; all goes on as it was.
+        All or nothing: the steps that can fail come first. Raises SettingsError for settings that
+        cannot be used, and WorkersFailed if the workers do not start with them; then the former
+        settings stay.
         """
         setup = worker_setup(settings)
-        Zone(schema_config(settings, self.addresses), 0)  # before anything is half done
+        Zone(schema_config(settings, self.addresses), 0)  # raises SettingsError
         if setup != self.supervisor.setup:
             await self.supervisor.renew(setup)
         # From here to the end this is one step of the event loop.
@@ -264,7 +265,7 @@ class ControlPlane:
         self._finish(whole=rebuilt or completion)
 
     def close(self) -> None:
-        """Save what outlives the run."""
+        """Save the serial for the next run."""
         self._serials.close(self._serial())
 
 
@@ -274,18 +275,18 @@ def key_of(event: Event) -> Key:
 
 
 def _service_key(text: str) -> Key:
-    """The key of the Service that is written as NAMESPACE/NAME."""
+    """The key of the Service NAMESPACE/NAME."""
     namespace, _, name = text.partition("/")
     return Key("Service", namespace, name)
 
 
 def _age(at: float) -> str:
-    """A time as the API writes creationTimestamps; "" for none."""
+    """A time in the format of creationTimestamp (RFC 3339 in UTC); "" for 0."""
     return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%dT%H:%M:%SZ") if at else ""
 
 
 def pinned_names(settings: Settings, zone: Zone) -> Iterator[tuple[Key, tuple[RRset, ...]]]:
-    """The names of the setting `hosts` in our zones: contributor and records of each."""
+    """The names of the setting `hosts` in the zones of dnsd: contributor and records of each."""
     how = OVERRIDES if settings.upstream.hosts_override else YIELDS
     for text, addresses in settings.upstream.hosts.items():
         name = name_from_text(text)

@@ -1,12 +1,14 @@
-"""The zone's serial across restarts.
+"""The serial of the zone across restarts.
 
-A serial must never go back: a secondary would keep what it has and never know. It begins at
-the time in seconds since the epoch, which is ahead of any past serial as long as there was
-less than a change a second, or after the last one saved, whichever is later (RFC 1982 order
-of a number that wraps is the zone's business; seconds do not wrap before 2106).
+In `control/` (control process). Change here: how the serial continues after a restart.
 
-What is saved is not the serial but a number it has not reached yet (`RESERVE` ahead), so
-that a crash between two writes does no harm and a change costs no write.
+A serial must never decrease, because a secondary would keep its old zone (RFC 1982). It begins at
+the time in seconds since the epoch, which is ahead of any former serial as long as there was less
+than one change per second, or after the saved serial, whichever is later. (Seconds do not wrap
+before 2106.)
+
+The file has a number that the serial has not reached yet (`RESERVE` ahead), so a crash does no harm
+and most changes need no write.
 """
 
 from __future__ import annotations
@@ -19,30 +21,30 @@ import structlog
 
 log = structlog.get_logger(__name__)
 
-RESERVE = 1000  # changes between two writes; what a crash skips
+RESERVE = 1000  # changes between two writes; a crash skips at most so many serials
 _MAX = 2**32
 
 
 class SerialFile:
-    """The file in the state directory; `directory` "" keeps nothing."""
+    """The file in the state directory; nothing is saved if `directory` is empty."""
 
     def __init__(self, directory: str) -> None:
-        """Makes the directory when it is missing. Raises OSError."""
+        """Create the directory if it is missing. Raises OSError."""
         self._path = Path(directory, "serial") if directory else None
         self._reserved: int | None = None  # the number in the file
         if self._path is not None:
             self._path.parent.mkdir(mode=0o700, exist_ok=True)
 
     def first(self, now: float) -> int:
-        """The serial to start with, at `now` seconds since the epoch; reserves what follows."""
+        """The first serial, at `now` seconds since the epoch. Reserves the next ones."""
         serial = max(self._read() + 1, int(now)) % _MAX
         self.reach(serial)
         return serial
 
     def reach(self, serial: int) -> None:
-        """The zone is at `serial`: reserve more when what was reserved is used up.
+        """The zone is at `serial`: reserve more serials if none is left.
 
-        A file that cannot be written is logged; answering goes on.
+        Logs an error if the file cannot be written; dnsd continues.
         """
         if self._path is None:
             return
@@ -51,7 +53,7 @@ class SerialFile:
             self._write(self._reserved)
 
     def close(self, serial: int) -> None:
-        """The last serial of this run: the next one goes on from here, without a leap."""
+        """Save the last serial of this run, so that the next run continues without a gap."""
         if self._path is not None:
             self._write(serial)
 
@@ -66,7 +68,9 @@ class SerialFile:
             return -1
         except (OSError, ValueError) as error:
             text = str(error)
-        log.warning("the saved serial is of no use, going on from the time", found=text)
+        log.warning(
+            "the saved serial is invalid; the serial continues from the current time", found=text
+        )
         return -1
 
     def _write(self, serial: int) -> None:

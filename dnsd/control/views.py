@@ -1,16 +1,18 @@
-"""The zones of all sights, kept in step with the one that holds everything.
+"""The zone of each view, kept in step with the zone that has all names.
 
-`zone/sight.py` has the rules. Here is what lives: for each sight that some client has, a zone
-of what it sees; and who has which, pods by address and everybody else by network. Both go to
-the workers as frames, in the order in which they came to be.
+In `control/` (control process). Change here: which views exist, and which clients have them.
 
-* The sights of networks follow from the configuration and are there always. Those of pods come
-  with the first pod that has them and go with the last.
-* A contributor that changes is put into the zones of those who see it: the schema has been asked
-  once, for all of them. What that costs: one edit a sight that sees the contributor's namespace.
-* There are at most `MAX_VIEWS`, beyond which a pod sees nothing, which is said in the log. A
-  cluster in which every namespace sees itself and a few shared ones has as many sights as
-  namespaces with pods, each with few names.
+zone/views.py has the rules. For each view that a client has, `ViewZones` holds a zone of the names
+that are visible in the view. It also assigns the view to each client: to pods and nodes by their
+address, to other clients by their network. The workers get both as frames, in order.
+
+* The views of networks follow from the configuration and always exist. The view of a pod exists
+  from the first pod that has it to the last.
+* When a contributor changes, the schema runs once, and the zone of each view in which the
+  contributor is visible gets one edit.
+* At most `MAX_VIEWS` views exist. Beyond that a pod sees nothing, and the log reports it. A cluster
+  in which every namespace sees itself and a few shared ones has as many views as namespaces with
+  pods, each with few names.
 * dnsd knows a pod from the event that brings its address. Before that the client has the view that
   `unknown_pods` gives it, by its network. So where that is not the view of a host of the network,
   the addresses of nodes are assigned like those of pods.
@@ -47,61 +49,61 @@ MAX_VIEWS = 1000
 
 
 class _Table(Struct):
-    """The zone of one sight; `number` is the number it has with the workers."""
+    """The zone of one view. The workers identify it by `number`."""
 
     number: int
     zone: Zone
-    clients: int  # addresses of pods that have it; networks count once each
+    clients: int  # addresses of pods and nodes with this view, and networks
 
 
 class ViewZones:
-    """The sights of one pipeline. `compiling`: whether frames are wanted (see `take`)."""
+    """The views of one pipeline. `compiling`: whether the workers need frames (see `take`)."""
 
     def __init__(self, config: ViewConfig, pipeline: Pipeline) -> None:
-        """Raises ValueError for a network that is none."""
+        """Raises ValueError for text that is not a network."""
         self.compiling = False
         self._pipeline = pipeline
         self._rules = Rules(config)
         self._tables: dict[View, _Table] = {}
         self._next = 1
         self._frames: list[bytes] = []
-        self._pods: dict[bytes, View] = {}  # by address, those that are pods' own
+        self._pods: dict[bytes, View] = {}  # by address of a pod or node
         self._addresses: dict[Key, tuple[bytes, ...]] = {}  # of pods and Nodes, as last seen
         self._nodes: Counter[bytes] = Counter()  # how many Nodes have an address
-        self._full = False  # said that there are too many
+        self._full = False  # the limit was logged
         self._networks = list(self._rules.networks())
         for _, view in self._networks:
             self._hold(view)
-        pipeline.on_contribution.append(self._renewed)
+        pipeline.on_contribution.append(self._replace)
         pipeline.on_rebuild.append(self.rebuild)
 
-    # -- what is asked -----------------------------------------------------------------------
+    # -- lookups -----------------------------------------------------------------------------
 
     def __len__(self) -> int:
-        """How many sights there are, besides that of everything."""
+        """How many views there are, without the one of all names."""
         return len(self._tables)
 
     def last_serial(self, serial: int) -> int:
-        """The last of `serial` and those of all our zones (RFC 1982)."""
+        """The latest of `serial` and the serials of all views (RFC 1982)."""
         for table in self._tables.values():
             if newer(table.zone.serial, serial):
                 serial = table.zone.serial
         return serial
 
     def zone_for(self, view: View) -> Zone | None:
-        """The zone of a sight that somebody has; None when nobody does."""
+        """The zone of a view; None if no client has the view."""
         if view == EVERYTHING:
             return self._pipeline.zone
         table = self._tables.get(view)
         return table.zone if table else None
 
     def of_client(self, address: bytes) -> View:
-        """The sight of the client at this packed address."""
+        """The view of the client at this packed address."""
         return self._pods.get(address) or self._rules.of_unknown(address)
 
-    # -- what follows the pipeline -------------------------------------------------------------
+    # -- changes -----------------------------------------------------------------------------
 
-    def _renewed(self, contributor: Key, rrsets: Sequence[RRset], cause: Cause, age: str) -> None:
+    def _replace(self, contributor: Key, rrsets: Sequence[RRset], cause: Cause, age: str) -> None:
         for view, table in self._tables.items():
             if not view.visible(contributor):
                 continue
@@ -120,7 +122,7 @@ class ViewZones:
             table.zone = self._built(view, later)
 
     def follow(self, keys: Iterable[Key]) -> None:
-        """These Pods and Nodes came, changed, or went. Keys of other kinds are ignored."""
+        """These Pods and Nodes were added, changed, or removed. Other kinds are ignored."""
         touched: dict[bytes, None] = {}
         for key in keys:
             thing = self._pipeline.get(key) if key.kind in ("Pod", "Node") else None
@@ -138,7 +140,7 @@ class ViewZones:
             self._assign(changed)
 
     def _view_of(self, address: bytes) -> View | None:
-        """The view of the pod or node with this address; None: it is not known which it is."""
+        """The view of the pod or node with this address; None: it is unknown."""
         found = [pod for pod in self._pipeline.pods_with(address) if pod.running]
         if self._nodes[address] > 0 or any(pod.host_network for pod in found):
             host, unknown = self._rules.of_host(address), self._rules.of_unknown(address)
@@ -159,26 +161,29 @@ class ViewZones:
             else:
                 held = self._hold(view)
                 self._pods[address] = held
-                clients.append((address, self._view(held)))
+                clients.append((address, self._number(held)))
         dropped = tuple([number for view in left if (number := self._release(view))])
         if self.compiling:
             step = ViewFrame(clients=tuple(clients), forgotten=tuple(forgotten), dropped=dropped)
             self._frames.append(compile_view_frame(step))
 
-    # -- sights come and go ----------------------------------------------------------------------
+    # -- views begin and end -----------------------------------------------------------------
 
-    def _view(self, view: View) -> int:
+    def _number(self, view: View) -> int:
         return 0 if view == EVERYTHING else self._tables[view].number
 
     def _hold(self, view: View) -> View:
-        """One client more; a new table if need be. NOTHING when there are too many."""
+        """Count a client of a view, with a new table if it is the first.
+
+        Returns the view, or NOTHING if there are too many views.
+        """
         if view == EVERYTHING:
             return view
         table = self._tables.get(view)
         if table is None and len(self._tables) >= MAX_VIEWS and view != NOTHING:
             if not self._full:
                 self._full = True
-                log.error("too many different sights; more pods see nothing", limit=MAX_VIEWS)
+                log.error("too many views; pods with a new view see nothing", limit=MAX_VIEWS)
             return self._hold(NOTHING)
         if table is None:
             zone = self._built(view, self._pipeline.zone.serial)
@@ -190,7 +195,7 @@ class ViewZones:
         return view
 
     def _release(self, view: View) -> int:
-        """One client less; the number of its table if that was the last, else 0."""
+        """Count one client less. Returns the number of its table if that was the last, else 0."""
         if view == EVERYTHING:
             return 0
         table = self._tables[view]
@@ -202,10 +207,10 @@ class ViewZones:
         return table.number
 
     def _built(self, view: View, serial: int) -> Zone:
-        """A zone of what a sight sees, from what there is now."""
+        """A zone of the names that are visible in a view now."""
         full = self._pipeline.zone
         zone = Zone(full.config, serial)
-        for contributor, sets, age in full.contributions():
+        for contributor, sets, age in full.contributions(view.visible):
             if visible := visible_rrsets(view, contributor, sets, full.config):
                 zone.replace(contributor, visible, Cause(contributor), age)
         zone.serial = serial % 2**32
@@ -214,7 +219,7 @@ class ViewZones:
     # -- to the workers -----------------------------------------------------------------------
 
     def take(self) -> list[bytes]:
-        """The frames of what happened since the last call."""
+        """The frames of the changes since the last call."""
         frames, self._frames = self._frames, []
         return frames
 
@@ -228,8 +233,8 @@ class ViewZones:
                 if self._tables.get(view) is not table:  # the last client of the view has gone
                     break
                 yield frame
-        networks = tuple([(text, self._view(view)) for text, view in self._networks])
-        clients = tuple([(address, self._view(view)) for address, view in self._pods.items()])
+        networks = tuple([(text, self._number(view)) for text, view in self._networks])
+        clients = tuple([(address, self._number(view)) for address, view in self._pods.items()])
         yield compile_view_frame(ViewFrame(reset=True, networks=networks, clients=clients))
 
 

@@ -1,6 +1,8 @@
 """The data plane: processes that hold sockets and compiled bytes, and no secret.
 
-`supervisor` (in the control process) keeps N of them running and tells them what changed
-through a Unix socket pair each; `link` is one of them as the control process sees it;
-`feed` is what the two say to each other; `main` is the process itself.
+In `worker/` (both processes). Change here: how workers are started, fed, and observed.
+
+`supervisor` runs in the control process: it keeps N workers running and sends them every change
+through a Unix socket pair each. `process` is one worker as the control process sees it. `messages`
+defines what the two processes send. `main` is the worker process itself.
 """

@@ -1,9 +1,12 @@
-"""`python -m dnsd.worker FEED PARENT`: a worker process, started by the supervisor only."""
+"""`python -m dnsd.worker CHANNEL PARENT`: a worker process. Only the supervisor starts it.
+
+In `worker/` (data plane). Change here: what must happen before a worker imports its modules.
+"""
 
 import sys
 
-# structlog draws tracebacks with rich, and keeps greenlets apart, when it finds these. A worker
-# logs JSON from one thread; not to import them saves 6 MB of memory and 50 ms of start.
+# structlog imports rich and greenlet if they are installed. A worker logs JSON from one thread and
+# needs neither. Without them it takes 6 MB less memory, and starts 50 ms earlier.
 sys.modules["rich"] = sys.modules["greenlet"] = None  # type: ignore[assignment]
 
 from dnsd.worker.main import main  # noqa: E402

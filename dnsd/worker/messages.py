@@ -1,22 +1,24 @@
-"""What the control process and a worker say to each other, and how it is framed.
+"""The messages between the control process and a worker, and their framing.
 
-Each message is four bytes of length (big-endian) and msgpack. The first one down is
-`Setup`; then come `Table`s, one of which ends with `Open`. Rules:
+In `worker/` (both processes). Change here: what crosses the process boundary.
 
-* A `Table` is one step: the worker applies all its frames before it answers another query.
-  The frames are opaque here (see zone/compile.py).
-* Steps are numbered by the supervisor. The worker says `Applied` for each, so that the
-  control process knows when a change is answered everywhere.
-* A worker answers nothing before `Open`: it has no table yet, and its packets wait in the
-  socket, which the control process holds open whatever happens to the worker.
-* Up goes a `Heartbeat` every second, the worker's counters and its sign of life.
-* `Watch` turns the query tap on and off, and `Samples` come back; `Probe`, `Peek` and
-  `Flush` are answered with the same `id`.
-* The end of the stream means that the other side is gone: a worker ends, a supervisor
-  replaces it.
+Each message is four bytes of length (big-endian) and msgpack. The first message down is `Setup`.
+Then `Table`s follow, and `Open` after each whole table.
 
-The control process trusts nothing a worker says, since the worker is what parses hostile
-packets: messages up are small, of these types, and anything else ends the worker.
+* A `Table` is one step: the worker applies all its frames before it answers another query. The
+  frames are opaque here (see zone/frame.py).
+* The supervisor numbers the steps. The worker replies `Applied` to each, so that the control
+  process knows when a change is answered everywhere.
+* A worker does not answer before `Open`, because it has no table. Its packets wait in the socket,
+  which the control process holds open.
+* A worker sends a `Heartbeat` with its counters every second.
+* `Watch` turns the query tap on and off, and `Samples` come back. `Probe`, `Peek`, and `Flush` get
+  a reply with the same `id`.
+* The end of the stream means that the other process has ended: a worker exits, and the supervisor
+  replaces a worker.
+
+The control process does not trust a worker, because workers parse hostile packets. Messages up are
+small and of these types; any other message ends the worker.
 """
 
 from __future__ import annotations
@@ -33,14 +35,14 @@ from dnsd.transport.limits import StreamLimits
 from dnsd.upstream.settings import UpstreamConfig
 from dnsd.upstream.status import Where
 
-MAX_DOWN = 1 << 30  # bytes of one message to a worker; a frame is far below
-MAX_UP = 1 << 18
-HEARTBEAT = 1.0  # seconds between two signs of life
+MAX_DOWN = 1 << 30  # bytes of one message to a worker; a frame is much smaller
+MAX_UP = 1 << 18  # bytes of one message to the control process
+HEARTBEAT = 1.0  # seconds between two heartbeats
 _HEADER = 4
 
 
 class BadMessage(Exception):
-    """The other side sent what is no message."""
+    """The other process sent bytes that are not a message."""
 
 
 # ---------------------------------------------------------------------------------------
@@ -55,7 +57,7 @@ class Socket(Struct, frozen=True):
 
 
 class Setup(Struct, frozen=True, tag="setup"):
-    """What a worker is told once. Durations in seconds. `upstream`: None asks nobody."""
+    """The configuration of a worker. `upstream`: None if the worker does not forward."""
 
     index: int
     sockets: tuple[Socket, ...]
@@ -74,15 +76,15 @@ class Table(Struct, frozen=True, tag="table"):
 
 
 class Open(Struct, frozen=True, tag="open"):
-    """A whole table was sent; after the first one: answer from now on."""
+    """A whole table was sent. After the first one, the worker answers queries."""
 
 
 class Drain(Struct, frozen=True, tag="drain"):
     """Finish and exit.
 
-    New TCP connections are not accepted any more. UDP is answered until no packet came for
-    `quiet` seconds; at once over when `handover` (a successor reads the same sockets). All
-    ends after `limit` seconds.
+    The worker accepts no new connections. It answers UDP until no packet has arrived for `quiet`
+    seconds, or not at all with `handover` (a successor reads the same sockets). It exits after
+    `limit` seconds at the latest.
     """
 
     quiet: float
@@ -91,7 +93,7 @@ class Drain(Struct, frozen=True, tag="drain"):
 
 
 class Probe(Struct, frozen=True, tag="probe"):
-    """Answer this packet as if it had come from `client`, and say what you would have sent."""
+    """Request the reply to this packet as if `client` had sent it."""
 
     id: int
     packet: bytes
@@ -100,14 +102,14 @@ class Probe(Struct, frozen=True, tag="probe"):
 
 
 class Flush(Struct, frozen=True, tag="flush"):
-    """Forget replies of upstreams: those for `name`, or all (None)."""
+    """Forget cached replies of upstreams: those for `name`, or all (None)."""
 
     id: int
     name: bytes | None
 
 
 class Peek(Struct, frozen=True, tag="peek"):
-    """Say where a name that is not ours would be answered, without asking anybody."""
+    """Request where an external name would be answered. Sends no query."""
 
     id: int
     name: bytes
@@ -121,17 +123,17 @@ Down = Setup | Table | Open | Drain | Watch | Probe | Peek | Flush
 
 
 class Applied(Struct, frozen=True, tag="applied"):
-    """The tables are at this step."""
+    """The worker has applied this step."""
 
     step: int
 
 
 class Opened(Struct, frozen=True, tag="opened"):
-    """Queries are answered."""
+    """The worker answers queries."""
 
 
 class Upstream(Struct, array_like=True, frozen=True):
-    """One upstream server, as a worker knows it; `latency` smoothed, in seconds."""
+    """One upstream server, as a worker sees it. `latency`: smoothed, in seconds."""
 
     address: str
     up: bool
@@ -140,10 +142,10 @@ class Upstream(Struct, array_like=True, frozen=True):
     failures: int
 
 
-class Heartbeat(Struct, frozen=True, tag="pulse"):
+class Heartbeat(Struct, frozen=True, tag="heartbeat"):
     """Counters since the worker started, in the order of dnsd.worker.counters.names.
 
-    `lag`: seconds the event loop was late for this pulse.
+    `lag`: seconds by which the event loop was late for this heartbeat.
     """
 
     counters: tuple[int, ...]
@@ -152,27 +154,27 @@ class Heartbeat(Struct, frozen=True, tag="pulse"):
 
 
 class Drained(Struct, frozen=True, tag="drained"):
-    """Everything is finished; `clean` when the limit was not needed."""
+    """The worker has finished. `clean`: before the limit."""
 
     clean: bool
 
 
 class Probed(Struct, frozen=True, tag="probed"):
-    """What a `Probe` is answered; None: nothing."""
+    """The reply to a `Probe`. `reply`: None if the worker drops the packet."""
 
     id: int
     reply: bytes | None
 
 
 class Flushed(Struct, frozen=True, tag="flushed"):
-    """How many replies were forgotten; -1: there is no cache."""
+    """The reply to a `Flush`: how many replies were forgotten, -1 if there is no cache."""
 
     id: int
     count: int
 
 
 class Peeked(Struct, frozen=True, tag="peeked"):
-    """The answer to a `Peek`; None: nothing is forwarded. See dnsd.upstream.status.Where."""
+    """The reply to a `Peek`. `where`: None if the worker does not forward."""
 
     id: int
     where: Where | None
@@ -192,7 +194,7 @@ def packed(message: Down | Up) -> bytes:
 
 
 class Assembler:
-    """Cuts a stream of bytes into messages, none over `limit` bytes."""
+    """Splits a stream of bytes into messages of at most `limit` bytes."""
 
     __slots__ = ("_buffer", "_limit")
 

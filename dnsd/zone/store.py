@@ -160,9 +160,13 @@ class Store:
         self._remember(packed.contributor, contribution)
         return packed.contributor
 
-    def contributions(self) -> Iterator[tuple[Key, RRsets]]:
-        """Every contributor with its RRsets."""
+    def contributions(
+        self, wanted: Callable[[Key], bool] = lambda _: True
+    ) -> Iterator[tuple[Key, RRsets]]:
+        """Every contributor that is `wanted`, with its RRsets. Others are not unpacked."""
         for contributor, packed in self._packed.items():
+            if not wanted(contributor):
+                continue
             octets = packed.octets
             found = self.contribution(contributor).rrsets if octets is None else unpack(octets)
             yield contributor, found

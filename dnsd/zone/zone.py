@@ -330,9 +330,11 @@ class Zone:
         """The age that a contributor was last given, "" for none."""
         return self._ages.get(contributor, "")
 
-    def contributions(self) -> Iterator[tuple[Key, RRsets, str]]:
-        """Every contributor except the apex, with its RRsets and its age."""
-        for contributor, rrsets in self._store.contributions():
+    def contributions(
+        self, wanted: Callable[[Key], bool] = lambda _: True
+    ) -> Iterator[tuple[Key, RRsets, str]]:
+        """Every contributor that is `wanted`, except the apex, with its RRsets and its age."""
+        for contributor, rrsets in self._store.contributions(wanted):
             if contributor != APEX:
                 yield contributor, rrsets, self._ages.get(contributor, "")
 

@@ -449,7 +449,7 @@ class TestPods:
                 served.view_zones.follow([Key("Pod", f"n{i}", "p")])
         assert len(served.view_zones) <= limit + 1
         assert [log["event"] for log in logs if log["log_level"] == "error"] == [
-            "too many different sights; more pods see nothing"
+            "too many views; pods with a new view see nothing"
         ]
         engine = served.fresh()
         ip_text = f"10.2.{(limit + 1) >> 8}.{(limit + 1) & 255}"
