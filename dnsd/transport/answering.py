@@ -2,10 +2,11 @@
 
 In `transport/` (data plane: sockets). Change here: what every transport does with an outcome.
 
-A transport hands each query to an engine and gets one of three outcomes: `bytes` is the reply,
-`None` means that no reply is due, and any other object is a deferred query, whose reply comes
-later. A deferred query goes to `on_deferred` together with a `LateReply`, which sends the reply to
-the right client from the address that the client queried.
+A transport hands each query to a stage and gets one of four outcomes (`answer/outcome.py`).
+`bytes` is the reply, and None means that no reply is due. A `Deferred` has its reply later: it goes
+to `on_deferred` together with a `LateReply`, which sends the reply to the right client from the
+address that the client queried. A `Stream` is a reply of many messages: a transport with framing
+sends each of them, a datagram transport sends `Stream.datagram` instead.
 
 The engine promises never to raise. The transports do not rely on it, because no packet may end a
 process: an exception costs the packet that raised it, is counted, and is logged at most once a
@@ -15,11 +16,13 @@ second, so that such packets cannot fill a disk.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
-from typing import Any, Protocol
+from collections.abc import Callable
+from typing import Any
 
 import structlog
 
+from dnsd.answer.outcome import Deferred, Outcome
+from dnsd.answer.stages import Stage
 from dnsd.answer.transport import Transport
 
 log = structlog.get_logger(__name__)
@@ -52,27 +55,6 @@ class LateReply:
             send(reply)
 
 
-class Answerer(Protocol):
-    """The part of `dnsd.answer.engine.Engine` that a transport needs."""
-
-    @property
-    def needs_client(self) -> bool:
-        """False: b"" or None may stand for the addresses of clients."""
-
-    def answer(self, packet: bytes, client: bytes, transport: Transport) -> object:
-        """bytes: the reply. None: no reply. Anything else: a deferred query."""
-
-    def answer_batch(
-        self,
-        blob: bytes,
-        lengths: Sequence[int],
-        stride: int,
-        clients: Sequence[bytes] | None,
-        transport: Transport,
-    ) -> Sequence[object]:
-        """One outcome per packet; packet i is blob[i * stride : i * stride + lengths[i]]."""
-
-
 class Failures:
     """Counts and logs exceptions of the engine, each of which is a bug."""
 
@@ -100,8 +82,8 @@ class Failures:
 
 
 def answer_safely(
-    engine: Answerer, packet: bytes, client: bytes, transport: Transport, failures: Failures
-) -> object:
+    engine: Stage, packet: bytes, client: bytes, transport: Transport, failures: Failures
+) -> Outcome:
     """The outcome for one packet; None if the engine raises, which `failures` counts."""
     try:
         return engine.answer(packet, client, transport)
@@ -111,7 +93,7 @@ def answer_safely(
 
 
 def defer_safely(
-    on_deferred: OnDeferred, query: object, reply: LateReply, failures: Failures
+    on_deferred: OnDeferred, query: Deferred, reply: LateReply, failures: Failures
 ) -> None:
     """Hand over a deferred query; if that raises, count it and send no reply."""
     try:

@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 
     from msgspec import Struct
 
-    from dnsd.transport.answering import Answerer, OnDeferred
+    from dnsd.answer.stages import Stage
+    from dnsd.transport.answering import OnDeferred
     from dnsd.transport.limits import StreamLimits
 
 
@@ -39,7 +40,7 @@ class Server(Protocol):
         self,
         sock: socket.socket,
         transport: Transport,
-        engine: Answerer,
+        engine: Stage,
         *,
         on_deferred: OnDeferred | None = None,
         limits: StreamLimits = ...,
@@ -48,7 +49,7 @@ class Server(Protocol):
     def start(self) -> None:
         """Answer from now on, on the running event loop."""
 
-    def answer_with(self, engine: Answerer) -> None:
+    def answer_with(self, engine: Stage) -> None:
         """Query another engine from the next message on (see observe/tap.py)."""
 
     def client(self, i: int) -> bytes:

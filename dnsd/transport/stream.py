@@ -8,6 +8,9 @@ TCP uses it, and so can every other transport that frames messages like TCP. Rul
 - A length shorter than a DNS header means that the peer does not speak DNS or has lost count, so
   no later length can be trusted. The queries before it are answered, then the connection closes.
 - A query that the engine drops, such as a response, is dropped; the connection stays open.
+- The messages of a `Stream` leave in their order, and the queries behind it wait. The next message
+  is made when the client has room for it. A stream that raises ends the connection, because its
+  client cannot tell that messages are missing (RFC 5936 section 2.2).
 - End of file means that no more queries come. The queries before it are answered, then the
   connection closes (RFC 7766 section 6.2.4; clients such as `nc` close their half early).
 - Memory is bounded in both directions. At most one inbox beyond a message is buffered on the way
@@ -24,15 +27,17 @@ server compares that with the limits (`overdue`).
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterator
 from enum import Enum
 from typing import Protocol, cast
 
 from msgspec import Struct
 
+from dnsd.answer.outcome import Stream
+from dnsd.answer.stages import Stage
 from dnsd.answer.transport import Transport
 from dnsd.transport.answering import (
     HEADER_BYTES,
-    Answerer,
     Failures,
     LateReply,
     OnDeferred,
@@ -79,7 +84,7 @@ class StreamServer(Protocol):
     """The part of a server that its connections use."""
 
     transport: Transport
-    engine: Answerer
+    engine: Stage
     failures: Failures
     limits: StreamLimits
     totals: StreamCounters
@@ -103,6 +108,7 @@ class Connection(asyncio.BufferedProtocol):
         "_closing_since",
         "_deferred",
         "_ended",
+        "_messages",
         "_out",
         "_out_bytes",
         "_partial_since",
@@ -126,6 +132,7 @@ class Connection(asyncio.BufferedProtocol):
         self._out: list[bytes] = []
         self._out_bytes = 0
         self._deferred = 0  # deferred queries without a reply
+        self._messages: Iterator[bytes] | None = None  # the rest of a stream
         self._working = False
         self._reading = True
         self._ended = False  # nothing more is read: end of file, or an invalid length
@@ -182,6 +189,10 @@ class Connection(asyncio.BufferedProtocol):
         answered = False
         self._working = True
         while spent < limit and self._may_answer():
+            if self._messages is not None:
+                answered = True
+                spent += self._continue(self._messages)
+                continue
             query = self._next_query()
             if query is None:
                 break
@@ -207,7 +218,7 @@ class Connection(asyncio.BufferedProtocol):
         """
         return (
             self._transport is not None
-            and not (self._deferred or self.queued or self._stalled_since)
+            and not (self._deferred or self._messages or self.queued or self._stalled_since)
             and self._transport.get_write_buffer_size() == 0
         )
 
@@ -262,8 +273,10 @@ class Connection(asyncio.BufferedProtocol):
             or self._out_bytes > _HIGH_WATER
         )
 
-    def _has_query(self) -> bool:
-        """Whether the buffer has a whole message, or a length that no message can have."""
+    def _has_work(self) -> bool:
+        """Whether a stream goes on, or the buffer has a message, or an impossible length."""
+        if self._messages is not None:
+            return True
         buffer = self._buffer
         if len(buffer) < 2:
             return False
@@ -296,12 +309,28 @@ class Connection(asyncio.BufferedProtocol):
         )
         if isinstance(outcome, bytes):
             self._put(outcome)
+        elif isinstance(outcome, Stream):
+            self._messages = outcome.messages
         elif outcome is None or server.on_deferred is None:
             totals.dropped += 1
         else:
             totals.deferred += 1
             self._deferred += 1
             defer_safely(server.on_deferred, outcome, LateReply(self._reply_late), server.failures)
+
+    def _continue(self, messages: Iterator[bytes]) -> int:
+        """Send the next message of a stream; what it cost."""
+        try:
+            message = next(messages, None)
+        except Exception as error:  # noqa: BLE001  (no query may end the process)
+            self._server.failures.note(error, b"")
+            self.abort()
+            message = None
+        if message is None:
+            self._messages = None
+            return 0
+        self._put(message)
+        return 1 + len(message) // OCTETS_PER_QUERY
 
     def _reply_late(self, reply: bytes | None) -> None:
         self._deferred -= 1
@@ -342,7 +371,7 @@ class Connection(asyncio.BufferedProtocol):
             return
         if progress:
             self._partial_since = 0.0  # the buffer now holds another message
-        if self._has_query():
+        if self._has_work():
             self._read(False)
             if self._may_answer():
                 self._server.queue(self)

@@ -36,9 +36,10 @@ from typing import ClassVar
 import structlog
 from msgspec import Struct
 
+from dnsd.answer.stages import Stage
 from dnsd.answer.transport import Transport
 from dnsd.runtime.tasks import Tasks
-from dnsd.transport.answering import Answerer, Failures, OnDeferred
+from dnsd.transport.answering import Failures, OnDeferred
 from dnsd.transport.limits import StreamLimits
 from dnsd.transport.stream import Connection, Overdue, StreamCounters
 
@@ -75,7 +76,7 @@ class Tcp:
         self,
         sock: socket.socket,
         transport: Transport,
-        engine: Answerer,
+        engine: Stage,
         *,
         on_deferred: OnDeferred | None = None,
         limits: StreamLimits = StreamLimits(),  # noqa: B008 - frozen,
@@ -111,7 +112,7 @@ class Tcp:
         self._start_accepting()
         self._sweep()
 
-    def answer_with(self, engine: Answerer) -> None:
+    def answer_with(self, engine: Stage) -> None:
         """Query another engine from the next message on (see observe/tap.py)."""
         self.engine = engine
 

@@ -27,10 +27,11 @@ from typing import ClassVar, Protocol
 
 from msgspec import Struct
 
+from dnsd.answer.outcome import Deferred, Outcome, Stream
+from dnsd.answer.stages import Stage
 from dnsd.answer.transport import Transport
 from dnsd.transport import mmsg
 from dnsd.transport.answering import (
-    Answerer,
     Failures,
     LateReply,
     OnDeferred,
@@ -88,7 +89,7 @@ class Udp:
         self,
         sock: socket.socket,
         transport: Transport,
-        engine: Answerer,
+        engine: Stage,
         *,
         on_deferred: OnDeferred | None = None,
         limits: object = None,  # noqa: ARG002 - those of streams
@@ -116,7 +117,7 @@ class Udp:
         self._loop = asyncio.get_running_loop()
         self._loop.add_reader(self._socket, self._ready)
 
-    def answer_with(self, engine: Answerer) -> None:
+    def answer_with(self, engine: Stage) -> None:
         """Query another engine from the next batch on (see observe/tap.py)."""
         self._engine = engine
 
@@ -144,7 +145,7 @@ class Udp:
             if sent != n:
                 self._handle_unsent(outcomes)
 
-    def _answer(self, n: int) -> Sequence[object]:
+    def _answer(self, n: int) -> Sequence[Outcome]:
         """The outcomes for the packets in the first n slots."""
         datagrams, engine = self._datagrams, self._engine
         lengths = datagrams.lengths(n)
@@ -157,11 +158,11 @@ class Udp:
         except Exception:  # noqa: BLE001  (packet by packet, the one that raises is found)
             return self._answer_singly(lengths)
 
-    def _answer_singly(self, lengths: Sequence[int]) -> list[object]:
+    def _answer_singly(self, lengths: Sequence[int]) -> list[Outcome]:
         datagrams, engine, failures = self._datagrams, self._engine, self._failures
         n = len(lengths)
         clients = datagrams.clients(n) if engine.needs_client else [b""] * n
-        outcomes: list[object] = []
+        outcomes: list[Outcome] = []
         for i, length in enumerate(lengths):
             if length >= MAX_PACKET:
                 self._counters.truncated += 1
@@ -171,12 +172,15 @@ class Udp:
             outcomes.append(answer_safely(engine, packet, clients[i], self.transport, failures))
         return outcomes
 
-    def _handle_unsent(self, outcomes: Sequence[object]) -> None:
-        """Count or defer the outcomes that are not replies."""
+    def _handle_unsent(self, outcomes: Sequence[Outcome]) -> None:
+        """Count, defer, or send the outcomes that are not replies."""
         for i, outcome in enumerate(outcomes):
             if isinstance(outcome, bytes):
                 continue
-            if outcome is None or self._on_deferred is None:
+            if isinstance(outcome, Stream) and outcome.datagram is not None:
+                self._counters.sent += self._send(self._datagrams.peer(i), outcome.datagram)
+                continue
+            if not isinstance(outcome, Deferred) or self._on_deferred is None:
                 self._counters.dropped += 1
                 continue
             self._counters.deferred += 1
@@ -188,11 +192,15 @@ class Udp:
         self._deferred -= 1
         if reply is None or self._socket.fileno() < 0:
             return
+        self._counters.late += self._send(peer, reply)
+
+    def _send(self, peer: Peer, reply: bytes) -> bool:
         try:
             self._socket.sendmsg((reply,), peer.ancillary, 0, peer.address)
-            self._counters.late += 1
         except OSError:
             self._datagrams.errors += 1
+            return False
+        return True
 
     async def drain(self, quiet: float, limit: float, handover: bool = False) -> bool:
         """Answer until no datagram came for `quiet` seconds and no deferred query waits.

@@ -1,8 +1,10 @@
 """An engine that obeys orders in its queries, and clients that send such queries.
 
 A query has a DNS header of 12 octets, the first two of which are its id, and then an order:
-`big 01234` for a reply of that many octets, `drop`, `raise`, `slow` (a deferred query), or any
-other text, which comes back with QR set.
+`big 01234` for a reply of that many octets, `drop`, `raise`, `slow` (a deferred query),
+`many 003 01234` for a stream of so many messages of so many octets, `none` for a stream without
+messages, `broken` for a stream that raises after two of them, or any other text, which comes back
+with QR set.
 """
 
 from __future__ import annotations
@@ -10,8 +12,10 @@ from __future__ import annotations
 import asyncio
 import itertools
 import socket
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from typing import ClassVar
 
+from dnsd.answer.outcome import Deferred, Outcome, Stream
 from dnsd.answer.transport import Transport
 from dnsd.transport.answering import LateReply
 
@@ -29,12 +33,24 @@ def reply_to(packet: bytes) -> bytes:
     return packet[:2] + b"\x85" + packet[3:]
 
 
-class Deferred:
-    """The third outcome: the reply comes later."""
+def messages_of(packet: bytes) -> Iterator[bytes]:
+    """What Obedient answers to `many`."""
+    count, size = map(int, packet[17:].split()[:2])
+    return ((reply_to(packet) + b"%d" % i).ljust(size, b"+") for i in range(count))
 
-    def __init__(self, packet: bytes, client: bytes) -> None:
-        self.packet = packet
-        self.client = client
+
+def truncated(packet: bytes) -> bytes:
+    """What Obedient answers to `many` over a datagram transport: TC is set."""
+    return packet[:2] + b"\x87" + packet[3:]
+
+
+class Slow(Deferred, frozen=True):
+    """A deferred query."""
+
+    kind: ClassVar[str] = "slow"
+
+    packet: bytes
+    client: bytes
 
 
 class Obedient:
@@ -47,7 +63,7 @@ class Obedient:
         self.batches: list[int] = []
         self.octets = 0  # of all queries
 
-    def answer(self, packet: bytes, client: bytes, transport: Transport) -> object:
+    def answer(self, packet: bytes, client: bytes, transport: Transport) -> Outcome:
         self.clients.add(client)
         self.transports.add(transport)
         self.octets += len(packet)
@@ -59,7 +75,13 @@ class Obedient:
         if order.startswith(b"raise"):
             raise ValueError("as ordered")
         if order.startswith(b"slow"):
-            return Deferred(packet, client)
+            return Slow(packet, client)
+        if order.startswith(b"many"):
+            return Stream(messages_of(packet), truncated(packet))
+        if order.startswith(b"none"):
+            return Stream(iter(()))
+        if order.startswith(b"broken"):
+            return Stream(map(reply_to, [packet, packet, 0]))  # type: ignore[list-item]
         return reply_to(packet)
 
     def answer_batch(
@@ -69,7 +91,7 @@ class Obedient:
         stride: int,
         clients: Sequence[bytes] | None,
         transport: Transport,
-    ) -> Sequence[object]:
+    ) -> list[Outcome]:
         self.batches.append(len(lengths))
         return [
             self.answer(
@@ -83,10 +105,10 @@ class Upstream:
     """Takes deferred queries and answers them on command."""
 
     def __init__(self) -> None:
-        self.held: list[tuple[Deferred, LateReply]] = []
+        self.held: list[tuple[Slow, LateReply]] = []
 
     def __call__(self, deferred: object, reply: LateReply) -> None:
-        assert isinstance(deferred, Deferred)
+        assert isinstance(deferred, Slow)
         self.held.append((deferred, reply))
 
     def answer_all(self) -> None:

@@ -10,13 +10,14 @@ import pytest
 from msgspec import Struct
 
 from dnsd.answer.engine import Engine
+from dnsd.answer.stages import Stage
 from dnsd.answer.transport import Transport
 from dnsd.control.serve import bind
 from dnsd.control.settings import Settings
 from dnsd.dns.addresses import Address, Endpoint
 from dnsd.observe.metrics import exposition
 from dnsd.settings.kinds import BadValue
-from dnsd.transport.answering import Answerer, OnDeferred
+from dnsd.transport.answering import OnDeferred
 from dnsd.transport.listener import close, endpoints
 from dnsd.transport.registry import TCP, TRANSPORTS, UDP, UnknownTransport, name_of, named
 from dnsd.transport.settings import ENDPOINTS
@@ -45,7 +46,7 @@ class Memory:
         self,
         sock: socket.socket,
         transport: Transport,
-        engine: Answerer,
+        engine: Stage,
         *,
         on_deferred: OnDeferred | None = None,
         limits: object = None,
@@ -63,7 +64,7 @@ class Memory:
 
     def start(self) -> None: ...
 
-    def answer_with(self, engine: Answerer) -> None:
+    def answer_with(self, engine: Stage) -> None:
         self._engine = engine
 
     def client(self, i: int) -> bytes:

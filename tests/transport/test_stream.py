@@ -16,7 +16,14 @@ from dnsd.transport.registry import TCP
 from dnsd.transport.stream import Overdue
 from dnsd.transport.tcp import Tcp
 from tests.helpers import eventually
-from tests.transport.engines import Obedient, TcpClient, framed, query, reply_to
+from tests.transport.engines import (
+    Obedient,
+    TcpClient,
+    framed,
+    messages_of,
+    query,
+    reply_to,
+)
 from tests.transport.served import ByHand, Served
 
 
@@ -335,6 +342,68 @@ class TestRfc9210Section44Timeouts:
         assert await other.receive() == b""  # idle since later, and gone
         served.upstream.answer_all()
         assert await client.receive() == reply_to(slow)
+
+
+class TestStreams:
+    """A reply of many messages (RFC 5936 section 2.2)."""
+
+    @pytest.mark.parametrize("order", [b"many 001 00100", b"many 005 00500", b"many 300 60000"])
+    async def test_each_message_arrives_in_order_before_the_next_reply(
+        self, serve: type[Served], order: bytes
+    ) -> None:
+        served = serve()
+        client = await served.client()
+        client.send(packet := query(order), after := query())
+        for message in messages_of(packet):
+            assert await client.receive() == message
+        assert await client.receive() == reply_to(after)
+
+    async def test_a_stream_without_messages_does_not_affect_the_next_query(
+        self, serve: type[Served]
+    ) -> None:
+        served = serve()
+        client = await served.client()
+        client.send(query(b"none"), after := query())
+        assert await client.receive() == reply_to(after)
+
+    async def test_a_client_that_does_not_read_stops_the_stream(self, serve: type[Served]) -> None:
+        served = serve()
+        client = await served.client()
+        client.writer.transport.pause_reading()
+        client.send(packet := query(b"many 999 60000"))
+        await eventually(lambda: served.tcp.counters().sent)
+        for _ in range(50):
+            await asyncio.sleep(0)
+        assert served.tcp.counters().sent < 999
+        client.writer.transport.resume_reading()
+        for message in messages_of(packet):
+            assert await client.receive() == message
+
+    async def test_a_stream_takes_turns_with_other_connections(self, serve: type[Served]) -> None:
+        served = serve()
+        busy, other = await served.client(), await served.client()
+        busy.send(query(b"many 9999 60000"))
+        assert await busy.receive()
+        other.send(packet := query())
+        assert await other.receive() == reply_to(packet)
+        assert served.tcp.counters().sent < 9999
+
+    async def test_a_stream_ends_before_the_connection_closes(self, serve: type[Served]) -> None:
+        served = serve()
+        client = await served.client()
+        client.send(packet := query(b"many 100 60000"))
+        client.writer.write_eof()
+        for message in messages_of(packet):
+            assert await client.receive() == message
+        assert await client.receive() == b""
+
+    async def test_a_stream_that_raises_ends_the_connection(self, serve: type[Served]) -> None:
+        served = serve()
+        client = await served.client()
+        client.send(query(b"broken"))
+        received = [await client.receive() for _ in range(3)]
+        assert received[-1] == b""
+        assert served.tcp.counters().failures == 1
 
 
 async def still(condition: object, turns: int = 20) -> bool:

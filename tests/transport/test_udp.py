@@ -15,7 +15,15 @@ from dnsd.transport.mmsg import MAX_PACKET, SLOTS
 from dnsd.transport.registry import UDP
 from dnsd.transport.udp import BATCHES_PER_WAKEUP, Udp
 from tests.helpers import eventually
-from tests.transport.engines import Obedient, Upstream, query, receive, reply_to, udp_client
+from tests.transport.engines import (
+    Obedient,
+    Upstream,
+    query,
+    receive,
+    reply_to,
+    truncated,
+    udp_client,
+)
 
 Serve = Callable[..., "Served"]
 
@@ -174,6 +182,29 @@ class TestAnEngineThatRaises:
             client.send(packet := query())
             assert await receive(client) == reply_to(packet)
         assert served.udp.counters().failures == 5
+
+
+class TestStreams:
+    """A datagram cannot carry a reply of many messages (RFC 5936 section 4.2)."""
+
+    async def test_a_datagram_gets_the_one_message_for_it(self, serve: Serve) -> None:
+        served = serve()
+        served.udp.start()
+        client = served.client()
+        client.send(packet := query(b"many 003 00100"))
+        assert await receive(client) == truncated(packet)
+        counters = served.udp.counters()
+        assert (counters.received, counters.sent) == (1, 1)
+
+    async def test_without_such_a_message_the_query_is_dropped(self, serve: Serve) -> None:
+        served = serve()
+        served.udp.start()
+        client = served.client()
+        client.send(query(b"none"))
+        client.send(packet := query())
+        assert await receive(client) == reply_to(packet)
+        counters = served.udp.counters()
+        assert (counters.received, counters.sent, counters.dropped) == (2, 1, 1)
 
 
 class TestDeferred:
