@@ -18,8 +18,8 @@ from collections.abc import Callable, Iterator
 from dnsd.cluster.objects import Endpoint, EndpointPort, EndpointSlice, Service, ServicePort
 from dnsd.control.plane import ControlPlane
 from dnsd.control.serial import SerialFile
+from dnsd.control.settings import Settings
 from dnsd.dns.addresses import Address
-from dnsd.settings.schema import Settings
 from dnsd.sources.source import Batch, SourceStatus
 from dnsd.transport.listener import bind_group
 

@@ -21,9 +21,7 @@ from ipaddress import IPv4Network, IPv6Network, ip_network
 from msgspec import Struct
 
 from dnsd.dns.names import IN_ADDR_ARPA, IP6_ARPA, Name, name_of
-
-# RFC 1918, RFC 6598 (some providers use it for pods), RFC 4193.
-PRIVATE = ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10", "fc00::/7")
+from dnsd.dns.networks import PRIVATE
 
 
 class ReverseZones(Struct, frozen=True):

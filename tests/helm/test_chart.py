@@ -20,6 +20,7 @@ from dnsd.commands.options import settings_from
 from dnsd.commands.serve import command as serve
 from dnsd.control.settings import Settings
 from dnsd.control.sources import kinds_of, kubernetes_config
+from dnsd.dns.addresses import address_text
 from dnsd.settings.kinds import BadValue
 from dnsd.settings.schema import declared
 from dnsd.sources.kubernetes.scope import MAX_NAMESPACE_SCOPES, scopes
@@ -155,7 +156,8 @@ class TestEveryVariant:
         (container,) = pod["containers"]
         ports = {port["name"]: port["containerPort"] for port in container["ports"]}
         assert ports["dns"] == ports["dns-tcp"]
-        reachable = [at.port for at in settings.transport.listen if not at.host.startswith("127.")]
+        addresses = [one.address for one in settings.transport.listen]
+        reachable = [one.port for one in addresses if not one.host.startswith("127.")]
         assert ports["dns"] in reachable
         assert settings.admin.listen is not None
         assert ports["admin"] == settings.admin.listen.port
@@ -589,7 +591,7 @@ class TestSettings:
     async def test_the_admin_service_may_be_called_by_its_names(self, render, tmp_path):
         objects = render({"config": {"zone": "a.example,b.example", "admin_hosts": "c.example"}})
         name = one(objects, "Service", "demo-dnsd-admin")["metadata"]["name"]
-        gate = Gate(Tokens(), in_effect(objects, tmp_path).admin_hosts, False)
+        gate = Gate(Tokens(), in_effect(objects, tmp_path).admin.hosts, False)
         inside = [f"{name}.dns.svc.{zone}" for zone in ("a.example", "b.example")]
         for host in ("c.example", name, f"{name}.dns", f"{name}.dns.svc", *inside):
             asked = make_mocked_request("GET", "/metrics", {"Host": f"{host}:8053"})
@@ -600,7 +602,7 @@ class TestSettings:
 
     def test_the_services_address_is_that_of_ns(self, render, tmp_path):
         def addresses(**values: Any) -> tuple[str, ...]:
-            return in_effect(render(values), tmp_path).ns_addresses
+            return tuple(map(address_text, in_effect(render(values), tmp_path).schema.ns_addresses))
 
         assert addresses() == ()
         assert in_effect(render(), tmp_path).ns_service == "dns/demo-dnsd"
