@@ -8,20 +8,23 @@ import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import cast
 from urllib.error import HTTPError
 from urllib.request import Request, urlopen
 
 import pytest
+from structlog.testing import capture_logs
 
 from dnsd.admin.app import Gate, application, listening
 from dnsd.admin.auth import Identity, Role, Tokens
 from dnsd.admin.cluster_auth import MAX_KNOWN, CheckFailed, ClusterTokens, Limits
+from dnsd.sources.kubernetes.client import Client
 from tests.admin.running import READ, WRITE, Admin, admin
 from tests.fakekube import faults
 from tests.fakekube.background import background
 from tests.fakekube.connect import client_of
 from tests.fakekube.server import FakeKube
-from tests.helpers import until
+from tests.helpers import eventually, until
 from tests.serving import dnsd, serving
 
 READER, WRITER, STRANGER = "cluster-reader", "cluster-writer", "cluster-stranger"
@@ -112,7 +115,28 @@ class TestFind:
         assert kube.count("create") == 0
 
 
-class TestTrouble:
+class Broken:
+    """A client with a bug."""
+
+    async def create(self, *_: object) -> bytes:
+        raise RuntimeError("broken")
+
+    async def close(self) -> None:
+        """Nothing is open."""
+
+
+async def test_the_exception_of_a_check_is_logged_even_if_its_request_is_gone() -> None:
+    tokens = ClusterTokens(cast(Client, Broken()))
+    with capture_logs() as logs:
+        request = asyncio.create_task(tokens.find(READER))
+        await asyncio.sleep(0)
+        request.cancel()
+        await eventually(lambda: logs)
+    assert logs[0]["task"] == "check a cluster token"
+    await tokens.close()
+
+
+class TestFailures:
     @pytest.mark.parametrize("plural", ["tokenreviews", "subjectaccessreviews"])
     async def test_no_rule_no_answer(self, kube: FakeKube, tmp_path: Path, plural: str) -> None:
         kube.forbidden.add(("create", plural))
