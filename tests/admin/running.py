@@ -1,4 +1,4 @@
-"""The admin API of a house of one's own: real sockets, no worker unless asked for."""
+"""A control plane with its admin API on real sockets, for tests. Workers are optional."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ HERE = Address("127.0.0.1", 0)
 
 
 class Admin:
-    """A house, its desk, and a client of its API."""
+    """A control plane, the context of its API, and a client."""
 
     def __init__(
         self, plane: ControlPlane, context: Context, url: str, client: aiohttp.ClientSession
@@ -78,7 +78,7 @@ class Admin:
 async def admin(
     folder: Path, *, workers: bool = False, objects: bool = True, **settings: Any
 ) -> AsyncIterator[Admin]:
-    """The API of a house with the cluster of the query tables."""
+    """The API of a control plane with the cluster of the query tables."""
     (folder / "manifests").mkdir()
     (folder / "tokens").write_text(f"reader read {READ}\nwriter write {WRITE}\n")
     (folder / "tokens").chmod(0o600)
@@ -123,6 +123,18 @@ async def admin(
         finally:
             running.cancel()
             await asyncio.gather(running, return_exceptions=True)
+
+
+async def pages(api: Admin, path: str, key: str, **params: Any) -> list[dict[str, Any]]:
+    """The items of all pages."""
+    found: list[dict[str, Any]] = []
+    for _ in range(1000):
+        body = await api.get(path, **params)
+        found += body[key]
+        if body["next"] is None:
+            return found
+        params["cursor"] = body["next"]
+    raise AssertionError("there is always a next page")
 
 
 def manifest(*plains: dict[str, Any]) -> bytes:

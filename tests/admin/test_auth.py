@@ -1,4 +1,4 @@
-"""Tokens: their file, its changes, and the one that dnsd makes itself."""
+"""Tokens: the token file, its changes, and the token that dnsd creates."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def write(path: Path, text: str) -> None:
 
 
 class TestFile:
-    def test_roles(self, file: Path) -> None:
+    def test_a_token_has_its_name_and_role(self, file: Path) -> None:
         tokens = Tokens(str(file))
         alice, bob = tokens.find(ONE), tokens.find(TWO)
         assert alice is not None
@@ -47,16 +47,16 @@ class TestFile:
         assert (bob.name, bob.role) == ("bob", Role.READ)
 
     @pytest.mark.parametrize("wrong", ["", "x", ONE[:-1], ONE + "x", ONE.upper(), "é" * 20])
-    def test_nobodys(self, file: Path, wrong: str) -> None:
+    def test_an_unknown_token_has_no_identity(self, file: Path, wrong: str) -> None:
         assert Tokens(str(file)).find(wrong) is None
 
-    def test_a_change_is_noticed(self, file: Path) -> None:
+    def test_a_changed_file_takes_effect(self, file: Path) -> None:
         tokens = Tokens(str(file))
         write(file, f"carol read {THREE}\n")
         assert tokens.find(ONE) is None
         assert tokens.find(THREE) is not None
 
-    def test_a_bad_change_leaves_the_old_ones(self, file: Path) -> None:
+    def test_an_invalid_change_keeps_the_previous_tokens(self, file: Path) -> None:
         tokens = Tokens(str(file))
         write(file, f"carol admin {THREE}\n")
         with capture_logs() as logs:
@@ -76,20 +76,22 @@ class TestFile:
             ("alice read short", "must have 16 to 512"),
         ],
     )
-    def test_what_is_wrong_is_said(self, tmp_path: Path, text: str, problem: str) -> None:
+    def test_an_error_names_the_line_and_the_reason(
+        self, tmp_path: Path, text: str, problem: str
+    ) -> None:
         path = tmp_path / "tokens"
         write(path, text)
         with pytest.raises(BadTokens, match=problem) as caught:
             read(str(path))
         assert "short" not in str(caught.value).replace("must", "")
 
-    def test_a_file_that_is_not_there(self, tmp_path: Path) -> None:
+    def test_a_missing_file_is_an_error(self, tmp_path: Path) -> None:
         with pytest.raises(BadTokens, match="No such file"):
             Tokens(str(tmp_path / "none"))
 
 
 class TestOwn:
-    def test_it_is_made_once_and_private(self, tmp_path: Path) -> None:
+    def test_the_token_is_created_once_with_mode_0600(self, tmp_path: Path) -> None:
         path = token_path(str(tmp_path), 8053)
         token = own_token(path)
         assert len(token) >= 40
@@ -99,7 +101,7 @@ class TestOwn:
         assert found is not None
         assert found.role is Role.WRITE
 
-    def test_one_that_others_could_read_is_replaced(self, tmp_path: Path) -> None:
+    def test_a_token_that_others_can_read_is_replaced(self, tmp_path: Path) -> None:
         path = token_path(str(tmp_path), 8053)
         token = own_token(path)
         path.chmod(0o644)
@@ -114,7 +116,7 @@ class TestOwn:
         assert own_token(tmp_path / "admin.token") != "x" * 40
         assert (tmp_path / "elsewhere").read_text() == "x" * 40
 
-    def test_without_a_state_directory(self, tmp_path: Path) -> None:
+    def test_without_a_state_directory_the_runtime_directory_is_used(self, tmp_path: Path) -> None:
         environ = {"XDG_RUNTIME_DIR": str(tmp_path)}
         path = token_path("", 8053, environ)
         own = own_token(private(path.parent) / path.name)
@@ -122,7 +124,7 @@ class TestOwn:
         assert find_token("", 8053, environ) == own
         assert find_token("", 8054, environ) == ""
 
-    def test_a_directory_that_is_not_private(self, tmp_path: Path) -> None:
+    def test_a_directory_that_others_can_write_is_refused(self, tmp_path: Path) -> None:
         (tmp_path / "dnsd").mkdir()
         os.chmod(tmp_path / "dnsd", 0o777)
         with pytest.raises(PermissionError):

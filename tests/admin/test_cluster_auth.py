@@ -1,4 +1,4 @@
-"""Tokens of the cluster: the API server decides, and no answer is no."""
+"""Cluster tokens: the API server decides, and without its answer no token is accepted."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ NAMES = {token: f"system:serviceaccount:dns:{token}" for token in (READER, WRITE
 QUICK = Limits(allowed_lifetime=0.0, denied_lifetime=0.0)
 
 
-def people(server: FakeKube) -> None:
-    """Three that the cluster knows: one may get, one update, one neither."""
+def add_users(server: FakeKube) -> None:
+    """Three users of the cluster: one may get, one may update, one may do neither."""
     for token, name in NAMES.items():
         user = {"username": name, "groups": ["system:authenticated"]}
         server.reviews.people[token] = user
@@ -46,7 +46,7 @@ def people(server: FakeKube) -> None:
 @pytest.fixture
 async def kube() -> AsyncIterator[FakeKube]:
     async with FakeKube() as server:
-        people(server)
+        add_users(server)
         yield server
 
 
@@ -70,7 +70,9 @@ class TestFind:
             assert await tokens.find(STRANGER) == Identity(NAMES[STRANGER], None)
             assert await tokens.find("nobody") is None
 
-    async def test_what_was_said_counts_for_a_while(self, kube: FakeKube, tmp_path: Path) -> None:
+    async def test_an_answer_is_cached_for_its_lifetime(
+        self, kube: FakeKube, tmp_path: Path
+    ) -> None:
         async with asking(
             kube, tmp_path, Limits(allowed_lifetime=1000, denied_lifetime=1000)
         ) as tokens:
@@ -80,7 +82,9 @@ class TestFind:
         assert kube.count("create", "tokenreviews") == 2
         assert kube.count("create", "subjectaccessreviews") == 2
 
-    async def test_and_then_no_more(self, kube: FakeKube, tmp_path: Path) -> None:
+    async def test_after_its_lifetime_a_token_is_checked_again(
+        self, kube: FakeKube, tmp_path: Path
+    ) -> None:
         async with asking(kube, tmp_path, QUICK) as tokens:
             assert await tokens.find(WRITER) == Identity(NAMES[WRITER], Role.WRITE)
             kube.reviews.grants.clear()
@@ -88,13 +92,15 @@ class TestFind:
             kube.reviews.people.clear()
             assert await tokens.find(WRITER) is None
 
-    async def test_one_question_for_many_requests(self, kube: FakeKube, tmp_path: Path) -> None:
+    async def test_concurrent_requests_share_one_check(
+        self, kube: FakeKube, tmp_path: Path
+    ) -> None:
         async with asking(kube, tmp_path, QUICK) as tokens:
             found = await asyncio.gather(*(tokens.find(READER) for _ in range(50)))
         assert found == [Identity(NAMES[READER], Role.READ)] * 50
         assert kube.count("create", "tokenreviews") == 1
 
-    async def test_a_request_that_is_broken_off_takes_no_other_with_it(
+    async def test_a_cancelled_request_does_not_cancel_the_check_of_another(
         self, kube: FakeKube, tmp_path: Path
     ) -> None:
         async with asking(kube, tmp_path, QUICK) as tokens:
@@ -107,7 +113,7 @@ class TestFind:
         assert kube.count("create", "tokenreviews") == 1
 
     @pytest.mark.parametrize("token", ["", "a b", "ä", "x" * 8193, "\udcff", "a\n"])
-    async def test_what_can_be_no_token_is_not_asked_about(
+    async def test_text_that_cannot_be_a_token_is_not_checked(
         self, kube: FakeKube, tmp_path: Path, token: str
     ) -> None:
         async with asking(kube, tmp_path) as tokens:
@@ -138,7 +144,9 @@ async def test_the_exception_of_a_check_is_logged_even_if_its_request_is_gone() 
 
 class TestFailures:
     @pytest.mark.parametrize("plural", ["tokenreviews", "subjectaccessreviews"])
-    async def test_no_rule_no_answer(self, kube: FakeKube, tmp_path: Path, plural: str) -> None:
+    async def test_without_permission_the_check_fails(
+        self, kube: FakeKube, tmp_path: Path, plural: str
+    ) -> None:
         kube.forbidden.add(("create", plural))
         async with asking(kube, tmp_path) as tokens:
             with pytest.raises(CheckFailed):
@@ -146,20 +154,24 @@ class TestFailures:
             kube.forbidden.clear()  # and what was not answered is not remembered
             assert await tokens.find(WRITER) == Identity(NAMES[WRITER], Role.WRITE)
 
-    async def test_a_server_that_is_silent(self, kube: FakeKube, tmp_path: Path) -> None:
+    async def test_a_silent_api_server_fails_the_check(
+        self, kube: FakeKube, tmp_path: Path
+    ) -> None:
         kube.faults.append(faults.Fault("silence", verb="create"))
         async with asking(kube, tmp_path, Limits(timeout=0.05)) as tokens:
             with pytest.raises(CheckFailed):
                 await tokens.find(WRITER)
 
-    async def test_a_server_that_is_away(self, kube: FakeKube, tmp_path: Path) -> None:
+    async def test_an_unreachable_api_server_fails_the_check(
+        self, kube: FakeKube, tmp_path: Path
+    ) -> None:
         async with asking(kube, tmp_path, QUICK) as tokens:
             assert await tokens.find(WRITER)
             await kube.stop()
             with pytest.raises(CheckFailed):
                 await tokens.find(WRITER)
 
-    async def test_unknown_tokens_have_a_budget_known_ones_need_none(
+    async def test_only_checks_of_unknown_tokens_are_limited(
         self, kube: FakeKube, tmp_path: Path
     ) -> None:
         limits = Limits(allowed_lifetime=0.0, denied_lifetime=0.0, rate=0.0, burst=3.0)
@@ -173,7 +185,7 @@ class TestFailures:
             assert await tokens.find(READER) == Identity(NAMES[READER], Role.READ)
         assert kube.count("create", "tokenreviews") == 4
 
-    async def test_what_is_remembered_is_bounded(self, kube: FakeKube, tmp_path: Path) -> None:
+    async def test_the_cache_is_bounded(self, kube: FakeKube, tmp_path: Path) -> None:
         limits = Limits(allowed_lifetime=1000, denied_lifetime=1000, burst=MAX_KNOWN + 10.0)
         async with asking(kube, tmp_path, limits) as tokens:
             assert await tokens.find(READER)
@@ -188,7 +200,7 @@ class TestFailures:
 
 @asynccontextmanager
 async def delegating(kube: FakeKube, folder: Path) -> AsyncIterator[Admin]:
-    """An API asked through a second door, which takes tokens of the cluster too."""
+    """An API with a second gate that also accepts cluster tokens."""
     async with admin(folder) as made, asking(kube, folder, QUICK) as cluster:
         gate = Gate(Tokens(str(folder / "tokens")), (), anonymous_read=False, cluster=cluster)
         with socket.create_server(("127.0.0.1", 0)) as sock:
@@ -200,7 +212,7 @@ async def delegating(kube: FakeKube, folder: Path) -> AsyncIterator[Admin]:
 class TestGate:
     READS, WRITES = ("GET", "/api/v1/status"), ("POST", "/api/v1/reload")
 
-    async def test_what_each_may(self, kube: FakeKube, tmp_path: Path) -> None:
+    async def test_each_role_allows_its_routes(self, kube: FakeKube, tmp_path: Path) -> None:
         async with delegating(kube, tmp_path) as api:
             for token, reads, writes in (
                 (READER, 200, 403),
@@ -215,7 +227,9 @@ class TestGate:
             assert NAMES[STRANGER] in body["detail"]
             assert "/dnsd" in body["detail"]
 
-    async def test_own_tokens_need_nobody_else(self, kube: FakeKube, tmp_path: Path) -> None:
+    async def test_own_tokens_work_without_the_api_server(
+        self, kube: FakeKube, tmp_path: Path
+    ) -> None:
         async with delegating(kube, tmp_path) as api:
             await kube.stop()
             assert (await api.call(*self.READS, READ))[0] == 200
@@ -226,7 +240,7 @@ class TestGate:
             assert (await api.call("GET", "/api/v1/no-such-thing", READER))[0] == 503
         assert kube.count("create") == 0
 
-    async def test_probes_ask_nobody(self, kube: FakeKube, tmp_path: Path) -> None:
+    async def test_probes_do_not_check_tokens(self, kube: FakeKube, tmp_path: Path) -> None:
         async with delegating(kube, tmp_path) as api:
             for path in ("/healthz", "/metrics"):
                 assert (await api.call("GET", path, "some-token"))[0] in (200, 503)
@@ -234,9 +248,9 @@ class TestGate:
 
 
 class TestServe:
-    def test_a_running_dnsd_takes_them(self, tmp_path: Path) -> None:
+    def test_a_running_dnsd_accepts_cluster_tokens(self, tmp_path: Path) -> None:
         with background() as server:
-            server.do(people)
+            server.do(add_users)
             (tmp_path / "config").write_text(server.kube.kubeconfig())
             flags = ["--kubernetes", "--kubeconfig", str(tmp_path / "config")]
             more = ["--admin", "127.0.0.1:0", "--admin-cluster-tokens"]
@@ -246,7 +260,7 @@ class TestServe:
                 assert _status(found[1], STRANGER) == 403
                 assert _status(found[1], "nobody") == 401
 
-    def test_without_a_cluster_there_is_nobody_to_ask(self, tmp_path: Path) -> None:
+    def test_cluster_tokens_require_kubernetes(self, tmp_path: Path) -> None:
         done = dnsd("serve", "--manifests", str(tmp_path), "--admin-cluster-tokens")
         assert done.returncode == 2
         assert "requires kubernetes" in done.stderr

@@ -1,4 +1,4 @@
-"""Samples: what is counted, what a listener gets, and what the workers are told."""
+"""Samples: the top lists, the live streams, and the orders to the workers."""
 
 from __future__ import annotations
 
@@ -6,17 +6,13 @@ from typing import Any
 
 import pytest
 
-from dnsd.admin.events import Events
 from dnsd.admin.listeners import TooManyListeners
 from dnsd.admin.live import MAX_LISTENERS, STREAM_RATE, Filter, Live
 from dnsd.dns.names import name_from_text
 from dnsd.dns.types import Type
 from dnsd.observe.tap import DROPPED, FORWARDED, Sample, Samples
-from dnsd.sources.source import Batch
 from dnsd.transport.registry import TCP, UDP
-from tests.answer.building import pipeline_of
 from tests.zone.made import packed
-from tests.zone.made import service as made_service
 
 (CLIENT,) = packed("10.1.0.7")
 
@@ -28,12 +24,12 @@ def sample(name: str = "web.prod.svc.cluster.local.", type_: int = Type.A, **mor
 
 
 class Made:
-    """A Live, and what it told the workers."""
+    """A Live, and its orders to the workers."""
 
     def __init__(self, base_rate: int = 100) -> None:
-        self.told: list[tuple[int, tuple[bytes, ...]]] = []
+        self.orders: list[tuple[int, tuple[bytes, ...]]] = []
         self.queries = 0
-        self.live = Live(base_rate, lambda *order: self.told.append(order), lambda: self.queries)
+        self.live = Live(base_rate, lambda *order: self.orders.append(order), lambda: self.queries)
         self.live.start()
 
     def take(self, *samples: Sample) -> None:
@@ -41,25 +37,25 @@ class Made:
 
 
 class TestOrders:
-    def test_the_usual_rate(self) -> None:
+    def test_without_a_stream_the_base_rate_holds(self) -> None:
         made = Made()
-        assert made.told == [(100, ())]
+        assert made.orders == [(100, ())]
 
-    def test_a_stream_of_everything(self) -> None:
+    def test_a_stream_without_a_name_raises_the_rate(self) -> None:
         made = Made()
         with made.live.listening(Filter()):
-            assert made.told[-1] == (STREAM_RATE, ())
-        assert made.told[-1] == (100, ())
+            assert made.orders[-1] == (STREAM_RATE, ())
+        assert made.orders[-1] == (100, ())
 
-    def test_a_name_is_looked_for(self) -> None:
+    def test_a_stream_with_a_name_makes_workers_search_for_it(self) -> None:
         made = Made(0)
         with made.live.listening(Filter(name="Checkout.prod")):
-            assert made.told[-1] == (0, (b"checkout",))
+            assert made.orders[-1] == (0, (b"checkout",))
             with made.live.listening(Filter(name="a.b")):  # too short to look for
-                assert made.told[-1] == (STREAM_RATE, ())
-        assert made.told[-1] == (0, ())
+                assert made.orders[-1] == (STREAM_RATE, ())
+        assert made.orders[-1] == (0, ())
 
-    def test_not_too_many(self) -> None:
+    def test_streams_beyond_the_limit_are_refused(self) -> None:
         made = Made()
         opened = [made.live.listening(Filter()) for _ in range(MAX_LISTENERS)]
         for one in opened:
@@ -73,7 +69,7 @@ class TestOrders:
 
 class TestFilters:
     @pytest.mark.parametrize(
-        ("wanted", "fits"),
+        ("wanted", "matches"),
         [
             (Filter(), True),
             (Filter(name="WEB.prod"), True),
@@ -89,13 +85,13 @@ class TestFilters:
             (Filter(type="AAAA"), False),
         ],
     )
-    async def test_what_fits(self, wanted: Filter, fits: bool) -> None:
+    async def test_a_filter_matches(self, wanted: Filter, matches: bool) -> None:
         made = Made()
         with made.live.listening(wanted) as listener:
             made.take(sample())
-            assert bool(listener.waiting()) == fits
+            assert bool(listener.waiting()) == matches
 
-    async def test_what_a_query_says(self) -> None:
+    async def test_a_query_is_shown_as_text(self) -> None:
         made = Made()
         with made.live.listening(Filter()) as listener:
             made.take(
@@ -113,7 +109,7 @@ class TestFilters:
         )
         assert (second.rcode, third.rcode, third.name) == ("UPSTREAM", "DROPPED", "")
 
-    async def test_one_that_does_not_read_loses_queries_and_nothing_else(self) -> None:
+    async def test_a_slow_stream_loses_queries_and_slows_no_other(self) -> None:
         made = Made()
         with made.live.listening(Filter()) as slow, made.live.listening(Filter()) as quick:
             for _ in range(30):
@@ -122,14 +118,9 @@ class TestFilters:
             assert slow.lost == 1000
             assert quick.lost == 0
 
-    async def test_a_beat_when_nothing_comes(self) -> None:
-        made = Made()
-        with made.live.listening(Filter()) as listener:
-            assert await listener.next(0.01) == []
-
 
 class TestTop:
-    def test_names_clients_nxdomains_types(self) -> None:
+    def test_names_clients_nxdomains_and_types_are_counted(self) -> None:
         made = Made()
         made.take(
             *[sample()] * 3, sample("WEB.prod.svc.cluster.local."), sample("no.svc.", rcode=3)
@@ -149,7 +140,7 @@ class TestTop:
             "estimate": 5,
         }
 
-    def test_estimates_by_how_many_queries_there_were(self) -> None:
+    def test_estimates_scale_with_the_number_of_queries(self) -> None:
         made = Made()
         made.queries = 1000
         made.take(*[sample()] * 10)
@@ -164,34 +155,4 @@ class TestTop:
         for i in range(20):
             made.take(*(sample(f"random-{i}-{k}.example.") for k in range(100)), *[sample()] * 30)
         assert made.live.top("1m", "names", 1)[0]["item"] == "web.prod.svc.cluster.local."
-        assert len(made.live._windows["10m"]["names"]) <= 2 * 512
-
-
-class TestEvents:
-    def test_nothing_is_rendered_for_nobody(self) -> None:
-        listeners = Events()
-        pipeline = pipeline_of([])
-        pipeline.on_change.append(listeners.change)
-        pipeline.feed(Batch((made_service("web", "10.96.0.1"),)), 0.0)
-        with listeners.listening() as listener:
-            pipeline.feed(Batch((made_service("web", "10.96.0.2"),)), 0.0)
-            assert len(listener.waiting()) == 1
-        assert len(listeners) == 0
-
-    def test_states_of_sources(self) -> None:
-        listeners = Events()
-        with listeners.listening() as listener:
-            listeners.states({"manifests": "starting"})
-            listeners.states({"manifests": "synced"})
-            listeners.states({"manifests": "synced"})
-            (event,) = listener.waiting()
-        assert event.wire() == (
-            b'event: source\ndata: {"source":"manifests","before":"starting","state":"synced"}\n\n'
-        )
-
-    def test_one_that_does_not_read(self) -> None:
-        listeners = Events()
-        with listeners.listening() as listener:
-            for i in range(1500):
-                listeners.states({"s": str(i)})
-            assert listener.lost == 499
+        assert len(made.live.top("10m", "names", 10_000)) <= 512

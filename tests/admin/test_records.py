@@ -1,4 +1,4 @@
-"""Pinned records: what is one, what is kept, and who is in the way."""
+"""Pinned records: validation, conflicts, and the file."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ def record(type_: str, *values: str, name: str = "api", **more: object) -> Recor
 
 class TestValues:
     @pytest.mark.parametrize("name", ["x" * 64, "a..b", "api.example.org.", "é"])
-    def test_names_that_do_not_lie_there(self, name: str) -> None:
+    def test_a_name_outside_the_zone_is_refused(self, name: str) -> None:
         with pytest.raises(BadRecord):
             record("A", "192.0.2.7", name=name)
 
-    def test_bounds(self) -> None:
+    def test_ttl_and_number_of_values_are_bounded(self) -> None:
         with pytest.raises(BadRecord, match="ttl"):
             parsed(record_of(ZONE, "api", "A", -1, ["192.0.2.7"]))
         with pytest.raises(BadRecord, match="values"):
@@ -42,14 +42,14 @@ class TestZone:
         records.put(one, pipeline.zone, pipeline.put)
         return records
 
-    def test_it_is_answered(self) -> None:
+    def test_a_pinned_record_is_answered(self) -> None:
         pipeline = pipeline_of([])
         self.put(pipeline, record("A", "192.0.2.7", "192.0.2.8"))
         answer = ask(engine_of(pipeline), "api.cluster.local.").answer[0]
         assert sorted(one.to_text() for one in answer) == ["192.0.2.7", "192.0.2.8"]
         assert answer.ttl == 30
 
-    def test_it_can_be_taken_back(self) -> None:
+    def test_a_deleted_record_is_gone(self) -> None:
         pipeline = pipeline_of([])
         one = record("A", "192.0.2.7")
         records = self.put(pipeline, one)
@@ -59,7 +59,7 @@ class TestZone:
         with pytest.raises(KeyError):
             records.delete(one.key, "me", 1.0, pipeline.put)
 
-    def test_a_service_is_in_the_way_unless_forced(self) -> None:
+    def test_a_name_of_a_service_requires_force(self) -> None:
         pipeline = pipeline_of(cluster.objects())
         records = Records("")
         mine = record("A", "192.0.2.7", name="web.prod.svc")
@@ -78,7 +78,7 @@ class TestZone:
             "Service prod/web"
         ]
 
-    def test_a_cname_stands_alone(self) -> None:
+    def test_a_cname_must_be_the_only_record(self) -> None:
         pipeline = pipeline_of([])
         records = self.put(pipeline, record("A", "192.0.2.7"))
         with pytest.raises(Conflict, match="must be the only record") as caught:
@@ -86,7 +86,7 @@ class TestZone:
         assert not caught.value.forceable
         records.put(record("TXT", "fine"), pipeline.zone, pipeline.put)
 
-    def test_what_dnsd_makes_itself(self) -> None:
+    def test_records_that_dnsd_generates_cannot_be_pinned(self) -> None:
         pipeline = pipeline_of([])
         for one in (
             record("A", "192.0.2.7", name="ns.dns", forced=True),
@@ -97,7 +97,7 @@ class TestZone:
                 Records("").put(one, pipeline.zone, pipeline.put)
         self.put(pipeline, record("MX", "10 mail", name="@"))
 
-    def test_srv_brings_the_addresses_of_its_target(self) -> None:
+    def test_srv_adds_the_addresses_of_its_target(self) -> None:
         pipeline = pipeline_of([])
         self.put(pipeline, record("A", "192.0.2.7"))
         self.put(pipeline, record("SRV", "0 5 443 API", name="_https._tcp"))
@@ -106,7 +106,7 @@ class TestZone:
 
 
 class TestFile:
-    def test_they_outlive_a_restart(self, tmp_path: Path) -> None:
+    def test_records_survive_a_restart(self, tmp_path: Path) -> None:
         pipeline = pipeline_of([])
         records = Records(str(tmp_path))
         for type_, value, _ in VALUES:
@@ -126,7 +126,7 @@ class TestFile:
             Records(str(tmp_path))
         assert (tmp_path / FILE).read_text() == '[{"zone": 1}'
 
-    def test_one_that_cannot_be_kept_is_not_pinned(self, tmp_path: Path) -> None:
+    def test_a_record_that_cannot_be_saved_is_not_pinned(self, tmp_path: Path) -> None:
         pipeline = pipeline_of([])
         records = Records(str(tmp_path / "gone"))
         with pytest.raises(OSError, match="No such file"):
@@ -134,7 +134,7 @@ class TestFile:
         assert records.all() == []
         assert not pipeline.zone.exists(name_from_text("api.cluster.local."))
 
-    def test_keys(self) -> None:
+    def test_the_key_of_a_record_is_canonical(self) -> None:
         one = record("a", "192.0.2.7")
         assert one.key == key_of("cluster.local.", "api.cluster.local.", "A")
         assert type_text(parsed(one).type) == one.type

@@ -1,0 +1,58 @@
+"""Event streams over HTTP."""
+
+from __future__ import annotations
+
+import asyncio
+
+from tests.admin.running import READ, Admin
+from tests.cases.cluster import service
+from tests.helpers import eventually
+
+
+class TestEventStream:
+    async def read(self, api: Admin, path: str, until: str, **headers: str) -> str:
+        """What a stream says until it has said something."""
+        said = ""
+        async with api.client.get(
+            api.url + path, headers={"Authorization": f"Bearer {READ}", **headers}
+        ) as response:
+            assert response.status == 200
+            assert response.content_type == "text/event-stream"
+            if "live" not in headers:
+                api.apply(service("new", "10.96.5.5"))
+            async with asyncio.timeout(20):
+                async for chunk in response.content.iter_any():
+                    said += chunk.decode()
+                    if until in said:
+                        return said
+        raise AssertionError(said)
+
+    async def test_a_change_of_the_zone_is_sent(self, api: Admin) -> None:
+        said = await self.read(api, "/api/v1/events", "event: change")
+        assert said.startswith(f"id: {api.plane.pipeline.zone.serial - 1}\nevent: hello\n")
+        assert '"owner":"Service prod/new"' in said
+        await eventually(lambda: len(api.context.events) == 0)
+
+    async def test_a_client_that_reconnects_gets_the_missed_changes(self, api: Admin) -> None:
+        serial = api.plane.pipeline.zone.serial
+        api.apply(service("first", "10.96.5.6"))
+        said = await self.read(api, f"/api/v1/events?since={serial}", "prod/new")
+        assert said.index("prod/first") < said.index("prod/new")
+        said = await self.read(
+            api, "/api/v1/events", "prod/first", **{"Last-Event-ID": str(serial)}
+        )
+        assert "event: reset" not in said
+        assert "event: reset" in await self.read(api, "/api/v1/events?since=5", "reset")
+
+    async def test_streams_beyond_the_limit_are_refused(self, api: Admin) -> None:
+        from dnsd.admin.events import MAX_LISTENERS
+
+        headers = {"Authorization": f"Bearer {READ}"}
+        opened = [
+            await api.client.get(api.url + "/api/v1/events", headers=headers)
+            for _ in range(MAX_LISTENERS)
+        ]
+        assert (await api.call("GET", "/api/v1/events"))[0] == 503
+        for response in opened:
+            response.close()
+        await eventually(lambda: len(api.context.events) == 0)
