@@ -1,4 +1,4 @@
-"""Why a name is seen from outside as it is: who has it, who else wants it, what is awaited."""
+"""Names in external zones: contributors, conflicts, and pending addresses."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def serving() -> Pipeline:
 PIPELINE = serving()
 
 
-def why(name: str, type_: Type = Type.A, **more: object) -> Explanation:
+def explained(name: str, type_: Type = Type.A, **more: object) -> Explanation:
     question = Question(name, int(type_))
     return explain(PIPELINE, interpret(PIPELINE, question), **more)  # type: ignore[arg-type]
 
@@ -49,13 +49,13 @@ def why(name: str, type_: Type = Type.A, **more: object) -> Explanation:
     ],
 )
 def test_the_verdict_names_the_reason(name: str, outcome: str, reason: str) -> None:
-    found = why(name)
+    found = explained(name)
     assert found.outcome == outcome
     assert reason in found.verdict
 
 
-def test_who_else_wants_a_name_is_said() -> None:
-    found = why("shop.k8s.example.com")
+def test_other_claims_of_a_name_are_reported() -> None:
+    found = explained("shop.k8s.example.com")
     (step,) = [step for step in found.steps if step.what == "conflict"]
     assert step.said == (
         "name also claimed by Ingress edge/shop; Ingress edge/older-shop wins: "
@@ -64,17 +64,17 @@ def test_who_else_wants_a_name_is_said() -> None:
     assert [(one.kind, one.name) for one in found.objects] == [("Ingress", "older-shop")]
 
 
-def test_the_nodes_that_answer_are_cited() -> None:
-    found = why("local.edge.k8s.example.com")
+def test_the_nodes_behind_an_answer_are_cited() -> None:
+    found = explained("local.edge.k8s.example.com")
     assert {one.kind for one in found.objects} == {"Service", "EndpointSlice", "Node"}
 
 
-def test_what_is_left_out_is_said_of_its_contributor() -> None:
-    found = why("txt.k8s.example.com", Type.TXT)
+def test_a_record_that_is_left_out_is_reported_with_its_contributor() -> None:
+    found = explained("txt.k8s.example.com", Type.TXT)
     assert any("'far.example.org' is in none" in step.said for step in found.steps)
 
 
-def test_what_a_client_does_not_see() -> None:
+def test_a_name_outside_the_view_of_the_client_is_hidden() -> None:
     pipeline = serving()
     config = ViewConfig(policies=(PolicyRule(networks=("10.0.0.0/8",), see=("edge",)),))
     runtime = Runtime(view_zones=ViewZones(config, pipeline))

@@ -1,4 +1,4 @@
-"""Nearest names: distances that are distances, and what is offered for typing errors."""
+"""Nearest words: the distance, and the suggestions for typos."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ WORDS = st.text("abc-", max_size=6)
         ("", "abc", 3),
     ],
 )
-def test_distances(one: str, other: str, edits: int) -> None:
+def test_the_distance_is_symmetric_and_counts_edits(one: str, other: str, edits: int) -> None:
     assert distance(one, other, 5) == distance(other, one, 5) == edits
 
 
@@ -44,7 +44,7 @@ def offered(word: str, *there: str) -> list[str]:
     return nearest(word, set(there).__contains__, lambda: there)
 
 
-def test_what_is_offered() -> None:
+def test_words_within_the_limit_are_suggested() -> None:
     there = ("webui-svc", "webui-svx", "database", "cache")
     assert offered("webui-scv", *there) == ["webui-svc"]
     assert offered("databse", *there) == ["database"]
@@ -53,7 +53,7 @@ def test_what_is_offered() -> None:
     assert offered("cache", *there) == []
 
 
-def test_ten_thousand_siblings() -> None:
+def test_a_typo_among_ten_thousand_siblings_is_found() -> None:
     there = [f"service-{i:05d}" for i in range(10_000)] + ["checkout"]
     assert offered("chekcuot", *there) == ["checkout"]
     assert offered("service-0012", *there)[0].startswith("service-0")

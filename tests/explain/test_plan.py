@@ -1,4 +1,4 @@
-"""The plan: what it says would happen is what happens when the manifests are applied."""
+"""Plans: they predict exactly what happens when the manifests are applied."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def names(rows: tuple[planning.Row, ...]) -> set[str]:
 
 
 class TestApply:
-    def test_a_new_service(self) -> None:
+    def test_a_new_service_adds_its_names(self) -> None:
         found = planned(service("new", "10.96.1.1", ports=[port(80, "http")]))
         assert names(found.appear) == {
             "new.prod.svc A",
@@ -51,7 +51,7 @@ class TestApply:
         assert (found.vanish, found.change, found.conflicts) == ((), (), ())
         assert found.verdict == "3 names would appear."
 
-    def test_a_service_that_changes(self) -> None:
+    def test_a_changed_address_changes_one_name_and_moves_its_pointer(self) -> None:
         found = planned(service("api", "10.96.0.99", ports=[port(443)]))
         (row,) = found.change
         assert (row.name, row.before, row.after) == (
@@ -62,36 +62,36 @@ class TestApply:
         assert row.owner == "Service prod/api"
         assert names(found.vanish) == {"13.0.96.10.in-addr.arpa. PTR"}
 
-    def test_a_port_that_is_renamed_takes_its_name_along(self) -> None:
+    def test_a_renamed_port_moves_its_name(self) -> None:
         found = planned(service("http", "10.96.0.12", ports=[port(80, "web")]))
         assert names(found.vanish) == {"_http._tcp.http.prod.svc SRV"}
         assert names(found.appear) == {"_web._tcp.http.prod.svc SRV"}
         assert found.breaks
 
-    def test_a_type_that_changes_is_a_change_of_the_name(self) -> None:
+    def test_a_changed_type_changes_the_name(self) -> None:
         found = planned(external("api", "api.example.org"))
         assert {row.type for row in found.change} == {"A", "SRV", "CNAME"}
 
-    def test_what_is_the_same_changes_nothing(self) -> None:
+    def test_equal_manifests_change_nothing(self) -> None:
         found = planned(*cluster.objects())
         assert found.verdict == "No name would change."
 
-    def test_no_cluster_ip_keeps_the_one_it_has(self) -> None:
+    def test_a_service_without_cluster_ip_keeps_its_current_one(self) -> None:
         found = planned(service("api", ports=[port(443)]))
         assert found.verdict == "No name would change."
 
-    def test_a_new_service_without_cluster_ip(self) -> None:
+    def test_a_new_service_gets_its_cluster_ip_later(self) -> None:
         found = planned(service("new", ports=[port(80)]))
         (row,) = found.appear
         assert (row.name, row.after) == ("new.prod.svc.cluster.local.", (LATER,))
         assert "gets a ClusterIP" in found.notes[0]
 
-    def test_a_headless_service_waits_for_endpoints(self) -> None:
+    def test_a_headless_service_has_names_once_it_has_endpoints(self) -> None:
         found = planned(service("new", "None", ports=[port(80)]))
         assert found.appear == ()
         assert "ready endpoints" in found.notes[0]
 
-    def test_a_slice_that_loses_its_endpoints(self) -> None:
+    def test_a_slice_without_ready_endpoints_removes_names(self) -> None:
         found = planned(
             endpoint_slice("peers", endpoint("10.244.2.1", ready=False), ports=[port(7000)])
         )
@@ -106,7 +106,7 @@ class TestApply:
 
 
 class TestModes:
-    def test_delete(self) -> None:
+    def test_delete_removes_the_names(self) -> None:
         found = planned(service("api", "10.96.0.13"), mode=Mode.DELETE)
         assert names(found.vanish) == {
             "api.prod.svc A",
@@ -114,28 +114,28 @@ class TestModes:
             "13.0.96.10.in-addr.arpa. PTR",
         }
 
-    def test_whole(self) -> None:
+    def test_whole_deletes_objects_that_are_not_in_the_manifests(self) -> None:
         keep = [one for one in cluster.objects() if one["metadata"]["name"] != "api"]
         assert "api.prod.svc A" in names(planned(*keep, mode=Mode.WHOLE).vanish)
         assert "web.prod.svc A" not in names(planned(*keep, mode=Mode.WHOLE).vanish)
 
 
 class TestConflicts:
-    def test_an_address_of_somebody_else(self) -> None:
+    def test_an_address_of_another_service_is_a_conflict(self) -> None:
         found = planned(service("new", "10.96.0.13"))
         assert found.conflicts == (
             "10.96.0.13 of Service prod/new is the ClusterIP of Service prod/api",
         )
 
-    def test_an_address_twice(self) -> None:
+    def test_one_address_for_two_services_is_a_conflict(self) -> None:
         found = planned(service("a", "10.96.1.1"), service("b", "10.96.1.1"))
         assert "would be the ClusterIP of" in found.conflicts[0]
 
-    def test_an_object_twice(self) -> None:
+    def test_an_object_that_occurs_twice_is_a_conflict(self) -> None:
         found = planned(service("a", "10.96.1.1"), service("a", "10.96.1.2"))
         assert "occurs twice" in found.conflicts[0]
 
-    def test_a_pinned_record(self) -> None:
+    def test_a_pinned_record_at_a_new_name_is_a_conflict(self) -> None:
         pipeline = pipeline_of(cluster.objects())
         name = name_from_text("new.prod.svc.cluster.local.")
         pinned = RRset(name, int(Type.A), 5, packed("192.0.2.1"))
@@ -148,7 +148,7 @@ class TestConflicts:
             ("10.96.1.1", "192.0.2.1")
         ]
 
-    def test_what_is_wrong_with_the_text(self) -> None:
+    def test_invalid_manifests_are_problems(self) -> None:
         assert len(read_manifests(b"{unfinished: [").problems) == 1
         found = plan(
             pipeline_of([]), read_manifests(b"kind: Service\nmetadata: {name: Bad_Name}\n")
@@ -156,13 +156,13 @@ class TestConflicts:
         assert "Bad_Name" in found.problems[0]
         assert "is an address" in planned(external("new", "192.0.2.1")).problems[0]
 
-    def test_too_many_objects(self) -> None:
+    def test_too_many_objects_are_refused(self) -> None:
         (one,) = from_plain(service("a", "10.96.1.1"))
         with pytest.raises(TooMuch):
             plan(pipeline_of([]), Manifests((one,) * (planning.MAX_OBJECTS + 1)))
 
 
-def test_what_is_asked_right_now() -> None:
+def test_recent_queries_are_reported() -> None:
     asked = {name_from_text("api.prod.svc.cluster.local."): 7}
     found = plan(
         pipeline_of(cluster.objects()),

@@ -1,4 +1,4 @@
-"""The search list: what a Pod's resolver asks, and where it stops."""
+"""The search list: the queries of a Pod's resolver, and where it stops."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ SEARCHES = ["prod.svc.cluster.local.", "svc.cluster.local.", "cluster.local."]
 
 
 class TestCandidates:
-    def test_few_dots_the_list_first(self) -> None:
+    def test_with_few_dots_the_search_list_comes_first(self) -> None:
         assert candidates("web", SEARCHES) == [
             "web.prod.svc.cluster.local.",
             "web.svc.cluster.local.",
@@ -22,21 +22,21 @@ class TestCandidates:
             "web.",
         ]
 
-    def test_five_dots_as_it_stands_first(self) -> None:
+    def test_with_five_dots_the_name_itself_comes_first(self) -> None:
         assert candidates("a.b.c.d.e.f", SEARCHES)[0] == "a.b.c.d.e.f."
         assert candidates("a.b.c.d.e", SEARCHES)[0] == "a.b.c.d.e.prod.svc.cluster.local."
 
-    def test_a_dot_at_the_end_ends_it(self) -> None:
+    def test_a_trailing_dot_prevents_the_expansion(self) -> None:
         assert candidates("web.", SEARCHES) == ["web."]
 
 
 class TestDomains:
     ZONE = pipeline_of([]).zone
 
-    def test_of_a_namespace(self) -> None:
+    def test_a_namespace_has_three_domains(self) -> None:
         assert domains(self.ZONE, "prod") == SEARCHES
 
-    def test_of_a_pod_with_its_own(self) -> None:
+    def test_a_pod_adds_or_replaces_domains(self) -> None:
         pod = Pod("prod", "p", searches=("corp.example",))
         assert domains(self.ZONE, "prod", pod) == [*SEARCHES, "corp.example."]
         none = Pod("prod", "p", dns_policy="None", searches=("corp.example",))
@@ -44,7 +44,7 @@ class TestDomains:
 
 
 class TestExpand:
-    def test_it_stops_at_the_first_that_is_there(self) -> None:
+    def test_it_stops_at_the_first_answer(self) -> None:
         zone = pipeline_of(cluster.objects()).zone
         asked = expand(zone, "web.prod", Type.A, SEARCHES)
         assert [(one.outcome, one.used) for one in asked] == [
@@ -54,13 +54,13 @@ class TestExpand:
             ("external", False),
         ]
 
-    def test_what_does_not_fit(self) -> None:
+    def test_a_candidate_may_be_too_long(self) -> None:
         zone = pipeline_of([]).zone
         long = ".".join(["x" * 60] * 4)
         assert expand(zone, long, Type.A, SEARCHES)[0].outcome == "too long"
 
 
-def test_the_pod_that_asks() -> None:
+def test_a_client_is_one_running_pod_or_none() -> None:
     pipeline = pipeline_of([])
     (one, other) = packed("10.1.0.1", "10.1.0.2")
     pods = (

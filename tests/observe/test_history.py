@@ -1,9 +1,8 @@
-"""The history: what is recorded, what is not, and what is left of it after a restart."""
+"""The history: what is recorded, and what remains after a restart."""
 
 from __future__ import annotations
 
 import sqlite3
-import stat
 import time
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
@@ -12,7 +11,7 @@ import pytest
 
 from dnsd.cluster.objects import Event, Key
 from dnsd.dns.types import Type
-from dnsd.observe.history import FILE, RELOAD, RESTART, History, from_changes
+from dnsd.observe.history import RELOAD, RESTART, History, from_changes
 from dnsd.sources.source import Batch
 from dnsd.zone.journal import Journal
 from dnsd.zone.pipeline import Pipeline
@@ -50,14 +49,16 @@ def feed(into: Pipeline, *events: Event, at: float = 0.0) -> None:
 
 
 class TestRecording:
-    async def test_a_start_is_no_change(self, make: Make) -> None:
+    async def test_the_names_of_the_start_are_not_changes(self, make: Make) -> None:
         history = make()
         one = line(history)
         feed(one, service("web", "10.96.0.7"))
         assert await history.begin(one.zone) == 0
         assert await history.find() == []
 
-    async def test_before_after_and_cause(self, make: Make) -> None:
+    async def test_a_change_has_its_records_before_and_after_and_its_cause(
+        self, make: Make
+    ) -> None:
         history = make()
         one = line(history)
         await history.begin(one.zone)
@@ -77,7 +78,7 @@ class TestRecording:
         assert (second.at, second.serial) == (now + 1, one.zone.serial)
         assert second.type == Type.A
 
-    async def test_the_end_of_a_name(self, make: Make) -> None:
+    async def test_a_deleted_name_has_no_records_after(self, make: Make) -> None:
         history = make()
         one = line(history)
         feed(one, service("web", "10.96.0.7"))
@@ -89,7 +90,7 @@ class TestRecording:
         assert entry.before is not None
         assert entry.cause.key == WEB_KEY
 
-    async def test_asking_by_contributor_time_and_page(self, make: Make) -> None:
+    async def test_changes_are_found_by_contributor_time_and_page(self, make: Make) -> None:
         history = make()
         one = line(history)
         await history.begin(one.zone)
@@ -106,7 +107,7 @@ class TestRecording:
         rest = await history.find(name=WEB, behind=page[-1])
         assert [entry.at for entry in page + rest] == [now + i for i in (5, 4, 3, 2, 1)]
 
-    async def test_a_change_may_be_longer_than_a_page(self, make: Make) -> None:
+    async def test_a_change_may_span_pages(self, make: Make) -> None:
         history = make()
         one = line(history)
         await history.begin(one.zone)
@@ -121,7 +122,7 @@ class TestRecording:
         assert paged == whole
         assert len({entry.position for entry in whole}) == len(whole)
 
-    async def test_follow_never_writes_itself(self, make: Make) -> None:
+    async def test_many_changes_at_once_are_all_recorded(self, make: Make) -> None:
         history = make()
         one = line(history)
         await history.begin(one.zone)
@@ -141,9 +142,7 @@ class TestRecording:
         octets = (tmp_path / "state" / "history.sqlite-wal").stat().st_size
         assert octets < 400_000  # with a transaction each it is millions
 
-    async def test_they_are_written_without_being_asked_for(
-        self, make: Make, tmp_path: Path
-    ) -> None:
+    async def test_changes_are_written_without_a_query(self, make: Make, tmp_path: Path) -> None:
         history = make()
         one = line(history)
         await history.begin(one.zone)
@@ -158,7 +157,7 @@ class TestRecording:
 
 
 class TestRestart:
-    async def test_what_was_recorded_is_still_there(self, make: Make) -> None:
+    async def test_recorded_changes_survive_a_restart(self, make: Make) -> None:
         history = make()
         one = line(history)
         await history.begin(one.zone)
@@ -169,7 +168,7 @@ class TestRestart:
         assert entry.after is not None
         assert entry.after.rdatas == packed("10.96.0.7")
 
-    async def test_what_changed_meanwhile_is_recorded_and_nothing_else(self, make: Make) -> None:
+    async def test_only_differences_are_recorded_at_a_restart(self, make: Make) -> None:
         history = make()
         one = line(history)
         await history.begin(one.zone)
@@ -190,7 +189,7 @@ class TestRestart:
         )
         assert len(await again.find(name=name("db.default.svc"))) == 1
 
-    async def test_a_zone_built_anew(self, make: Make) -> None:
+    async def test_a_rebuilt_zone_records_its_differences(self, make: Make) -> None:
         history = make()
         one = line(history)
         await history.begin(one.zone)
@@ -202,26 +201,9 @@ class TestRestart:
         assert newest.after is not None
         assert newest.after.ttl == 60
 
-    async def test_a_damaged_file_is_set_aside(self, make: Make, tmp_path: Path) -> None:
-        directory = tmp_path / "state"
-        directory.mkdir()
-        (directory / FILE).write_bytes(b"this is no database, whatever its name says" * 100)
-        history = make()
-        one = line(history)
-        await history.begin(one.zone)
-        feed(one, service("web", "10.96.0.7"))
-        await history.flush()
-        assert len(await history.find(name=WEB)) == 1
-        assert [path.suffix for path in directory.glob("history.broken")] == [".broken"]
-
-    async def test_the_file_is_private(self, make: Make, tmp_path: Path) -> None:
-        make()
-        for path in (tmp_path / "state").iterdir():
-            assert stat.S_IMODE(path.stat().st_mode) == 0o600, path
-
 
 class TestBounds:
-    async def test_size(self, make: Make) -> None:
+    async def test_the_size_is_bounded_and_the_newest_changes_stay(self, make: Make) -> None:
         history = make(max_bytes=200_000)
         one = line(history)
         await history.begin(one.zone)
@@ -235,7 +217,7 @@ class TestBounds:
         newest = await history.find(name=WEB, limit=1)
         assert newest[0].serial == one.zone.serial
 
-    async def test_age(self, make: Make) -> None:
+    async def test_old_changes_expire(self, make: Make) -> None:
         history = make(max_age=100.0)
         one = line(history)
         await history.begin(one.zone)
@@ -259,7 +241,7 @@ class TestBounds:
         await history.close()
 
 
-def test_a_journal_tells_the_same() -> None:
+def test_entries_of_a_journal_are_the_same() -> None:
     one = line()
     feed(one, service("web", "10.96.0.7"))
     feed(one, service("web", "10.96.0.8"))

@@ -30,7 +30,7 @@ class TestJson:
     def test_one_line_an_event(self) -> None:
         stream = io.StringIO()
         logging.configure("info", "json", stream)
-        structlog.get_logger("room").warning("cannot read\na file", file="x.yaml", line=3)
+        structlog.get_logger("module").warning("cannot read\na file", file="x.yaml", line=3)
         (line,) = lines(stream)
         assert line.pop("timestamp")
         assert line == {
@@ -84,7 +84,7 @@ class TestLevel:
     def test_a_level_holds_for_loggers_that_exist(self) -> None:
         stream = io.StringIO()
         logging.configure("info", "json", stream)
-        log = structlog.get_logger("room").bind(x=1)
+        log = structlog.get_logger("module").bind(x=1)
         log.debug("first")
         logging.set_level("debug")
         log.debug("second")

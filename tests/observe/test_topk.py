@@ -1,4 +1,4 @@
-"""Top-K: bounds that always hold, and windows that forget."""
+"""Top lists: bounds that always hold, and windows that expire."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class TestFrequencyTable:
 
 
 class TestWindow:
-    def test_forgets_what_is_older_than_the_window(self) -> None:
+    def test_items_older_than_the_window_expire(self) -> None:
         window: Window[str] = Window(slots=6, seconds=10, capacity=8)
         window.add("early", 0.0, 5)
         window.add("late", 45.0, 3)
@@ -56,7 +56,7 @@ class TestWindow:
         assert window.top(5, 1000.0) == []
         assert len(window) == 0
 
-    def test_adds_up_over_slots(self) -> None:
+    def test_counts_are_added_over_slots(self) -> None:
         window: Window[str] = Window(slots=6, seconds=10, capacity=8)
         for second in range(0, 50, 10):
             window.add("web", second)
@@ -65,7 +65,7 @@ class TestWindow:
 
     @settings(deadline=None, max_examples=40)
     @given(st.lists(st.tuples(st.integers(0, 20), st.integers(0, 59)), max_size=200))
-    def test_bounds_hold_over_slots_too(self, stream: list[tuple[int, int]]) -> None:
+    def test_bounds_also_hold_over_slots(self, stream: list[tuple[int, int]]) -> None:
         window: Window[int] = Window(slots=6, seconds=10, capacity=4)
         for item, second in sorted(stream, key=lambda pair: pair[1]):
             window.add(item, second)

@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+from urllib.error import HTTPError
+
+import pytest
+
 from tests.admin.running import Admin
+from tests.admin.serving import Api
+from tests.helpers import until
 
 
 async def test_draining_ends_readiness_until_it_is_taken_back(api: Admin) -> None:
@@ -26,3 +32,14 @@ async def test_the_log_level_is_set(api: Admin) -> None:
     status, body = await api.call("PUT", "/api/v1/loglevel", json={"level": "debug"})
     assert (status, body) == (200, {"level": "debug"})
     await api.call("PUT", "/api/v1/loglevel", json={"level": "info"})
+
+
+def test_flush_without_forwarding_is_a_conflict(running: Api) -> None:
+    with pytest.raises(HTTPError) as caught:
+        running.call("/api/v1/cache/flush", "POST", {})
+    assert caught.value.code == 409
+
+
+def test_a_reload_is_logged(running: Api) -> None:
+    assert running.call("/api/v1/reload", "POST", {}) == {"reloaded": True}
+    until(lambda: running.server.logged("reloaded"))

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 from prometheus_client.parser import text_string_to_metric_families
 
 from tests.admin.running import READ, Admin, admin
+from tests.admin.serving import NAME, Api
+from tests.helpers import until
 
 
 async def test_before_the_first_sync_dnsd_is_not_ready(
@@ -43,3 +46,23 @@ async def test_no_response_contains_a_token(api: Admin) -> None:
     for path in ("/api/v1/status", "/metrics", "/"):
         _, body = await api.call("GET", path)
         assert READ not in str(body)
+
+
+def test_a_synced_dnsd_is_ready_and_healthy(running: Api) -> None:
+    assert running.text("/readyz") == "synced\n"
+    assert running.text("/healthz") == "every process is alive\n"
+
+
+def test_metrics_count_queries(running: Api) -> None:
+    running.server.ask(NAME)
+
+    def counted() -> bool:
+        found = re.search(
+            r'dnsd_queries_total\{outcome="answer",rcode="NOERROR",transport="udp",type="A"\}'
+            r" ([0-9.]+)",
+            running.text("/metrics"),
+        )
+        return found is not None and float(found[1]) > 0
+
+    until(counted)
+    assert "dnsd_worker_up{" in running.text("/metrics")

@@ -8,6 +8,8 @@ from typing import Any, ClassVar
 import pytest
 
 from tests.admin.running import Admin, admin
+from tests.admin.serving import Api
+from tests.helpers import until
 
 RECORDS = "/api/v1/zones/cluster.local/records"
 
@@ -74,3 +76,11 @@ class TestPinnedRecords:
         async with admin(other, state_dir=state) as api:
             assert (await api.get(self.PATH))["values"] == ["192.0.2.7"]
             assert (await api.get(RECORDS, name="api.cl"))["records"]
+
+
+def test_a_pinned_record_is_answered_until_it_is_deleted(running: Api) -> None:
+    path = "/api/v1/records/cluster.local/pinned/A"
+    running.call(path, "PUT", {"ttl": 7, "values": ["192.0.2.7"]})
+    until(lambda: running.server.values("pinned.cluster.local") == ["192.0.2.7"])
+    running.call(path, "DELETE")
+    until(lambda: running.server.values("pinned.cluster.local") == [])

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import threading
+
+import msgspec
 
 from tests.admin.running import READ, Admin
+from tests.admin.serving import NAME, Api
 from tests.cases.cluster import service
-from tests.helpers import eventually
+from tests.helpers import eventually, until
 
 
 class TestEventStream:
@@ -56,3 +60,47 @@ class TestEventStream:
         for response in opened:
             response.close()
         await eventually(lambda: len(api.context.events) == 0)
+
+
+def test_a_live_stream_sends_matching_queries_only(running: Api) -> None:
+    lines: list[str] = []
+
+    def listen() -> None:
+        with running.open(
+            "/api/v1/queries/stream?name=WebUI-svc.default&rcode=noerror"
+        ) as response:
+            for line in response:
+                lines.append(line.decode())
+                if line.startswith(b"data:") and b"webui" in line and b'"at"' in line:
+                    return
+
+    thread = threading.Thread(target=listen)
+    thread.start()
+    until(lambda: any("hello" in line for line in lines))
+
+    def seen() -> bool:
+        running.server.ask("clusterip-service.default.svc.cluster.local")
+        running.server.ask(f"nothing.{NAME}")
+        running.server.ask(NAME)
+        return not thread.is_alive()
+
+    until(seen)
+    thread.join()
+    data = [msgspec.json.decode(line[6:]) for line in lines if line.startswith("data: ")]
+    assert [one["name"] for one in data[1:]] == [f"{NAME}."]
+    assert data[1]["client"] == "127.0.0.1"
+
+
+def test_the_top_lists_hold_recent_queries(running: Api) -> None:
+    def seen() -> bool:
+        running.server.ask("missing.default.svc.cluster.local")
+        top = running.call("/api/v1/queries/top?window=10m")
+        nxdomains = {one["item"] for one in top["nxdomains"]}
+        return "missing.default.svc.cluster.local." in nxdomains
+
+    until(seen)
+    top = running.call("/api/v1/queries/top?window=10m")
+    assert "missing.default.svc.cluster.local." in {one["item"] for one in top["names"]}
+    assert top["clients"][0]["item"] == "127.0.0.1"
+    assert "A" in {one["item"] for one in top["types"]}
+    assert top["sampled_one_in"] >= 1
