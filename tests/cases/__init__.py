@@ -1,8 +1,8 @@
-"""Tables of queries in zone-file text, and the cluster they are asked of.
+"""Tables of queries in zone-file text, and the cluster that they query.
 
 `cluster.py` makes the manifests. Each `*.txt` beside it is a table:
 
-    ;; what this case shows
+    ;; the rule that this case verifies
     Q web.prod.svc.cluster.local. A +edns
     NOERROR aa rd
     AN web.prod.svc.cluster.local. 5 IN A 10.96.0.10
@@ -35,7 +35,7 @@ HERE = Path(__file__).parent
 
 @dataclass(slots=True)
 class Case:
-    """One query and what is to come back."""
+    """One query and its expected reply."""
 
     title: str
     where: str
@@ -71,7 +71,7 @@ class Case:
         return not only or ("udp" if transport.datagram else "tcp") in only
 
     def check(self, query: dns.message.Message, wire: bytes) -> None:
-        """Fails with the difference, in the table's words."""
+        """Fails with the difference, in the notation of the table."""
         reply = dns.message.from_wire(wire)
         assert reply.id == query.id
         assert [q.to_text() for q in reply.question] == [q.to_text() for q in query.question]
@@ -87,7 +87,7 @@ class Case:
         return lines
 
     def said(self, reply: dns.message.Message, wire: bytes) -> list[str]:
-        """The reply in the table's words, as far as the case wants to know."""
+        """The reply in the notation of the table, as far as the case states it."""
         flags = dns.flags.to_text(reply.flags & ~dns.flags.QR).lower().split()
         if reply.edns >= 0:
             flags.append("+opt")

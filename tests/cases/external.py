@@ -1,4 +1,4 @@
-"""What of the cluster of the query tables is seen from outside, as objects of the API.
+"""The objects with external names in the cluster of the query tables.
 
 192.0.2.x are load balancers, 198.51.100.x external addresses, 203.0.113.x Gateways; Nodes are
 10.0.0.x inside and 192.0.2.10x outside.

@@ -89,7 +89,7 @@ RAW: list[Raw] = [
     Raw("a pointer behind a label", message(b"\x03web\xc0\x0c" + A_IN), FORMERR),
     Raw("a label of 64", message(LONG_LABEL + QUESTION), FORMERR),
     Raw("a name of 257", message(NAME_256 + A_IN), FORMERR),
-    Raw("a name of 255 that is not ours", message(NAME_255 + A_IN), REFUSED),
+    Raw("a name of 255 that is external", message(NAME_255 + A_IN), REFUSED),
     Raw("a name cut short", message(WEB[:9]), FORMERR),
     Raw("a name without its end", message(WEB[:-1]), FORMERR),
     Raw("no type", message(WEB), FORMERR),

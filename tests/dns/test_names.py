@@ -77,7 +77,7 @@ class TestNames:
             ("ä", "A-label"),
         ],
     )
-    def test_text_that_is_no_name(self, text: str, problem: str) -> None:
+    def test_text_that_is_not_a_name_is_refused(self, text: str, problem: str) -> None:
         with pytest.raises(BadName, match=problem):
             name_from_text(text)
 

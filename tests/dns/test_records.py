@@ -57,7 +57,7 @@ class TestReading:
         assert record.rdata == expected.to_wire()
 
     @pytest.mark.parametrize(("type_", "rdata"), RECORDS)
-    def test_what_was_read_can_be_written_again(self, type_: str, rdata: str) -> None:
+    def test_records_that_were_read_can_be_written_again(self, type_: str, rdata: str) -> None:
         data = message(
             f"www.example. 60 {type_} {rdata}",
             authority=("example. 9 SOA ns.example. host.example. 1 2 3 4 5",),
@@ -111,7 +111,9 @@ class TestRefusing:
             (b"\x09aaaaaaaaa\xc0", "label type"),  # its second octet is missing
         ],
     )
-    def test_owners(self, owner: bytes, problem: str) -> None:
+    def test_an_owner_with_a_bad_pointer_or_label_type_is_malformed(
+        self, owner: bytes, problem: str
+    ) -> None:
         with pytest.raises(Malformed, match=problem):
             read_reply(HEADER + QUESTION + owner + (FIXED if len(owner) < 11 else b""))
 
@@ -129,7 +131,7 @@ class TestRefusing:
             read_reply(HEADER[:6] + count + HEADER[8:] + QUESTION + b"\xc0\x0c" + FIXED)
 
     @pytest.mark.parametrize("octets", [b"", b"\x00" * 11, b"\x00" * 70_000])
-    def test_what_is_no_message(self, octets: bytes) -> None:
+    def test_octets_of_a_wrong_length_are_not_a_message(self, octets: bytes) -> None:
         with pytest.raises(Malformed):
             read_reply(octets)
 

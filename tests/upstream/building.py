@@ -1,4 +1,4 @@
-"""A resolver behind a real engine, asked as a client would ask."""
+"""A resolver behind a real engine, queried as by a client."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def alias(name: str, target: str) -> dict[str, Any]:
 
 
 class Clock:
-    """Time that passes when the test says so."""
+    """A clock that the test moves."""
 
     def __init__(self) -> None:
         self.now = 1_000.0
@@ -49,7 +49,7 @@ class Clock:
 
 
 class ControlPlane:
-    """Engine and resolver, put together as the worker does it."""
+    """Engine and resolver, connected as in the worker."""
 
     def __init__(self, pipeline: Pipeline, engine: Engine, resolver: Resolver, clock: Clock):
         self.pipeline, self.engine, self.resolver, self.clock = pipeline, engine, resolver, clock
@@ -79,7 +79,7 @@ class ControlPlane:
         return reply
 
     def at_once(self, name: str, type_: str = "A", **options: Any) -> bytes | None:
-        """What `cached` alone says."""
+        """The reply of `cached` alone."""
         query = dns.message.make_query(name, type_, **options)
         outcome = self.engine.answer(query.to_wire(), b"\x7f\0\0\1", UDP)
         assert isinstance(outcome, Forward)
@@ -94,7 +94,7 @@ class ControlPlane:
 async def plane(
     *plains: dict[str, Any], engine: EngineConfig | None = None, **settings: Any
 ) -> AsyncIterator[ControlPlane]:
-    """A house whose zone holds these objects; `settings` are those of `UpstreamConfig`."""
+    """An engine whose zone holds these objects; `settings` are those of `UpstreamConfig`."""
     settings.setdefault("timeout", 2.0)
     clock = Clock()
     pipeline = pipeline_of(list(plains))
@@ -112,7 +112,7 @@ async def plane(
 
 
 def texts(reply: dns.message.Message) -> list[str]:
-    """The answer section, one record a line, TTLs and class left out."""
+    """The answer section, one record for each line, without TTLs and class."""
     return [
         f"{rrset.name} {dns.rdatatype.to_text(rrset.rdtype)} {rdata}"
         for rrset in reply.answer

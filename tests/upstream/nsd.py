@@ -22,7 +22,7 @@ _ATTEMPTS = 5
 
 
 def find_nsd() -> str:
-    """Where NSD is; skips the test when it is nowhere."""
+    """The path of NSD; skips the test if NSD is not installed."""
     path = shutil.which("nsd") or shutil.which("nsd", path="/usr/sbin:/usr/local/sbin")
     if path is None and os.environ.get("DNSD_CI"):
         pytest.fail("NSD is not installed, and DNSD_CI is set")
@@ -47,7 +47,7 @@ def nsd(folder: Path, zone: str, text: str) -> Iterator[int]:
 
 
 def _start(folder: Path, zone: str, text: str) -> tuple[subprocess.Popen[bytes], int]:
-    """A running NSD and its port: another one when somebody took it before NSD did."""
+    """A running NSD and its port; another port if it was taken before NSD bound it."""
     program = find_nsd()
     (folder / "zone").write_text(text)
     for _ in range(_ATTEMPTS):

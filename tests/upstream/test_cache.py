@@ -43,7 +43,7 @@ def touch(cache: Cache, number: int) -> bool:
 
 
 class TestTime:
-    def test_an_entry_past_its_end_is_there_as_long_as_stale_may_be(self) -> None:
+    def test_an_entry_past_its_end_is_kept_for_the_stale_time(self) -> None:
         cache = Cache(10, 1 << 20, stale_for=100)
         cache.put(entry(1))
         assert cache.get(key(1), 159.9) is not None
@@ -58,13 +58,13 @@ class TestTime:
 
     @given(st.lists(st.integers(0, 59), max_size=8))
     @settings(deadline=None, max_examples=50)
-    def test_a_body_shows_the_same_whatever_was_shown_before(self, ages: list[int]) -> None:
+    def test_ttls_count_down_the_same_whatever_was_patched_before(self, ages: list[int]) -> None:
         kept = entry(1, ttl=60)
         for age in ages:
             answer = kept.answer(kept.body_at(float(age)))
             assert [record.ttl for record in answer.answer] == [60 - age]
 
-    def test_a_body_is_what_stands_behind_a_question(self) -> None:
+    def test_a_body_is_the_sections_after_a_question(self) -> None:
         kept = entry(7, records=3)
         wire = b"\x12\x34" + kept.head + kept.key[:-1] + kept.body
         reply = dns.message.from_wire(wire)
@@ -80,7 +80,7 @@ class TestTime:
 class TestBounds:
     @given(st.lists(st.integers(0, 60), max_size=300))
     @settings(deadline=None, max_examples=40)
-    def test_entries_and_octets_hold_whatever_happens(self, numbers: list[int]) -> None:
+    def test_entries_and_octets_stay_within_their_bounds(self, numbers: list[int]) -> None:
         limit = 12 * entry(1).cost
         cache = Cache(15, limit)
         for number in numbers:
@@ -91,13 +91,13 @@ class TestBounds:
             assert cache.bytes <= limit
             assert cache.bytes == sum(one.cost for one in cache.entries.values())
 
-    def test_a_giant_is_not_kept(self) -> None:
+    def test_an_entry_over_a_quarter_of_the_space_is_not_cached(self) -> None:
         cache = Cache(100, 20_000)
         cache.put(entry(1))
         cache.put(entry(1, records=1_000))  # and takes the old one along: it is out of date
         assert len(cache) == 0
 
-    def test_no_room_at_all(self) -> None:
+    def test_a_cache_without_space_stores_nothing(self) -> None:
         cache = Cache(0, 0)
         cache.put(entry(1))
         assert cache.get(key(1), 0.0) is None
@@ -129,7 +129,7 @@ class TestBounds:
 
 
 class TestEviction:
-    def test_a_flood_of_names_asked_once_displaces_nothing_popular(self) -> None:
+    def test_a_flood_of_names_queried_once_displaces_no_popular_entry(self) -> None:
         cache = Cache(200, 1 << 30)
         for _ in range(3):
             for number in range(100):
@@ -141,7 +141,7 @@ class TestEviction:
         popular = sum(cache.get(key(number), 0.0) is not None for number in range(100))
         assert popular >= 95
 
-    def test_who_comes_back_while_remembered_stays(self) -> None:
+    def test_an_entry_that_returns_while_remembered_enters_the_main_queue(self) -> None:
         cache = Cache(20, 1 << 30)
         for number in range(60):
             touch(cache, number)
@@ -149,7 +149,7 @@ class TestEviction:
         touch(cache, gone)
         assert cache.entries[key(gone)].in_main
 
-    def test_what_is_no_longer_asked_for_leaves_in_the_end(self) -> None:
+    def test_an_entry_without_hits_leaves_the_main_queue(self) -> None:
         cache = Cache(50, 1 << 30)
         for _ in range(4):
             for number in range(50):
@@ -162,7 +162,7 @@ class TestEviction:
 
 
 class TestFlush:
-    def test_one_name_or_all(self) -> None:
+    def test_a_flush_drops_one_name_or_all_entries(self) -> None:
         cache = Cache(50, 1 << 30)
         for number in range(5):
             cache.put(entry(number))

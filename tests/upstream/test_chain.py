@@ -51,7 +51,7 @@ def test_a_second_cname_of_a_name_is_left_out() -> None:
     assert len(answer.answer) == 2
 
 
-def test_where_the_chain_leaves_the_rest_is_not_believed() -> None:
+def test_records_after_the_chain_leaves_the_route_are_ignored() -> None:
     answer = answer_of(
         "www.example. 1 CNAME b.other.",
         "b.other. 1 A 192.0.2.1",
@@ -61,27 +61,27 @@ def test_where_the_chain_leaves_the_rest_is_not_believed() -> None:
     assert answer.leads_to == name_from_text("b.other.")
 
 
-def test_an_end_without_soa_is_where_the_upstream_stopped() -> None:
+def test_a_chain_that_ends_without_an_soa_continues_elsewhere() -> None:
     assert answer_of("www.example. 1 CNAME b.example.").leads_to == name_from_text("b.example.")
 
 
-def test_an_end_with_soa_is_nodata() -> None:
+def test_a_chain_that_ends_with_an_soa_is_nodata() -> None:
     answer = answer_of("www.example. 1 CNAME b.example.", authority=(SOA,))
     assert (answer.leads_to, answer.negative, answer.negative_ttl) == (b"", True, 60)
 
 
-def test_an_soa_of_strangers_is_left_out() -> None:
+def test_an_soa_of_another_zone_is_left_out() -> None:
     answer = answer_of(authority=(SOA.replace("example.", "other.", 1),))
     assert answer.negative_ttl is None
     assert not answer.authority
 
 
-def test_asked_for_the_cname_itself() -> None:
+def test_a_query_for_cname_ends_at_the_cname() -> None:
     answer = answer_of("www.example. 1 CNAME b.example.", type_=Type.CNAME)
     assert (len(answer.answer), answer.leads_to, answer.negative) == (1, b"", False)
 
 
-def test_any_is_all_of_the_name() -> None:
+def test_any_returns_all_records_of_the_name() -> None:
     answer = answer_of("www.example. 1 A 192.0.2.1", "www.example. 1 TXT x", type_=Type.ANY)
     assert len(answer.answer) == 2
 

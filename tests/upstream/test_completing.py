@@ -116,7 +116,7 @@ class TestCompletion:
         assert rcode(plain) == "NXDOMAIN"
         assert str(plain.authority[0].name) == "cluster.local."
 
-    async def test_a_failure_on_the_way_is_never_turned_into_an_answer(self) -> None:
+    async def test_a_failed_lookup_in_the_list_leaves_the_plain_nxdomain(self) -> None:
         def script(query, over):
             if "ec2" in str(query.question[0].name).lower():
                 return [reply_to(query, rcode="SERVFAIL")]

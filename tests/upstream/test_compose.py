@@ -42,7 +42,7 @@ def parsed(ask: Forward, answer: Answer) -> dns.message.Message:
     return dns.message.from_wire(data)
 
 
-def test_sections_options_and_each_error_once() -> None:
+def test_a_reply_has_its_sections_options_and_each_error_once() -> None:
     ask = replace(ASK, do=True, options=b"\x00\x03\x00\x01x")
     reply = parsed(ask, ANSWER)
     assert len(texts(reply)) == 20
@@ -56,7 +56,7 @@ def test_without_edns_there_are_no_errors() -> None:
     assert parsed(replace(ASK, edns=False), ANSWER).edns == -1
 
 
-def test_errors_give_way_to_records_and_records_to_tc() -> None:
+def test_extended_errors_are_dropped_before_records_and_records_before_tc() -> None:
     whole = len(compose(ASK, ANSWER, 1232))
     bare = len(compose(ASK, replace(ANSWER, errors=()), 1232))
     reply = parsed(replace(ASK, limit=whole - 1), ANSWER)
@@ -66,7 +66,7 @@ def test_errors_give_way_to_records_and_records_to_tc() -> None:
     assert texts(reply) == []
 
 
-def test_our_own_chain_goes_only_when_even_it_does_not_fit() -> None:
+def test_the_local_cnames_are_dropped_only_if_they_do_not_fit() -> None:
     alias = b"\xc0\x0c\x00\x05\x00\x01\x00\x00\x00\x05\x00\x09\x07target1\x00"
     ask = replace(ASK, local=True, chain=alias, chained=1, name=name_from_text("target1."))
     assert own_chain(ask) == (Record(NAME, Type.CNAME, 5, name_from_text("target1.")),)
@@ -81,7 +81,7 @@ def test_our_own_chain_goes_only_when_even_it_does_not_fit() -> None:
     assert reply.flags & dns.flags.AA
 
 
-def test_servfail_says_why() -> None:
+def test_servfail_carries_the_reason() -> None:
     reply = parsed(ASK, servfail(Ede.NETWORK_ERROR, "broken", ((6, "bogus"),)))
     assert [(int(one.code), one.text) for one in reply.extended_errors()] == [
         (23, "broken"),

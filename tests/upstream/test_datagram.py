@@ -62,7 +62,7 @@ class TestRfc5452:
         assert texts(reply) == ["www.example. A 192.0.2.1"]
         assert len(up.asked) == 1
 
-    async def test_thousands_of_guesses_move_the_query_to_tcp(self) -> None:
+    async def test_hundreds_of_mismatches_move_the_query_to_tcp(self) -> None:
         def script(query, over):
             if over == "tcp":
                 return address(query)

@@ -25,7 +25,7 @@ def outcome(home: ControlPlane, name: str) -> Forward:
     return found
 
 
-async def test_now_or_later_and_once() -> None:
+async def test_each_query_gets_its_reply_exactly_once() -> None:
     async with upstream(lambda q, _: address(q)) as up, plane(servers=(up.url,)) as home:
         forwarder = Forwarder(home.resolver)
         replies: list[bytes | None] = []
@@ -39,7 +39,7 @@ async def test_now_or_later_and_once() -> None:
         await forwarder.close()
 
 
-async def test_at_the_end_those_who_wait_get_none() -> None:
+async def test_waiting_clients_get_no_reply_when_the_forwarder_closes() -> None:
     async with upstream(lambda q, _: []) as up, plane(servers=(up.url,)) as home:
         forwarder = Forwarder(home.resolver)
         replies: list[bytes | None] = []
@@ -51,7 +51,7 @@ async def test_at_the_end_those_who_wait_get_none() -> None:
         assert home.resolver.active == 0
 
 
-async def test_files_are_followed_and_bad_ones_change_nothing(tmp_path: Path) -> None:
+async def test_changed_files_are_read_and_bad_files_change_nothing(tmp_path: Path) -> None:
     path = tmp_path / "hosts"
     path.write_text("10.0.0.1 a.example\n")
     files = (str(path),)
@@ -78,7 +78,7 @@ async def test_files_are_followed_and_bad_ones_change_nothing(tmp_path: Path) ->
         await forwarder.close()
 
 
-def test_room_for_sockets_within_what_is_allowed() -> None:
+def test_the_limit_of_open_files_is_raised_as_far_as_allowed() -> None:
     before = resource.getrlimit(resource.RLIMIT_NOFILE)
     try:
         resource.setrlimit(resource.RLIMIT_NOFILE, (512, before[1]))

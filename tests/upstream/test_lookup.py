@@ -27,14 +27,14 @@ class TestKept:
             assert (await home.ask("www.example.")).answer[0].ttl == 60
         assert len(up.asked) == 2
 
-    async def test_any_spelling_hits_and_is_given_back(self) -> None:
+    async def test_a_query_in_any_case_hits_and_gets_its_case_back(self) -> None:
         async with upstream(lambda q, _: address(q)) as up, plane(servers=(up.url,)) as home:
             await home.ask("www.example.")
             reply = await home.ask("WWW.exAmple.")
         assert str(reply.answer[0].name) == "WWW.exAmple."
         assert len(up.asked) == 1
 
-    async def test_nothing_crosses_name_type_do_cd(self) -> None:
+    async def test_cache_entries_differ_by_name_type_do_and_cd(self) -> None:
         async with (
             upstream(lambda q, _: [reply_to(q, rcode="NXDOMAIN", authority=(SOA,))]) as up,
             plane(servers=(up.url,)) as home,
@@ -54,7 +54,9 @@ class TestKept:
         assert len(sent) == 16
 
     @pytest.mark.parametrize("code", ["NXDOMAIN", "NOERROR"])
-    async def test_negative_for_the_lesser_of_soa_ttl_and_minimum(self, code: str) -> None:
+    async def test_a_negative_answer_is_cached_for_the_lesser_of_soa_ttl_and_minimum(
+        self, code: str
+    ) -> None:
         async with (
             upstream(lambda q, _: [reply_to(q, rcode=code, authority=(SOA,))]) as up,
             plane(servers=(up.url,), stale_for=0, prefetch=False) as home,
@@ -69,7 +71,7 @@ class TestKept:
             await home.ask("no.example.")
         assert len(up.asked) == 2
 
-    async def test_negative_without_soa_is_not_kept(self) -> None:
+    async def test_a_negative_answer_without_an_soa_is_not_cached(self) -> None:
         async with (
             upstream(lambda q, _: [reply_to(q, rcode="NXDOMAIN")]) as up,
             plane(servers=(up.url,)) as home,
@@ -136,7 +138,7 @@ class TestCoalescing:
         assert {tuple(texts(reply)) for reply in replies} == {("www.example. A 192.0.2.1",)}
         assert len({reply.id for reply in replies}) > 40  # each its own
 
-    async def test_a_client_that_goes_away_takes_nobody_along(self) -> None:
+    async def test_a_cancelled_client_does_not_cancel_the_query_of_others(self) -> None:
         go = asyncio.Event()
 
         async def script(query, _):
@@ -155,7 +157,7 @@ class TestCoalescing:
 
 
 class TestPrefetch:
-    async def test_a_popular_entry_is_renewed_before_its_end(self) -> None:
+    async def test_a_popular_entry_is_prefetched_in_the_last_tenth_of_its_ttl(self) -> None:
         async with (
             upstream(lambda q, _: address(q, f"192.0.2.{len(up.asked)}", ttl=100)) as up,
             plane(servers=(up.url,)) as home,
@@ -173,7 +175,7 @@ class TestPrefetch:
             assert renewed.answer[0].ttl == 100
         assert len(up.asked) == 2
 
-    async def test_one_that_nobody_asks_for_is_not(self) -> None:
+    async def test_an_unpopular_entry_is_not_prefetched(self) -> None:
         async with (
             upstream(lambda q, _: address(q, ttl=100)) as up,
             plane(servers=(up.url,)) as home,
@@ -205,7 +207,7 @@ class TestServeStale:
         assert rcode(await home.ask("www.example.")) == code
         home.clock.now += 3_000
 
-    async def test_when_upstreams_fail_stale_with_extended_error_3(self) -> None:
+    async def test_a_stale_answer_has_extended_error_3(self) -> None:
         def script(query, _):
             return address(query) if len(up.asked) == 1 else [reply_to(query, rcode="SERVFAIL")]
 
@@ -216,7 +218,7 @@ class TestServeStale:
             assert reply.answer[0].ttl == 30
             assert errors(reply) == [3]
 
-    async def test_a_stale_nxdomain_says_19(self) -> None:
+    async def test_a_stale_nxdomain_has_extended_error_19(self) -> None:
         def script(query, _):
             if len(up.asked) == 1:
                 return [reply_to(query, rcode="NXDOMAIN", authority=(SOA,))]
@@ -227,7 +229,7 @@ class TestServeStale:
             reply = await home.ask("www.example.")
         assert (rcode(reply), errors(reply)) == ("NXDOMAIN", [19])
 
-    async def test_nobody_waits_again_for_30_seconds_after_a_failure(self) -> None:
+    async def test_no_client_waits_for_30_seconds_after_a_failure(self) -> None:
         def script(query, _):
             return address(query) if len(up.asked) == 1 else [reply_to(query, rcode="SERVFAIL")]
 
@@ -242,7 +244,7 @@ class TestServeStale:
             await home.ask("www.example.")
             assert len(up.asked) > asked
 
-    async def test_a_slow_upstream_is_waited_for_a_moment_and_fills_the_cache(self) -> None:
+    async def test_a_slow_upstream_delays_a_stale_answer_and_fills_the_cache(self) -> None:
         go = asyncio.Event()
 
         async def script(query, _) -> Replies:
@@ -262,7 +264,7 @@ class TestServeStale:
             fresh = await home.ask("www.example.")
         assert (texts(fresh), errors(fresh)) == (["www.example. A 192.0.2.2"], [])
 
-    async def test_it_ends_and_can_be_turned_off(self) -> None:
+    async def test_serve_stale_ends_and_can_be_turned_off(self) -> None:
         def script(query, _):
             return address(query) if len(up.asked) == 1 else [reply_to(query, rcode="SERVFAIL")]
 

@@ -24,7 +24,7 @@ def back_to(homes: list[ControlPlane], fold_case: bool = False):
     return script
 
 
-async def test_directly_or_behind_a_forwarder() -> None:
+async def test_a_loop_is_found_directly_and_behind_a_forwarder() -> None:
     homes: list[ControlPlane] = []
     async with upstream(back_to(homes)) as up, plane(servers=(up.url,), timeout=5.0) as home:
         homes.append(home)
@@ -39,7 +39,7 @@ async def test_directly_or_behind_a_forwarder() -> None:
         assert len(up.asked) == asked  # it is left alone
 
 
-async def test_the_other_server_answers() -> None:
+async def test_a_server_in_a_loop_is_replaced_by_the_next_one() -> None:
     homes: list[ControlPlane] = []
     async with (
         upstream(back_to(homes)) as loop,
@@ -52,7 +52,7 @@ async def test_the_other_server_answers() -> None:
         assert home.resolver.loops.found == 1
 
 
-async def test_two_servers_that_name_each_other() -> None:
+async def test_two_servers_that_forward_to_each_other_end_in_servfail() -> None:
     """Here both sides are houses: each forwards to the other over real sockets."""
     one: list[ControlPlane] = []
     two: list[ControlPlane] = []
@@ -70,7 +70,7 @@ async def test_two_servers_that_name_each_other() -> None:
         assert len(to_one.asked) + len(to_two.asked) < 30
 
 
-async def test_a_forwarder_with_its_own_spelling_is_found_when_time_runs_out() -> None:
+async def test_a_loop_through_a_forwarder_with_its_own_case_is_found_after_a_timeout() -> None:
     homes: list[ControlPlane] = []
     async with (
         upstream(back_to(homes, fold_case=True)) as up,
@@ -82,7 +82,7 @@ async def test_a_forwarder_with_its_own_spelling_is_found_when_time_runs_out() -
         await eventually(lambda: home.resolver.loops.found == 1)
 
 
-async def test_a_client_that_happens_to_spell_alike_is_answered() -> None:
+async def test_a_client_query_with_the_same_random_case_is_answered() -> None:
     go = asyncio.Event()
 
     async def script(query, _):

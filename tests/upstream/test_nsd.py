@@ -58,7 +58,7 @@ def full(name: str) -> str:
 
 
 @pytest.mark.parametrize("scheme", ["udp", "tcp"])
-async def test_we_say_what_nsd_says(port: int, scheme: str) -> None:
+async def test_dnsd_gives_the_answers_of_nsd(port: int, scheme: str) -> None:
     loop = asyncio.get_running_loop()
     async with plane(servers=(f"{scheme}://127.0.0.1:{port}",)) as home:
         for name, type_ in NAMES:
@@ -95,12 +95,12 @@ async def test_an_external_name_ends_in_addresses(port: int) -> None:
     ]
 
 
-async def test_its_alias_leads_home(port: int) -> None:
+async def test_a_cname_of_nsd_into_the_local_zone_is_followed(port: int) -> None:
     async with plane(service("web", "10.96.0.9"), servers=(f"udp://127.0.0.1:{port}",)) as home:
         reply = await home.ask("home.nsd.example.")
     assert texts(reply)[-1] == "web.default.svc.cluster.local. A 10.96.0.9"
 
 
-async def test_what_nsd_does_not_serve_is_servfail(port: int) -> None:
+async def test_a_name_that_nsd_refuses_is_servfail(port: int) -> None:
     async with plane(servers=(f"udp://127.0.0.1:{port}",)) as home:
         assert rcode(await home.ask("www.elsewhere.")) == "SERVFAIL"

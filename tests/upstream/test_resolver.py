@@ -23,7 +23,7 @@ from tests.upstream.scripted import SOA, address, reply_to, unused_port, upstrea
 
 
 class TestForwarding:
-    async def test_a_foreign_name_is_asked_upstream(self) -> None:
+    async def test_an_external_name_is_forwarded(self) -> None:
         async with upstream(lambda q, _: address(q)) as up, plane(servers=(up.url,)) as home:
             reply = await home.ask("www.example.")
         assert texts(reply) == ["www.example. A 192.0.2.1"]
@@ -31,7 +31,7 @@ class TestForwarding:
         assert reply.flags & dns.flags.RA
         assert not reply.flags & (dns.flags.AA | dns.flags.AD)
 
-    async def test_outwards_the_query_asks_recursion_with_edns_1232(self) -> None:
+    async def test_a_forwarded_query_has_rd_and_edns_size_1232(self) -> None:
         async with upstream(lambda q, _: address(q)) as up, plane(servers=(up.url,)) as home:
             await home.ask("www.example.", want_dnssec=True)
         (query,) = up.queries
@@ -39,13 +39,13 @@ class TestForwarding:
         assert (query.edns, query.payload) == (0, 1232)
         assert query.ednsflags & dns.flags.DO
 
-    async def test_the_client_gets_its_own_spelling_back(self) -> None:
+    async def test_the_client_gets_its_own_case_back(self) -> None:
         async with upstream(lambda q, _: address(q)) as up, plane(servers=(up.url,)) as home:
             reply = await home.ask("wWw.eXample.")
         assert reply.question[0].name.to_text() == "wWw.eXample."
         assert reply.answer[0].name.to_text() == "wWw.eXample."
 
-    async def test_a_client_without_edns_gets_none(self) -> None:
+    async def test_a_client_without_edns_gets_no_opt_record(self) -> None:
         async with upstream(lambda q, _: address(q)) as up, plane(servers=(up.url,)) as home:
             first = await home.ask("www.example.", edns=False)
             again = await home.ask("www.example.", edns=False)
@@ -61,7 +61,7 @@ class TestForwarding:
         assert {over for over, _, _ in up.asked} == {"tcp"}
         assert up.connections == 1
 
-    async def test_a_kept_connection_that_was_closed_costs_no_answer(self) -> None:
+    async def test_a_query_on_a_kept_connection_that_was_closed_is_sent_again(self) -> None:
         def script(query, _):
             return [*address(query, ttl=0), b"close"]
 
@@ -142,7 +142,7 @@ class TestDeadline:
 
         run_stepped(test)
 
-    async def test_all_are_silent_until_the_deadline(self) -> None:
+    async def test_servfail_after_the_timeout_if_no_server_replies(self) -> None:
         async with (
             upstream(lambda q, _: []) as up,
             plane(servers=(up.url,), timeout=0.3, attempt_timeout=0.1) as home,
@@ -234,7 +234,7 @@ class TestExternalName:
         assert rcode(reply) == "NOERROR"
         assert str(reply.authority[0].name) == "example."
 
-    async def test_a_question_for_cname_stays_here(self) -> None:
+    async def test_a_query_for_the_cname_itself_is_not_forwarded(self) -> None:
         async with (
             upstream(lambda q, _: address(q)) as up,
             plane(alias("ext", "www.example"), servers=(up.url,)) as home,
@@ -243,7 +243,7 @@ class TestExternalName:
         assert texts(reply) == ["ext.default.svc.cluster.local. CNAME www.example."]
         assert not up.asked
 
-    async def test_target_nxdomain_is_the_cname_with_nxdomain(self) -> None:
+    async def test_an_nxdomain_target_is_the_cname_with_nxdomain(self) -> None:
         async with (
             upstream(lambda q, _: [reply_to(q, rcode="NXDOMAIN", authority=(SOA,))]) as up,
             plane(alias("ext", "nope.example"), servers=(up.url,)) as home,
@@ -255,7 +255,9 @@ class TestExternalName:
         assert len(up.asked) == 1
 
     @pytest.mark.parametrize(("how", "code"), [("silent", 22), ("refused", 22), ("closed", 23)])
-    async def test_upstream_fails_the_cname_alone(self, how: str, code: int) -> None:
+    async def test_a_failed_target_leaves_the_cname_and_an_extended_error(
+        self, how: str, code: int
+    ) -> None:
         def script(query, _):
             return [] if how == "silent" else [reply_to(query, rcode="REFUSED")]
 
@@ -267,7 +269,7 @@ class TestExternalName:
         assert texts(reply) == ["ext.default.svc.cluster.local. CNAME www.example."]
         assert errors(reply) == [code]
 
-    async def test_chased_through_our_zones_then_upstream_then_home_again(self) -> None:
+    async def test_a_chain_is_followed_through_local_zones_and_upstreams_and_back(self) -> None:
         def script(query, _):
             return [reply_to(query, "www.example. 60 CNAME web.default.svc.cluster.local.")]
 
@@ -301,7 +303,7 @@ class TestExternalName:
         assert rcode(reply) == "SERVFAIL"
         assert not reply.answer
 
-    async def test_a_chain_over_ten_across_places_is_servfail(self) -> None:
+    async def test_a_chain_of_over_ten_cnames_across_sources_is_servfail(self) -> None:
         aliases = [alias(f"a{n}", f"a{n + 1}.default.svc.cluster.local") for n in range(5)]
 
         def script(query, _):
@@ -332,7 +334,7 @@ class TestExternalName:
         assert texts(udp) == ["ext.default.svc.cluster.local. CNAME www.example."]
         assert len(texts(tcp)) == 101
 
-    async def test_records_of_our_zones_in_an_upstreams_reply_are_not_believed(self) -> None:
+    async def test_records_of_local_zones_in_an_upstream_reply_are_ignored(self) -> None:
         def script(query, _):
             return [
                 reply_to(
@@ -350,7 +352,7 @@ class TestExternalName:
             assert texts(await home.ask("www.example."))[-1].endswith("A 10.96.0.9")
         assert len(up.asked) == 1
 
-    async def test_nobody_to_ask_for_the_target(self) -> None:
+    async def test_a_target_without_a_route_leaves_the_cname_and_an_extended_error(self) -> None:
         async with plane(
             alias("ext", "www.example"), forward={"corp.example": ("udp://127.0.0.1:1",)}
         ) as home:
@@ -369,7 +371,7 @@ class TestExternalName:
 
 
 class TestOurOwnZones:
-    async def test_not_ready_is_no_denial_behind_an_upstreams_alias(self) -> None:
+    async def test_not_ready_behind_an_upstream_cname_is_servfail(self) -> None:
         def script(query, _):
             return [reply_to(query, "www.example. 60 CNAME web.default.svc.cluster.local.")]
 
@@ -388,7 +390,7 @@ class TestOurOwnZones:
             assert rcode(await home.ask("web.default.svc.cluster.local.")) == "NOERROR"
         assert not up.asked
 
-    async def test_also_behind_a_chain_that_is_kept(self) -> None:
+    async def test_a_new_service_is_found_behind_a_cached_chain(self) -> None:
         def script(query, _):
             return [reply_to(query, "www.example. 3600 CNAME web.default.svc.cluster.local.")]
 
@@ -401,7 +403,7 @@ class TestOurOwnZones:
 
 
 class TestOverload:
-    async def test_questions_that_nobody_waits_for_any_more_count_too(self) -> None:
+    async def test_queries_without_a_waiting_client_count_against_the_limit(self) -> None:
         def script(query, _):
             return address(query) if len(up.asked) <= 3 else []
 
@@ -419,7 +421,7 @@ class TestOverload:
             assert (rcode(reply), errors(reply)) == ("SERVFAIL", [23])
             assert "new.example." not in up.names()
 
-    async def test_beyond_the_bound_servfail_with_23_at_once(self) -> None:
+    async def test_over_the_limit_in_flight_servfail_with_extended_error_23(self) -> None:
         async with (
             upstream(lambda q, _: []) as up,
             plane(alias("ext", "x.example"), servers=(up.url,), max_in_flight=5) as home,
@@ -441,7 +443,7 @@ class TestOverload:
 class TestShortCut:
     """`Engine.kept`: a kept reply without the complete way, octet for octet the same."""
 
-    async def test_it_says_what_the_complete_way_says(self) -> None:
+    async def test_the_short_path_gives_the_same_reply_as_the_complete_path(self) -> None:
         def script(query, _):
             if query.question[0].rdtype == 28:
                 return [reply_to(query, rcode="NXDOMAIN", authority=(SOA,))]
@@ -462,7 +464,7 @@ class TestShortCut:
                         assert short == complete
         assert len(up.asked) == 8  # DO is set in no query without EDNS
 
-    async def test_only_for_those_who_may_and_want_to_resolve(self) -> None:
+    async def test_the_short_path_needs_rd_and_permission_for_recursion(self) -> None:
         config = EngineConfig(forwarding=True, allow_recursion=("10.0.0.0/8",))
         async with (
             upstream(lambda q, _: address(q)) as up,
@@ -478,7 +480,7 @@ class TestShortCut:
             no_rd = await home.ask("www.example.", client=inside, flags=0)
             assert (rcode(no_rd), errors(no_rd)) == ("REFUSED", [20])
 
-    async def test_a_reply_too_big_for_the_client_takes_the_complete_way(self) -> None:
+    async def test_a_cached_reply_over_the_limit_of_the_client_is_truncated(self) -> None:
         def script(query, _):
             return [reply_to(query, *(f"www.example. 60 A 192.0.2.{n}" for n in range(1, 60)))]
 
@@ -488,7 +490,7 @@ class TestShortCut:
             assert len(texts(await home.ask("www.example."))) == 59
             assert (await home.ask("www.example.", edns=False)).flags & dns.flags.TC
 
-    async def test_a_new_zone_of_ours_takes_its_names_out_of_the_cache(self) -> None:
+    async def test_a_new_zone_drops_its_names_from_the_cache(self) -> None:
         async with (
             upstream(lambda q, _: [reply_to(q, rcode="NXDOMAIN", authority=())]) as up,
             plane(servers=(up.url,), forward={"10.in-addr.arpa": (up.url,)}) as home,

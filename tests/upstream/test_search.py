@@ -51,7 +51,7 @@ class TestCandidates:
             ("example.com.default.svc.cluster.local.", Client("default", dns_policy="None")),
         ],
     )
-    def test_when_nothing_is_completed(self, name: str, client: Client | None) -> None:
+    def test_other_queries_are_not_completed(self, name: str, client: Client | None) -> None:
         assert candidates(name, client) is None
 
     def test_up_to_four_dots(self) -> None:

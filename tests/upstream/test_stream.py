@@ -22,7 +22,7 @@ def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
 
 
 class TestTls:
-    async def test_a_name_that_matches(self, authority: Authority) -> None:
+    async def test_a_certificate_for_the_name_is_accepted(self, authority: Authority) -> None:
         async with (
             upstream(lambda q, _: address(q), authority.server("dns.example")) as up,
             plane(servers=(f"{up.over('tls')}#dns.example",), tls_ca=str(authority.file)) as home,
@@ -30,7 +30,7 @@ class TestTls:
             assert texts(await home.ask("www.example.")) == ["www.example. A 192.0.2.1"]
         assert {over for over, _, _ in up.asked} == {"tls"}
 
-    async def test_an_address_that_matches(self, authority: Authority) -> None:
+    async def test_a_certificate_for_the_address_is_accepted(self, authority: Authority) -> None:
         async with (
             upstream(lambda q, _: address(q), authority.server("127.0.0.1")) as up,
             plane(servers=(up.over("tls"),), tls_ca=str(authority.file)) as home,
@@ -38,7 +38,7 @@ class TestTls:
             assert texts(await home.ask("www.example."))
 
     @pytest.mark.parametrize("wrong", ["name", "address", "authority", "expired"])
-    async def test_nothing_is_asked_of_a_stranger(
+    async def test_a_server_with_another_certificate_gets_no_query(
         self, authority: Authority, wrong: str, tmp_path: Path
     ) -> None:
         names = "dns.example" if wrong != "address" else "127.0.0.2"
@@ -62,7 +62,7 @@ class TestTls:
                 await home.ask(name)
         assert {len(data) for _, data, _ in up.asked} == {128}
 
-    async def test_one_connection_for_all(self, authority: Authority) -> None:
+    async def test_all_queries_share_one_connection(self, authority: Authority) -> None:
         async with (
             upstream(lambda q, _: address(q), authority.server("127.0.0.1")) as up,
             plane(servers=(up.over("tls"),), tls_ca=str(authority.file)) as home,
@@ -80,7 +80,7 @@ class TestTls:
 
 
 class TestTcp:
-    async def test_closed_on_a_question_it_is_asked_once_more(self) -> None:
+    async def test_a_query_on_a_connection_that_closes_is_sent_once_more(self) -> None:
         def script(query, _):
             return [b"close"] if len(up.asked) == 2 else address(query, ttl=0)
 
@@ -91,7 +91,7 @@ class TestTcp:
         assert up.names() == ["a.example.", "b.example.", "b.example."]
         assert up.connections == 2
 
-    async def test_closed_on_the_first_question_is_a_failure(self) -> None:
+    async def test_a_new_connection_that_closes_is_a_failure(self) -> None:
         async with (
             upstream(lambda q, _: [b"close"]) as up,
             plane(servers=(up.over("tcp"),), timeout=0.5) as home,
@@ -99,7 +99,7 @@ class TestTcp:
             reply = await home.ask("a.example.")
         assert (rcode(reply), errors(reply)) == ("SERVFAIL", [23])
 
-    async def test_an_idle_connection_is_closed_and_costs_nothing(self) -> None:
+    async def test_an_idle_connection_is_closed_and_opened_again(self) -> None:
         async with upstream(lambda q, _: address(q)) as up:
             stream = Stream(parse_server(up.over("tcp")), None, idle=0.02)
             question = b"\x01a\x07example\x00\x00\x01\x00\x01"
@@ -113,14 +113,14 @@ class TestTcp:
             await stream.close()
         assert up.connections == 2
 
-    async def test_a_malformed_reply_is_passed_over(self) -> None:
+    async def test_a_malformed_reply_is_ignored(self) -> None:
         def script(query, _):
             return [address(query, "203.0.113.66")[0].to_wire() + b"\0", *address(query)]
 
         async with upstream(script) as up, plane(servers=(up.over("tcp"),)) as home:
             assert texts(await home.ask("www.example.")) == ["www.example. A 192.0.2.1"]
 
-    async def test_endless_nonsense_ends_the_connection(self) -> None:
+    async def test_too_many_mismatches_end_the_connection(self) -> None:
         def script(query, _):
             raw = bytearray(address(query, "203.0.113.66")[0].to_wire())
             raw[13] ^= 1
@@ -132,7 +132,7 @@ class TestTcp:
         ):
             assert rcode(await home.ask("www.example.")) == "SERVFAIL"
 
-    async def test_nobody_listens(self) -> None:
+    async def test_a_refused_connection_is_a_failure(self) -> None:
         async with plane(servers=(f"tcp://127.0.0.1:{unused_port()}",)) as home:
             assert errors(await home.ask("www.example.")) == [23]
 
@@ -152,7 +152,7 @@ class TestTcp:
             others.set()
             assert texts(await slow) == ["slow.example. A 192.0.2.9"]
 
-    async def test_wrong_ids_and_questions_are_passed_over(self) -> None:
+    async def test_replies_with_wrong_ids_and_questions_are_ignored(self) -> None:
         def script(query, _):
             wrong = reply_to(query, f"{query.question[0].name} 60 A 203.0.113.66")
             wrong.id ^= 1
@@ -163,7 +163,7 @@ class TestTcp:
         async with upstream(script) as up, plane(servers=(up.over("tcp"),)) as home:
             assert texts(await home.ask("www.example.")) == ["www.example. A 192.0.2.1"]
 
-    async def test_a_connection_gone_silent_is_given_up(self) -> None:
+    async def test_a_connection_without_replies_is_given_up(self) -> None:
         def script(query, _):
             return [] if up.connections == 1 else address(query)
 
@@ -175,7 +175,7 @@ class TestTcp:
             assert texts(await home.ask("b.example."))
         assert up.connections >= 2
 
-    async def test_truncated_over_udp_and_silent_over_tcp(self) -> None:
+    async def test_a_truncated_reply_and_a_silent_tcp_server_end_in_servfail(self) -> None:
         def script(query, over):
             return [reply_to(query, tc=True)] if over == "udp" else []
 

@@ -136,7 +136,7 @@ def test_a_name_that_passes_to_its_other_contributor_during_the_walk_is_served()
     assert shared.name in met
 
 
-def test_frames_may_come_twice() -> None:
+def test_a_frame_can_be_applied_twice() -> None:
     pipeline = pipeline_of(objects())
     table = from_scratch(pipeline)
     frames = feed(pipeline, [service("web", "10.96.0.99", ports=[port(1, "one")])])
@@ -145,7 +145,7 @@ def test_frames_may_come_twice() -> None:
     assert contents(table) == contents(from_scratch(pipeline))
 
 
-def test_old_answers_until_complete() -> None:
+def test_the_old_table_answers_until_the_new_one_is_complete() -> None:
     """A new table is built beside the one that answers, and takes its place at once."""
     old, new = pipeline_of([service("old", "10.96.0.1")]), pipeline_of(objects())
     engine = engine_of(old)
@@ -159,7 +159,7 @@ def test_old_answers_until_complete() -> None:
     assert contents(engine.table) == contents(from_scratch(new))
 
 
-def test_state_leaves_the_names_alone() -> None:
+def test_a_frame_of_the_state_keeps_the_names() -> None:
     pipeline = pipeline_of(objects())
     table = from_scratch(pipeline)
     before = contents(table)
@@ -193,7 +193,7 @@ def test_records_that_fit() -> None:
     assert 4000 < records_that_fit(many) < 4096
 
 
-def test_equal_octets_are_one_object() -> None:
+def test_equal_octets_in_a_table_are_one_object() -> None:
     """PTR and SRV records lead to names that are there anyway, or a zone would be held twice."""
     table = from_scratch(pipeline_of([service("web", "10.96.0.1", ports=[port(80, "http")])]))
     name = name_from_text("web.prod.svc.cluster.local.")
@@ -208,7 +208,7 @@ def test_equal_octets_are_one_object() -> None:
     assert len(set(map(id, entries.values()))) == 1
 
 
-def test_leaves_stand_in_no_other_dict() -> None:
+def test_a_name_with_a_usual_record_is_in_no_other_dict() -> None:
     """Names with a usual record exist by that; empty non-terminals and apexes are in `names`."""
     table = from_scratch(pipeline_of([service("web", "10.96.0.1")]))
     web, above = map(name_from_text, ("web.prod.svc.cluster.local.", "prod.svc.cluster.local."))
@@ -251,7 +251,7 @@ def test_from_records_to_an_empty_non_terminal_and_back() -> None:
     assert not table.exists(name)
 
 
-def test_a_frame_is_small_for_what_it_holds() -> None:
+def test_the_first_frame_resets_and_has_the_zones() -> None:
     frame = msgspec.msgpack.decode(next(iter(compile_all(pipeline_of([]).zone))), type=Frame)
     assert frame.reset
     assert frame.zones[0].name == SCHEMA.zones[0]

@@ -101,7 +101,7 @@ class TestApex:
             "ns1.k8s.example.com. hostmaster.k8s.example.com. 7 7200 1800 86400 30"
         )
 
-    def test_without_servers_it_is_the_one_inside_has(self) -> None:
+    def test_without_servers_the_name_server_is_ns_dns(self) -> None:
         config = SchemaConfig(
             zones=(Z,), ns_addresses=packed("127.0.0.1"), external=CONFIG_OUT.external
         )
@@ -110,7 +110,7 @@ class TestApex:
             "ns.dns.k8s.example.com. A": ["127.0.0.1"],
         }
 
-    def test_a_zone_for_each_and_none_without_one(self) -> None:
+    def test_each_external_zone_has_its_names(self) -> None:
         other = name_from_text("k8s.example.net.")
         config = external(zones=(ExternalZone(OUT, ttl=5), ExternalZone(other, ttl=5)))
         assert set(Zone(config, 1).apexes()) == {Z, OUT, other}
@@ -137,7 +137,7 @@ class TestLoadBalancers:
             "_http._tcp.web.default SRV": ["0 100 80 lb.example.net."],
         }
 
-    def test_addresses_beat_host_names(self) -> None:
+    def test_addresses_have_precedence_over_host_names(self) -> None:
         subject = ServiceSubject(balancer("lb.example.net", "192.0.2.1"))
         assert "must be alone" in trouble(subject)
         sets = external_rrsets(subject, CONFIG_OUT, [])
@@ -147,7 +147,7 @@ class TestLoadBalancers:
         subject = ServiceSubject(balancer("b.example.net", "a.example.net"))
         assert "b.example.net cannot be served beside a.example.net" in trouble(subject)
 
-    def test_nothing_assigned_yet_is_a_name_without_records(self) -> None:
+    def test_a_pending_load_balancer_is_a_name_without_records(self) -> None:
         subject = ServiceSubject(balancer(ports=("http/TCP/80",)))
         assert seen(subject) == {"web.default -": []}
         assert exposure_notes(subject, CONFIG_OUT) == [
@@ -175,7 +175,7 @@ class TestLoadBalancers:
             "shop.example.org (annotation) is in none of the external zones"
         ]
 
-    def test_wildcards_and_what_is_no_name_are_problems(self) -> None:
+    def test_wildcards_and_text_that_is_not_a_name_are_problems(self) -> None:
         one = ServiceSubject(balancer("192.0.2.1", hostnames=("*.k8s.example.com", "a..b")))
         assert "*.k8s.example.com. is not served: dnsd does not support wildcards" in trouble(one)
         assert "'a..b' is not a domain name" in trouble(one)
@@ -211,18 +211,18 @@ class TestNothingToShow:
         ],
         ids=["ClusterIP", "headless", "ExternalName"],
     )
-    def test_it_does_not_exist_outside(self, one: Service) -> None:
+    def test_a_service_that_is_not_exposed_has_no_external_name(self, one: Service) -> None:
         assert seen(one) == {}
         (why,) = exposure_notes(ServiceSubject(one), CONFIG_OUT)
         assert "not exposed" in why
 
     @pytest.mark.parametrize("type_", ["ClusterIP", "NodePort", "LoadBalancer", "ExternalName"])
-    def test_external_ips_show_for_every_type(self, type_: str) -> None:
+    def test_external_ips_expose_every_type(self, type_: str) -> None:
         one = service("web", type=type_, external_ips=packed("198.51.100.1"))
         assert seen(one)["web.default A"] == ["198.51.100.1"]
 
     @pytest.mark.parametrize("thing", [Namespace("team"), Pod("default", "p", packed("10.1.0.1"))])
-    def test_namespaces_and_pods_have_no_names_outside(self, thing: Subject) -> None:
+    def test_namespaces_and_pods_have_no_external_names(self, thing: Subject) -> None:
         assert seen(thing) == {}
         assert exposure_notes(thing, CONFIG_OUT) == []
 
@@ -284,13 +284,13 @@ class TestNodePorts:
         assert seen(unallocated) == {"web.default -": []}
         assert exposure_notes(unallocated, CONFIG_OUT) == ["pending: no nodePort is allocated"]
 
-    def test_that_dnsd_chose_the_node_port_is_said(self) -> None:
+    def test_a_node_port_chosen_by_dnsd_is_reported(self) -> None:
         chosen = at_nodes()
         service_ = replace(chosen.service, ports_allocated=True)
         (said,) = exposure_notes(ServiceSubject(service_, (), NODES), CONFIG_OUT)
         assert said == "dnsd chose its nodePort, because its manifest names none"
 
-    def test_external_ips_come_beside_the_nodes(self) -> None:
+    def test_external_ips_are_served_beside_the_nodes(self) -> None:
         both = at_nodes(external_ips=packed("198.51.100.1"))
         assert seen(both)["web.default A"] == ["10.0.0.2", "192.0.2.1", "198.51.100.1"]
 
@@ -303,7 +303,7 @@ class TestNodePorts:
             ("always", ("203.0.113.1",), ["10.0.0.2", "192.0.2.1"]),
         ],
     )
-    def test_load_balancers_at_their_node_ports_when_asked(
+    def test_load_balancers_at_their_node_ports_by_option(
         self, asked: str, assigned: tuple[str, ...], addresses: list[str] | None
     ) -> None:
         config = external(balancer_ports=asked)
@@ -316,7 +316,7 @@ class TestNodePorts:
                 f"0 100 {port} web.default.k8s.example.com."
             ]
 
-    def test_whose_names_follow_the_nodes(self) -> None:
+    def test_services_whose_names_depend_on_nodes(self) -> None:
         assert CONFIG.external.node_port_types == ()
         assert CONFIG_OUT.external.node_port_types == ("NodePort",)
         asked = external(balancer_ports="pending").external
@@ -324,7 +324,7 @@ class TestNodePorts:
 
 
 class TestNodes:
-    def test_a_name_below_nodes_for_each(self) -> None:
+    def test_each_node_has_a_name_below_nodes(self) -> None:
         assert seen(NODES[0]) == {"n1.nodes A": ["192.0.2.1"]}
         assert seen(NODES[1]) == {"n2.nodes A": ["10.0.0.2"], "n2.nodes AAAA": ["fd00::2"]}
         assert seen(NODES[2]) == {"n3.nodes A": ["10.0.0.3"]}
@@ -335,7 +335,7 @@ class TestNodes:
             "ip-10-0-0-1.ec2.internal.nodes A": ["10.0.0.1"]
         }
 
-    def test_pointers_by_setting_in_our_reverse_zones(self) -> None:
+    def test_nodes_have_pointers_by_option_in_covered_networks(self) -> None:
         config = external(node_pointers=True)
         assert "2.0.0.10.in-addr.arpa. PTR" not in seen(NODES[1])
         assert seen(NODES[1], config)["2.0.0.10.in-addr.arpa. PTR"] == ["n2.nodes.k8s.example.com."]
@@ -356,7 +356,7 @@ class TestIngresses:
             "a CNAME": ["lb.example.net."]
         }
 
-    def test_pending(self) -> None:
+    def test_a_load_balancer_without_address_is_pending_at_its_node_ports(self) -> None:
         waiting = Ingress("default", "site", ("www.k8s.example.com",))
         assert seen(waiting) == {"www -": []}
         assert exposure_notes(waiting, CONFIG_OUT) == [
@@ -408,7 +408,7 @@ class TestRoutes:
             (("k8s.example.com",), "*.k8s.example.com", set()),
         ],
     )
-    def test_a_host_must_be_one_that_its_gateway_listens_for(
+    def test_a_gateway_must_listen_for_the_host_of_a_route(
         self, hosts: tuple[str, ...], listener: str, names: set[str]
     ) -> None:
         found = seen(routed(*hosts, gateways=(gateway(Listener("l", listener)),)))
@@ -489,7 +489,7 @@ class TestDNSEndpoints:
         sets = external_rrsets(one, CONFIG_OUT, [])
         assert [text_of(some.name) for some in sets] == ["good.k8s.example.com."]
 
-    def test_a_cname_beside_others_is_left_out(self) -> None:
+    def test_a_cname_beside_other_records_is_left_out(self) -> None:
         both = (
             stated("a.k8s.example.com", "CNAME", "b.example."),
             stated("a.k8s.example.com", "A", "192.0.2.1"),
@@ -524,7 +524,7 @@ class TestSeveralWantOneName:
         found = zone.rrset(self.NAME, Type.A)
         return [rdata_text(Type.A, one) for one in found.rdatas] if found else []
 
-    def test_the_oldest_has_it_and_then_the_next(self) -> None:
+    def test_the_oldest_contributor_has_the_name_and_then_the_next(self) -> None:
         zone = self.zone()
         self.put(zone, self.A, "192.0.2.1", "2026-02-01T00:00:00Z")
         self.put(zone, self.B, "192.0.2.2", "2026-01-01T00:00:00Z")
@@ -545,20 +545,20 @@ class TestSeveralWantOneName:
         self.put(zone, self.A, "192.0.2.1")
         assert self.served(zone) == ["192.0.2.1"]
 
-    def test_who_says_the_same_disputes_nothing(self) -> None:
+    def test_equal_records_of_two_contributors_are_not_a_dispute(self) -> None:
         zone = self.zone()
         self.put(zone, self.B, "192.0.2.1")
         self.put(zone, self.A, "192.0.2.1")
         assert zone.disputes == {}
 
-    def test_an_age_that_changes_alone_decides_anew(self) -> None:
+    def test_a_changed_age_alone_can_move_a_claimed_name(self) -> None:
         zone = self.zone()
         self.put(zone, self.A, "192.0.2.1", "2026-01-01T00:00:00Z")
         self.put(zone, self.B, "192.0.2.2", "2026-02-01T00:00:00Z")
         self.put(zone, self.A, "192.0.2.1", "2026-03-01T00:00:00Z")  # made anew
         assert self.served(zone) == ["192.0.2.2"]
 
-    def test_what_the_zone_has_stays_and_the_first_adds_what_it_lacks(self) -> None:
+    def test_the_records_of_the_zone_stay_beside_those_of_the_oldest(self) -> None:
         zone = self.zone()
         sets = [
             RRset(OUT, Type.A, 5, packed("192.0.2.1")),
@@ -582,7 +582,7 @@ class TestSeveralWantOneName:
         assert zone.types(self.NAME) == (Type.A,)
         assert zone.disputes == {self.NAME: (self.A, a, txt)}
 
-    def test_inside_contributors_are_merged_as_ever(self) -> None:
+    def test_contributors_in_cluster_zones_are_merged(self) -> None:
         zone = self.zone()
         name = name_from_text("shared.default.svc.cluster.local.")
         for contributor, ip in ((self.A, "10.0.0.1"), (self.B, "10.0.0.2")):
@@ -620,7 +620,7 @@ class TestSeveralWantOneName:
         assert set(zone.names()) == set(fresh.names())
 
 
-def test_inside_and_outside_are_one_list() -> None:
+def test_internal_and_external_rrsets_are_one_list() -> None:
     one = ServiceSubject(balancer("192.0.2.1", cluster_ips=packed("10.96.0.1")))
     sets, _ = examine(one, CONFIG_OUT)
     inside, _ = examine(one, CONFIG)

@@ -26,7 +26,7 @@ def serials(found: list[Change] | None) -> list[int] | None:
 
 
 class TestSince:
-    def test_what_came_after(self) -> None:
+    def test_the_changes_after_a_serial_are_in_order(self) -> None:
         journal = Journal(10, 10**6)
         for serial in (5, 6, 7):
             journal.append(change(serial))
@@ -34,7 +34,7 @@ class TestSince:
         assert serials(journal.since(6)) == [7]
         assert journal.since(7) == []
 
-    def test_too_old_or_never_reached(self) -> None:
+    def test_a_serial_that_is_too_old_or_unknown_has_no_changes(self) -> None:
         journal = Journal(10, 10**6)
         for serial in (5, 6, 7):
             journal.append(change(serial))
@@ -49,7 +49,7 @@ class TestSince:
         assert serials(journal.since(2**32 - 2)) == [2**32 - 1, 0, 1]
         assert serials(journal.since(0)) == [1]
 
-    def test_a_gap_makes_what_was_before_useless(self) -> None:
+    def test_a_gap_in_the_serials_drops_the_older_changes(self) -> None:
         journal = Journal(10, 10**6)
         journal.append(change(5))
         journal.append(change(9))
@@ -63,7 +63,7 @@ class TestSince:
             journal.append(change(serial))
         assert serials(list(journal.latest())) == [7, 6]
 
-    def test_cleared(self) -> None:
+    def test_a_cleared_journal_has_no_changes(self) -> None:
         journal = Journal(10, 10**6)
         journal.append(change(5))
         journal.clear()
@@ -72,14 +72,14 @@ class TestSince:
 
 
 class TestBounds:
-    def test_in_number(self) -> None:
+    def test_the_oldest_changes_leave_over_the_limit_in_number(self) -> None:
         journal = Journal(3, 10**6)
         for serial in range(10):
             journal.append(change(serial))
         assert serials(journal.since(6)) == [7, 8, 9]
         assert journal.since(5) is None
 
-    def test_in_bytes(self) -> None:
+    def test_the_oldest_changes_leave_over_the_limit_in_octets(self) -> None:
         journal = Journal(100, 3 * weight(change(0)))
         for serial in range(10):
             journal.append(change(serial))
@@ -98,7 +98,7 @@ class TestBounds:
 
     @settings(deadline=None, max_examples=60)
     @given(st.lists(st.integers(1, 60), max_size=40), st.integers(0, 6), st.integers(0, 20_000))
-    def test_hold_always_and_what_is_left_is_whole(
+    def test_the_limits_hold_and_the_rest_is_consecutive(
         self, sizes: list[int], most: int, most_bytes: int
     ) -> None:
         journal = Journal(most, most_bytes)

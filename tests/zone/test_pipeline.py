@@ -60,14 +60,14 @@ class TestFeed:
         assert line.zone.exists(name("team.svc"))
         assert line.zone.rrset(name("7.0.96.10.in-addr.arpa."), Type.PTR) is not None
 
-    def test_what_changes_nothing_makes_no_change(self) -> None:
+    def test_an_edit_without_effect_keeps_the_serial(self) -> None:
         line = pipeline()
         feed(line, service("web", "10.96.0.7"))
         assert feed(line, service("web", "10.96.0.7")) == []
         assert feed(line, service("web", "10.96.0.7", labels={"a": "b"})) == []
         assert line.zone.serial == 101
 
-    def test_one_change_a_contributor_however_many_events(self) -> None:
+    def test_a_batch_makes_one_change_for_each_contributor(self) -> None:
         line = pipeline()
         pieces = [piece(f"10.1.0.{i}", name=f"web-{i}") for i in range(5)]
         assert len(feed(line, service("web", "10.96.0.7"), *pieces)) == 1
@@ -78,7 +78,7 @@ class TestFeed:
         feed(line, service("web", headless=True))
         assert line.zone.rrset(WEB, Type.A) is not None
 
-    def test_what_is_gone_takes_its_names_along(self) -> None:
+    def test_a_deleted_object_loses_its_names(self) -> None:
         line = pipeline()
         before = served(line)
         feed(line, service("web", "10.96.0.7"), piece("10.1.0.1"))
@@ -131,7 +131,7 @@ class TestFollowers:
         assert line.journal is not None
         assert line.journal.since(100) == changes
 
-    def test_one_that_raises_interrupts_nothing(self) -> None:
+    def test_an_observer_that_raises_interrupts_nothing(self) -> None:
         line = pipeline()
         seen: list[Key] = []
 
@@ -145,7 +145,7 @@ class TestFollowers:
         assert len(changes) == line.observer_failures == len(logs) == 5
         assert feed(line) == []
 
-    def test_one_of_contributions_that_raises_leaves_the_names(self) -> None:
+    def test_a_contribution_observer_that_raises_leaves_the_names(self) -> None:
         line = pipeline()
 
         def fail(*_: object) -> None:
@@ -176,7 +176,7 @@ class TestSeveralSources:
         line.feed(Batch((piece("10.1.0.1"),)), 0.0, "east")
         assert line.zone.rrset(WEB, Type.A) is None
 
-    def test_all_are_built_anew_with_another_configuration(self) -> None:
+    def test_reconfiguration_rebuilds_all_names(self) -> None:
         line = pipeline()
         line.feed(Batch((service("web", "10.96.0.7"),)), 0.0)
         line.feed(Batch((service("web", "10.97.0.7"),)), 0.0, "east")
@@ -186,7 +186,7 @@ class TestSeveralSources:
 
 
 class TestFailures:
-    def test_one_contributor_does_not_take_the_others_along(self) -> None:
+    def test_a_contributor_that_fails_does_not_affect_the_others(self) -> None:
         line = pipeline()
         with capture_logs() as logs:
             feed(line, beyond_the_schema(), service("web", "10.96.0.7"))
@@ -196,7 +196,7 @@ class TestFailures:
         assert "UnicodeEncodeError" in line.failed[key]
         assert [one["contributor"] for one in logs if one["log_level"] == "error"] == [str(key)]
 
-    def test_the_contributor_keeps_its_names_and_is_tried_again(self) -> None:
+    def test_a_contributor_that_fails_keeps_its_names_until_the_next_event(self) -> None:
         line = pipeline()
         good = service("web", headless=True)
         bad = endpoint("10.1.0.2", hostname="größe")  # no source lets this through
@@ -214,7 +214,7 @@ class TestFailures:
 class TestProblems:
     BAD = service("web", type="ExternalName", external_name="192.0.2.1")
 
-    def test_are_remembered_and_logged_once(self) -> None:
+    def test_problems_are_stored_and_logged_once(self) -> None:
         line = pipeline()
         with capture_logs() as logs:
             feed(line, self.BAD)
@@ -224,7 +224,7 @@ class TestProblems:
         assert line.zone.exists(WEB)
 
     @pytest.mark.parametrize("after", [WEB_KEY, service("web", "10.96.0.7")])
-    def test_are_forgotten_when_they_are_over(self, after: Event) -> None:
+    def test_problems_are_dropped_when_they_are_solved(self, after: Event) -> None:
         line = pipeline()
         feed(line, self.BAD)
         feed(line, after)
@@ -244,7 +244,7 @@ class TestReconfigure:
         assert set(line.zone.names()) == set(fresh.zone.names())
         assert line.zone.config == self.OTHER
 
-    def test_tells_those_who_follow_to_begin_anew(self) -> None:
+    def test_reconfiguration_notifies_the_rebuild_observers(self) -> None:
         line = pipeline()
         told: list[int] = []
         line.on_rebuild.append(lambda zone: told.append(zone.serial))
@@ -293,7 +293,7 @@ class TestReachedAt:
 class TestPut:
     OWNER = Key("Record", "cluster.local.", "api.cluster.local./A")
 
-    def test_followers_and_journal_are_told(self) -> None:
+    def test_observers_and_the_journal_get_each_change(self) -> None:
         line = pipeline()
         told: list[Change] = []
         line.on_change.append(told.append)
@@ -364,7 +364,7 @@ class TestOutside:
         point = LoadBalancerIngress(packed(ip)[0])
         return Ingress("default", called, ("www.k8s.example.com",), (point,), created=created)
 
-    def test_who_has_a_name_that_several_want_is_logged_when_it_is_news(self) -> None:
+    def test_a_changed_claim_of_a_name_is_logged_once(self) -> None:
         line = pipeline(self.CONFIG)
         young = self.ingress("a", "192.0.2.1", "2026-02-01T00:00:00Z")
         old = self.ingress("b", "192.0.2.2", "2026-01-01T00:00:00Z")

@@ -89,7 +89,7 @@ class TestPods:
         assert names_of(self.POD, pods=mode) == {}
 
     @pytest.mark.parametrize("phase", ["Succeeded", "Failed"])
-    def test_finished_pods_gave_their_address_back(self, phase: str) -> None:
+    def test_a_finished_pod_has_no_name(self, phase: str) -> None:
         assert names_of(Pod("default", "p", packed("10.1.0.1"), phase), pods="verified") == {}
 
     def test_pods_on_the_hosts_network_count(self) -> None:
@@ -149,7 +149,7 @@ class TestReverse:
             "fdff::1",
         ],
     )
-    def test_private_ranges_are_ours(self, ip: str) -> None:
+    def test_private_ranges_are_covered(self, ip: str) -> None:
         assert len(self.pointers(ip)) == 1
 
     @pytest.mark.parametrize(
@@ -158,7 +158,7 @@ class TestReverse:
     def test_others_are_not(self, ip: str) -> None:
         assert self.pointers(ip) == []
 
-    def test_configured_cidrs_take_their_place(self) -> None:
+    def test_configured_cidrs_replace_the_private_ranges(self) -> None:
         assert self.pointers("203.0.113.5", "203.0.113.0/24")
         assert not self.pointers("10.0.0.1", "203.0.113.0/24")
 
@@ -173,7 +173,7 @@ class TestReverse:
         assert not self.pointers("192.0.2.8", "192.0.2.4/30")
 
     @pytest.mark.parametrize("cidr", ["10.0.0.1/8", "10.0.0.0/33", "pods"])
-    def test_what_is_no_cidr_is_named(self, cidr: str) -> None:
+    def test_text_that_is_not_a_cidr_is_in_the_error(self, cidr: str) -> None:
         with pytest.raises(ValueError, match=cidr.split("/")[0]):
             apex(SchemaConfig(zones=(Z,), reverse_zones=(cidr,)))
 

@@ -203,7 +203,9 @@ class TestHeadless:
         "pieces",
         [(), (piece(),), (piece(endpoint("10.1.0.1", ready=False)),), (piece(endpoint()),)],
     )
-    def test_nobody_ready_nothing_exists(self, pieces: tuple[EndpointSlice, ...]) -> None:
+    def test_without_a_ready_endpoint_a_headless_service_has_no_name(
+        self, pieces: tuple[EndpointSlice, ...]
+    ) -> None:
         assert names_of(headless(*pieces, ports=["http/TCP/80"])) == {"default.svc -": []}
 
     def test_not_ready_addresses_are_published_when_asked(self) -> None:
@@ -231,7 +233,7 @@ class TestExternalName:
         assert set(names_of(subject)) == {f"{WEB} CNAME"}
 
     @pytest.mark.parametrize("target", ["192.0.2.1", "2001:db8::1", "192.0.2.1."])
-    def test_an_address_is_no_host_name(self, target: str) -> None:
+    def test_an_address_as_external_name_is_a_name_without_records(self, target: str) -> None:
         subject = alone(make("web", type="ExternalName", external_name=target))
         assert names_of(subject) == {f"{WEB} -": []}
         assert "is an address, which a CNAME cannot hold" in examine(subject, CONFIG)[1][0]

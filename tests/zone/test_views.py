@@ -98,7 +98,7 @@ class TestPolicies:
             ("10.1.0.1", "ops", EVERYTHING),
         ],
     )
-    def test_a_client_sees_what_any_policy_that_names_it_lets_it_see(
+    def test_a_client_of_several_policies_sees_their_union(
         self, address: str, namespace: str, view: View
     ) -> None:
         assert of(self.POLICIES, address, namespace) == view

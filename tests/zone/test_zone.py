@@ -108,7 +108,7 @@ class TestEmptyZone:
 
 
 class TestReplace:
-    def test_a_change_says_what_came(self) -> None:
+    def test_a_change_has_the_names_and_rrsets_that_were_added(self) -> None:
         zone = Zone(CONFIG, 7)
         why = Cause(A, "42", "web.yaml", 1.5)
         change = zone.replace(A, [address("web.default.svc", "10.0.0.1")], why)
@@ -125,7 +125,7 @@ class TestReplace:
         )
         assert zone.serial == 8
 
-    def test_a_change_says_what_went(self) -> None:
+    def test_a_change_has_the_names_and_rrsets_that_were_removed(self) -> None:
         zone = Zone(CONFIG, 7)
         replace(zone, A, address("web.default.svc", "10.0.0.1"))
         change = replace(zone, A)
@@ -145,7 +145,7 @@ class TestReplace:
         assert (change.removed, change.added) == ((old,), (new,))
         assert change.born == change.died == ()
 
-    def test_no_difference_is_no_change(self) -> None:
+    def test_equal_rrsets_are_not_a_change(self) -> None:
         zone = Zone(CONFIG, 7)
         sets = [address("web.default.svc", "10.0.0.1"), marker(name("other.svc"))]
         assert replace(zone, A, *sets)
@@ -269,7 +269,7 @@ class TestSeveralContributors:
         assert zone.contributors(both.name) == (B,)
 
     @pytest.mark.parametrize("order", [(A, B, C), (C, B, A), (B, A, C)])
-    def test_a_cname_of_the_first_contributor_stands_alone(self, order: tuple[Key, ...]) -> None:
+    def test_a_cname_of_the_first_contributor_is_alone(self, order: tuple[Key, ...]) -> None:
         said = {A: alias("web", "x"), B: address("web", "10.0.0.1"), C: alias("web", "y")}
         zone = Zone(CONFIG, 7)
         for contributor in order:
@@ -287,7 +287,7 @@ class TestSeveralContributors:
         assert zone.types(Z) == (Type.NS, Type.SOA)
         assert zone.contributors(Z) == (APEX, A)
 
-    def test_what_changes_nothing_served_is_no_change(self) -> None:
+    def test_an_edit_that_serves_the_same_is_not_a_change(self) -> None:
         zone = Zone(CONFIG, 7)
         replace(zone, A, address("web", "10.0.0.1", "10.0.0.2"))
         assert replace(zone, B, address("web", "10.0.0.1")) is None
@@ -295,7 +295,7 @@ class TestSeveralContributors:
 
 
 class TestReverseZonesAsNeeded:
-    def test_come_with_the_first_pointer_and_go_with_the_last(self) -> None:
+    def test_a_reverse_zone_comes_with_the_first_pointer_and_goes_with_the_last(self) -> None:
         zone = Zone(CONFIG, 7)
         ns = RRset(REVERSE_10, Type.NS, 5, (name("ns.dns"),))
         change = replace(zone, A, pointer("10.0.0.1", "a"))
@@ -318,7 +318,7 @@ class TestReverseZonesAsNeeded:
         assert zone.apexes() == (Z,)
         assert zone.zone_of(pointer("10.0.0.1", "a").name) is None
 
-    def test_a_move_inside_one_does_not_close_it(self) -> None:
+    def test_a_name_that_moves_within_a_reverse_zone_keeps_the_zone(self) -> None:
         zone = Zone(CONFIG, 7)
         replace(zone, A, pointer("10.0.0.1", "a"))
         change = replace(zone, A, pointer("10.9.9.9", "a"))
@@ -330,7 +330,7 @@ class TestReverseZonesAsNeeded:
         replace(zone, A, pointer("172.16.0.1", "a"), pointer("172.31.0.1", "a"))
         assert texts(zone.apexes()[1:]) == {"16.172.in-addr.arpa.", "31.172.in-addr.arpa."}
 
-    def test_configured_ones_stay(self) -> None:
+    def test_configured_reverse_zones_stay_without_names(self) -> None:
         zone = Zone(SchemaConfig(zones=(Z,), reverse_zones=("10.0.0.0/8",)), 7)
         assert zone.apexes() == (Z, REVERSE_10)
         replace(zone, A, pointer("10.0.0.1", "a"))
@@ -372,7 +372,7 @@ class TestZoneOf:
 class TestSerial:
     """RFC 1982."""
 
-    def test_wraps(self) -> None:
+    def test_the_serial_wraps(self) -> None:
         zone = Zone(CONFIG, 2**32 - 1)
         change = replace(zone, A, address("web", "10.0.0.1"))
         assert change is not None
