@@ -1,4 +1,4 @@
-"""What the image's health check finds, asked of dnsd itself and of others in its place."""
+"""The health check of the image: a running dnsd, and other servers at its port."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def answering(reply: bytes) -> Iterator[str]:
 
 @pytest.mark.parametrize("tls", [False, True], ids=["http", "https"])
 def test_a_dnsd_that_serves_is_alive(tls, certificate, tmp_path):
-    """Its certificate is of the name under which others ask, and signed by whoever it was."""
+    """The name and the issuer of its certificate do not matter."""
     said = ["admin: 127.0.0.1:0", f"manifests: {SEED}"]
     if tls:
         said += [f"admin_tls_cert: {certificate[0]}", f"admin_tls_key: {certificate[1]}"]
@@ -55,7 +55,7 @@ def test_a_dnsd_that_serves_is_alive(tls, certificate, tmp_path):
     config.write_text("\n".join(said))
     environ = {"DNSD_ADMIN": "", "DNSD_CONFIG": str(config)}
     with serving(environ=environ) as server:
-        admin = until(lambda: admin_of(server.stdout), "it says where the API is")
+        admin = until(lambda: admin_of(server.stdout), "the API is open")
         here = {"DNSD_CONFIG": str(config), "DNSD_ADMIN": admin}
         until(lambda: problem(here) == "", "it is alive")
         everywhere = {**here, "DNSD_ADMIN": admin.replace("127.0.0.1", "0.0.0.0")}
@@ -65,17 +65,17 @@ def test_a_dnsd_that_serves_is_alive(tls, certificate, tmp_path):
         assert problem(here).startswith(f"{admin}: ")
 
 
-def test_without_the_api_there_is_nobody_to_ask():
+def test_without_the_api_dnsd_counts_as_healthy():
     assert problem({"DNSD_ADMIN": "off"}) == ""
 
 
-def test_a_dnsd_that_is_not_well_says_why():
+def test_an_unhealthy_dnsd_gives_the_reason():
     reply = b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 12\r\n\r\nworker 1: no"
     with answering(reply) as admin:
         assert problem({"DNSD_ADMIN": admin}) == "503 worker 1: no"
 
 
-def test_what_is_not_http_is_no_dnsd():
+def test_a_port_without_http_is_unhealthy():
     with answering(b"SSH-2.0-other\r\n") as admin:
         assert "SSH-2.0-other" in problem({"DNSD_ADMIN": admin})
 

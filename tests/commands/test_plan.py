@@ -12,7 +12,7 @@ import pytest
 
 from dnsd.commands.plan import MAX_BYTES, Text, joined
 from tests.commands.running import Capture, Running, complaint, run
-from tests.serving import ENVIRONMENT, command, service
+from tests.serving import ENVIRONMENT, ROOT, command, service
 
 NEW = service("new", "10.96.9.9")
 
@@ -49,7 +49,7 @@ class TestExitCodes:
         found = run(capsys, "plan", "-f", file, *against)
         assert (found.code, found.out) == (0, "No name would change.\n")
 
-    def test_a_file_whose_name_is_not_utf_8(
+    def test_a_file_name_that_is_not_utf_8_is_escaped(
         self, against: tuple[str, ...], tmp_path: Path, capsys: Capture
     ) -> None:
         file = path_of(tmp_path, os.fsdecode(b"new\xff.yaml"), NEW + "---\nkind: 5\n")
@@ -104,7 +104,9 @@ class TestExitCodes:
 
 
 class TestManifests:
-    def test_a_directory(self, there: Running, tmp_path: Path, capsys: Capture) -> None:
+    def test_a_directory_is_read_with_its_subdirectories(
+        self, there: Running, tmp_path: Path, capsys: Capture
+    ) -> None:
         folder = tmp_path / "deploy" / "deeper"
         folder.mkdir(parents=True)
         path_of(folder, "a.yml", service("a", "10.96.9.1"))
@@ -117,34 +119,34 @@ class TestManifests:
         assert names == {"a.default.svc.cluster.local.", "b.default.svc.cluster.local."}
         assert found.json["objects"] == 2
 
-    def test_stdin(self, there: Running) -> None:
+    def test_a_dash_reads_stdin(self, there: Running) -> None:
         found = subprocess.run(
             command(["plan", "-f", "-", *there.flags]),
             input=NEW, capture_output=True, text=True, env=ENVIRONMENT, timeout=60, check=True,
         )  # fmt: skip
         assert found.stdout.startswith("2 names would appear.")
 
-    def test_how_often_a_name_is_asked(self, there: Running, capsys: Capture) -> None:
+    def test_recent_queries_are_printed(self, there: Running, capsys: Capture) -> None:
         from tests.helpers import until
 
         file = str(there.manifests / "web.yaml")
         there.server.ask("web.default.svc.cluster.local")
 
-        def told() -> bool:
+        def reported() -> bool:
             there.server.ask("web.default.svc.cluster.local")
             out = run(capsys, "plan", "--delete", "-f", file, *there.flags).out
             return "queries in 10 min)" in out
 
-        until(told)
+        until(reported)
 
-    def test_lines_of_several_files(self) -> None:
+    def test_several_files_become_one_body_with_known_lines(self) -> None:
         texts = [Text("a.yaml", b"x: 1\ny: 2"), Text("b.json", b'{\n"z": 3}'), Text("c", b"w: 1\n")]
         body, kind, starts = joined(texts)
         assert body == b'x: 1\ny: 2\n---\n{"z":3}\n---\nw: 1\n'
         assert kind == "application/yaml"
         assert starts == [(1, "a.yaml"), (4, "b.json"), (6, "c")]
 
-    def test_one_json_file_goes_as_it_is(self) -> None:
+    def test_one_json_file_is_sent_unchanged(self) -> None:
         assert joined([Text("b.json", b'{"z":\t3}')])[:2] == (b'{"z":\t3}', "application/json")
 
     @pytest.mark.parametrize(
@@ -154,21 +156,21 @@ class TestManifests:
             (["-f", "missing.yaml"], "-f: missing.yaml: No such file or directory"),
         ],
     )
-    def test_wrong_usage(self, arguments: list[str], line: str, capsys: Capture) -> None:
+    def test_wrong_usage_is_refused(self, arguments: list[str], line: str, capsys: Capture) -> None:
         assert complaint(capsys, ["plan", *arguments], 2) == line
 
-    def test_too_much(self, tmp_path: Path, capsys: Capture) -> None:
+    def test_manifests_over_the_limit_are_refused(self, tmp_path: Path, capsys: Capture) -> None:
         file = tmp_path / "big.yaml"
         with file.open("wb") as opened:
             opened.truncate(MAX_BYTES + 1)
         said = complaint(capsys, ["plan", "-f", str(file)], 2)
         assert said == f"-f: {file}: the manifests exceed 8 MiB in total"
 
-    def test_a_directory_without_manifests(self, tmp_path: Path, capsys: Capture) -> None:
+    def test_an_empty_directory_is_refused(self, tmp_path: Path, capsys: Capture) -> None:
         said = complaint(capsys, ["plan", "-f", str(tmp_path)], 2)
         assert said == f"-f: {tmp_path} has no .yaml, .yml, .json files"
 
-    def test_json_that_is_none(self, there: Running, tmp_path: Path, capsys: Capture) -> None:
+    def test_invalid_json_is_refused(self, there: Running, tmp_path: Path, capsys: Capture) -> None:
         files = ["-f", path_of(tmp_path, "a.json", "{"), "-f", path_of(tmp_path, "b.yaml", NEW)]
         said = complaint(capsys, ["plan", *files, *there.flags], 2)
         assert said.startswith(f"-f: {tmp_path}/a.json: is not JSON")
@@ -179,7 +181,7 @@ class TestManifests:
         assert run(capsys, "zone", *there.flags).out == before
 
 
-def test_json_is_what_the_api_says(there: Running, tmp_path: Path, capsys: Capture) -> None:
+def test_json_is_the_response_of_the_api(there: Running, tmp_path: Path, capsys: Capture) -> None:
     file = path_of(tmp_path, "new.yaml", NEW)
     found = run(capsys, "plan", "-f", file, "--json", *there.flags)
     assert {"verdict", "breaks", "appear", "vanish", "change", "conflicts"} <= set(found.json)
@@ -187,3 +189,15 @@ def test_json_is_what_the_api_says(there: Running, tmp_path: Path, capsys: Captu
     assert set(offline.json) == set(found.json)
     assert msgspec.json.encode(offline.json["vanish"]) == b"[]"
     assert os.path.exists(file)
+
+
+FOLDER = str(ROOT / "config" / "examples" / "outside")
+EXTERNAL = ("--manifests", FOLDER, "--outside-zones", "{name: k8s.example.com, ttl: 30}")
+
+
+def test_external_names_are_planned(capsys: Capture, tmp_path: Path) -> None:
+    new = tmp_path / "new.yaml"
+    text = "{kind: Service, metadata: {name: new}, spec: {externalIPs: [198.51.100.9]}}"
+    new.write_text(text)
+    out = run(capsys, "plan", *EXTERNAL, "-f", str(new)).out
+    assert "new.default.k8s.example.com" in out
