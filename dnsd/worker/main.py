@@ -1,23 +1,24 @@
-"""The process that answers: sockets, tables, nothing else.
+"""The worker process: it holds sockets and answer tables, and answers queries.
 
-It is started with two arguments, the file descriptor of its feed and the process id of its
-parent, and learns the rest from the feed. The sockets it answers on are inherited; it opens
-none but those of questions to upstreams. What it does in its life:
+In `worker/` (data plane). Change here: what a worker does with a message of the control process.
 
-1. ask the kernel to end it when the parent ends, and give up gaining privileges;
-2. read `Setup` (before there is an event loop, whose kind it decides);
-3. apply `Table`s as they come, each in one step; queries wait in the sockets meanwhile;
-4. at `Open`, freeze what the garbage collector would walk for nothing, and answer;
-5. at `Drain`, finish as told and exit. When the feed ends, the parent is gone: exit at once.
+A worker starts with two arguments, the file descriptor of its channel and the process id of its
+parent. All else comes through the channel. It inherits the sockets that it answers on, and opens
+only those of queries to upstream servers. Its steps:
 
-Signals are for the control process, which is told what to do by whoever runs dnsd; a worker
-ignores them, so that Ctrl-C on a terminal does not take the workers away before the parent
-has drained them.
+1. It has the kernel end it when the parent ends, and gives up gaining privileges.
+2. It reads `Setup`, before there is an event loop, because `Setup` decides its kind.
+3. It applies each `Table` in one step. Queries wait in the sockets meanwhile.
+4. At `Open`, it freezes what the garbage collector need not walk, and starts to answer.
+5. At `Drain`, it finishes and exits. When the channel ends, the parent is gone: it exits at once.
 
-The garbage collector: tables are dicts of bytes and tuples, some hundred thousand of them,
-without cycles that matter. A collection walks them all and frees nothing, for tens of
-milliseconds in which no query is answered. So collection is off while a table is loaded,
-everything that then exists is frozen, and young garbage is looked at rarely.
+The control process handles signals. A worker ignores them, so that Ctrl-C on a terminal does not
+end the workers before the parent has drained them.
+
+The garbage collector: tables are hundreds of thousands of dicts, bytes, and tuples, without cycles
+that matter. A collection would walk them all and free nothing, and no query is answered in those
+tens of milliseconds. So the collector is off while a table is loaded, everything that exists then
+is frozen, and young objects are collected rarely.
 """
 
 from __future__ import annotations
@@ -75,65 +76,65 @@ if TYPE_CHECKING:
     from dnsd.worker.forwarding import Forwarding
 
 _PR_SET_PDEATHSIG, _PR_SET_NAME, _PR_SET_NO_NEW_PRIVS = 1, 15, 38  # prctl(2)
-_SETUP_TIMEOUT = 30.0  # seconds; the parent sends it before anything else
-_CHUNK = 1 << 16  # below what malloc would ask the kernel for, each time
-_MAX_SERVERS = 100  # upstream servers that a pulse tells of
-_MAX_UNSENT = 1 << 16  # a parent that reads nothing for so long gets no more pulses
+_SETUP_TIMEOUT = 30.0  # seconds; the parent sends it first
+_CHUNK = 1 << 16  # octets; malloc would get a larger buffer from the kernel each time
+_MAX_SERVERS = 100  # upstream servers in a heartbeat
+_MAX_UNSENT = 1 << 16  # octets; beyond, heartbeats and samples are left out
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Run a worker; `arguments`: feed file descriptor, parent's process id."""
-    feed, parent = socket.socket(fileno=int(arguments[0])), int(arguments[1])
-    os.set_inheritable(feed.fileno(), False)
+    """Runs a worker. `arguments`: file descriptor of the channel, process id of the parent."""
+    channel, parent = socket.socket(fileno=int(arguments[0])), int(arguments[1])
+    os.set_inheritable(channel.fileno(), False)
     _tie_to_parent(parent)
     request_short_slices()
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
     assembler = Assembler(MAX_DOWN)
-    setup, rest = _read_setup(feed, assembler)
+    setup, rest = _read_setup(channel, assembler)
     configure(setup.log_level, "json")
     with asyncio.Runner(loop_factory=loop_factory(setup.uvloop)) as runner:
-        return runner.run(_Worker(feed, assembler, setup).run(rest))
+        return runner.run(_Worker(channel, assembler, setup).run(rest))
 
 
 def _tie_to_parent(parent: int) -> None:
-    with contextlib.suppress(OSError, AttributeError):  # not Linux: the feed's end must do
+    with contextlib.suppress(OSError, AttributeError):  # not Linux: the end of the channel ends it
         prctl = ctypes.CDLL(None, use_errno=True).prctl
         prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
         prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
         prctl(_PR_SET_NAME, b"dnsd-worker", 0, 0, 0)
-    if os.getppid() != parent:  # it ended before we asked
+    if os.getppid() != parent:  # it ended before the call to prctl
         os._exit(0)
 
 
-def _read_setup(feed: socket.socket, assembler: Assembler) -> tuple[Setup, list[Down]]:
-    feed.settimeout(_SETUP_TIMEOUT)
+def _read_setup(channel: socket.socket, assembler: Assembler) -> tuple[Setup, list[Down]]:
+    channel.settimeout(_SETUP_TIMEOUT)
     messages: list[Down] = []
     while not messages:
-        data = feed.recv(_CHUNK)
+        data = channel.recv(_CHUNK)
         if not data:
-            raise BadMessage("the feed ended before it began")
+            raise BadMessage("the channel ended before Setup")
         messages = [read_down(body) for body in assembler.take(data)]
-    feed.setblocking(False)
+    channel.setblocking(False)
     if not isinstance(messages[0], Setup):
         raise BadMessage(f"the first message is {type(messages[0]).__name__}, not Setup")
     return messages[0], messages[1:]
 
 
 class _Worker:
-    """One worker process: its engine, its transports, its end of the feed."""
+    """One worker process: its engine, its servers, and its end of the channel."""
 
-    def __init__(self, feed: socket.socket, assembler: Assembler, setup: Setup) -> None:
-        self.feed, self.assembler, self.setup = feed, assembler, setup
+    def __init__(self, channel: socket.socket, assembler: Assembler, setup: Setup) -> None:
+        self.channel, self.assembler = channel, assembler
         self.engine = _engine_of(setup.engine)
         self.forwarding = _forwarding(setup, self.engine)
         self.forwarder = self.forwarding.forwarder if self.forwarding is not None else None
-        self.zoned = 0  # of the table when `forwarder` was last told which zones are ours
+        self.zoned = 0  # `Table.zoned` when `forwarder` last got the zones
         self.stage = self.forwarding.stage if self.forwarding is not None else self.engine
         self.handlers = self.forwarding.handlers if self.forwarding is not None else {}
         self.servers: list[Server] = []
         self.unsent = bytearray()
-        self.writing = False  # when the feed takes more of it
+        self.writing = False  # waits until the channel takes more
         self.opened = False
         self.draining: asyncio.Task[None] | None = None
         for one in setup.sockets:
@@ -144,39 +145,39 @@ class _Worker:
             )
 
     async def run(self, first: list[Down]) -> int:
-        """Live until told to stop; the exit code."""
+        """Runs until the worker is drained; returns the exit code."""
         self.loop = asyncio.get_running_loop()
         self.ended: asyncio.Future[int] = self.loop.create_future()
-        self.tap = Tap(self.stage, self.servers, self._say_samples, self.loop)
+        self.tap = Tap(self.stage, self.servers, self._send_samples, self.loop)
         gc.disable()
         for message in first:
-            self._do(message)
-        self.loop.add_reader(self.feed, self._readable)
+            self._handle(message)
+        self.loop.add_reader(self.channel, self._readable)
         self._heartbeat(self.loop.time())
         return await self.ended
 
-    # -- down ------------------------------------------------------------------------------
+    # -- messages of the control process ---------------------------------------------------
 
     def _readable(self) -> None:
         try:
-            data = self.feed.recv(_CHUNK)
+            data = self.channel.recv(_CHUNK)
         except (BlockingIOError, InterruptedError):
             return
         except OSError:
             data = b""
         if not data:
-            os._exit(0)  # the parent is gone: nobody would replace us, count us, stop us
+            os._exit(0)  # the parent is gone
         try:
             for body in self.assembler.take(data):
-                self._do(read_down(body))
-        except Exception as error:  # noqa: BLE001  (a table in doubt must not answer on)
+                self._handle(read_down(body))
+        except Exception as error:  # noqa: BLE001  (a table that may be wrong must not answer)
             if not self.ended.done():
                 self.ended.set_exception(error)
 
-    def _do(self, message: Down) -> None:
+    def _handle(self, message: Down) -> None:
         if isinstance(message, Table):
             self._apply(message.frames)
-            self._say(Applied(message.step))
+            self._send(Applied(message.step))
         elif isinstance(message, Open):
             self._open()
         elif isinstance(message, Drain):
@@ -188,12 +189,12 @@ class _Worker:
         elif isinstance(message, Peek):
             resolver = self.forwarder.resolver if self.forwarder is not None else None
             where = resolver.where(message.name, message.qtype) if resolver else None
-            self._say(Peeked(message.id, where))
+            self._send(Peeked(message.id, where))
         elif isinstance(message, Flush):
             cache = self.forwarder.resolver.cache if self.forwarder is not None else None
-            self._say(Flushed(message.id, cache.flush(message.name) if cache else -1))
+            self._send(Flushed(message.id, cache.flush(message.name) if cache else -1))
         else:
-            raise BadMessage("a second Setup")
+            raise BadMessage("Setup came twice")
 
     def _apply(self, frames: Sequence[bytes]) -> None:
         for frame in frames:
@@ -207,7 +208,7 @@ class _Worker:
             self.forwarder.set_zones(self.engine.table.zone_refs.keys())
 
     def _open(self) -> None:
-        if self.opened:  # another table has come: a collection would make queries wait
+        if self.opened:  # after another whole table; a collection would delay queries
             gc.freeze()
             give_back()
             return
@@ -221,7 +222,7 @@ class _Worker:
             server.start()
         if self.forwarder is not None:
             self.forwarder.start()
-        self._say(Opened())
+        self._send(Opened())
 
     async def _drain(self, order: Drain) -> None:
         waits = [one.drain(order.quiet, order.limit, order.handover) for one in self.servers]
@@ -230,11 +231,11 @@ class _Worker:
             server.close()
         if self.forwarder is not None:
             await self.forwarder.close()
-        self._say(Heartbeat(self._totals(), 0.0))
-        self._say(Drained(clean))
-        self.feed.setblocking(True)
+        self._send(Heartbeat(self._totals(), 0.0))
+        self._send(Drained(clean))
+        self.channel.setblocking(True)
         with contextlib.suppress(OSError):
-            self.feed.sendall(self.unsent)
+            self.channel.sendall(self.unsent)
         self.ended.set_result(0)
 
     def _probe(self, probe: Probe) -> None:
@@ -242,7 +243,7 @@ class _Worker:
         outcome = self.stage.answer(probe.packet, probe.client, transport)
 
         def send(reply: bytes | None) -> None:
-            self._say(Probed(probe.id, reply))
+            self._send(Probed(probe.id, reply))
 
         if isinstance(outcome, Deferred):
             self.defer(outcome, send)
@@ -253,12 +254,12 @@ class _Worker:
         """Hands a deferred query to the handler of its kind, which sends the reply later."""
         self.handlers[outcome.kind](outcome, send)
 
-    # -- up --------------------------------------------------------------------------------
+    # -- messages to the control process ---------------------------------------------------
 
-    def _say_samples(self, bundle: Samples) -> bool:
+    def _send_samples(self, bundle: Samples) -> bool:
         if len(self.unsent) >= _MAX_UNSENT:
             return False
-        self._say(bundle)
+        self._send(bundle)
         return True
 
     def _servers(self) -> tuple[Upstream, ...]:
@@ -281,29 +282,29 @@ class _Worker:
     def _heartbeat(self, due: float) -> None:
         now = self.loop.time()
         if len(self.unsent) < _MAX_UNSENT:
-            self._say(Heartbeat(self._totals(), max(0.0, now - due), self._servers()))
+            self._send(Heartbeat(self._totals(), max(0.0, now - due), self._servers()))
         self.loop.call_at(now + HEARTBEAT, self._heartbeat, now + HEARTBEAT)
 
-    def _say(self, message: Up) -> None:
+    def _send(self, message: Up) -> None:
         waiting = bool(self.unsent)
         self.unsent += packed(message)
         if not waiting:
-            self._send()
+            self._write()
 
-    def _send(self) -> None:
+    def _write(self) -> None:
         try:
-            sent = self.feed.send(self.unsent)
+            sent = self.channel.send(self.unsent)
         except (BlockingIOError, InterruptedError):
             sent = 0
         except OSError:
-            os._exit(0)  # as in _readable
+            os._exit(0)  # the parent is gone
         del self.unsent[:sent]
         if self.unsent and not self.writing:
             self.writing = True
-            self.loop.add_writer(self.feed, self._send)
+            self.loop.add_writer(self.channel, self._write)
         elif self.writing and not self.unsent:
             self.writing = False
-            self.loop.remove_writer(self.feed)
+            self.loop.remove_writer(self.channel)
 
 
 def _engine_of(config: EngineConfig) -> Engine | Views:
@@ -315,7 +316,7 @@ def _engine_of(config: EngineConfig) -> Engine | Views:
 
 
 def _forwarding(setup: Setup, engine: Engine | Views) -> Forwarding | None:
-    """The way to upstreams; None when names that are not ours are refused."""
+    """None if external names are refused."""
     if setup.upstream is None:
         return None
     from dnsd.worker.forwarding import Forwarding

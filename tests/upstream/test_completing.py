@@ -9,6 +9,8 @@ import dns.edns
 import dns.message
 import pytest
 
+from dnsd.answer.engine import Engine
+from dnsd.answer.outcome import Forward
 from dnsd.answer.settings import EngineConfig
 from dnsd.cluster.objects import Pod
 from dnsd.dns.addresses import pack_address
@@ -16,7 +18,7 @@ from dnsd.dns.names import name_from_text
 from dnsd.transport.registry import UDP
 from dnsd.upstream.clients import Clients, compile_clients
 from dnsd.upstream.completing import Search, SearchStage
-from tests.helpers import eventually
+from tests.helpers import calls_of, eventually
 from tests.upstream.building import ControlPlane, alias, errors, plane, rcode, service, texts
 from tests.upstream.scripted import SOA, address, reply_to, upstream
 from tests.upstream.test_clients import keyed
@@ -31,7 +33,7 @@ def pod(name: str = "web-0", ip: str = "10.244.0.7", **fields: Any) -> Pod:
 
 
 class Pods:
-    """A house whose clients are pods."""
+    """The search stage before an engine, for clients that are these pods."""
 
     def __init__(self, home: ControlPlane, *pods: Pod) -> None:
         self.home = home
@@ -189,3 +191,37 @@ class TestCompletion:
             assert rcode(await Pods(home, pod()).ask(ASKED)) == "NXDOMAIN"
             waiting.set()
             await slow
+
+
+class TestBatches:
+    NAMES = (ASKED, "web.default.svc.cluster.local.", "nope.other.svc.cluster.local.", "example.")
+
+    async def test_only_denied_queries_of_pods_are_examined_and_none_is_answered_alone(
+        self,
+    ) -> None:
+        async with plane(service("web", "10.96.0.9"), engine=CONFIG, servers=()) as home:
+            stage = Pods(home, pod()).stage
+            packets = [dns.message.make_query(name, "A").to_wire() for name in self.NAMES] * 2
+            stride = max(map(len, packets))
+            blob = b"".join(packet.ljust(stride, b"\0") for packet in packets)
+            clients = [POD] * len(self.NAMES) + [b"\x0a\0\0\1"] * len(self.NAMES)
+            outcomes, calls = calls_of(
+                (Engine.answer, Engine.answer_batch, Engine.forward_denied),
+                lambda: stage.answer_batch(blob, [*map(len, packets)], stride, clients, UDP),
+            )
+            alone = [
+                stage.answer(packet, client, UDP)
+                for packet, client in zip(packets, clients, strict=True)
+            ]
+        assert outcomes == alone
+        kinds = [type(one) for one in outcomes]
+        assert kinds == [Search, bytes, bytes, Forward, bytes, bytes, bytes, Forward]
+        assert calls == [0, 1, 2]  # the two denied names, of the pod only
+
+    async def test_a_search_holds_the_reply_of_the_engine(self) -> None:
+        async with plane(engine=CONFIG, servers=()) as home:
+            packet = dns.message.make_query(ASKED, "A").to_wire()
+            search = Pods(home, pod()).stage.answer(packet, POD, UDP)
+            assert isinstance(search, Search)
+            assert search.denial == home.engine.answer(packet, POD, UDP)
+            assert search.forward.local

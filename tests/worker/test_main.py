@@ -1,4 +1,4 @@
-"""A worker process from the other end of its feed: the test is the control process."""
+"""A worker process, from the other end of its channel: the test is the control process."""
 
 from __future__ import annotations
 
@@ -40,44 +40,44 @@ from tests.worker.data_plane import HOST, SETUP, WEB, Plane
 
 
 class Parent:
-    """What the control process has of a worker: its process, feed and sockets."""
+    """What the control process holds of a worker: its process, channel, and sockets."""
 
     def __init__(
         self,
         process: subprocess.Popen[bytes],
-        feed: socket.socket,
+        channel: socket.socket,
         listeners: list[Listener],
     ) -> None:
-        self.process, self.feed, self.listeners = process, feed, listeners
-        self.feed.settimeout(20)
+        self.process, self.channel, self.listeners = process, channel, listeners
+        self.channel.settimeout(20)
         self._assembler = Assembler(MAX_UP)
-        self._heard: list[Up] = []
+        self._received: list[Up] = []
 
-    def say(self, *messages: Down) -> None:
-        self.feed.sendall(b"".join(map(packed, messages)))
+    def send(self, *messages: Down) -> None:
+        self.channel.sendall(b"".join(map(packed, messages)))
 
-    def hear(self, kind: type[Up]) -> Up:
-        """The next message of this kind; others before it are passed over."""
+    def receive(self, kind: type[Up]) -> Up:
+        """The next message of this kind; messages before it are skipped."""
         while True:
-            for place, message in enumerate(self._heard):
+            for place, message in enumerate(self._received):
                 if isinstance(message, kind):
-                    del self._heard[: place + 1]
+                    del self._received[: place + 1]
                     return message
-            data = self.feed.recv(65536)
+            data = self.channel.recv(65536)
             assert data, "the worker ended"
-            self._heard += [read_up(body) for body in self._assembler.take(data)]
+            self._received += [read_up(body) for body in self._assembler.take(data)]
 
     def setup(self) -> None:
         sockets = tuple(Socket(one.socket.fileno(), one.transport.name) for one in self.listeners)
-        self.say(replace(SETUP, sockets=sockets))
+        self.send(replace(SETUP, sockets=sockets))
 
     def load(self) -> None:
         """Setup, the table of a `Plane`, and open."""
         self.setup()
         plane = Plane()
-        self.say(Table(1, tuple(plane.table())), Open())
-        assert self.hear(Applied) == Applied(1)
-        assert self.hear(Opened) == Opened()
+        self.send(Table(1, tuple(plane.table())), Open())
+        assert self.receive(Applied) == Applied(1)
+        assert self.receive(Opened) == Opened()
 
     def ask(self) -> dns.message.Message:
         query = dns.message.make_query(WEB, "A")
@@ -88,17 +88,23 @@ class Parent:
 def worker(parent: int | None = None) -> Iterator[Parent]:
     """A worker process that waits for its Setup."""
     (listeners,) = bind_group(Address(HOST, 0))
-    ours, theirs = socket.socketpair()
+    channel, channel_of_worker = socket.socketpair()
     process = subprocess.Popen(
-        [sys.executable, "-m", "dnsd.worker", str(theirs.fileno()), str(parent or os.getpid())],
-        pass_fds=[theirs.fileno(), *(one.socket.fileno() for one in listeners)],
+        [
+            sys.executable,
+            "-m",
+            "dnsd.worker",
+            str(channel_of_worker.fileno()),
+            str(parent or os.getpid()),
+        ],
+        pass_fds=[channel_of_worker.fileno(), *(one.socket.fileno() for one in listeners)],
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
     )
-    theirs.close()
+    channel_of_worker.close()
     try:
-        with ours:
-            yield Parent(process, ours, listeners)
+        with channel:
+            yield Parent(process, channel, listeners)
     finally:
         process.kill()
         process.communicate()
@@ -106,53 +112,53 @@ def worker(parent: int | None = None) -> Iterator[Parent]:
 
 
 class TestLife:
-    def test_it_loads_opens_answers_counts_and_drains(self) -> None:
+    def test_it_loads_a_table_answers_counts_and_drains(self) -> None:
         with worker() as parent:
             parent.load()
             assert parent.ask().answer
             answered = counters.names().index("queries.udp.A.answer")
 
-            def pulse_counts_it() -> bool:
-                heartbeat = parent.hear(Heartbeat)
+            def heartbeat_counts_it() -> bool:
+                heartbeat = parent.receive(Heartbeat)
                 assert isinstance(heartbeat, Heartbeat)
                 return heartbeat.counters[answered] == 1
 
-            until(pulse_counts_it)
-            parent.say(Drain(0.01, 10.0))
-            assert parent.hear(Drained) == Drained(clean=True)
+            until(heartbeat_counts_it)
+            parent.send(Drain(0.01, 10.0))
+            assert parent.receive(Drained) == Drained(clean=True)
             assert parent.process.wait(20) == 0
 
     def test_the_frames_of_a_step_are_acknowledged_once(self) -> None:
         with worker() as parent:
             parent.load()
-            parent.say(Table(2, ()), Table(3, ()))
-            assert parent.hear(Applied) == Applied(2)
-            assert parent.hear(Applied) == Applied(3)
+            parent.send(Table(2, ()), Table(3, ()))
+            assert parent.receive(Applied) == Applied(2)
+            assert parent.receive(Applied) == Applied(3)
 
-    def test_clients_are_nothing_to_it_without_upstreams(self) -> None:
+    def test_without_upstream_servers_it_ignores_frames_of_pods(self) -> None:
         with worker() as parent:
             parent.load()
-            parent.say(Table(2, (compile_clients({}, reset=True),)))
-            assert parent.hear(Applied) == Applied(2)
+            parent.send(Table(2, (compile_clients({}, reset=True),)))
+            assert parent.receive(Applied) == Applied(2)
             assert parent.ask().answer
 
-    def test_signals_are_for_the_control_process(self) -> None:
+    def test_it_ignores_signals(self) -> None:
         with worker() as parent:
             parent.load()
             for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
                 parent.process.send_signal(number)
             assert parent.ask().answer
-            assert parent.hear(Heartbeat)
+            assert parent.receive(Heartbeat)
 
 
 class TestEnds:
-    def test_the_end_of_the_feed_is_its_own(self) -> None:
+    def test_it_exits_when_the_channel_ends(self) -> None:
         with worker() as parent:
             parent.load()
-            parent.feed.close()
+            parent.channel.close()
             assert parent.process.wait(20) == 0
 
-    def test_it_does_not_outlive_a_parent_that_went_before_it_looked(self) -> None:
+    def test_it_exits_if_its_parent_ended_before_it_started(self) -> None:
         with worker(parent=1) as parent:
             assert parent.process.wait(20) == 0
 
@@ -160,24 +166,24 @@ class TestEnds:
         ("messages", "complaint"),
         [
             ((Open(),), b"the first message is Open, not Setup"),
-            ((SETUP, SETUP), b"a second Setup"),
+            ((SETUP, SETUP), b"Setup came twice"),
             ((SETUP, Table(1, (b"\xff no frame",))), b"msgspec."),
         ],
     )
-    def test_what_it_cannot_make_sense_of_ends_it(
+    def test_a_message_out_of_order_or_a_bad_frame_ends_it(
         self, messages: tuple[Down, ...], complaint: bytes
     ) -> None:
-        """Better no worker than one whose table is in doubt: it is replaced by a good one."""
+        """A worker whose table may be wrong does not answer: the supervisor replaces it."""
         with worker() as parent:
-            parent.say(*messages)
+            parent.send(*messages)
             assert parent.process.wait(20) == 1
             assert parent.process.stderr
             assert complaint in parent.process.stderr.read()
 
-    def test_a_bad_frame_after_the_start_as_well(self) -> None:
+    def test_a_bad_frame_after_the_start_ends_it(self) -> None:
         with worker() as parent:
             parent.load()
-            parent.say(Table(2, (b"\xc0",)))
+            parent.send(Table(2, (b"\xc0",)))
             assert parent.process.wait(20) == 1
 
 
