@@ -29,7 +29,7 @@ from dnsd.zone.pipeline import Pipeline
 from dnsd.zone.settings import ExternalConfig, ExternalZone, SchemaConfig
 from tests.fakekube import faults, plain
 from tests.fakekube.connect import client_of
-from tests.fakekube.following import contents
+from tests.fakekube.consumer import contents
 from tests.fakekube.server import FakeKube
 from tests.helpers import eventually
 

@@ -48,6 +48,7 @@ class Seen(Struct):
     params: dict[str, str]
     token: str = ""
     path: str = ""
+    peer: int = 0  # the port of the client
 
 
 class FakeKube:
@@ -219,9 +220,15 @@ class FakeKube:
 
     def _admit(self, request: web.Request, verb: str, plural: str, group: str = "") -> Fault | None:
         scheme, _, token = request.headers.get("Authorization", "").partition(" ")
-        self.seen.append(Seen(verb, plural, dict(request.query), token, request.path))
-        peer = request.transport.get_extra_info("peercert") if request.transport else None
-        if self.tokens and not peer and (scheme.lower() != "bearer" or token not in self.tokens):
+        transport = request.transport
+        port = transport.get_extra_info("peername")[1] if transport else 0
+        self.seen.append(Seen(verb, plural, dict(request.query), token, request.path, port))
+        certificate = transport.get_extra_info("peercert") if transport else None
+        if (
+            self.tokens
+            and not certificate
+            and (scheme.lower() != "bearer" or token not in self.tokens)
+        ):
             raise Refused(401, failure(401, "Unauthorized", "Unauthorized"))
         closed = request.match_info.get("namespace", "") in self.closed
         if closed or (verb, plural) in self.forbidden:

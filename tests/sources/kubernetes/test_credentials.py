@@ -1,4 +1,4 @@
-"""Credentials as people have them: kubeconfigs, exec plugins, certificates, service accounts."""
+"""Credentials from kubeconfigs, exec plugins, certificates, and service accounts."""
 
 from __future__ import annotations
 
@@ -49,8 +49,8 @@ def read(path: str) -> bytes:
     return Path(path).read_bytes()
 
 
-async def ask(access: Access) -> list[str]:
-    """Names of the namespaces that these credentials may see."""
+async def namespaces_seen(access: Access) -> list[str]:
+    """Names of the namespaces that these credentials may list."""
     client = await connect(access, QUICK)
     try:
         return await names(client)
@@ -64,17 +64,17 @@ async def names(client: Client) -> list[str]:
 
 
 class TestKubeconfig:
-    async def test_token(self, kube, authority, tmp_path):
+    async def test_a_token_authorizes(self, kube, authority, tmp_path):
         access = write(kube, authority, tmp_path / "config", {"token": "right"})
-        assert await ask(access) == ["default", "kube-system"]
+        assert await namespaces_seen(access) == ["default", "kube-system"]
         assert kube.seen[-1].token == "right"
 
-    async def test_token_file_beside_the_kubeconfig(self, kube, authority, tmp_path):
+    async def test_a_relative_token_file_is_beside_the_kubeconfig(self, kube, authority, tmp_path):
         (tmp_path / "secret").write_text("right\n")
         access = write(kube, authority, tmp_path / "config", {"tokenFile": "secret"})
-        assert await ask(access) == ["default", "kube-system"]
+        assert await namespaces_seen(access) == ["default", "kube-system"]
 
-    async def test_client_certificate_as_files_and_as_data(self, kube, authority, tmp_path):
+    async def test_a_client_certificate_may_be_files_or_data(self, kube, authority, tmp_path):
         certificate, key = authority.pair("reader")
         files = {"client-certificate": str(certificate), "client-key": str(key)}
         data = {
@@ -82,34 +82,34 @@ class TestKubeconfig:
         }
         for user in (files, data):
             access = write(kube, authority, tmp_path / "config", user)
-            assert await ask(access) == ["default", "kube-system"]
+            assert await namespaces_seen(access) == ["default", "kube-system"]
 
-    async def test_a_ca_as_data(self, kube, authority, tmp_path):
+    async def test_a_ca_may_be_data(self, kube, authority, tmp_path):
         path = tmp_path / "config"
         data = base64.b64encode(authority.ca.read_bytes()).decode()
         path.write_text(kube.kubeconfig({"token": "right"}, {"certificate-authority-data": data}))
-        assert await ask(Access(str(path))) == ["default", "kube-system"]
+        assert await namespaces_seen(Access(str(path))) == ["default", "kube-system"]
 
-    async def test_a_server_of_another_ca_is_not_spoken_to(self, kube, tmp_path):
+    async def test_a_server_of_another_ca_gets_no_request(self, kube, tmp_path):
         folder = tmp_path / "other"
         folder.mkdir()
         access = write(kube, Authority(folder), tmp_path / "config", {"token": "right"})
         with pytest.raises(Unreachable, match="certificate"):
-            await ask(access)
+            await namespaces_seen(access)
         assert not kube.seen
 
-    async def test_context_chooses(self, kube, authority, tmp_path):
+    async def test_the_context_selects_the_user(self, kube, authority, tmp_path):
         access = write(kube, authority, tmp_path / "config", {"token": "right"})
         text = yaml.safe_load(read(access.kubeconfig))
         text["users"].append({"name": "nobody", "user": {"token": "wrong"}})
         text["contexts"].append({"name": "no", "context": {"cluster": "fake", "user": "nobody"}})
         (tmp_path / "config").write_text(yaml.safe_dump(text))
-        assert await ask(Access(access.kubeconfig, "fake"))
+        assert await namespaces_seen(Access(access.kubeconfig, "fake"))
         with pytest.raises(ApiError) as caught:
-            await ask(Access(access.kubeconfig, "no"))
+            await namespaces_seen(Access(access.kubeconfig, "no"))
         assert caught.value.status == 401
 
-    async def test_the_environment_names_several_files(self, kube, authority, tmp_path):
+    async def test_kubeconfig_may_list_several_files(self, kube, authority, tmp_path):
         access = write(kube, authority, tmp_path / "config", {"token": "right"})
         whole = yaml.safe_load(read(access.kubeconfig))
         users = {"apiVersion": "v1", "kind": "Config", "users": whole.pop("users")}
@@ -117,7 +117,7 @@ class TestKubeconfig:
         for path, part in zip(paths, (whole, users), strict=True):
             path.write_text(yaml.safe_dump(part))
         environ = {"KUBECONFIG": ":".join(map(str, paths))}
-        assert await ask(Access(environ=environ)) == ["default", "kube-system"]
+        assert await namespaces_seen(Access(environ=environ)) == ["default", "kube-system"]
 
     @pytest.mark.parametrize(
         ("text", "problem"),
@@ -129,7 +129,7 @@ class TestKubeconfig:
             ("current-context: x\ncontexts: []\nclusters: []\nusers: []\n", "name x"),
         ],
     )
-    async def test_a_broken_file_is_named_with_its_problem(self, text, problem, tmp_path):
+    async def test_the_error_for_a_broken_file_names_it(self, text, problem, tmp_path):
         path = tmp_path / "broken"
         if text is not None:
             path.write_text(text)
@@ -138,12 +138,12 @@ class TestKubeconfig:
         assert str(path) in str(caught.value)
         assert "\n" not in str(caught.value)
 
-    async def test_an_unknown_context_is_named(self, kube, authority, tmp_path):
+    async def test_the_error_for_an_unknown_context_names_it(self, kube, authority, tmp_path):
         access = write(kube, authority, tmp_path / "config", {"token": "right"})
         with pytest.raises(BadCredentials, match="object with name production"):
             await connect(Access(access.kubeconfig, "production"), QUICK)
 
-    async def test_a_missing_ca_file_is_named(self, kube, authority, tmp_path):
+    async def test_the_error_for_a_missing_ca_names_the_file(self, kube, authority, tmp_path):
         missing = str(tmp_path / "gone.crt")
         access = write(
             kube, authority, tmp_path / "config", {}, **{"certificate-authority": missing}
@@ -151,7 +151,7 @@ class TestKubeconfig:
         with pytest.raises(BadCredentials, match=r"gone\.crt"):
             await connect(access, QUICK)
 
-    async def test_a_broken_certificate_is_said(self, kube, authority, tmp_path):
+    async def test_a_broken_certificate_is_an_error(self, kube, authority, tmp_path):
         for name in ("c.crt", "c.key"):
             (tmp_path / name).write_text("nonsense")
         user = {"client-certificate": "c.crt", "client-key": "c.key"}
@@ -186,22 +186,24 @@ def plugin(folder: Path, status: str) -> dict[str, Any]:
 
 
 class TestExecPlugin:
-    async def test_token(self, kube, authority, tmp_path):
+    async def test_a_plugin_may_print_a_token(self, kube, authority, tmp_path):
         user = plugin(tmp_path, "{'token': 'right'}")
-        assert await ask(write(kube, authority, tmp_path / "config", user))
+        assert await namespaces_seen(write(kube, authority, tmp_path / "config", user))
 
-    async def test_certificate(self, kube, authority, tmp_path):
+    async def test_a_plugin_may_print_a_certificate(self, kube, authority, tmp_path):
         certificate, key = authority.pair("reader")
         status = (
             f"{{'clientCertificateData': pathlib.Path({str(certificate)!r}).read_text(),"
             f" 'clientKeyData': pathlib.Path({str(key)!r}).read_text()}}"
         )
-        assert await ask(write(kube, authority, tmp_path / "config", plugin(tmp_path, status))) == [
+        assert await namespaces_seen(
+            write(kube, authority, tmp_path / "config", plugin(tmp_path, status))
+        ) == [
             "default",
             "kube-system",
         ]
 
-    async def test_one_that_fails_is_an_error_not_an_anonymous_request(
+    async def test_a_failing_plugin_is_an_error_not_an_anonymous_request(
         self, kube, authority, tmp_path
     ):
         access = write(kube, authority, tmp_path / "config", plugin(tmp_path, "None"))
@@ -212,8 +214,8 @@ class TestExecPlugin:
             await connect(access, QUICK)
         assert not kube.seen
 
-    async def test_a_token_about_to_expire_is_fetched_again(self, kube, authority, tmp_path):
-        """`expirationTimestamp` within the package's five minutes: run before the next request."""
+    async def test_a_token_is_renewed_before_it_expires(self, kube, authority, tmp_path):
+        """If less than five minutes are left, the plugin runs before the next request."""
         soon = (datetime.now(UTC) + timedelta(minutes=1)).strftime("%Y-%m-%dT%H:%M:%SZ")
         status = f"{{'token': runs.read_text(), 'expirationTimestamp': {soon!r}}}"
         access = write(kube, authority, tmp_path / "config", plugin(tmp_path, status))
@@ -226,7 +228,7 @@ class TestExecPlugin:
             await client.close()
         assert [seen.token for seen in kube.seen] == ["xx", "xxx"]
 
-    async def test_one_that_does_not_expire_is_run_once_and_again_after_401(
+    async def test_a_plugin_without_expiry_runs_again_only_after_a_401(
         self, kube, authority, tmp_path
     ):
         status = "{'token': runs.read_text()}"
@@ -273,7 +275,7 @@ def is_gone(pid: int) -> bool:
 
 
 class TestExecPluginThatHangs:
-    async def test_at_the_start_it_ends_with_our_patience(self, kube, authority, tmp_path):
+    async def test_a_plugin_that_hangs_at_the_start_is_ended(self, kube, authority, tmp_path):
         access = write(kube, authority, tmp_path / "config", hanging(tmp_path, 0))
         patient = msgspec.structs.replace(QUICK, exec=2.0)
         with pytest.raises(BadCredentials, match=r"exec plugin .* did not end"):
@@ -281,7 +283,9 @@ class TestExecPluginThatHangs:
         pid = int((tmp_path / "pid").read_text())
         await eventually(lambda: is_gone(pid))
 
-    async def test_at_renewal_it_is_to_blame_and_others_go_on(self, kube, authority, tmp_path):
+    async def test_a_plugin_that_hangs_at_renewal_delays_one_request(
+        self, kube, authority, tmp_path
+    ):
         access = write(kube, authority, tmp_path / "config", hanging(tmp_path, 1))
         client = await connect(access, msgspec.structs.replace(QUICK, exec=2.0, reply=1.0))
         try:
@@ -295,7 +299,7 @@ class TestExecPluginThatHangs:
         finally:
             await client.close()
 
-    async def test_closing_ends_it_and_giving_up_a_request_does_not(
+    async def test_closing_the_client_ends_the_plugin_and_canceling_a_request_does_not(
         self, kube, authority, tmp_path
     ):
         access = write(kube, authority, tmp_path / "config", hanging(tmp_path, 1))
@@ -321,11 +325,11 @@ class TestServiceAccount:
         }
         return Access(environ=environ, token_file=str(folder / "token"), ca_file=str(authority.ca))
 
-    async def test_token_and_ca_of_the_pod(self, kube, authority, tmp_path):
+    async def test_the_token_and_ca_of_the_pod_are_used(self, kube, authority, tmp_path):
         (tmp_path / "token").write_text("right")
         access = self.access(kube, authority, tmp_path)
         assert access.in_cluster
-        assert await ask(access) == ["default", "kube-system"]
+        assert await namespaces_seen(access) == ["default", "kube-system"]
 
     async def test_a_rotated_token_works_with_the_request_after_the_401(
         self, kube, authority, tmp_path
@@ -342,9 +346,7 @@ class TestServiceAccount:
         finally:
             await client.close()
 
-    async def test_a_token_that_is_just_being_replaced_is_waited_for(
-        self, kube, authority, tmp_path
-    ):
+    async def test_a_token_that_is_being_replaced_is_read_later(self, kube, authority, tmp_path):
         (tmp_path / "token").write_text("right")
         client = await connect(self.access(kube, authority, tmp_path), QUICK)
         try:
@@ -372,17 +374,17 @@ class TestServiceAccount:
         finally:
             await client.close()
 
-    async def test_a_named_kubeconfig_wins_over_the_pod(self, kube, authority, tmp_path):
+    async def test_a_kubeconfig_takes_precedence_over_the_pod(self, kube, authority, tmp_path):
         access = write(kube, authority, tmp_path / "config", {"token": "right"})
         environ = {"KUBERNETES_SERVICE_HOST": "192.0.2.1", "KUBERNETES_SERVICE_PORT": "1"}
-        assert await ask(Access(access.kubeconfig, environ=environ))
+        assert await namespaces_seen(Access(access.kubeconfig, environ=environ))
 
-    async def test_no_token_is_said(self, kube, authority, tmp_path):
+    async def test_a_missing_token_is_an_error(self, kube, authority, tmp_path):
         with pytest.raises(BadCredentials, match=r"service account.*token file does not exist"):
             await connect(self.access(kube, authority, tmp_path), QUICK)
 
 
-def test_endpoint_tells_servers_and_authorities_apart(authority, tmp_path):
+def test_the_endpoint_differs_by_server_and_by_ca(authority, tmp_path):
     """Two clusters at one address differ by their CA."""
     from kubernetes.aio.client.configuration import Configuration
 
@@ -391,7 +393,7 @@ def test_endpoint_tells_servers_and_authorities_apart(authority, tmp_path):
 
     folder = tmp_path / "other"
     folder.mkdir()
-    ours, theirs = str(authority.ca), str(Authority(folder).ca)
-    hosts = [("https://10.96.0.1", ours), ("https://10.96.0.1", theirs), ("https://x", ours)]
+    first, second = str(authority.ca), str(Authority(folder).ca)
+    hosts = [("https://10.96.0.1", first), ("https://10.96.0.1", second), ("https://x", first)]
     assert len({endpoint(*one) for one in hosts}) == 3
     assert endpoint(*hosts[0]) == endpoint(*hosts[0])

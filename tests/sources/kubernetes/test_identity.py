@@ -33,14 +33,14 @@ def become(kube: FakeKube, uid: str) -> None:
     kube.store.put("namespaces", other)
 
 
-async def test_it_is_learned_and_confirmed(identity):
+async def test_the_first_uid_is_the_identity(identity):
     assert identity.uid == ""
     await identity.confirm()
     await identity.confirm()
     assert identity.uid == "one"
 
 
-async def test_one_question_serves_all_who_opened_before_it(kube, identity):
+async def test_one_query_serves_all_streams_opened_before_it(kube, identity):
     await asyncio.gather(*(identity.confirm() for _ in range(10)))
     assert kube.count("get") <= 2
     asked = kube.count("get")
@@ -48,7 +48,7 @@ async def test_one_question_serves_all_who_opened_before_it(kube, identity):
     assert kube.count("get") == asked + 1
 
 
-async def test_another_is_said_once_and_known_from_then_on(kube, identity):
+async def test_another_uid_raises_once_and_is_known_from_then_on(kube, identity):
     await identity.confirm()
     become(kube, "two")
     with pytest.raises(OtherCluster, match="is two, was one"):
@@ -57,8 +57,8 @@ async def test_another_is_said_once_and_known_from_then_on(kube, identity):
     assert identity.uid == "two"
 
 
-async def test_all_who_opened_before_the_question_are_told(kube, tmp_path):
-    """Else one of them goes on for a moment with what is not of its cluster."""
+async def test_another_uid_raises_for_every_stream_opened_before_the_query(kube, tmp_path):
+    """Otherwise one of them would briefly serve objects of another cluster."""
     async with client_of(kube, tmp_path, identity=1.0) as client:
         identity = Identity(client)
         await identity.confirm()
@@ -73,14 +73,14 @@ async def test_all_who_opened_before_the_question_are_told(kube, tmp_path):
 
 
 @pytest.mark.parametrize("code", [403, 404, 503])
-async def test_a_server_that_will_not_say_is_believed(code, kube, identity):
+async def test_a_server_that_does_not_report_its_uid_is_trusted(code, kube, identity):
     await identity.confirm()
     kube.faults.append(faults.status(code, verb="get"))
     await identity.confirm()
     assert identity.uid == "one"
 
 
-async def test_no_uid_is_no_answer(kube, identity):
+async def test_a_missing_namespace_keeps_the_known_uid(kube, identity):
     await identity.confirm()
     kube.store.objects["namespaces"].pop(("", "kube-system"))
     with pytest.raises(ApiError):
@@ -89,14 +89,14 @@ async def test_no_uid_is_no_answer(kube, identity):
     assert identity.uid == "one"
 
 
-async def test_what_is_no_namespace_is_unreachable(kube, identity):
+async def test_an_answer_that_is_not_a_namespace_is_unreachable(kube, identity):
     kube.store.objects["namespaces"]["", "kube-system"].raw = b"<html>"
     with pytest.raises(Unreachable, match="not a Namespace"):
         await identity.query()
 
 
-class TestWhoMayNotGet:
-    async def test_the_namespace_is_listed(self, kube, identity):
+class TestForbidden:
+    async def test_if_get_is_forbidden_the_namespace_is_listed(self, kube, identity):
         kube.forbidden = {("get", "namespaces")}
         with capture_logs() as logs:
             await identity.confirm()
@@ -109,7 +109,7 @@ class TestWhoMayNotGet:
         assert asked.params == {"fieldSelector": "metadata.name=kube-system"}
         assert kube.count("get") == 1
 
-    async def test_who_may_do_neither_is_told_the_rule_once(self, kube, identity):
+    async def test_if_both_are_forbidden_the_rule_is_logged_once(self, kube, identity):
         kube.forbidden = {("get", "namespaces"), ("list", "namespaces")}
         with capture_logs() as logs:
             assert await identity.confirm()
@@ -122,9 +122,9 @@ class TestWhoMayNotGet:
         assert (identity.uid, identity.problem) == ("one", "")
 
 
-class TestNoAnswer:
-    async def test_one_that_hangs_keeps_all_waiting_once(self, kube, tmp_path):
-        """Each question that nobody answers serves all streams that were opened before it."""
+class TestTimeout:
+    async def test_a_request_that_hangs_delays_all_streams_once(self, kube, tmp_path):
+        """A query without an answer also serves all streams opened before it."""
         kube.faults.append(faults.silence(verb="get", times=-1))
         async with client_of(kube, tmp_path, identity=0.05) as client:
             identity = Identity(client)
@@ -133,8 +133,8 @@ class TestNoAnswer:
         assert identity.pending
         assert kube.count("get") <= 2
 
-    async def test_a_slow_answer_is_one_for_who_can_wait(self, kube, tmp_path):
-        """A reconcile can, so that a slow server does not keep it from correcting anything."""
+    async def test_a_reconcile_waits_for_a_slow_answer(self, kube, tmp_path):
+        """A slow server must not prevent every correction."""
         slow = msgspec.structs.replace(faults.silence(verb="get", times=2), pause=0.3)
         kube.faults.append(slow)
         async with client_of(kube, tmp_path, identity=0.05) as client:
@@ -146,7 +146,7 @@ class TestNoAnswer:
             with pytest.raises(OtherCluster):
                 await identity.confirm_patiently()
 
-    async def test_it_is_owed_until_there_is_one(self, kube, identity):
+    async def test_the_query_is_pending_until_it_is_answered(self, kube, identity):
         kube.faults.append(faults.status(503, verb="get"))
         assert not await identity.confirm()
         assert identity.pending

@@ -1,4 +1,4 @@
-"""What is known of a scope, compared with what is said about it, said by hand."""
+"""The objects of a scope, compared with chunks that the tests build."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def listed(*objects: Service, version: str = "5", refused: tuple[Refusal, ...] =
 
 @pytest.fixture
 def informer() -> Informer:
-    # No rung is climbed here: the client is never asked.
+    # Without a client: these tests send no request.
     return Informer(ListWatch(None, SERVICES))  # type: ignore[arg-type]
 
 
@@ -39,42 +39,42 @@ def names(informer: Informer) -> set[str]:
     return {one.name for one in informer.store.objects()}
 
 
-def test_a_first_listing_says_everything_and_is_no_relist(informer):
+def test_the_first_listing_yields_everything_and_is_not_a_relist(informer):
     out = informer.apply(listed(service("a", "1"), service("b", "2")))
     assert [one.name for one in out] == ["a", "b"]
     assert (informer.version, informer.status.objects, informer.status.relists) == ("5", 2, 0)
 
 
-def test_a_relist_says_what_differs_and_then_what_is_gone(informer):
+def test_a_relist_yields_differences_and_then_deletions(informer):
     informer.apply(listed(service("a", "1"), service("b", "2"), service("c", "3")))
     out = informer.apply(listed(service("a", "1"), service("b", "7"), version="8"))
     assert out == [service("b", "7"), key("c")]
     assert (informer.version, informer.status.relists) == ("8", 1)
 
 
-def test_of_an_unchanged_object_the_old_copy_stays(informer):
-    """Otherwise a relist would hold two copies of everything for a while."""
+def test_the_copy_of_an_unchanged_object_stays(informer):
+    """Otherwise a relist would hold two copies of every object."""
     informer.apply(listed(service("a", "1")))
     old = informer.store.get("default", "a")
     informer.apply(listed(service("a", "1")))
     assert informer.store.get("default", "a") is old
 
 
-def test_nothing_is_dropped_by_a_listing_that_breaks_off(informer):
+def test_an_interrupted_listing_removes_nothing(informer):
     informer.apply(listed(service("a", "1"), service("b", "2")))
     informer.apply(WatchChunk((service("a", "1"),), listing=True, begin=True))
-    informer.listed = None  # as trouble does
+    informer.listed = None  # as after an error
     assert names(informer) == {"a", "b"}
     assert informer.version == "5"
 
 
-def test_a_listing_begun_again_forgets_what_the_first_try_saw(informer):
+def test_a_listing_that_begins_again_ignores_its_first_attempt(informer):
     informer.apply(listed(service("a", "1"), service("b", "2")))
     informer.apply(WatchChunk((service("b", "2"),), listing=True, begin=True))
     assert informer.apply(listed(service("a", "1"))) == [key("b")]
 
 
-def test_what_is_deleted_during_a_listing_is_not_listed(informer):
+def test_an_object_deleted_during_a_listing_is_removed(informer):
     informer.apply(WatchChunk((service("a", "1"),), listing=True, begin=True))
     informer.apply(WatchChunk((key("a"),), listing=True))
     informer.apply(WatchChunk(version="5", listing=True, complete=True))
@@ -82,18 +82,18 @@ def test_what_is_deleted_during_a_listing_is_not_listed(informer):
     assert informer.status.objects == 0
 
 
-def test_versions_move_at_the_end_of_a_listing_not_before(informer):
+def test_the_version_advances_at_the_end_of_a_listing(informer):
     informer.apply(WatchChunk((service("a", "1"),), version="3", listing=True, begin=True))
     assert informer.version == ""
     informer.apply(WatchChunk(version="5", listing=True, complete=True))
     assert informer.version == "5"
 
 
-def test_a_key_that_was_not_known_is_no_event(informer):
+def test_an_unknown_key_is_not_an_event(informer):
     assert informer.apply(WatchChunk((key("ghost"),), version="4")) == []
 
 
-def test_an_object_that_is_refused_is_served_as_it_was(informer, capsys):
+def test_a_refused_object_keeps_its_previous_state(informer, capsys):
     informer.apply(listed(service("a", "1")))
     assert informer.apply(listed(refused=(refusal("a"),))) == []
     assert names(informer) == {"a"}
@@ -104,13 +104,13 @@ def test_an_object_that_is_refused_is_served_as_it_was(informer, capsys):
     assert capsys.readouterr().out.count("left out") == 2
 
 
-def test_refusals_that_are_remembered_are_bounded(informer):
+def test_the_number_of_remembered_refusals_is_bounded(informer):
     for number in range(2500):
         informer.apply(WatchChunk(refused=(refusal(f"x{number}"),)))
     assert len(informer.refused) <= 1000
 
 
-def test_forget_is_as_new(informer):
+def test_reset_returns_to_the_first_state(informer):
     informer.apply(listed(service("a", "1")))
     informer.synced = True
     informer.status.state = "synced"
@@ -120,12 +120,12 @@ def test_forget_is_as_new(informer):
     assert [one.name for one in informer.apply(listed(service("a", "1")))] == ["a"]
 
 
-class TestExplain:
-    def test_what_is_no_refusal_is_said_as_it_is(self):
+class TestDescribe:
+    def test_other_errors_are_described_by_their_text(self):
         assert describe(Unreachable("no answer"), SERVICES) == "no answer"
         assert "503" in describe(ApiError(503, "busy", reason="ServiceUnavailable"), SERVICES)
 
-    def test_401_is_about_credentials(self):
+    def test_the_description_of_a_401_is_about_credentials(self):
         text = describe(ApiError(401, "Unauthorized"), SERVICES)
         assert "credentials" in text
         assert "services" in text
@@ -137,7 +137,7 @@ class TestExplain:
             (Scope(RESOURCES["Service"], "team-a"), "the Role in namespace team-a lacks"),
         ],
     )
-    def test_403_is_about_one_rule(self, scope, role):
+    def test_the_description_of_a_403_names_the_rule(self, scope, role):
         text = describe(ApiError(403, "forbidden", reason="Forbidden"), scope)
         assert role in text
         assert '{apiGroups: [""], resources: ["services"], verbs: ["list", "watch"]}' in text

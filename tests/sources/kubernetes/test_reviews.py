@@ -1,4 +1,4 @@
-"""Whose token, and what it allows, as the API server says."""
+"""The API server reviews tokens and rights."""
 
 from __future__ import annotations
 
@@ -38,23 +38,23 @@ async def client(kube, tmp_path):
         yield one
 
 
-async def test_somebody_with_all_that_is_known_of_them(client):
+async def test_a_token_yields_the_user_with_all_attributes(client):
     extra = {"example.com/scopes": ("a", "b")}
     groups = ("ops", "system:authenticated")
     assert await user_of(client, "token-of-anna") == User("anna", "u-1", groups, extra)
 
 
-async def test_nobody(client):
+async def test_an_unknown_token_has_no_user(client):
     assert await user_of(client, "token-of-nobody") is None
 
 
-async def test_a_user_without_a_name_is_nobody(kube, client):
+async def test_a_user_without_a_name_is_no_user(kube, client):
     kube.reviews.people["strange"] = {"username": "", "groups": ["system:masters"]}
     assert await user_of(client, "strange") is None
 
 
 @pytest.mark.parametrize("subject", ["anna", "ops"])
-async def test_allowed_by_name_or_group_that_verb_on_that_path(kube, client, subject):
+async def test_a_grant_by_name_or_group_covers_one_verb_on_one_path(kube, client, subject):
     anna = await user_of(client, "token-of-anna")
     assert not await may(client, anna, "get")
     kube.reviews.grants.add((subject, "get", PATH))
@@ -63,19 +63,19 @@ async def test_allowed_by_name_or_group_that_verb_on_that_path(kube, client, sub
     assert not await may(client, anna, "get", PATH + "/more")
 
 
-async def test_what_everybody_may_get_of_the_api_server_is_not_dnsds(client):
+async def test_a_right_of_all_users_on_the_api_does_not_cover_dnsd(client):
     anna = await user_of(client, "token-of-anna")
     assert await may(client, anna, "get", "/api/v1/zones")  # system:discovery
     assert not await may(client, anna, "get")
 
 
-async def test_without_the_rule_it_stays_unknown(kube, client):
+async def test_a_forbidden_review_is_an_error(kube, client):
     kube.forbidden.add(("create", "tokenreviews"))
     with pytest.raises(ApiError, match="cannot create resource"):
         await user_of(client, "token-of-anna")
 
 
-async def test_a_server_in_trouble(kube, client):
+async def test_a_failing_server_is_an_error(kube, client):
     kube.faults.append(faults.status(500, verb="create"))
     with pytest.raises(ApiError, match="500"):
         await may(client, User("anna"), "get")
@@ -84,12 +84,12 @@ async def test_a_server_in_trouble(kube, client):
         await user_of(client, "token-of-anna")
 
 
-async def test_what_the_server_cannot_take_is_its_refusal(client):
+async def test_a_refused_review_is_an_api_error(client):
     with pytest.raises(ApiError, match="no SubjectAccessReview"):
         await client.fetch(ACCESS_REVIEWS, Review, plain={"kind": "Pod"})
 
 
-async def test_more_than_a_review_can_be_is_not_read(client):
+async def test_a_reply_beyond_the_limit_is_unreachable(client):
     with pytest.raises(Unreachable, match="more than 10 bytes"):
         await client.fetch(ACCESS_REVIEWS, Review, plain=_review(), limit=10)
 

@@ -87,7 +87,7 @@ def objects_of(snapshot):
     return tuple(map(unpack, snapshot.objects))
 
 
-def test_what_is_written_comes_back(written):
+def test_read_returns_what_was_written(written):
     found = load(written)
     assert objects_of(found) == OBJECTS
     assert msgspec.structs.replace(found.header, layout="") == HEADER
@@ -117,24 +117,24 @@ _slices = st.builds(
 
 @settings(deadline=None, max_examples=30)
 @given(objects=st.lists(_services | _slices, max_size=4))
-def test_any_objects_come_back(objects, tmp_path_factory):
+def test_read_returns_any_objects(objects, tmp_path_factory):
     path = tmp_path_factory.mktemp("any") / "one"
     write(path, HEADER, map(pack, objects))
     assert objects_of(load(path)) == tuple(objects)
 
 
-def test_none_when_there_is_none(path):
+def test_a_missing_file_is_none(path):
     assert load(path) is None
 
 
-def test_nobody_else_can_read_it_and_nothing_is_left_beside_it(written):
+def test_the_file_is_private_and_has_no_temporary_file_beside_it(written):
     write(written, HEADER, PACKED[:1])
     assert stat.S_IMODE(written.stat().st_mode) == 0o600
     assert os.listdir(written.parent) == [written.name]
     assert objects_of(load(written)) == OBJECTS[:1]
 
 
-def test_a_write_that_fails_leaves_the_last_one_in_place(written):
+def test_a_failed_write_keeps_the_last_snapshot(written):
     def breaking():
         yield PACKED[0]
         raise OSError("the disk is full")
@@ -145,12 +145,12 @@ def test_a_write_that_fails_leaves_the_last_one_in_place(written):
     assert os.listdir(written.parent) == [written.name]
 
 
-def test_a_folder_that_is_not_there_is_an_error_that_names_it(tmp_path):
+def test_the_error_for_a_missing_directory_names_it(tmp_path):
     with pytest.raises(OSError, match="nowhere"):
         write(tmp_path / "nowhere" / "file", HEADER, PACKED)
 
 
-def test_what_a_killed_process_left_goes_with_the_next_write(path):
+def test_the_next_write_removes_the_file_of_a_killed_process(path):
     """Each is as large as a snapshot, and a Pod that is killed again and again leaves many."""
     stray = path.with_name(f".{path.name}.abc123")
     stray.write_bytes(b"x")
@@ -162,21 +162,21 @@ def test_what_a_killed_process_left_goes_with_the_next_write(path):
 
 
 class TestRefused:
-    def test_too_old_and_from_the_future(self, written):
+    def test_an_old_or_future_snapshot_is_refused(self, written):
         assert load(written, NOW + DAY)
         with pytest.raises(BadSnapshot, match="too old: 86460 s, at most 86400"):
             load(written, NOW + DAY + 60)
         with pytest.raises(BadSnapshot, match="clock"):
             load(written, NOW - 2 * DAY)
 
-    def test_another_format(self, written):
+    def test_another_format_is_refused(self, written):
         data = bytearray(written.read_bytes())
         data[8:12] = struct.pack(">I", snapshot.VERSION + 1)
         written.write_bytes(data)
         with pytest.raises(BadSnapshot, match="another version: format 3"):
             load(written)
 
-    def test_objects_with_other_fields(self, written):
+    def test_other_fields_are_refused(self, written):
         data = written.read_bytes()
         # As a dnsd with other fields would have written it, its checksum included.
         body = data[snapshot._HEAD.size :].replace(
@@ -189,12 +189,12 @@ class TestRefused:
             load(written)
 
     @pytest.mark.parametrize("data", [b"", b"DNSD", b"x" * 100, b"DNSDSNAP"])
-    def test_what_is_no_snapshot(self, path, data):
+    def test_another_file_is_refused(self, path, data):
         path.write_bytes(data)
         with pytest.raises(BadSnapshot, match="corrupt"):
             load(path)
 
-    def test_too_large_before_it_is_read(self, path):
+    def test_a_large_file_is_refused_before_it_is_read(self, path):
         with path.open("wb") as file:
             size = snapshot.MAX_BYTES + 1
             file.write(snapshot._HEAD.pack(snapshot.MAGIC, snapshot.VERSION, size, bytes(32)))
@@ -202,13 +202,13 @@ class TestRefused:
         with pytest.raises(BadSnapshot, match="too large"):
             load(path)
 
-    def test_a_folder_in_its_place(self, path):
+    def test_a_directory_is_refused(self, path):
         path.mkdir()
         with pytest.raises(BadSnapshot, match="cannot be read"):
             load(path)
 
     @pytest.mark.parametrize("body", [b"", b"\x00\x00\x00\x01\xc1", b"\x00\x00\x00\x00"])
-    def test_a_right_checksum_over_nonsense(self, path, body):
+    def test_wrong_contents_with_a_right_checksum_are_refused(self, path, body):
         digest = snapshot.hashlib.sha256(body).digest()
         head = snapshot._HEAD.pack(snapshot.MAGIC, snapshot.VERSION, len(body), digest)
         path.write_bytes(head + body)
@@ -216,7 +216,7 @@ class TestRefused:
             load(path)
 
     @pytest.mark.parametrize("octets", [b"", b"\xff\x90", b"\x00", b"\x00\x90", b"\x00\xc1"])
-    def test_octets_that_are_no_object(self, path, octets):
+    def test_octets_that_are_not_an_object_are_refused(self, path, octets):
         """None of them is served, those before it neither."""
         write(path, HEADER, [PACKED[0], octets])
         with pytest.raises(BadSnapshot, match="corrupt"):
@@ -224,7 +224,7 @@ class TestRefused:
 
     @settings(deadline=None, max_examples=80)
     @given(data=st.data())
-    def test_any_flipped_bit_and_any_missing_tail(self, tmp_path_factory, data):
+    def test_any_flipped_bit_or_missing_end_is_refused(self, tmp_path_factory, data):
         path = tmp_path_factory.mktemp("flip") / "one"
         write(path, HEADER, PACKED)
         whole = bytearray(path.read_bytes())

@@ -1,4 +1,4 @@
-"""The Kubernetes source against the fake API server: what is published, when, and how it is."""
+"""The source against the fake API server: which objects it publishes, when, and its state."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from dnsd.zone.pipeline import Pipeline
 from dnsd.zone.settings import SchemaConfig
 from tests.fakekube import faults, plain
 from tests.fakekube.connect import QUICK, client_of
-from tests.fakekube.following import Following, contents, following
+from tests.fakekube.consumer import Consumer, consuming, contents
 from tests.fakekube.server import FakeKube
 from tests.helpers import eventually
 from tests.serving import ROOT
@@ -71,7 +71,7 @@ async def client(kube, tmp_path):
 
 
 async def agree(one, kube, **keep) -> None:
-    """Until what was published is what the server holds."""
+    """Wait until the published objects are those of the server."""
 
     def equal() -> bool:
         wanted = contents(kube)
@@ -83,21 +83,21 @@ async def agree(one, kube, **keep) -> None:
     await eventually(equal, "the published objects are those of the server")
 
 
-class TestFollowing:
-    async def test_the_three_kinds_always_and_nothing_else_is_asked(self, kube, client):
-        async with following(client, CONFIG) as one:
+class TestWatching:
+    async def test_only_the_configured_kinds_are_requested(self, kube, client):
+        async with consuming(client, CONFIG) as one:
             await agree(one, kube)
         plurals = {seen.plural for seen in kube.seen if seen.verb != "get"}
         assert plurals == {"namespaces", "services", "endpointslices"}
 
-    async def test_pods_and_nodes_when_asked(self, kube, client):
-        async with following(client, config(kinds=KINDS)) as one:
+    async def test_pods_and_nodes_are_watched_if_configured(self, kube, client):
+        async with consuming(client, config(kinds=KINDS)) as one:
             await agree(one, kube)
             assert one.names("Pod") == {"p"}
             assert one.names("Node") == {"node-1"}
 
-    async def test_synced_comes_with_the_last_kind_and_stays(self, kube, client):
-        async with following(client, CONFIG) as one:
+    async def test_synced_becomes_true_with_the_last_kind_and_stays_true(self, kube, client):
+        async with consuming(client, CONFIG) as one:
             await agree(one, kube)
             kube.store.delete("services", "s0", "team-a")
             await agree(one, kube)
@@ -107,9 +107,9 @@ class TestFollowing:
         assert sum(map(len, chunk)) >= 16
 
     @pytest.mark.parametrize("watch_list", ["on", "invalid"])
-    async def test_creates_updates_and_deletes_arrive(self, watch_list, kube, client):
+    async def test_creates_updates_and_deletes_are_published(self, watch_list, kube, client):
         kube.watch_list = watch_list
-        async with following(client, CONFIG) as one:
+        async with consuming(client, CONFIG) as one:
             await agree(one, kube)
             kube.store.put("services", plain.external("out", "example.com", namespace="team-a"))
             kube.store.put("services", plain.service("s0", "10.96.9.9", namespace="team-a"))
@@ -118,7 +118,7 @@ class TestFollowing:
             await agree(one, kube)
 
     async def test_a_relist_publishes_only_differences_and_deletions_last(self, kube, client):
-        async with following(client, CONFIG) as one:
+        async with consuming(client, CONFIG) as one:
             await agree(one, kube)
             before = one.events
             await kube.stop()
@@ -132,8 +132,8 @@ class TestFollowing:
             assert [isinstance(event, Key) for event in last] == [False, True]
             assert one.status("services").relists == 1
 
-    async def test_an_object_in_the_same_version_is_not_said_again(self, kube, client):
-        async with following(client, CONFIG) as one:
+    async def test_an_object_in_the_same_version_is_not_published_again(self, kube, client):
+        async with consuming(client, CONFIG) as one:
             await agree(one, kube)
             before = one.events
             listed = kube.count("watch", "services")
@@ -143,17 +143,15 @@ class TestFollowing:
             assert kube.count("watch", "services") > listed
             assert one.events == before
 
-    async def test_a_bad_object_is_left_out_logged_once_and_kills_nothing(
-        self, kube, client, capsys
-    ):
-        async with following(client, CONFIG) as one:
+    async def test_a_bad_object_is_left_out_and_logged_once(self, kube, client, capsys):
+        async with consuming(client, CONFIG) as one:
             await agree(one, kube)
             kube.store.put("services", plain.service("s0", "10.96", namespace="team-a"))
             kube.store.put("services", plain.service("s1", "10.96.8.8", namespace="team-a"))
             await eventually(lambda: one.status("services").errors == 1)
             s1 = Key("Service", "team-a", "s1")
             await eventually(lambda: one.objects[s1].cluster_ips == (bytes([10, 96, 8, 8]),))
-            # What was known of it is served on, through a relist too.
+            # Its previous state stays in service, through a relist too.
             kube.store.compact()
             kube.faults.append(faults.status(410, plural="services", verb="watch"))
             kube.hang_up()
@@ -161,11 +159,11 @@ class TestFollowing:
             assert Key("Service", "team-a", "s0") in one.objects
         assert capsys.readouterr().out.count("an object is left out") == 1
 
-    async def test_between_pages_the_control_loop_breathes(self, kube, client):
+    async def test_the_control_loop_runs_other_tasks_between_batches(self, kube, client):
         kube.watch_list = "invalid"
         for number in range(4 * BATCH):
             kube.store.put("services", plain.service(f"s{number}", f"10.97.0.{number % 250}"))
-        async with following(client, CONFIG) as one:
+        async with consuming(client, CONFIG) as one:
             turns = {}
 
             async def count_turns() -> None:
@@ -178,10 +176,10 @@ class TestFollowing:
         assert len(turns) > 4  # the loop ran between batches
 
 
-class TestTheBeginning:
-    async def test_nothing_is_said_before_everything_is_listed(self, kube, client):
+class TestStart:
+    async def test_nothing_is_published_before_everything_is_listed(self, kube, client):
         kube.faults.append(faults.drip(200, 0.02, plural="endpointslices"))
-        async with following(client, CONFIG) as one:
+        async with consuming(client, CONFIG) as one:
             await eventually(lambda: one.status("services").state == "synced")
             assert one.events == 0
             await agree(one, kube)
@@ -189,14 +187,14 @@ class TestTheBeginning:
         assert kinds == sorted(kinds, key=lambda kind: kind != "EndpointSlice")
         assert len(kinds) == len(one.objects)  # each once
 
-    async def test_what_changes_meanwhile_is_not_lost(self, kube, client):
+    async def test_a_change_during_the_first_publication_is_not_lost(self, kube, client):
         for number in range(3 * BATCH):
             kube.store.put("services", plain.service(f"s{number}", f"10.97.0.{number % 250}"))
         source = KubernetesSource(client, CONFIG)
-        one = Following(source)
+        one = Consumer(source)
 
         def publish(batch: Batch) -> None:
-            if batch.events and not one.events:  # the first, and much is still to be said
+            if batch.events and not one.events:  # the first batch of several
                 for number in range(3 * BATCH):
                     if number % 2:
                         kube.store.delete("services", f"s{number}", "default")
@@ -210,9 +208,9 @@ class TestTheBeginning:
         task.cancel()
         await asyncio.wait({task})
 
-    async def test_a_publisher_that_fails_is_told_again_from_the_beginning(self, kube, client):
+    async def test_after_a_failed_publication_everything_is_published_again(self, kube, client):
         source = KubernetesSource(client, CONFIG)
-        one = Following(source)
+        one = Consumer(source)
         refuse = [True]
 
         def publish(batch: Batch) -> None:
@@ -231,17 +229,17 @@ class TestTheBeginning:
 
 
 class TestFilters:
-    async def test_namespaces_are_followed_one_by_one(self, kube, client):
-        async with following(client, config(namespaces=("team-a",))) as one:
+    async def test_few_namespaces_are_watched_one_by_one(self, kube, client):
+        async with consuming(client, config(namespaces=("team-a",))) as one:
             await eventually(lambda: one.source.synced)
             assert {key.namespace or key.name for key in one.objects} == {"team-a"}
         paths = {seen.path for seen in kube.seen if seen.verb == "watch"}
         assert "/api/v1/namespaces/team-a/services" in paths
         assert "/api/v1/services" not in paths
 
-    async def test_very_many_namespaces_are_filtered_here(self, kube, client):
+    async def test_many_namespaces_are_watched_together_and_filtered_by_dnsd(self, kube, client):
         many = ("team-a", *(f"n{number}" for number in range(20)))
-        async with following(client, config(namespaces=many)) as one:
+        async with consuming(client, config(namespaces=many)) as one:
             await eventually(lambda: one.source.synced)
             assert {key.namespace or key.name for key in one.objects} == {"team-a"}
             kube.store.put("services", plain.service("late", "10.96.3.3", namespace="team-b"))
@@ -250,8 +248,8 @@ class TestFilters:
             assert "late" not in one.names()
         assert len({seen.path for seen in kube.seen if seen.verb == "watch"}) == 3
 
-    async def test_service_selector(self, kube, client):
-        async with following(client, config(service_selector="tier=web")) as one:
+    async def test_the_server_applies_the_service_selector(self, kube, client):
+        async with consuming(client, config(service_selector="tier=web")) as one:
             await eventually(lambda: one.source.synced)
             assert one.names() == {"s1", "s3"}
             turned = plain.service("s0", "10.96.1.1", namespace="team-a", labels={"tier": "web"})
@@ -261,8 +259,10 @@ class TestFilters:
             kube.store.put("services", turned)
             await eventually(lambda: one.names() == {"s1", "s3"})
 
-    async def test_a_namespace_selector_shows_and_hides_what_is_inside(self, kube, client):
-        async with following(client, config(namespace_selector="team=a")) as one:
+    async def test_a_label_of_a_namespace_shows_and_hides_its_objects_without_a_list(
+        self, kube, client
+    ):
+        async with consuming(client, config(namespace_selector="team=a")) as one:
             await eventually(lambda: one.source.synced)
             inside = {key for key in contents(kube) if "team-a" in (key.namespace, key.name)}
             everything = {key for key in inside if key.kind in ALWAYS}
@@ -275,33 +275,15 @@ class TestFilters:
             assert {key.namespace for key in one.objects if key.kind == "Service"} == {"team-b"}
             assert kube.count("watch") + kube.count("list") == lists
 
-    def test_scopes_of_a_config(self):
-        def ids(**changes) -> list[str]:
-            return [scope.id for scope in scopes(config(**changes))]
 
-        assert ids() == ["namespaces", "services", "endpointslices"]
-        assert ids(kinds=KINDS)[-2:] == ["pods", "nodes"]
-        assert ids(namespaces=("a", "b"), service_selector="x=y", kinds=KINDS) == [
-            "namespaces?metadata.name=a",
-            "namespaces?metadata.name=b",
-            "services@a?x=y",
-            "services@b?x=y",
-            "endpointslices@a",
-            "endpointslices@b",
-            "pods@a",
-            "pods@b",
-            "nodes",
-        ]
-
-
-class TestFailingApart:
+class TestFailures:
     @pytest.mark.parametrize("how", ["forbidden", "lacking"])
-    async def test_an_optional_kind_that_is_refused_holds_nobody_up(self, how, kube, client):
+    async def test_a_refused_optional_kind_does_not_delay_the_others(self, how, kube, client):
         if how == "forbidden":
             kube.forbidden = {("list", "nodes"), ("watch", "nodes")}
         else:
             kube.lacking = {"nodes"}
-        async with following(client, config(kinds=KINDS)) as one:
+        async with consuming(client, config(kinds=KINDS)) as one:
             await eventually(lambda: one.source.synced)
             assert one.names("Pod") == {"p"}
             assert one.status("nodes").state == {"forbidden": "failing", "lacking": "absent"}[how]
@@ -311,14 +293,14 @@ class TestFailingApart:
             await eventually(lambda: one.names("Node") == {"node-1"})
             assert one.status("nodes").state == "synced"
 
-    async def test_a_crd_that_is_missing_is_a_quiet_fact_and_is_picked_up_when_it_appears(
+    async def test_a_missing_crd_is_logged_as_information_and_watched_once_it_exists(
         self, kube, client
     ):
         kube.lacking = {"httproutes", "dnsendpoints"}
         kube.store.put("httproutes", ROUTE)
         kinds = (*ALWAYS, "Ingress", "HTTPRoute", "TLSRoute", "DNSEndpoint")
         with capture_logs() as logs:
-            async with following(client, config(kinds=kinds)) as one:
+            async with consuming(client, config(kinds=kinds)) as one:
                 await eventually(lambda: one.source.synced)
                 # TLSRoutes are there, in the last of the versions that are tried.
                 await eventually(lambda: one.status("tlsroutes").state == "synced")
@@ -333,10 +315,10 @@ class TestFailingApart:
         assert not loud
         assert sum(log.get("scope") == "httproutes" for log in logs) == 2  # absent, followed
 
-    async def test_a_crd_that_is_removed_takes_its_objects_with_it(self, kube, client):
+    async def test_removing_a_crd_withdraws_its_objects(self, kube, client):
         kube.lacking = set()
         kube.store.put("httproutes", ROUTE)
-        async with following(client, config(kinds=(*ALWAYS, "HTTPRoute"))) as one:
+        async with consuming(client, config(kinds=(*ALWAYS, "HTTPRoute"))) as one:
             await eventually(lambda: one.source.synced)
             assert one.names("HTTPRoute") == {"site"}
             begin = len(one.batches)
@@ -350,30 +332,30 @@ class TestFailingApart:
             # An unsynced batch would be SERVFAIL for every name.
             assert all(batch.synced for batch in one.batches[begin:])
 
-    async def test_an_optional_kind_that_only_fails_is_waited_for_a_few_times(self, kube, client):
+    async def test_a_failing_optional_kind_delays_the_start_for_a_few_attempts(self, kube, client):
         kube.faults.append(faults.status(500, plural="nodes", times=-1))
-        async with following(client, config(kinds=KINDS)) as one:
+        async with consuming(client, config(kinds=KINDS)) as one:
             await eventually(lambda: one.source.synced)
             assert one.status("nodes").state == "failing"
             assert one.status("nodes").errors >= 3
             kube.faults.clear()
             await eventually(lambda: one.names("Node") == {"node-1"})
 
-    async def test_nobody_is_excused_by_a_server_that_is_away(self, kube, client):
-        """Else what it would have said first of all is denied."""
+    async def test_an_unreachable_server_excuses_no_kind(self, kube, client):
+        """Otherwise names are denied that its first list would contain."""
         await kube.stop()
-        async with following(client, config(kinds=KINDS)) as one:
+        async with consuming(client, config(kinds=KINDS)) as one:
             await eventually(lambda: min(each.errors for each in one.source.status()) > 5)
-            kube.faults.append(faults.drip(100, 0.02, plural="nodes"))  # the last to say all
+            kube.faults.append(faults.drip(100, 0.02, plural="nodes"))  # the last one to be listed
             await kube.start()
             await agree(one, kube)
             at = next(at for at, batch in enumerate(one.batches) if batch.synced)
             kinds = {event.kind for batch in one.batches[: at + 1] for event in batch.events}
             assert kinds == set(KINDS)
 
-    async def test_a_kind_that_policies_need_is_waited_for(self, kube, client):
+    async def test_a_kind_that_policies_need_delays_the_start(self, kube, client):
         kube.forbidden = {("list", "pods"), ("watch", "pods")}
-        async with following(client, config(kinds=KINDS, needed=("Pod",))) as one:
+        async with consuming(client, config(kinds=KINDS, needed=("Pod",))) as one:
             await eventually(lambda: one.status("pods").errors >= 5)
             assert "policies need them" in one.status("pods").detail
             assert not one.source.ready
@@ -381,10 +363,10 @@ class TestFailingApart:
             kube.forbidden = set()
             await agree(one, kube)
 
-    async def test_a_namespace_that_is_forbidden_keeps_no_other_waiting(self, kube, client):
+    async def test_a_forbidden_namespace_does_not_delay_the_others(self, kube, client):
         kube.closed = {"team-b"}
         both = config(namespaces=("team-a", "team-b"))
-        async with following(client, both) as one:
+        async with consuming(client, both) as one:
             await eventually(lambda: one.source.synced)
             assert {key.namespace for key in one.objects if key.kind == "Service"} == {"team-a"}
             assert "the Role in namespace team-b" in one.status("services@team-b").detail
@@ -397,31 +379,31 @@ class TestFailingApart:
             await eventually(lambda: not one.batches[-1].unknown)
             assert one.source.synced
 
-    async def test_when_all_are_it_is_not_synced(self, kube, client):
+    async def test_if_all_namespaces_are_forbidden_the_source_is_not_synced(self, kube, client):
         kube.closed = {"team-a", "team-b"}
-        async with following(client, config(namespaces=("team-a", "team-b"))) as one:
+        async with consuming(client, config(namespaces=("team-a", "team-b"))) as one:
             await eventually(lambda: one.status("services@team-b").errors >= 5)
             assert not one.source.synced
 
-    async def test_a_snapshot_remembers_that_a_resource_was_absent(self, kube, client):
+    async def test_a_snapshot_records_that_a_resource_was_absent(self, kube, client):
         kube.lacking = {"httproutes"}
         wanted = config(kinds=(*ALWAYS, "HTTPRoute"))
-        async with following(client, wanted) as one:
+        async with consuming(client, wanted) as one:
             await eventually(lambda: one.source.synced and one.source.to_save())
             header, objects = one.source.to_save()
         assert header.versions["httproutes"] == "-"
         kube.lacking = set()
         kube.store.put("httproutes", ROUTE)
         saved = msgspec.structs.replace(header, layout=LAYOUT)
-        async with following(client, wanted, Snapshot(saved, tuple(objects))) as one:
+        async with consuming(client, wanted, Snapshot(saved, tuple(objects))) as one:
             await eventually(lambda: one.names("HTTPRoute") == {"site"})
             assert not one.source.snapshot_refused
 
-    async def test_a_needed_kind_that_is_refused_leaves_it_unsynced_and_the_others_go_on(
+    async def test_a_refused_needed_kind_leaves_the_source_unsynced_and_the_others_live(
         self, kube, client
     ):
         kube.forbidden = {("list", "endpointslices"), ("watch", "endpointslices")}
-        async with following(client, CONFIG) as one:
+        async with consuming(client, CONFIG) as one:
             await eventually(lambda: one.status("endpointslices").errors >= 3)
             await eventually(lambda: len(one.names()) == 4)
             kube.store.put("services", plain.service("more", "10.96.3.3"))
@@ -433,9 +415,9 @@ class TestFailingApart:
             await agree(one, kube)
             assert one.source.ready
 
-    async def test_403_names_verb_resource_and_the_missing_rule(self, kube, client):
+    async def test_the_status_of_a_403_names_the_missing_rule(self, kube, client):
         kube.forbidden = {("list", "endpointslices"), ("watch", "endpointslices")}
-        async with following(client, CONFIG) as one:
+        async with consuming(client, CONFIG) as one:
             await eventually(lambda: one.status("endpointslices").detail)
             detail = one.status("endpointslices").detail
         assert 'cannot watch resource "endpointslices"' in detail
@@ -444,24 +426,24 @@ class TestFailingApart:
             ' resources: ["endpointslices"], verbs: ["list", "watch"]}'
         ) in detail
 
-    async def test_in_a_namespace_it_is_a_role(self, kube, client):
+    async def test_in_a_namespace_the_missing_rule_belongs_to_a_role(self, kube, client):
         kube.forbidden = {("watch", "services")}
-        async with following(client, config(namespaces=("team-a",))) as one:
+        async with consuming(client, config(namespaces=("team-a",))) as one:
             await eventually(lambda: "403" in one.status("services@team-a").detail)
             detail = one.status("services@team-a").detail
         assert "the Role in namespace team-a lacks the rule" in detail
 
-    async def test_401_says_so_and_is_retried(self, kube, client):
+    async def test_a_401_is_reported_and_retried(self, kube, client):
         kube.tokens = {"right"}
-        async with following(client, CONFIG) as one:
+        async with consuming(client, CONFIG) as one:
             await eventually(lambda: "401" in one.status("services").detail)
             assert "token" in one.status("services").detail
             kube.tokens = set()
             await agree(one, kube)
 
-    async def test_a_problem_is_logged_when_it_changes_not_at_every_try(self, kube, client, capsys):
+    async def test_a_problem_is_logged_once_until_it_changes(self, kube, client, capsys):
         kube.faults.append(faults.status(503, plural="services", times=8))
-        async with following(client, CONFIG) as one:
+        async with consuming(client, CONFIG) as one:
             await agree(one, kube)
             assert one.status("services").errors == 8
         out = capsys.readouterr().out
@@ -471,7 +453,7 @@ class TestFailingApart:
 
 class TestReconcile:
     async def test_a_lost_event_is_corrected_counted_and_logged(self, kube, client, capsys):
-        async with following(client, CONFIG) as one:
+        async with consuming(client, CONFIG) as one:
             await agree(one, kube)
             kube.store.lose("services", 3)
             kube.store.put("services", plain.service("lost", "10.96.3.3"))
@@ -484,8 +466,8 @@ class TestReconcile:
             assert one.status("namespaces").corrections == 0
         assert "events were lost" in capsys.readouterr().out
 
-    async def test_it_happens_by_itself(self, kube, client):
-        async with following(client, config(reconcile_every=0.05)) as one:
+    async def test_a_reconcile_runs_periodically(self, kube, client):
+        async with consuming(client, config(reconcile_every=0.05)) as one:
             await agree(one, kube)
             kube.store.lose("endpointslices")
             kube.store.delete("endpointslices", "s1-x", "team-b")
@@ -493,23 +475,24 @@ class TestReconcile:
             await eventually(lambda: one.status("endpointslices").reconciles >= 2)
             assert one.status("endpointslices").corrections == 1
 
-    async def test_what_changes_meanwhile_is_no_difference(self, kube, client):
-        """Writes all through a reconcile: their events come, nothing is corrected."""
-        async with following(client, config(reconcile_every=0.02)) as one:
+    async def test_a_change_during_a_reconcile_is_not_a_correction(self, kube, client):
+        """Their events arrive, so nothing is corrected."""
+        async with consuming(client, config(reconcile_every=0.02)) as one:
             await agree(one, kube)
             for number in range(40):
                 kube.store.put("services", plain.service(f"n{number}", "10.96.4.4"))
                 if number % 3 == 0:
                     kube.store.delete("services", f"n{number}", "default")
-                await asyncio.sleep(0.005)
+                events = one.events
+                await eventually(lambda events=events: one.events > events)
             await agree(one, kube)
             done = one.status("services").reconciles
             await eventually(lambda: one.status("services").reconciles > done)
             assert one.status("services").corrections == 0
             await agree(one, kube)
 
-    async def test_one_that_fails_is_tried_again_and_the_watch_goes_on(self, kube, client):
-        async with following(client, config(reconcile_every=0.05)) as one:
+    async def test_a_failed_reconcile_is_retried_and_the_watch_continues(self, kube, client):
+        async with consuming(client, config(reconcile_every=0.05)) as one:
             await agree(one, kube)
             kube.faults.append(faults.status(500, plural="services", verb="list", times=2))
             await eventually(lambda: one.status("services").reconciles >= 1)
@@ -517,8 +500,8 @@ class TestReconcile:
             assert one.status("services").state == "synced"
 
     async def test_a_list_of_another_cluster_corrects_nothing(self, kube, client):
-        """The watches stay where they are; new connections lead elsewhere."""
-        async with following(client, CONFIG) as one:
+        """The watches stay connected; new connections lead to another cluster."""
+        async with consuming(client, CONFIG) as one:
             await agree(one, kube)
             kube.store.lose("namespaces")
             become(kube, "cluster-two")
@@ -527,13 +510,13 @@ class TestReconcile:
             one.source.reload()
             await eventually(lambda: one.source.cluster == "cluster-two")
             await agree(one, kube)
-            theirs = Key("Service", "team-a", "s0")
-            first = next(at for at, b in enumerate(one.batches) if theirs in b.events)
-            assert not one.batches[first].synced  # taken back with all the rest
+            foreign = Key("Service", "team-a", "s0")
+            first = next(at for at, b in enumerate(one.batches) if foreign in b.events)
+            assert not one.batches[first].synced  # withdrawn with all others
             assert not [log for log in one.source.status() if log.corrections]
 
-    async def test_nothing_is_corrected_before_it_is_known_whose_list_it_is(self, kube, client):
-        async with following(client, CONFIG) as one:
+    async def test_nothing_is_corrected_while_the_identity_is_unknown(self, kube, client):
+        async with consuming(client, CONFIG) as one:
             await agree(one, kube)
             kube.store.lose("services")
             kube.store.delete("services", "s0", "team-a")
@@ -549,8 +532,8 @@ class TestReconcile:
 
 
 class TestStaleness:
-    async def test_ready_turns_false_when_no_watch_lives_and_true_again(self, kube, client):
-        async with following(client, config(stale_after=0.3)) as one:
+    async def test_the_source_is_not_ready_while_no_watch_has_contact(self, kube, client):
+        async with consuming(client, config(stale_after=0.3)) as one:
             assert one.source.state == "starting"
             kube.bookmark_every = 0.02
             await agree(one, kube)
@@ -564,17 +547,17 @@ class TestStaleness:
             await eventually(lambda: one.source.state == "synced")
             assert one.source.ready
 
-    async def test_bookmarks_alone_keep_it_fresh(self, kube, client):
+    async def test_bookmarks_alone_prevent_staleness(self, kube, client):
         kube.bookmark_every = 0.02
-        async with following(client, config(stale_after=0.3)) as one:
+        async with consuming(client, config(stale_after=0.3)) as one:
             await agree(one, kube)
             seen = one.status("services").last_contact
             await eventually(lambda: one.status("services").last_contact > seen + 0.5)
             assert one.source.state == "synced"
             assert one.status("services").last_event < seen + 0.1
 
-    async def test_a_quiet_stream_mends_a_failure_without_an_event(self, kube, client):
-        async with following(client, CONFIG) as one:
+    async def test_a_quiet_stream_ends_a_failure_without_an_event(self, kube, client):
+        async with consuming(client, CONFIG) as one:
             await agree(one, kube)
             await kube.stop()
             await eventually(lambda: one.status("services").state == "failing")
@@ -583,18 +566,18 @@ class TestStaleness:
             assert one.status("services").detail == ""
             assert one.status("services").relists == 0
 
-    async def test_one_living_watch_is_enough(self, kube, client):
+    async def test_contact_of_one_watch_is_sufficient(self, kube, client):
         kube.bookmark_every = 0.02
         kube.faults.append(faults.silence(plural="endpointslices", times=-1))
-        async with client_without_pages(kube, client) as one:
+        async with consuming_briefly(kube, client) as one:
             await eventually(lambda: one.status("endpointslices").state == "stale")
             assert one.source.state == "synced"
             assert "no contact for" in one.status("endpointslices").detail
 
-    async def test_a_clock_that_is_set_is_no_silence(self, kube, client):
+    async def test_setting_the_time_of_day_does_not_change_staleness(self, kube, client):
         now, clock = [1000.0], [50.0]
         clocks = {"now": lambda: now[0], "clock": lambda: clock[0]}
-        async with following(client, config(), **clocks) as one:
+        async with consuming(client, config(), **clocks) as one:
             await agree(one, kube)
             now[0] += 3600.0
             assert one.source.state == "synced"
@@ -606,16 +589,14 @@ class TestStaleness:
             assert one.source.state == "stale"
 
     @pytest.mark.parametrize("all_the_same", [False, True])
-    async def test_a_snapshot_is_ready_until_the_silence_has_lasted(
-        self, all_the_same, kube, client
-    ):
-        async with following(client, CONFIG) as one:
+    async def test_a_snapshot_is_ready_until_stale_after(self, all_the_same, kube, client):
+        async with consuming(client, CONFIG) as one:
             await agree(one, kube)
             taken = await saved(one)
         await kube.stop()
         clock = [50.0]
         patient = config(ready_when_stale=all_the_same)
-        async with following(client, patient, taken, clock=lambda: clock[0]) as one:
+        async with consuming(client, patient, taken, clock=lambda: clock[0]) as one:
             await eventually(lambda: one.source.state == "snapshot")
             clock[0] += 299.0
             assert one.source.ready
@@ -626,8 +607,8 @@ class TestStaleness:
             await agree(one, kube)
             assert one.source.ready
 
-    async def test_ready_when_stale(self, kube, client):
-        async with following(client, config(stale_after=0.1, ready_when_stale=True)) as one:
+    async def test_ready_when_stale_keeps_a_stale_source_ready(self, kube, client):
+        async with consuming(client, config(stale_after=0.1, ready_when_stale=True)) as one:
             await agree(one, kube)
             await kube.stop()
             await eventually(lambda: one.source.state == "stale")
@@ -635,21 +616,21 @@ class TestStaleness:
             await kube.start()
 
 
-def client_without_pages(kube, client):
-    """A follower whose stale_after is short enough for a test."""
+def consuming_briefly(kube, client):
+    """A consumer with a short stale_after."""
     kube.watch_list = "invalid"
-    return following(client, config(stale_after=0.2))
+    return consuming(client, config(stale_after=0.2))
 
 
 def become(kube: FakeKube, uid: str) -> None:
-    """The address leads to another cluster from now on."""
+    """From now on, the address leads to another cluster."""
     other = plain.namespace("kube-system")
     other["metadata"]["uid"] = uid
     kube.store.put("namespaces", other)
 
 
 async def saved(one) -> Snapshot:
-    """The snapshot of a source that is in step."""
+    """The snapshot of a synced source."""
     header, objects = await eventually(one.source.to_save)
     return Snapshot(msgspec.structs.replace(header, layout=LAYOUT), tuple(objects))
 
@@ -657,7 +638,7 @@ async def saved(one) -> Snapshot:
 class TestSnapshot:
     @pytest.fixture
     async def snapshot(self, kube, client):
-        async with following(client, CONFIG) as one:
+        async with consuming(client, CONFIG) as one:
             await agree(one, kube)
             await eventually(lambda: one.source.cluster)
             taken = await saved(one)
@@ -665,7 +646,9 @@ class TestSnapshot:
         kube.seen.clear()
         return taken
 
-    async def test_it_holds_objects_versions_and_whose_they_are(self, kube, client, snapshot):
+    async def test_a_snapshot_holds_objects_versions_and_the_identity_of_the_cluster(
+        self, kube, client, snapshot
+    ):
         assert {one.key: one for one in map(unpack, snapshot.objects)} == {
             key: one for key, one in contents(kube).items() if key.kind in ALWAYS
         }
@@ -675,12 +658,10 @@ class TestSnapshot:
         assert set(header.versions) == {"namespaces", "services", "endpointslices"}
         assert all(int(version) <= kube.store.revision for version in header.versions.values())
 
-    async def test_it_is_served_at_once_and_the_cluster_is_not_listed_again(
-        self, kube, client, snapshot
-    ):
+    async def test_a_snapshot_is_served_at_once_without_a_list(self, kube, client, snapshot):
         kube.store.put("services", plain.service("meanwhile", "10.96.3.3"))
         kube.store.delete("services", "s0", "team-a")
-        async with following(client, CONFIG, snapshot) as one:
+        async with consuming(client, CONFIG, snapshot) as one:
             await agree(one, kube)
             first = next(at for at, batch in enumerate(one.batches) if batch.stale)
             served = [event for batch in one.batches[:first] for event in batch.events]
@@ -692,22 +673,24 @@ class TestSnapshot:
         watches = [seen for seen in kube.seen if seen.verb == "watch"]
         assert all("resourceVersion" in seen.params for seen in watches)
 
-    async def test_of_a_cluster_that_was_set_back_it_is_not_called_synced(
+    async def test_the_snapshot_of_a_cluster_restored_from_a_backup_is_not_synced(
         self, kube, client, snapshot
     ):
-        """Restored from a backup: the same uid, and versions that it has not reached yet."""
+        """The same uid, and versions that the server has not reached yet."""
         ahead = dict.fromkeys(snapshot.header.versions, "99999")
         taken = Snapshot(msgspec.structs.replace(snapshot.header, versions=ahead), snapshot.objects)
         kube.store.delete("services", "s0", "team-a")
-        async with following(client, CONFIG, taken) as one:
+        async with consuming(client, CONFIG, taken) as one:
             await agree(one, kube)
             synced = next(at for at, batch in enumerate(one.batches) if batch.synced)
             chunk = [event for batch in one.batches[: synced + 1] for event in batch.events]
             assert Key("Service", "team-a", "s0") in chunk
 
-    async def test_it_is_served_when_the_api_server_is_away(self, kube, client, snapshot):
+    async def test_a_snapshot_is_served_while_the_api_server_is_unreachable(
+        self, kube, client, snapshot
+    ):
         await kube.stop()
-        async with following(client, CONFIG, snapshot) as one:
+        async with consuming(client, CONFIG, snapshot) as one:
             await eventually(lambda: one.source.state == "snapshot")
             await eventually(lambda: len(one.objects) == len(snapshot.objects))
             assert one.source.ready
@@ -716,27 +699,29 @@ class TestSnapshot:
             await agree(one, kube)
             assert one.source.state == "synced"
 
-    async def test_a_version_that_was_compacted_is_listed_and_the_deleted_vanish(
+    async def test_a_compacted_version_is_listed_and_deleted_objects_are_withdrawn(
         self, kube, client, snapshot
     ):
         kube.store.delete("services", "s0", "team-a")
         kube.store.put("services", plain.service("s1", "10.96.3.3", namespace="team-a"))
         kube.store.compact()
-        async with following(client, CONFIG, snapshot) as one:
+        async with consuming(client, CONFIG, snapshot) as one:
             await agree(one, kube)
             assert Key("Service", "team-a", "s0") not in one.objects
             assert one.status("services").relists == 1
 
-    async def test_of_several_namespaces_each_is_where_its_watch_is(self, kube, client):
-        """Else the watch of the last one drops the others with its next listing."""
+    async def test_each_object_of_a_snapshot_belongs_to_the_watch_of_its_namespace(
+        self, kube, client
+    ):
+        """Otherwise the watch of the last one removes the others with its next listing."""
         several = config(namespaces=("team-a", "team-b"), namespace_selector="team")
-        async with following(client, several) as one:
+        async with consuming(client, several) as one:
             await eventually(lambda: one.source.synced)
             everything = dict(one.objects)
             taken = await saved(one)
         kube.store.put("services", plain.service("elsewhere", "10.96.3.3"))
         kube.store.compact()
-        async with following(client, several, taken) as one:
+        async with consuming(client, several, taken) as one:
             await eventually(lambda: one.source.synced)
             assert one.status("namespaces?team&metadata.name=team-a").relists == 1
             assert one.objects == everything
@@ -746,47 +731,51 @@ class TestSnapshot:
             await eventually(lambda: one.names("Namespace") == {"team-b"})
             assert {key.namespace for key in one.objects} == {"", "team-b"}
 
-    async def test_another_clusters_is_never_served(self, kube, client, snapshot):
+    async def test_a_snapshot_of_another_cluster_is_never_served(self, kube, client, snapshot):
         async with FakeKube(uid="cluster-two") as other:
             await kube.stop()
             await other.stop()
             other.port = kube.port
             await other.start()
-            async with following(client, CONFIG, snapshot) as one:
+            async with consuming(client, CONFIG, snapshot) as one:
                 await agree(one, other)
                 assert "another cluster" in one.source.snapshot_refused
                 chunk = {e.name for b in one.batches for e in b.events if e.namespace == "team-a"}
                 assert chunk == set()
 
-    async def test_another_url_when_the_cluster_cannot_be_asked(self, kube, tmp_path, snapshot):
+    async def test_a_snapshot_of_another_url_is_refused_if_the_identity_is_unknown(
+        self, kube, tmp_path, snapshot
+    ):
         await kube.stop()
         other = FakeKube()
         other.port = 1  # nobody answers there
         async with (
             client_of(other, tmp_path) as client,
-            following(client, CONFIG, snapshot) as one,
+            consuming(client, CONFIG, snapshot) as one,
         ):
             await eventually(lambda: one.source.snapshot_refused)
             assert "another API server" in one.source.snapshot_refused
             assert one.events == 0
 
-    async def test_a_cluster_that_turns_out_to_be_another_is_taken_back_at_once(
+    async def test_a_snapshot_is_withdrawn_at_once_if_the_cluster_is_another(
         self, kube, client, snapshot
     ):
         await kube.stop()
-        async with following(client, CONFIG, snapshot) as one:
+        async with consuming(client, CONFIG, snapshot) as one:
             await eventually(lambda: one.source.state == "snapshot")
             async with FakeKube(uid="cluster-two") as other:
                 await other.stop()
                 other.port = kube.port
-                other.store.put("services", plain.service("theirs", "10.96.3.3"))
+                other.store.put("services", plain.service("foreign", "10.96.3.3"))
                 await other.start()
                 await agree(one, other)
-                assert one.names() == {"theirs"}
+                assert one.names() == {"foreign"}
                 assert one.source.cluster == "cluster-two"
 
-    async def test_a_running_source_notices_another_cluster_too(self, kube, client):
-        async with following(client, CONFIG) as one:
+    async def test_a_running_source_withdraws_everything_if_another_cluster_answers(
+        self, kube, client
+    ):
+        async with consuming(client, CONFIG) as one:
             await agree(one, kube)
             async with FakeKube(uid="cluster-two") as other:
                 await other.stop()
@@ -798,10 +787,10 @@ class TestSnapshot:
                 taken_back = [b for b in one.batches if not b.synced and len(b.events) > 10]
                 assert all(isinstance(event, Key) for event in taken_back[-1].events)
 
-    async def test_who_did_not_say_is_asked_again_beside_the_streams(self, kube, client):
+    async def test_a_missing_identity_is_queried_again_beside_the_streams(self, kube, client):
         hanging = faults.status(503, verb="get", times=-1)
         kube.faults.append(hanging)
-        async with following(client, CONFIG) as one:
+        async with consuming(client, CONFIG) as one:
             await agree(one, kube)
             assert one.source.cluster == ""
             opened = kube.count("watch")
@@ -814,58 +803,60 @@ class TestSnapshot:
             await eventually(lambda: one.source.cluster == "cluster-two")
             await agree(one, kube)
 
-    async def test_that_clusters_cannot_be_told_apart_is_in_the_status(self, kube, client):
+    async def test_the_status_reports_that_the_identity_is_forbidden(self, kube, client):
         name = "metadata.name=team-a"
         kube.forbidden = {("get", "namespaces"), ("list", "namespaces")}
-        async with following(client, config(namespaces=("team-a",))) as one:
+        async with consuming(client, config(namespaces=("team-a",))) as one:
             await eventually(lambda: one.source.synced)
             status = one.status(f"namespaces?{name}")
         assert status.state == "synced"
         assert 'lacks the rule {apiGroups: [""]' in status.detail
 
-    async def test_one_of_other_filters_is_refused(self, kube, client, snapshot):
-        async with following(client, config(service_selector="tier=web"), snapshot) as one:
+    async def test_a_snapshot_of_other_filters_is_refused(self, kube, client, snapshot):
+        async with consuming(client, config(service_selector="tier=web"), snapshot) as one:
             await eventually(lambda: one.source.synced)
             assert "other kinds or filters" in one.source.snapshot_refused
             assert one.names() == {"s1", "s3"}
 
-    async def test_what_it_lacks_is_not_known_until_it_is_listed(self, kube, client):
+    async def test_a_namespace_that_the_snapshot_lacks_is_unknown_until_listed(self, kube, client):
         kube.closed = {"team-b"}
         both = config(namespaces=("team-a", "team-b"))
-        async with following(client, both) as one:
+        async with consuming(client, both) as one:
             await eventually(lambda: one.source.synced)
             taken = await saved(one)
         kube.closed = set()
-        async with following(client, both, taken) as one:
+        async with consuming(client, both, taken) as one:
             await eventually(lambda: one.source.state == "synced")
             stale = next(batch for batch in one.batches if batch.stale)
             assert Key("Service", "team-b", "") in stale.unknown
             await eventually(lambda: not one.batches[-1].unknown)
             assert Key("Service", "team-b", "s0") in one.objects
 
-    async def test_one_without_what_is_needed_now_is_refused(self, kube, client):
-        """Of a run without policies, which show everybody everything while Pods are unknown."""
+    async def test_a_snapshot_without_a_needed_kind_is_refused(self, kube, client):
+        """It is of a run without policies; those need Pods."""
         kube.forbidden = {("list", "pods"), ("watch", "pods")}
-        async with following(client, config(kinds=KINDS)) as one:
+        async with consuming(client, config(kinds=KINDS)) as one:
             await eventually(lambda: one.source.synced)
             taken = await saved(one)
-        async with following(client, config(kinds=KINDS, needed=("Pod",)), taken) as one:
+        async with consuming(client, config(kinds=KINDS, needed=("Pod",)), taken) as one:
             await eventually(lambda: one.source.snapshot_refused)
             assert "made without pods" in one.source.snapshot_refused
             await eventually(lambda: one.status("pods").errors > 2)
             assert not any(batch.stale or batch.synced for batch in one.batches)
 
-    async def test_nothing_is_saved_before_sync(self, kube, client):
+    async def test_an_unsynced_source_saves_no_snapshot(self, kube, client):
         kube.faults.append(faults.status(503, plural="services", times=-1))
-        async with following(client, CONFIG) as one:
+        async with consuming(client, CONFIG) as one:
             await eventually(lambda: one.status("services").errors > 2)
             assert one.source.to_save() is None
 
-    async def test_a_snapshot_of_nobody_known_is_compared_by_address(self, kube, client, snapshot):
+    async def test_a_snapshot_without_an_identity_is_compared_by_endpoint(
+        self, kube, client, snapshot
+    ):
         nameless = msgspec.structs.replace(
             snapshot, header=msgspec.structs.replace(snapshot.header, cluster="", endpoint="else")
         )
-        async with following(client, CONFIG, nameless) as one:
+        async with consuming(client, CONFIG, nameless) as one:
             await agree(one, kube)
             assert "another API server" in one.source.snapshot_refused
         assert isinstance(nameless.header, Header)
@@ -915,7 +906,7 @@ class TestCost:
         assert steady - base > 8_000_000
         assert (peak - base) < 1.3 * (steady - base)
 
-    def test_the_client_package_is_imported_when_a_client_is_opened_not_before(self):
+    def test_the_official_package_is_imported_only_with_a_client(self):
         code = (
             "import sys, dnsd.sources.kubernetes.source\n"
             "assert 'kubernetes' not in sys.modules, 'imported too early'"
@@ -941,10 +932,10 @@ class TestCost:
         assert await process.wait() == 0
 
 
-async def test_time_is_told_by_the_clock_handed_in(kube, client):
-    """Statuses carry the epoch, so that `/sources` can say when."""
+async def test_statuses_hold_seconds_since_the_epoch(kube, client):
+    """`/sources` reports these times."""
     began = time.time()
-    async with following(client, CONFIG) as one:
+    async with consuming(client, CONFIG) as one:
         await agree(one, kube)
         status = one.status("services")
     assert began <= status.last_contact <= time.time()

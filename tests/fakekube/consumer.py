@@ -1,4 +1,4 @@
-"""A running `KubernetesSource`, and what it has published, as a set of objects."""
+"""A running `KubernetesSource`, and the objects that it has published."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from dnsd.sources.source import Batch, SourceStatus
 from tests.fakekube.server import FakeKube
 
 
-class Following:
-    """Applies every batch the source publishes."""
+class Consumer:
+    """Applies every batch that the source publishes."""
 
     def __init__(self, source: KubernetesSource) -> None:
         self.source = source
@@ -29,9 +29,9 @@ class Following:
         self.batches.append(batch)
         for event in batch.events:
             if isinstance(event, Key):
-                # Before it is synced, what goes may be something that was not said yet.
+                # Before the source is synced, an object may go that was not published yet.
                 known = self.objects.pop(event, None)
-                assert known or not batch.synced, f"{event} was never said, and is taken back"
+                assert known or not batch.synced, f"{event} is withdrawn but was never published"
             else:
                 self.objects[event.key] = event
 
@@ -48,7 +48,7 @@ class Following:
 
 
 def contents(kube: FakeKube) -> dict[Key, Object]:
-    """What a follower of everything must have: the fake server's objects, stripped."""
+    """The objects of the fake server, stripped, as a consumer of everything must have them."""
     out = {}
     for resource in RESOURCES.values():
         for stored in kube.store.objects.get(resource.plural, {}).values():
@@ -58,15 +58,15 @@ def contents(kube: FakeKube) -> dict[Key, Object]:
 
 
 @asynccontextmanager
-async def following(
+async def consuming(
     client: Client,
     config: KubernetesConfig | None = None,
     snapshot: Snapshot | None = None,
     **clocks: Callable[[], float],
-) -> AsyncIterator[Following]:
-    """The source, running; cancelled at the end. `clocks`: its `now` and `clock`."""
+) -> AsyncIterator[Consumer]:
+    """Run the source until the end of the block. `clocks`: its `now` and `clock`."""
     source = KubernetesSource(client, config, snapshot=snapshot, rng=random.Random(1), **clocks)
-    one = Following(source)
+    one = Consumer(source)
     task = asyncio.create_task(source.run(one.publish))
     try:
         yield one
