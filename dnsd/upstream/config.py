@@ -1,15 +1,18 @@
-"""The settings of this room, and the servers they name.
+"""Upstream servers as they are written in settings and in resolv.conf.
 
-A server is written `udp://ADDRESS[:PORT]`, `tcp://…` or `tls://ADDRESS[:PORT][#NAME]`; a bare
-address means `udp://`. IPv6 addresses with a port stand in brackets. There are no host
-names: whoever looks names up for a living cannot wait for somebody to look up his own
-upstream. A TLS server's certificate must be good for NAME, or for its address without one.
+In `upstream/` (data plane: external names). Change here: how a server is written.
 
-`resolv.conf` stands for the name servers of that file, `none` for no upstream at all.
+A server is `udp://ADDRESS[:PORT]`, `tcp://…`, or `tls://ADDRESS[:PORT][#NAME]`; a bare address
+means `udp://`. IPv6 addresses with a port are in brackets. Host names are not allowed, because dnsd
+would need an upstream server to resolve the name of its upstream server. The certificate of a TLS
+server must be valid for NAME, or for the address if there is no NAME.
+
+`resolv.conf` means the name servers of that file, and `none` no upstream server at all.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from ipaddress import ip_address
 from pathlib import Path
@@ -20,15 +23,18 @@ from dnsd.dns.names import BadName, Name, name_from_text
 
 PORTS = {"udp": 53, "tcp": 53, "tls": 853}
 MAX_SERVERS = 16  # of one list; resolv.conf itself has three at most
-_MAX_RESOLV_CONF = 65_536
+_MAX_RESOLV_CONF = 65_536  # octets
+_ENDPOINT = re.compile(
+    r"(?:\[(?P<six>[^]]+)\]|(?P<four>[^:\[\]]+)|(?P<bare>[^\[\]]+))(?::(?P<port>[0-9]{1,5}))?"
+)
 
 
 class BadUpstream(ValueError):
-    """A setting of this room that cannot be used; the text names it and says what to write."""
+    """A setting of this package that cannot be used; the text has the value and the remedy."""
 
 
 class ServerSpec(Struct, frozen=True):
-    """One upstream server. `tls_name`: what its certificate must be good for."""
+    """One upstream server. `tls_name`: the name in its certificate."""
 
     scheme: str
     address: str
@@ -50,37 +56,28 @@ def parse_server(text: str) -> ServerSpec:
         raise BadUpstream(f"upstream {text!r}: {scheme!r} is not one of {', '.join(PORTS)}")
     rest, hashed, tls_name = rest.partition("#")
     if hashed and (scheme != "tls" or not tls_name):
-        raise BadUpstream(f"upstream {text!r}: a #NAME belongs to tls:// and is not empty")
-    address, port = _address_and_port(text, rest, PORTS[scheme])
-    return ServerSpec(scheme, address, port, tls_name or (address if scheme == "tls" else ""))
-
-
-def _address_and_port(text: str, rest: str, default: int) -> tuple[str, int]:
-    if rest.startswith("["):
-        host, closed, tail = rest[1:].partition("]")
-        port_text = tail.removeprefix(":")
-        bad_tail = not closed or (bool(tail) and not port_text) or tail == port_text != ""
-    elif rest.count(":") == 1:
-        host, _, port_text = rest.partition(":")
-        bad_tail = not port_text
-    else:
-        host, port_text, bad_tail = rest, "", False
-    try:
-        address = str(ip_address(host))
-    except ValueError:
         raise BadUpstream(
-            f"upstream {text!r}: {host!r} is not an IP address (for TLS write tls://ADDRESS#NAME)"
-        ) from None
-    if bad_tail or (port_text and not (port_text.isdecimal() and 0 < int(port_text[:6]) < 65_536)):
-        raise BadUpstream(f"upstream {text!r}: behind the address stands :PORT, 1 to 65535")
-    return address, int(port_text) if port_text else default
+            f"upstream {text!r}: #NAME is allowed only with tls://, and must not be empty"
+        )
+    match = _ENDPOINT.fullmatch(rest)
+    port = int(match["port"] or PORTS[scheme]) if match else 0
+    try:
+        address = str(ip_address((match["six"] or match["four"] or match["bare"]) if match else ""))
+    except ValueError:
+        port = 0
+    if not 0 < port < 65_536:
+        raise BadUpstream(
+            f"upstream {text!r}: {rest!r} is not an IP address with an optional :PORT of 1 to 65535"
+            " (IPv6 with a port is [ADDRESS]:PORT; for TLS write tls://ADDRESS#NAME)"
+        )
+    return ServerSpec(scheme, address, port, tls_name or (address if scheme == "tls" else ""))
 
 
 def parse_servers(texts: Sequence[str], resolv_conf: str) -> tuple[ServerSpec, ...]:
     """The servers of one list, with those of `resolv.conf`; raises `BadUpstream`."""
     if "none" in texts:
         if len(texts) > 1:
-            raise BadUpstream("'none' stands alone; remove it or the other servers")
+            raise BadUpstream("'none' must be alone; remove it or the other servers")
         return ()
     out: list[ServerSpec] = []
     for text in texts:
@@ -94,7 +91,7 @@ def parse_servers(texts: Sequence[str], resolv_conf: str) -> tuple[ServerSpec, .
 
 
 def read_resolv_conf(path: str) -> tuple[tuple[ServerSpec, ...], tuple[str, ...]]:
-    """The name servers and the search list of a file in the form of resolv.conf(5).
+    """The name servers and the search list of a file in the format of resolv.conf(5).
 
     Addresses with a zone (`fe80::1%eth0`) are left out. Raises `BadUpstream`.
     """
@@ -114,7 +111,7 @@ def read_resolv_conf(path: str) -> tuple[tuple[ServerSpec, ...], tuple[str, ...]
         elif len(words) >= 2 and words[0] in ("search", "domain"):
             search = tuple(words[1:]) if words[0] == "search" else (words[1],)
     if not servers:
-        raise BadUpstream(f"upstream resolv.conf: {path} names no usable name server")
+        raise BadUpstream(f"upstream resolv.conf: {path} has no usable name server")
     return tuple(servers), search
 
 

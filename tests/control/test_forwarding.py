@@ -247,7 +247,7 @@ class TestSettings:
         ("setting", "value", "problem"),
         [
             ("upstream", "dns.example", "not an IP address"),
-            ("upstream", "none,192.0.2.1", "stands alone"),
+            ("upstream", "none,192.0.2.1", "must be alone"),
             ("forward", "corp.example", "NAME=VALUE"),
             ("forward", "corp.example=", "has no value"),
             ("forward", "corp.example=https://192.0.2.1", "one of udp"),
@@ -266,7 +266,7 @@ class TestSettings:
         config = tmp_path / "dnsd.yaml"
         config.write_text("upstream: [none, 192.0.2.1]\n")
         run = dnsd("check", "--config", str(config))
-        assert (run.returncode, "stands alone" in run.stderr) == (2, True)
+        assert (run.returncode, "must be alone" in run.stderr) == (2, True)
         config.write_text("upstream: [192.0.2.1]\nforward: {corp.example: [192.0.2.2]}\n")
         assert dnsd("check", "--config", str(config)).returncode == 0
 
