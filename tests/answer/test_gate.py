@@ -16,7 +16,7 @@ from dnsd.dns.message import Rcode
 from dnsd.dns.networks import EVERYONE
 from dnsd.transport.registry import TRANSPORTS, UDP
 from tests.cases.raw import LARGEST, QUESTION, RAW, Raw, check, message
-from tests.test_cases import build
+from tests.system.test_cases import build
 
 
 @pytest.fixture(scope="module")

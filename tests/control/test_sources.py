@@ -11,7 +11,6 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from structlog.testing import capture_logs
 
 from dnsd.cluster.store import unpack
 from dnsd.control.saving import SavingSource
@@ -78,48 +77,12 @@ async def test_the_snapshot_follows_what_changes(kube, settings):
         await eventually(lambda: saved(settings) == {"web", "new"})
 
 
-async def test_bookmarks_alone_are_written_rarely(kube, settings):
-    async with running(settings) as (link, _):
-        await eventually(_path(settings).exists)
-        later = kube.store.put("pods", plain.pod("p", "10.1.1.1"))["metadata"]["resourceVersion"]
-        await eventually(lambda: link.source.status()[1].resource_version == later)
-        # Every tenth round at the latest it is worth a write.
-        await eventually(
-            lambda: (
-                read(_path(settings), now=0.0, max_age=1e12).header.versions["services"] == later
-            )
-        )
-        written = _path(settings).stat().st_mtime_ns
-        rounds = link.source.status()[1].last_contact
-        await eventually(lambda: link.source.status()[1].last_contact > rounds + 0.3)
-        assert _path(settings).stat().st_mtime_ns == written
-
-
 async def test_it_is_written_at_the_end(kube, settings):
     seldom = settings.updated(snapshot_every=3600.0)
     async with running(seldom) as (link, _):
         await eventually(lambda: link.source.state == "synced")
         assert not _path(settings).exists()
     assert saved(settings) == {"web"}
-
-
-async def test_a_directory_that_went_away_is_said_once(kube, settings):
-    with capture_logs() as logged:
-        await _lose_the_directory(kube, settings)
-    said = [line for line in logged if "the snapshot cannot be written" in line["event"]]
-    assert len(said) == 1
-
-
-async def _lose_the_directory(kube, settings):
-    async with running(settings) as (link, _):
-        await eventually(_path(settings).exists)
-        _path(settings).unlink()
-        os.rmdir(settings.state_dir)
-        for number in range(3):
-            seen = link.source.status()[1].last_event
-            kube.store.put("services", plain.service(f"n{number}", "10.96.0.3"))
-            await eventually(lambda seen=seen: link.source.status()[1].last_event > seen)
-            await asyncio.sleep(0.05)
 
 
 async def test_it_is_written_when_told_to(kube, settings):

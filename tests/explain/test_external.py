@@ -14,7 +14,7 @@ from dnsd.sources.source import Batch
 from dnsd.zone.pipeline import Pipeline
 from dnsd.zone.settings import PolicyRule, ViewConfig
 from tests.cases.cluster import objects
-from tests.test_cases import SCHEMA
+from tests.system.test_cases import SCHEMA
 
 
 def serving() -> Pipeline:

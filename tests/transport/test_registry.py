@@ -24,7 +24,7 @@ from dnsd.transport.settings import ENDPOINTS
 from dnsd.worker import counters
 from tests.cases import tables
 from tests.observe.test_metrics import facts
-from tests.test_cases import build
+from tests.system.test_cases import build
 
 THIRD = Transport(len(TRANSPORTS), "memory", datagram=False, framed=True, keepalive=True)
 

@@ -36,7 +36,7 @@ from tests.cases.cluster import objects
 from tests.cases.raw import LARGEST, RAW, check
 from tests.fakekube.server import FakeKube
 from tests.helpers import DEADLINE
-from tests.test_cases import ENGINE, SCHEMA
+from tests.system.test_cases import ENGINE, SCHEMA
 
 Query = Callable[[int, bytes], Awaitable[bytes | None]]
 
