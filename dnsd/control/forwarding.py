@@ -17,8 +17,8 @@ from dnsd.control.settings import Settings
 from dnsd.dns.names import Name
 from dnsd.settings.kinds import NAME, BadValue
 from dnsd.settings.schema import BadSetting
-from dnsd.upstream.config import BadUpstream, parse_servers, read_resolv_conf
 from dnsd.upstream.settings import UpstreamConfig
+from dnsd.upstream.spec import BadUpstream, parse_servers, read_resolv_conf
 
 log = structlog.get_logger(__name__)
 

@@ -27,8 +27,8 @@ from pathlib import Path
 
 from dnsd.dns.message import Malformed, is_recased, is_reply_to, is_truncated
 from dnsd.dns.records import Reply, read_reply
-from dnsd.upstream.config import ServerSpec
 from dnsd.upstream.errors import NetworkError
+from dnsd.upstream.spec import ServerSpec
 
 # Octets; more than an upstream may send (EDNS 1232). A longer datagram is cut and then malformed.
 _RECEIVE = 4_096

@@ -22,10 +22,10 @@ from dnsd.answer.outcome import Forward
 from dnsd.dns.names import Name
 from dnsd.runtime.tasks import Tasks
 from dnsd.upstream.completing import Search
-from dnsd.upstream.config import BadUpstream
 from dnsd.upstream.hosts import load
 from dnsd.upstream.resolver import Resolver
 from dnsd.upstream.settings import UpstreamConfig
+from dnsd.upstream.spec import BadUpstream
 
 log = structlog.get_logger(__name__)
 

@@ -22,7 +22,7 @@ from dnsd.dns.names import Name, name_from_text, reverse_name
 from dnsd.dns.records import Record
 from dnsd.dns.types import Type
 from dnsd.upstream.chain import Answer
-from dnsd.upstream.config import BadUpstream
+from dnsd.upstream.spec import BadUpstream
 from dnsd.upstream.special_use import empty_zone_soa
 
 MAX_FILE = 16 << 20  # octets; large block lists have 5 MiB

@@ -41,7 +41,6 @@ from dnsd.dns.types import Type
 from dnsd.upstream.cache import Cache, key_of
 from dnsd.upstream.chain import MAX_CHAIN, Answer
 from dnsd.upstream.compose import compose, own_chain, servfail
-from dnsd.upstream.config import parse_name, parse_servers
 from dnsd.upstream.hosts import Hosts, load
 from dnsd.upstream.lookup import Failed, Lookup, Request
 from dnsd.upstream.loops import Loops
@@ -50,6 +49,7 @@ from dnsd.upstream.routes import Routes, outranks
 from dnsd.upstream.search import Completion, complete
 from dnsd.upstream.server import Server
 from dnsd.upstream.settings import UpstreamConfig
+from dnsd.upstream.spec import parse_name, parse_servers
 from dnsd.upstream.special_use import SpecialUseNames
 from dnsd.upstream.status import COUNTER_NAMES, Where
 from dnsd.upstream.stream import tls_context

@@ -22,9 +22,9 @@ from dnsd.dns.names import Name
 from dnsd.dns.records import Reply
 from dnsd.runtime.tasks import Tasks
 from dnsd.upstream import datagram
-from dnsd.upstream.config import ServerSpec
 from dnsd.upstream.errors import NoReply, UpstreamFailure
 from dnsd.upstream.health import Health
+from dnsd.upstream.spec import ServerSpec
 from dnsd.upstream.stream import Stream
 
 log = structlog.get_logger(__name__)

@@ -27,7 +27,7 @@ from dnsd.settings.kinds import (
 from dnsd.settings.paths import FILE
 from dnsd.settings.schema import Group, Setting
 from dnsd.settings.sections import mapping
-from dnsd.upstream.config import BadUpstream, parse_server
+from dnsd.upstream.spec import BadUpstream, parse_server
 
 
 def _upstream(value: object) -> str:

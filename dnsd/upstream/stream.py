@@ -22,8 +22,8 @@ from dnsd.dns.framing import PREFIX, frame, read_frame
 from dnsd.dns.message import Malformed, is_reply_to
 from dnsd.dns.records import Reply, read_reply
 from dnsd.runtime.tasks import Tasks
-from dnsd.upstream.config import BadUpstream, ServerSpec
 from dnsd.upstream.errors import NetworkError
+from dnsd.upstream.spec import BadUpstream, ServerSpec
 
 _IDLE = 10.0  # seconds; RFC 7766 6.2.3 recommends "the order of a few seconds"
 _MAX_MISMATCHES = 100

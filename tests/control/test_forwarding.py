@@ -1,4 +1,4 @@
-"""dnsd as a process of its own, and names that are not ours."""
+"""Forwarding: what a process answers for external names, and what its settings resolve to."""
 
 from __future__ import annotations
 
@@ -114,7 +114,7 @@ def test_an_external_name_ends_in_addresses(manifests: Path, tmp_path: Path) -> 
             assert server.ask("localhost").answer
 
 
-def test_without_an_upstream_nothing_is_offered(manifests: Path) -> None:
+def test_without_an_upstream_recursion_is_not_available(manifests: Path) -> None:
     with serving("--manifests", str(manifests)) as server:
         reply = server.ask("ext.default.svc.cluster.local")
         assert lines(reply) == ["ext.default.svc.cluster.local. CNAME www.example.org."]
@@ -122,7 +122,7 @@ def test_without_an_upstream_nothing_is_offered(manifests: Path) -> None:
         assert server.ask("www.example.org").rcode() == dns.rcode.REFUSED
 
 
-def test_who_may_not_resolve_is_refused_with_18(manifests: Path) -> None:
+def test_a_client_outside_allow_recursion_is_refused_with_error_18(manifests: Path) -> None:
     flags = ("--upstream", "udp://127.0.0.1:1", "--allow-recursion", "10.0.0.0/8")
     with serving("--manifests", str(manifests), *flags) as server:
         query = dns.message.make_query("www.example.org", "A", use_edns=0)
@@ -137,7 +137,7 @@ def test_who_may_not_resolve_is_refused_with_18(manifests: Path) -> None:
         assert lines(ext) == ["ext.default.svc.cluster.local. CNAME www.example.org."]
 
 
-def test_pins_from_the_file_are_followed(manifests: Path, tmp_path: Path) -> None:
+def test_changes_of_a_hosts_file_are_followed(manifests: Path, tmp_path: Path) -> None:
     hosts = tmp_path / "hosts"
     hosts.write_text("10.0.0.1 db.corp.example\n")
     config = tmp_path / "dnsd.yaml"
@@ -156,7 +156,7 @@ def test_pins_from_the_file_are_followed(manifests: Path, tmp_path: Path) -> Non
             assert server.values("db.corp.example") == ["192.0.2.1"]
 
 
-def test_our_own_address_as_upstream_is_never_fatal(manifests: Path) -> None:
+def test_the_address_of_dnsd_as_an_upstream_is_not_fatal(manifests: Path) -> None:
     from tests.upstream.scripted import unused_port
 
     port = unused_port()
@@ -170,7 +170,7 @@ def test_our_own_address_as_upstream_is_never_fatal(manifests: Path) -> None:
         assert server.ask(name).rcode() == dns.rcode.SERVFAIL
 
 
-def test_pins_in_our_own_zones_give_way_to_services_or_not(manifests: Path, tmp_path: Path) -> None:
+def test_hosts_override_the_names_of_services_only_if_set(manifests: Path, tmp_path: Path) -> None:
     webui, new = "webui.default.svc.cluster.local", "new.default.svc.cluster.local"
     config = tmp_path / "dnsd.yaml"
     pins = f"hosts: {{{webui}: [10.9.9.9], {new}: [10.9.9.8, 'fd00::8']}}\n"
@@ -201,7 +201,7 @@ status: {phase: Running, podIP: 127.0.0.1, podIPs: [{ip: 127.0.0.1}]}
 """
 
 
-def test_a_pods_search_list_is_walked_for_it(manifests: Path, tmp_path: Path) -> None:
+def test_dnsd_walks_the_search_list_of_a_pod(manifests: Path, tmp_path: Path) -> None:
     (manifests / "pod.yaml").write_text(POD)
     with nsd(tmp_path, "example.org", ZONE) as port:
         flags = ("--upstream", f"udp://127.0.0.1:{port}", "--pods", "verified")
@@ -223,15 +223,15 @@ class TestSettings:
     def config(**flags: object):
         return upstream_config(load(Settings, flags, {}))
 
-    def test_nothing_said_asks_nobody(self) -> None:
+    def test_without_a_setting_external_names_are_refused(self) -> None:
         assert self.config() is None
         assert self.config(upstream="none") is None
 
-    def test_with_a_cluster_the_systems(self) -> None:
+    def test_with_a_cluster_the_servers_are_those_of_the_system(self) -> None:
         config = self.config(kubernetes=True)
         assert config is None or all(one.startswith("udp://") for one in config.servers)
 
-    def test_rules_and_pins_as_flags(self) -> None:
+    def test_rules_and_hosts_are_flags_too(self) -> None:
         config = self.config(
             forward=["corp.example=192.0.2.1+tcp://192.0.2.2", ".=tls://192.0.2.3#dns.example"],
             hosts=["a.example=10.0.0.1+fd00::1"],
@@ -258,11 +258,13 @@ class TestSettings:
             ("search_completion", True, "needs pods: verified"),
         ],
     )
-    def test_what_cannot_be_used_is_said(self, setting: str, value: str, problem: str) -> None:
+    def test_a_bad_value_is_refused_with_the_reason(
+        self, setting: str, value: str, problem: str
+    ) -> None:
         with pytest.raises(SettingsError, match=problem):
             self.config(**{setting: value})
 
-    def test_check_says_it_too(self, tmp_path: Path) -> None:
+    def test_check_reports_it_too(self, tmp_path: Path) -> None:
         config = tmp_path / "dnsd.yaml"
         config.write_text("upstream: [none, 192.0.2.1]\n")
         run = dnsd("check", "--config", str(config))
@@ -270,7 +272,7 @@ class TestSettings:
         config.write_text("upstream: [192.0.2.1]\nforward: {corp.example: [192.0.2.2]}\n")
         assert dnsd("check", "--config", str(config)).returncode == 0
 
-    def test_the_setting_is_called_by_its_name(self, tmp_path: Path) -> None:
+    def test_an_error_names_the_origin_of_the_value(self, tmp_path: Path) -> None:
         junk = tmp_path / "ca.pem"
         junk.write_text("junk")
         flags = {"upstream": "tls://192.0.2.1", "upstream_tls_ca": str(junk)}
@@ -280,7 +282,7 @@ class TestSettings:
         with pytest.raises(SettingsError, match=r"^--cache-min-ttl: 60 is more than cache_max_ttl"):
             self.config(**ttls)
 
-    def test_serve_says_it_in_one_line(self, manifests: Path) -> None:
+    def test_serve_reports_it_in_one_line(self, manifests: Path) -> None:
         run = dnsd("serve", "--manifests", str(manifests), "--upstream", "tls://dns.example")
         assert run.returncode == 2
         assert "not an IP address" in run.stderr

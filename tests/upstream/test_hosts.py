@@ -8,8 +8,8 @@ import dns.reversename
 import pytest
 
 from dnsd.dns.names import name_from_text, text_of
-from dnsd.upstream.config import BadUpstream
 from dnsd.upstream.hosts import collect, from_setting, load, read_file
+from dnsd.upstream.spec import BadUpstream
 from tests.upstream.building import alias, plane, rcode, service, texts
 from tests.upstream.scripted import address, upstream
 

@@ -10,9 +10,9 @@ from contextlib import AsyncExitStack
 import pytest
 
 from dnsd.dns.names import ROOT
-from dnsd.upstream.config import parse_server
 from dnsd.upstream.pool import Pool
 from dnsd.upstream.server import Server
+from dnsd.upstream.spec import parse_server
 from tests.upstream.building import plane, texts
 from tests.upstream.clock import SteppedLoop, run_stepped
 from tests.upstream.scripted import Script, address, reply_to, upstream

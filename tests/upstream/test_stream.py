@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from dnsd.dns.message import query
-from dnsd.upstream.config import BadUpstream, parse_server
+from dnsd.upstream.spec import BadUpstream, parse_server
 from dnsd.upstream.stream import Stream, tls_context
 from tests.helpers import eventually
 from tests.upstream.building import errors, plane, rcode, texts

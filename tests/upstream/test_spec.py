@@ -1,4 +1,4 @@
-"""Servers as they are written, resolv.conf, and numbers that make no sense."""
+"""How upstream servers are written, and the servers of resolv.conf."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from dnsd.upstream.config import (
+from dnsd.upstream.spec import (
     BadUpstream,
     ServerSpec,
     parse_server,
@@ -29,7 +29,7 @@ from dnsd.upstream.config import (
         ("tls://[2001:db8::1]:8853#d.e", ServerSpec("tls", "2001:db8::1", 8853, "d.e")),
     ],
 )
-def test_a_server_is_read_from_its_url(text: str, spec: ServerSpec) -> None:
+def test_a_server_is_read_as_it_is_written(text: str, spec: ServerSpec) -> None:
     assert parse_server(text) == spec
     assert parse_server(str(spec)) == spec
 
@@ -42,25 +42,25 @@ def test_a_server_is_read_from_its_url(text: str, spec: ServerSpec) -> None:
         *("udp://192.0.2.1#name", "tls://192.0.2.1#", "192.0.2.1:²", "1.2.3.4:9999999999999"),
     ],
 )
-def test_text_that_is_not_a_server_is_refused(text: str) -> None:
+def test_other_text_is_not_a_server(text: str) -> None:
     with pytest.raises(BadUpstream, match="upstream"):
         parse_server(text)
 
 
 class TestLists:
-    def test_none_is_no_server_and_must_be_alone(self) -> None:
+    def test_none_is_no_server_and_stands_alone(self) -> None:
         assert parse_servers(("none",), "") == ()
         with pytest.raises(BadUpstream, match="alone"):
             parse_servers(("none", "192.0.2.1"), "")
 
-    def test_more_than_16_servers_are_refused(self) -> None:
+    def test_a_list_has_at_most_16_servers(self) -> None:
         with pytest.raises(BadUpstream, match="at most"):
             parse_servers(tuple(f"192.0.2.{n}" for n in range(17)), "")
 
-    def test_a_server_listed_twice_is_queried_once(self) -> None:
+    def test_each_server_is_in_the_list_once(self) -> None:
         assert len(parse_servers(("192.0.2.1", "udp://192.0.2.1:53"), "")) == 1
 
-    def test_resolv_conf_gives_its_servers_and_search_list(self, tmp_path: Path) -> None:
+    def test_resolv_conf_stands_for_its_servers(self, tmp_path: Path) -> None:
         path = tmp_path / "resolv.conf"
         path.write_text(
             "# by hand\nsearch a.example b.example\nnameserver 192.0.2.53\n"
@@ -74,9 +74,7 @@ class TestLists:
         assert read_resolv_conf(str(path))[1] == ("a.example", "b.example")
 
     @pytest.mark.parametrize("content", ["", "search x\n", "nameserver dns.example\n"])
-    def test_resolv_conf_without_a_usable_server_is_refused(
-        self, tmp_path: Path, content: str
-    ) -> None:
+    def test_a_resolv_conf_without_servers_is_an_error(self, tmp_path: Path, content: str) -> None:
         path = tmp_path / "resolv.conf"
         path.write_text(content)
         with pytest.raises(BadUpstream):
@@ -84,7 +82,7 @@ class TestLists:
         with pytest.raises(BadUpstream, match="No such file"):
             read_resolv_conf(str(tmp_path / "missing"))
 
-    def test_a_too_big_resolv_conf_is_refused(self, tmp_path: Path) -> None:
+    def test_a_resolv_conf_over_64_kib_is_an_error(self, tmp_path: Path) -> None:
         path = tmp_path / "resolv.conf"
         path.write_bytes(b"#" * 70_000)
         with pytest.raises(BadUpstream, match="over"):
