@@ -32,11 +32,8 @@ class _Pod(Struct, array_like=True, frozen=True):
     """A running pod: its key as text, its addresses, and the options of its resolver."""
 
     key: str
-    namespace: str
     addresses: tuple[bytes, ...]
-    searches: tuple[str, ...]
-    host_network: bool
-    dns_policy: str
+    client: Client
 
 
 class _Step(Struct, array_like=True, frozen=True):
@@ -59,9 +56,9 @@ def compile_clients(pods: Mapping[Key, Pod | None], reset: bool = False) -> byte
         if pod is None or not pod.running or not pod.ips:
             gone.append(str(key))
             continue
-        searches = pod.searches[:_MAX_SEARCHES]
-        fields = (pod.namespace, pod.ips, searches, pod.host_network, pod.dns_policy)
-        running.append(_Pod(str(key), *fields))
+        searches = _names(pod.searches[:_MAX_SEARCHES])
+        client = Client(pod.namespace, searches, pod.host_network, pod.dns_policy)
+        running.append(_Pod(str(key), pod.ips, client))
     return CLIENTS + _encode(_Step(reset, tuple(running), tuple(gone)))
 
 
@@ -83,9 +80,8 @@ class Clients:
         for pod in step.pods:
             self._forget(pod.key)
             self._pods[pod.key] = pod
-            client = Client(pod.namespace, _names(pod.searches), pod.host_network, pod.dns_policy)
             for address in pod.addresses:
-                self._at.setdefault(address, {})[pod.key] = client
+                self._at.setdefault(address, {})[pod.key] = pod.client
 
     def _forget(self, key: str) -> None:
         pod = self._pods.pop(key, None)

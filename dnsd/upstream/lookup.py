@@ -227,11 +227,8 @@ class Lookup:
         await asyncio.gather(*tasks, return_exceptions=True)
 
 
-class _Flight:
+class _Flight(Struct):
     """A question in flight. `joined`: several clients wait for it."""
 
-    __slots__ = ("joined", "task")
-
-    def __init__(self, task: asyncio.Task[Answer]) -> None:
-        self.task = task
-        self.joined = False
+    task: asyncio.Task[Answer]
+    joined: bool = False

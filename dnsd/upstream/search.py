@@ -45,7 +45,7 @@ _SVC = name_of("svc")[:-1]
 _SEARCHING = ("ClusterFirst", "ClusterFirstWithHostNet")
 
 
-class Client(Struct, frozen=True):
+class Client(Struct, array_like=True, frozen=True):
     """The pod behind an address. `searches`: its own dnsConfig.searches, in wire form."""
 
     namespace: str
