@@ -4,7 +4,7 @@ In `sources/manifests/` (control plane: objects from files). Change here: which 
 their bounds.
 
 Everything here blocks (stat, read, parse) and is called from a thread, one update at a time.
-`differs` may run beside an update.
+`differences` may run beside an update.
 
 Rules
 * Files ending in .yaml, .yml, or .json count, in all subdirectories. Names that begin with a dot do
@@ -101,7 +101,6 @@ class Directory:
         self._files: dict[str, _File] = {}
         self._links: set[str] = set()  # names that are reached through a symbolic link
         self._pending: dict[str, Signature] = {}  # seen once with this signature, not read yet
-        self._replaced: dict[str, _File | None] = {}  # by the present update
         self._walk_problems: list[Problem] = []
         # Sums over self._files, so that an update costs what it finds.
         self._bytes = 0
@@ -118,25 +117,24 @@ class Directory:
         `settle`: do not read a file that may be half written. `force`: read files even if their
         stat is unchanged. Raises OSError when the root cannot be listed.
         """
+        changed: dict[str, _File | None] = {}  # None: the file is gone
         try:
-            changed = self._changed(names, settle=settle, force=force)
+            self._read_changed(names, changed, settle=settle, force=force)
             events = self._registry.update(
-                {name: content.manifests if content else () for name, content in changed.items()}
+                {name: new.content.manifests if new else () for name, new in changed.items()}
             )
         except BaseException:
-            for name, before in self._replaced.copy().items():
-                self._keep(name, before)
-                self._pending[name] = ()
+            self._pending.update(dict.fromkeys(changed, ()))
             raise
-        finally:
-            self._replaced.clear()
+        for name, new in changed.items():
+            self._keep(name, new)
         changes, self._changes = self._changes, {}
         for problem, times in self._registry.changes().items():
             count(changes, (problem,), times)
         return Update(
             events,
             changes,
-            frozenset(content.path for content in changed.values() if content),
+            frozenset(new.content.path for new in changed.values() if new),
             bool(self._pending),
             len(self._files),
             len(self._registry),
@@ -144,20 +142,18 @@ class Directory:
             {kind: number for kind, number in sorted(self._skipped.items()) if number},
         )
 
-    def differs(self) -> bool:
-        """Whether an update of everything would find a difference, by stat alone.
+    def differences(self) -> set[tuple[str, Signature]]:
+        """The files that an update of everything would read, with their present signatures.
 
-        If an update runs meanwhile, this may return True without need. Raises OSError when the
-        root cannot be listed.
+        Compares stat alone. Raises OSError when the root cannot be listed.
         """
-        before = dict(self._files)
+        known = {name: file.signature for name, file in self._files.copy().items()}
         walk = _Walk(self._root, self._limits)
-        if set(walk.found) != before.keys() or walk.problems != self._walk_problems:
-            return True
-        return any(
-            self.stopping or _signature_or_none(self._path(name)) != known.signature
-            for name, known in before.items()
-        )
+        found = {name: _signature_or_none(self._path(name)) for name in walk.found}
+        gone: dict[str, Signature] = dict.fromkeys(known.keys() - found.keys(), ())
+        if walk.problems != self._walk_problems:
+            gone[""] = ()
+        return set((found | gone).items()) - set(known.items())
 
     def has_below(self, prefix: str) -> bool:
         """Whether a file is known whose name begins with `prefix`. Callable from any thread."""
@@ -169,9 +165,7 @@ class Directory:
 
     def _keep(self, name: str, new: _File | None) -> None:
         """Replace a file (None: it is gone), and update the sums."""
-        before = self._files.pop(name, None)
-        self._replaced.setdefault(name, before)
-        for one, sign in ((before, -1), (new, 1)):
+        for one, sign in ((self._files.pop(name, None), -1), (new, 1)):
             if one is None:
                 continue
             self._bytes += sign * one.size
@@ -184,26 +178,33 @@ class Directory:
 
     # -- which files ---------------------------------------------------------------------
 
-    def _changed(
-        self, names: Iterable[str] | None, *, settle: bool, force: bool
-    ) -> dict[str, ManifestFile | None]:
-        """The files whose content may differ; None: the file is gone."""
-        changed: dict[str, ManifestFile | None] = {}
+    def _read_changed(
+        self,
+        names: Iterable[str] | None,
+        changed: dict[str, _File | None],
+        *,
+        settle: bool,
+        force: bool,
+    ) -> None:
+        """Read the files whose content may differ into `changed`."""
         present = None if names is None else self._present({*names, *self._pending}, changed)
         if present is None:
             present = self._walk(changed)
             self._pending = {n: s for n, s in self._pending.items() if n in present}
+        room = self._limits.total_bytes - self._bytes
         for name in sorted(present):
             if self.stopping:
                 break
-            content = self._examine(name, settle=settle, force=force)
-            if content is not None:
-                changed[name] = content
-        return changed
+            before = self._files.get(name)
+            room += before.size if before else 0
+            new = self._examine(name, before, room, settle=settle, force=force)
+            if new is not None:
+                changed[name] = new
+            room -= new.size if new else before.size if before else 0
 
-    def _present(self, names: set[str], changed: dict[str, ManifestFile | None]) -> set[str] | None:
+    def _present(self, names: set[str], changed: dict[str, _File | None]) -> set[str] | None:
         """Those of `names` that exist; None if only a walk can tell what they mean."""
-        present = set()
+        present: set[str] = set()
         for name in names:
             # With links, a new file may be one that is read by another name already. If a link
             # was replaced, its target is to be read by its own name now.
@@ -215,18 +216,21 @@ class Directory:
                     return None
                 self._forget(name, changed)
                 continue
-            if linked or not stat.S_ISREG(mode) or len(self._files) >= self._limits.files:
+            if (
+                linked
+                or not stat.S_ISREG(mode)
+                or len(self._files) + len(present) >= self._limits.files
+            ):
                 return None
             present.add(name)
         return present
 
-    def _forget(self, name: str, changed: dict[str, ManifestFile | None]) -> None:
+    def _forget(self, name: str, changed: dict[str, _File | None]) -> None:
         self._pending.pop(name, None)
         if name in self._files:
-            self._keep(name, None)
             changed[name] = None
 
-    def _walk(self, changed: dict[str, ManifestFile | None]) -> set[str]:
+    def _walk(self, changed: dict[str, _File | None]) -> set[str]:
         """The names of all files that count. Files that are gone go into `changed`."""
         walk = _Walk(self._root, self._limits)
         count(self._changes, self._walk_problems, -1)
@@ -242,9 +246,11 @@ class Directory:
 
     # -- what they hold ------------------------------------------------------------------
 
-    def _examine(self, name: str, *, settle: bool, force: bool) -> ManifestFile | None:
-        """The content of a file that may have changed; None: nothing new."""
-        before, path = self._files.get(name), self._path(name)
+    def _examine(
+        self, name: str, before: _File | None, room: int, *, settle: bool, force: bool
+    ) -> _File | None:
+        """A file that may have changed, as it is now; None: nothing new. `room`: octets left."""
+        path = self._path(name)
         text = printable(name or self._root.name)
         signature: Signature = ()
         problem: Unreadable | None = None
@@ -255,7 +261,7 @@ class Directory:
                 return None
             if settle and self._half_written(name, signature, size):
                 return None
-            self._check_room(size, before)
+            self._check_size(size, room)
             data = _read(path, self._limits.file_bytes)
             if settle and _signature(path)[0] != signature:
                 self._pending[name] = signature  # it changed while dnsd read it
@@ -264,15 +270,13 @@ class Directory:
         except (OSError, Unreadable) as error:
             # An OSError leaves no signature, because stat does not show when its cause is gone.
             if isinstance(error, OSError):
-                signature, error = (), Unreadable(f"cannot be read: {_reason(error)}")
+                signature, error = (), Unreadable(f"cannot be read: {os_problem(error)}")
             data, digest, problem = b"", b"!" + error.problem.encode(), error
         if before and before.digest == digest:
             before.signature = signature
             return None
         previous = before.content if before else None
-        content = self._parsed(text, data, previous, problem)
-        self._keep(name, _File(signature, digest, len(data), content))
-        return content
+        return _File(signature, digest, len(data), self._parsed(text, data, previous, problem))
 
     def _parsed(
         self, path: str, data: bytes, previous: ManifestFile | None, problem: Unreadable | None
@@ -294,14 +298,12 @@ class Directory:
         self._pending[name] = signature
         return True
 
-    def _check_room(self, size: int, before: _File | None) -> None:
-        limit = self._limits.file_bytes
+    def _check_size(self, size: int, room: int) -> None:
+        limit, total = self._limits.file_bytes, self._limits.total_bytes
         if size > limit:
             raise Unreadable(f"has {size} bytes, over the limit of {limit}; split it")
-        held = self._bytes - (before.size if before else 0)
-        if held + size > self._limits.total_bytes:
-            limit = self._limits.total_bytes
-            raise Unreadable(f"would make more than {limit} bytes of manifests in all; remove some")
+        if size > room:
+            raise Unreadable(f"would make more than {total} bytes of manifests in all; remove some")
 
 
 # An entry of a directory: its name below the root, its real path, whether a link leads there.
@@ -365,7 +367,7 @@ class _Walk:
                 raise
             if not isinstance(error, FileNotFoundError):  # it may have vanished during the walk
                 self.unlisted.append(prefix)
-                text = f"cannot be listed: {_reason(error)}"
+                text = f"cannot be listed: {os_problem(error)}"
                 self.problems.append(Problem(printable(prefix), text=text))
         return ((prefix + one.name, os.path.join(real, one.name), linked, one) for one in entries)
 
@@ -387,7 +389,8 @@ class _Walk:
         return None
 
 
-def _reason(error: OSError) -> str:
+def os_problem(error: OSError) -> str:
+    """The text of an error of the system, without its number and path."""
     return (error.strerror or str(error)).lower()
 
 

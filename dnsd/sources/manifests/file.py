@@ -27,7 +27,6 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import suppress
 from itertools import islice
-from sys import intern
 from typing import Any
 
 import msgspec
@@ -41,84 +40,20 @@ from dnsd.cluster.objects import (
     BadObject,
     Key,
     Object,
-    Service,
     from_json,
     from_plain,
 )
-from dnsd.cluster.store import Packed, kind_of, pack, unpack
 from dnsd.sources.manifests import yaml
+from dnsd.sources.manifests.manifest import Manifest, manifest_of, origin_of
 from dnsd.sources.manifests.problems import Problem
 from dnsd.sources.manifests.yaml import Chunk, Unreadable
 
 SUFFIXES = (".yaml", ".yml", ".json")
-_ONE_FAMILY = ((), ("IPv4",), ("IPv6",))  # spec.ipFamilies that need no more than one address
 _LISTS = {f"{kind}List" for kind in KINDS} | {"List"}
 _MAX_NESTED_LISTS = 4  # lists within lists; kubectl writes none
 _MAX_DIGITS = 40  # of an integer; far more than 64 bits need
 _MAX_PROBLEMS = 100  # of a file that are listed one by one
 _MAX_LOCATED = 1 << 20  # octets; a problem in a larger document has the line of the document
-
-
-class Manifest(Struct, frozen=True, gc=False):
-    """One object as one file declares it, packed. Made by `manifest_of`.
-
-    `document` counts from 1, `item` from 0 (-1: not in a list). `claims`: the addresses that a
-    Service states (at most two, concatenated, IPv4 first), if it needs no address and no node port
-    allocated and nothing stands against those addresses; None: the Service must be examined.
-    """
-
-    packed: Packed
-    namespace: str
-    name: str
-    claims: bytes | None
-    file: str
-    document: int
-    item: int
-    line: int
-
-    @property
-    def object(self) -> Object:
-        """The object itself, a new one each time."""
-        return unpack(self.packed)
-
-    @property
-    def key(self) -> Key:
-        return Key(kind_of(self.packed), self.namespace, self.name)
-
-    @property
-    def place(self) -> tuple[str, int, int]:
-        """Orders manifests by path, then as they stand in the file."""
-        return self.file, self.document, self.item
-
-    @property
-    def origin(self) -> str:
-        return _origin(self.file, self.document, self.item)
-
-    def problem(self, field: str, text: str) -> Problem:
-        """A problem of a field of this object."""
-        return Problem(self.file, self.line, 0, self.document, str(self.key), field, text)
-
-
-def manifest_of(thing: Object, file: str, document: int, item: int, line: int) -> Manifest:
-    """The manifest of an object."""
-    claims = _claims(thing) if isinstance(thing, Service) else b""
-    space, name = intern(thing.namespace), intern(thing.name)
-    return Manifest(pack(thing), space, name, claims, file, document, item, line)
-
-
-def _claims(service: Service) -> bytes | None:
-    """`Manifest.claims` of a Service."""
-    if service.headless or service.type == "ExternalName":
-        return b""
-    dual = service.ip_family_policy.endswith("DualStack")
-    if service.type != "ClusterIP" or dual or service.ip_families not in _ONE_FAMILY:
-        return None
-    ips = sorted(service.cluster_ips, key=len)
-    return b"".join(ips) if len(ips) == 1 or [len(ip) for ip in ips] == [4, 16] else None
-
-
-def _origin(path: str, document: int, item: int) -> str:
-    return f"{path}#{document}" + (f"[{item}]" if item >= 0 else "")
 
 
 class _Part(Struct, frozen=True):
@@ -295,7 +230,7 @@ def _moved(part: _Part, number: int, line: int) -> _Part:
     for old in part.manifests:
         document, line_now = old.document + later, old.line + down
         if later:
-            thing = replace(old.object, origin=_origin(old.file, document, old.item))
+            thing = replace(old.object, origin=origin_of(old.file, document, old.item))
             manifests.append(manifest_of(thing, old.file, document, old.item, line_now))
         else:
             manifests.append(replace(old, line=line_now))
@@ -394,7 +329,7 @@ class _Reader:
         self._list_kind = outer
 
     def _strip(self, kind: str, value: Any, field: str, item: int) -> None:
-        origin = _origin(self._path, self._document, item)
+        origin = origin_of(self._path, self._document, item)
         try:
             if isinstance(value, dict):
                 objects = from_plain({**value, "kind": kind}, origin)

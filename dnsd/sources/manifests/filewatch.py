@@ -42,14 +42,15 @@ log = structlog.get_logger(__name__)
 
 
 class Watch:
-    """The files below `root` that may have changed since `standing`. Belongs to one event loop.
+    """The files below `root` that may have changed. Belongs to one event loop.
 
-    `over`: the watch has ended and reports nothing more.
+    The first report is "everything" and comes when the system watches the directory, because files
+    may have changed before. `over`: the watch has ended.
     """
 
     def __init__(self, root: Path, known: Known) -> None:
         self._root, self._known = str(root), known
-        self.standing = self.over = False
+        self.over = False
         self._names: set[str] | None = set()
         self._loop = asyncio.get_running_loop()
         self._reported = asyncio.Event()
@@ -79,8 +80,7 @@ class Watch:
 
         try:
             with RustNotify([self._root], False, False, 0, True, True) as notify:
-                self.standing = True
-                self._report(set())
+                self._report(None)
                 while isinstance(found := notify.watch(_DEBOUNCE, _STEP, 0, self._stop), set):
                     paths = [path for _, path in found]
                     self._report(names_of(self._root, paths, self._known))
@@ -99,7 +99,6 @@ class Watch:
             problem=str(error),
             hint="raise fs.inotify.max_user_watches and fs.inotify.max_user_instances",
         )
-        self.standing = True
         for _ in range(_POLLS):
             self._report(None)
             if self._stop.wait(_POLL):

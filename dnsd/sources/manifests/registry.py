@@ -27,10 +27,10 @@ Most keys are declared once, used, and published as declared. Only `_active` has
 from __future__ import annotations
 
 from bisect import insort
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from ipaddress import ip_network
 from operator import attrgetter
-from typing import Any, cast
+from typing import cast
 
 from msgspec.structs import replace
 
@@ -38,7 +38,7 @@ from dnsd.cluster.objects import Key, Object, Service
 from dnsd.cluster.store import KeyTable, Packed, pack, unpack
 from dnsd.dns.addresses import address_text
 from dnsd.sources.manifests.allocate import Network, address_allocator
-from dnsd.sources.manifests.file import Manifest
+from dnsd.sources.manifests.manifest import Manifest
 from dnsd.sources.manifests.nodeports import NONE_LEFT, NodePorts
 from dnsd.sources.manifests.problems import Changes, Problem, count
 from dnsd.sources.source import SourceError
@@ -83,6 +83,7 @@ class Registry:
         self._files: dict[str, tuple[Manifest, ...]] = {}
         self._active: KeyTable[Manifest] = KeyTable()  # in use
         self._count = 0  # of the active
+        self._touched: dict[Key, Manifest | None] = {}  # the active ones that an update may change
         # All manifests of a key by place, if they are not the active one alone.
         self._declared: dict[Key, list[Manifest]] = {}
         self._published: dict[Key, Packed] = {}  # if it is not the active manifest as it stands
@@ -95,31 +96,25 @@ class Registry:
 
     def update(self, files: Mapping[str, Sequence[Manifest]]) -> list[Packed | Key]:
         """Replace the manifests of these files (empty: the file is gone). Returns the events."""
-        touched: dict[Key, Packed | None] = {}  # and what was published before
         dirty: set[Key] = set()
         for path, manifests in files.items():
-            dirty |= self._declare(path, tuple(manifests), touched)
+            dirty |= self._declare(path, tuple(manifests))
         while dirty:
-            dirty = self._settle(dirty, touched)
-        for key in touched:
+            dirty = self._settle(dirty)
+        for key, active in self._touched.items():
             if key.kind == "Service":
-                self._request(key)
+                self._request(key, active)
         for allocator in self._allocators.values():
-            self._touch((Key("Service", *request) for request in allocator.moved()), touched)
-        self._touch(self._ports.moved(), touched)
-        events: list[Packed | Key] = []
-        for key in sorted(touched):
-            packed = self._publish(key)
-            self._count += (packed is not None) - (touched[key] is not None)
-            if packed != touched[key]:
-                events.append(key if packed is None else packed)
-            active = self._active.get(key)
-            if self._declared[key] == ([] if active is None else [active]):
-                del self._declared[key]
-        self._collect_problems(touched)
-        if len(touched) > len(self._declared):
-            # A dictionary does not shrink, and this one had an entry for each touched key.
+            for request in allocator.moved():
+                self._touch(Key("Service", *request))
+        for key in self._ports.moved():
+            self._touch(key)
+        events = [event for key in sorted(self._touched) for event in self._publish(key)]
+        self._collect_problems()
+        # A new dictionary if this one has shrunk, which dictionaries do not do by themselves.
+        if len(self._touched) > len(self._declared):
             self._declared = dict(self._declared)
+        self._touched = {}
         return events
 
     def problems(self) -> list[Problem]:
@@ -141,105 +136,103 @@ class Registry:
 
     # -- names ---------------------------------------------------------------------------
 
-    def _touch(self, keys: Iterable[Key], touched: dict[Key, Packed | None]) -> None:
-        """Remember what is published of these keys, and list their manifests in `_declared`."""
-        for key in keys:
-            if key not in touched:
-                active = self._active.get(key)
-                touched[key] = self._published.get(key, active.packed) if active else None
-                self._declared.setdefault(key, [active] if active else [])
+    def _touch(self, key: Key) -> None:
+        """Prepare a key for changes."""
+        if key not in self._touched:
+            self._touched[key] = active = self._active.get(key)
+            self._declared.setdefault(key, [active] if active else [])
 
-    def _declare(
-        self, path: str, manifests: tuple[Manifest, ...], touched: dict[Key, Packed | None]
-    ) -> set[Key]:
+    def _declare(self, path: str, manifests: tuple[Manifest, ...]) -> set[Key]:
         """Replace what one file declares. Returns the keys that this concerns."""
         old, new = dict.fromkeys(self._files.pop(path, ())), dict.fromkeys(manifests)
         if new:
             self._files[path] = manifests
-        removed = [manifest for manifest in old if manifest not in new]
-        added = [manifest for manifest in new if manifest not in old]
-        dirty = {manifest.key for manifest in (*removed, *added)}
-        self._touch(dirty, touched)
-        for manifest in removed:
-            self._declared[manifest.key].remove(manifest)
-        for manifest in added:
-            insort(self._declared[manifest.key], manifest, key=_place)
-        return dirty
+        removed = [(one.key, one) for one in old if one not in new]
+        added = [(one.key, one) for one in new if one not in old]
+        for key, manifest in removed:
+            self._touch(key)
+            self._declared[key].remove(manifest)
+        for key, manifest in added:
+            self._touch(key)
+            insort(self._declared[key], manifest, key=_place)
+        return {key for key, _ in (*removed, *added)}
 
     def _candidate(self, key: Key) -> Manifest | None:
         """The manifest to use: of the file whose manifest is active, else the first by path."""
-        declared, active = self._declared[key], self._active.get(key)
-        first = declared[0] if declared else None
-        return next((one for one in declared if active and one.file == active.file), first)
+        declared, active = self._declared[key], self._touched[key]
+        if len(declared) < 2 or active is None:
+            return declared[0] if declared else None
+        return next((one for one in declared if one.file == active.file), declared[0])
 
     # -- addresses that manifests state ----------------------------------------------------
 
-    def _settle(self, keys: set[Key], touched: dict[Key, Packed | None]) -> set[Key]:
+    def _settle(self, keys: set[Key]) -> set[Key]:
         """Choose the active manifests of these keys. Returns keys that wait for a freed address."""
         candidates = {key: self._candidate(key) for key in keys}
         freed: set[bytes] = set()
         # All release before any takes, so that two Services can exchange addresses. A Service
         # keeps what it still states, so that no other Service can take it in between.
         for key, candidate in candidates.items():
-            kept = _addresses(candidate)
-            freed |= self._release(
-                key, [ip for ip in _addresses(self._active.get(key)) if ip not in kept]
-            )
+            if active := self._touched[key]:
+                kept = _addresses(candidate)
+                freed |= self._release(key, [ip for ip in _addresses(active) if ip not in kept])
             self._stop_waiting(key)
             if candidate is None:
-                self._active.pop(key)
+                self._touched[key] = None
         refused = []
-        for manifest in sorted((one for one in candidates.values() if one), key=_place):
+        present = [(key, manifest) for key, manifest in candidates.items() if manifest]
+        for key, manifest in sorted(present, key=lambda pair: pair[1].place):
             try:
-                self._admit(manifest)
+                self._admit(key, manifest)
             except _Refused as error:
-                refused.append((manifest, error))
-        for manifest, reason in refused:
-            freed |= self._refuse(manifest, reason)
+                refused.append((key, manifest, error))
+        for key, manifest, reason in refused:
+            freed |= self._refuse(key, manifest, reason)
         free = [ip for ip in freed if ip not in self._holders]
-        dirty = {key for ip in free for key in self._waiting.get(ip, ())}
-        self._touch(dirty, touched)
-        return dirty
+        waiting = {key for ip in free for key in self._waiting.get(ip, ())}
+        for key in waiting:
+            self._touch(key)
+        return waiting
 
-    def _admit(self, manifest: Manifest) -> None:
+    def _admit(self, key: Key, manifest: Manifest) -> None:
         """Use a manifest, with the addresses that it states. Raises _Refused."""
         if manifest.claims is None:
             self._families(_service(manifest))  # refuses families without a network
         ips = _addresses(manifest)
-        held = [ip for ip in ips if not self._is_free(ip, manifest.key)]
+        held = [ip for ip in ips if not self._is_free(ip, key)]
         if held:
             holder = self._holders[held[0]]
             text = f"{address_text(held[0])} is the address of {holder.key} ({holder.origin})"
             raise _Refused("spec.clusterIP", f"{text}, which keeps it; change one of them", held)
-        self._use(manifest, ips)
+        self._use(key, manifest, ips)
 
-    def _use(self, manifest: Manifest, ips: Iterable[bytes]) -> None:
+    def _use(self, key: Key, manifest: Manifest, ips: Iterable[bytes]) -> None:
         for ip in ips:
             if ip not in self._holders:
                 self._allocators[len(ip)].claim(ip)
             self._holders[ip] = manifest
-        self._active.set(manifest.key, manifest)
+        self._touched[key] = manifest
 
     def _is_free(self, ip: bytes, key: Key) -> bool:
         """Whether no other Service has an address."""
         holder = self._holders.get(ip)
         return holder is None or holder.key == key
 
-    def _refuse(self, manifest: Manifest, reason: _Refused) -> set[bytes]:
+    def _refuse(self, key: Key, manifest: Manifest, reason: _Refused) -> set[bytes]:
         """Refuse a manifest. Its last version stays active if its addresses are free.
 
         Returns the addresses that this frees.
         """
-        key, active = manifest.key, self._active.get(manifest.key)
         self._refused[key] = manifest.problem(reason.field, reason.text), reason.waits
         for ip in reason.waits:
             self._waiting.setdefault(ip, set()).add(key)
+        active = self._touched[key]
         held = _addresses(active)
         if active and active.file == manifest.file:
             if all(self._is_free(ip, key) for ip in held):
-                self._use(active, held)
+                self._use(key, active, held)
                 return set()
-        self._active.pop(key)
+        self._touched[key] = None
         return self._release(key, held)
 
     def _release(self, key: Key, ips: Iterable[bytes]) -> set[bytes]:
@@ -283,9 +276,8 @@ class Registry:
                 )
         return wanted
 
-    def _request(self, key: Key) -> None:
+    def _request(self, key: Key, active: Manifest | None) -> None:
         """Request what is to be allocated to the active Service, and nothing else."""
-        active = self._active.get(key)
         service = _service(active) if active and active.claims is None else None
         self._ports.declare(key, service)
         widths = self._families(service) if service else ()
@@ -295,17 +287,25 @@ class Registry:
             else:
                 allocator.withdraw((key.namespace, key.name))
 
-    def _publish(self, key: Key) -> Packed | None:
-        """The object to publish of this key; None: nothing is active."""
-        active = self._active.get(key)
+    def _publish(self, key: Key) -> Iterator[Packed | Key]:
+        """Take over the active manifest of a key. Yields the event, if the object changes."""
+        before, active = self._active.get(key), self._touched[key]
+        old = self._published.pop(key, before.packed if before else None)
         self._exhausted.pop(key, None)
-        self._published.pop(key, None)
-        if active is None or active.claims is not None:
-            return active.packed if active else None
-        packed = self._allocated(key, active)
-        if packed != active.packed:
-            self._published[key] = packed
-        return packed
+        new = active.packed if active else None
+        if active is None:
+            self._active.pop(key)
+        else:
+            self._active.set(key, active)
+            if active.claims is None:
+                new = self._allocated(key, active)
+                if new != active.packed:
+                    self._published[key] = new
+        if self._declared[key] == ([active] if active else []):
+            del self._declared[key]
+        self._count += (new is not None) - (old is not None)
+        if new != old:
+            yield key if new is None else new
 
     def _allocated(self, key: Key, manifest: Manifest) -> Packed:
         """The Service with the addresses and node ports allocated to it."""
@@ -329,14 +329,9 @@ class Registry:
 
     # -- problems --------------------------------------------------------------------------
 
-    def _collect_problems(self, touched: Collection[Key]) -> None:
-        """Find the problems of these keys. Those of other keys cannot have changed."""
-        parts: list[dict[Key, Any]] = [
-            *(self._problems, self._refused, self._declared, self._exhausted)
-        ]
-        if sum(map(len, parts)) < len(touched):  # as at the start, with 60,000 objects
-            touched = {key for part in parts for key in part if key in touched}
-        for key in touched:
+    def _collect_problems(self) -> None:
+        """Find the problems of the touched keys. Those of other keys cannot have changed."""
+        for key in self._touched:
             count(self._changes, self._problems.pop(key, ()), -1)
             found = [*self._duplicates(key), *self._exhausted.get(key, ())]
             if key in self._refused:
@@ -350,7 +345,7 @@ class Registry:
         if key not in self._declared:
             return []
         declared, candidate = self._declared[key], self._candidate(key)
-        used = self._active.get(key) or declared[0]
+        used = self._touched[key] or declared[0]
         text = f"is in {used.origin} already, which keeps it; rename or remove one"
         return [one.problem("metadata.name", text) for one in declared if one is not candidate]
 

@@ -8,10 +8,9 @@ them. `load` reads a directory once, for `check`, `plan`, and `zone`.
 
 Rules
 * Every `rescan` seconds, the stat of all files is compared, because a watch misses events: on
-  network file systems, and behind links that lead out of the directory. The first comparison begins
-  as soon as the watch stands. Comparisons run beside the watch, and everything is read only if they
-  find a difference, so a change does not wait for 10,000 unchanged files. If the watch missed the
-  difference, the source opens a new watch.
+  network file systems, and behind links that lead out of the directory. Comparisons run beside the
+  watch, and everything is read only if they find a difference, so a change does not wait for 10,000
+  unchanged files. If the watch missed the difference, the source also opens a new watch.
 * A file that may be half written is read again soon. The others do not wait for it.
 * If the directory disappears, its last objects stay in use until it is there again.
 * Files are read in a thread. Events are published from the event loop, at most `BATCH` at once.
@@ -36,7 +35,7 @@ from msgspec.structs import asdict, replace
 
 from dnsd.cluster.objects import Key, Object
 from dnsd.cluster.store import Packed, unpack_events
-from dnsd.sources.manifests.directory import Directory, Limits, Update
+from dnsd.sources.manifests.directory import Directory, Limits, Update, os_problem
 from dnsd.sources.manifests.filewatch import Watch
 from dnsd.sources.manifests.problems import Problem, Problems, printable
 from dnsd.sources.manifests.registry import Registry, networks_of
@@ -49,6 +48,7 @@ BATCH = 1000  # events; a batch is one step of the control loop
 RESCAN = 10.0  # seconds between comparisons of all files
 _TICK = 0.25  # seconds within which a reload and a replaced directory are noticed
 _SETTLE = 0.05  # seconds between two updates of a file that may be half written
+_LATE = 0.1  # seconds within which the watch reports a change, and the source publishes it
 _SETTLES = 100  # updates of such a file before it is left to the next rescan
 _LOGGED = 20  # problems that one update logs one by one; it counts the rest
 
@@ -160,30 +160,40 @@ class Manifests:
             await asyncio.sleep(_TICK)
             return
         watch = Watch(self._root.resolve(), self._directory.has_below)
-        rescan = _Rescan(self._directory, self._rescan)
-        settles, missed = 0, False
+        missed, settles = asyncio.create_task(self._missed()), 0
         try:
-            while _identity(self._root) == identity and not (watch.over or missed):
-                names = await watch.wait(_SETTLE if settles or rescan.running else _TICK)
+            while _identity(self._root) == identity and not (watch.over or missed.done()):
+                names = await watch.wait(_SETTLE if settles else _TICK)
                 force, self._reload = self._reload, False
-                self._status.reconciles += force or (watch.standing and rescan.begin())
+                self._status.reconciles += force
                 if force or settles or names != set():
                     update = await self._apply(None if force else names, publish, force=force)
                     # A file that does not settle is left to the next rescan.
                     settles = settles + 1 if update.unsettled and settles < _SETTLES else 0
-                if rescan.found_difference():
-                    await self._apply(await watch.wait(_SETTLE), publish)  # it may only be late
-                    update = await self._apply(None, publish)
-                    settles += update.unsettled
-                    if rescan.count > 1:
-                        self._status.corrections += len(update.events)
-                        missed = bool(update.events)
+            if missed.done():
+                update = await self._apply(None, publish)
+                self._status.corrections += len(update.events)
         except OSError as error:
-            self._lose(_reason(error))
+            self._lose(os_problem(error))
             await asyncio.sleep(_TICK)
         finally:
-            await rescan.stop()
+            missed.cancel()
             await watch.close()
+
+    async def _missed(self) -> None:
+        """Compare the stat of all files from time to time. Return if the watch missed a change."""
+        while True:
+            await asyncio.sleep(self._rescan)
+            self._status.reconciles += 1
+            try:
+                found = await asyncio.to_thread(self._directory.differences)
+                if found:
+                    await asyncio.sleep(_LATE)
+                    found &= await asyncio.to_thread(self._directory.differences)
+            except OSError:  # the root is gone, as the next update finds out
+                return
+            if found:
+                return
 
     async def _apply(
         self, names: set[str] | None, publish: Callable[[Batch], None], *, force: bool = False
@@ -249,44 +259,6 @@ class Manifests:
         return text
 
 
-class _Rescan:
-    """Compares all files every `seconds`, in a thread. `count`: comparisons begun."""
-
-    def __init__(self, directory: Directory, seconds: float) -> None:
-        self._directory, self._seconds = directory, seconds
-        self._due = 0.0
-        self._task: asyncio.Task[bool] | None = None
-        self.count = 0
-
-    @property
-    def running(self) -> bool:
-        return self._task is not None
-
-    def begin(self) -> bool:
-        """Begin a comparison if one is due. Returns whether it began."""
-        if self._task is not None or time.monotonic() < self._due:
-            return False
-        self.count += 1
-        self._task = asyncio.create_task(asyncio.to_thread(self._directory.differs))
-        return True
-
-    def found_difference(self) -> bool:
-        """Whether a comparison has ended and found a difference. Reports each one once."""
-        if self._task is None or not self._task.done():
-            return False
-        done, self._task = self._task, None
-        self._due = time.monotonic() + self._seconds
-        try:
-            return done.result()
-        except OSError:  # the root is gone, as the update that follows finds out
-            return True
-
-    async def stop(self) -> None:
-        """Wait for the thread."""
-        if self._task is not None:
-            await asyncio.wait({self._task})
-
-
 async def _publish_in_batches(
     events: Sequence[Packed | Key], publish: Callable[[Batch], None], *, first: bool = False
 ) -> None:
@@ -310,14 +282,10 @@ def _identity(root: Path) -> tuple[int, int] | None:
     return found.st_dev, found.st_ino
 
 
-def _reason(error: OSError) -> str:
-    return (error.strerror or str(error)).lower()
-
-
 def _no_directory(root: Path, error: OSError) -> SourceError:
     reason = {
         FileNotFoundError: "does not exist; create it, or give the one that holds the manifests",
         NotADirectoryError: "is not a directory; give the one that holds the manifests",
         PermissionError: "cannot be read; grant the user of dnsd read and search permission",
-    }.get(type(error), f"cannot be read: {_reason(error)}")
+    }.get(type(error), f"cannot be read: {os_problem(error)}")
     return SourceError(f"manifests directory {printable(str(root))!r} {reason}")

@@ -118,15 +118,7 @@ def _at_octet(problem: str, chunk: Chunk, position: int) -> Unreadable:
 
 
 _TAG = "tag:yaml.org,2002:"
-_TAGS: dict[type, str] = {
-    dict: "map",
-    list: "seq",
-    str: "str",
-    int: "int",
-    float: "float",
-    bool: "bool",
-    type(None): "null",
-}
+_TAGS = {str: "str", int: "int", float: "float", bool: "bool", type(None): "null"}
 _TEXT_TAGS, _MAP_TAGS, _LIST_TAGS = ((None, "!", _TAG + kind) for kind in ("str", "map", "seq"))
 _UNFINISHED = object()  # the value of an anchor whose node is still being read
 
@@ -316,9 +308,7 @@ class Locator:
 def _child(node: yaml.Node, step: str) -> tuple[yaml.Node | None, yaml.Node | None]:
     """The nodes of the key (None in a sequence) and the value; None if they do not exist."""
     if isinstance(node, yaml.MappingNode):
-        for key, value in node.value:
-            if key.value == step:
-                return key, value
-    elif isinstance(node, yaml.SequenceNode) and step.isdigit() and int(step) < len(node.value):
+        return next((pair for pair in node.value if pair[0].value == step), (None, None))
+    if isinstance(node, yaml.SequenceNode) and step.isdigit() and int(step) < len(node.value):
         return None, node.value[int(step)]
     return None, None

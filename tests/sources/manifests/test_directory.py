@@ -14,7 +14,8 @@ from dnsd.cluster.objects import Key
 from dnsd.cluster.store import Packed, unpack
 from dnsd.sources.manifests import file
 from dnsd.sources.manifests.directory import Directory, Limits
-from dnsd.sources.manifests.file import Manifest, ManifestFile
+from dnsd.sources.manifests.file import ManifestFile
+from dnsd.sources.manifests.manifest import Manifest
 from dnsd.sources.manifests.registry import Registry
 from tests.helpers import counted, deep
 
@@ -85,6 +86,32 @@ class TestUpdate:
         fill(tmp_path, "x.yaml/a")
         update = a_directory(tmp_path).update(settle=False)
         assert update.reread == {"x.yaml/a.yaml"}
+
+
+class TestDifferences:
+    def test_are_the_files_that_an_update_would_read(self, tmp_path: Path) -> None:
+        fill(tmp_path, "a", "b", "c")
+        directory = a_directory(tmp_path)
+        directory.update(settle=False)
+        assert directory.differences() == set()
+        (tmp_path / "a.yaml").unlink()
+        (tmp_path / "b.yaml").write_text(SERVICE.format("longer"))
+        fill(tmp_path, "new")
+        found = directory.differences()
+        assert {name for name, _ in found} == {"a.yaml", "b.yaml", "new.yaml"}
+        directory.update(["b.yaml"], settle=False)
+        assert {name for name, _ in directory.differences()} == {"a.yaml", "new.yaml"}
+        directory.update(settle=False)
+        assert directory.differences() == set()
+
+    def test_a_file_that_changes_again_is_another_difference(self, tmp_path: Path) -> None:
+        fill(tmp_path, "a")
+        directory = a_directory(tmp_path)
+        directory.update(settle=False)
+        (tmp_path / "a.yaml").write_text(SERVICE.format("longer"))
+        first = directory.differences()
+        (tmp_path / "a.yaml").write_text(SERVICE.format("longer-still"))
+        assert first.isdisjoint(directory.differences())
 
 
 def put(directory: int, name: str, content: str) -> None:

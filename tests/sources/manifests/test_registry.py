@@ -5,7 +5,6 @@ from __future__ import annotations
 import random
 from collections.abc import Sequence
 from ipaddress import ip_address, ip_network
-from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -14,36 +13,14 @@ from msgspec.structs import replace
 
 from dnsd.cluster.objects import Key, Object, Service, ServicePort
 from dnsd.cluster.store import unpack_events
-from dnsd.dns.addresses import address_text, pack_address
+from dnsd.dns.addresses import address_text
 from dnsd.sources.manifests.allocate import NODE_PORTS
-from dnsd.sources.manifests.file import Manifest, manifest_of
 from dnsd.sources.manifests.problems import Problems
 from dnsd.sources.manifests.registry import Registry, networks_of
 from dnsd.sources.source import SourceError
+from tests.sources.manifests.building import manifests, svc
 
 V4, V6 = "10.96.0.0/12", "fd00:10::/108"
-
-
-def manifests(file: str, *objects: Object) -> tuple[Manifest, ...]:
-    return tuple(
-        manifest_of(thing, file, number, -1, number * 10) for number, thing in enumerate(objects, 1)
-    )
-
-
-def svc(
-    name: str, *ips: str, policy: str = "", families: Sequence[str] = (), **more: str
-) -> Service:
-    return Service(
-        "default",
-        name,
-        cluster_ips=tuple(pack_address(ip) for ip in ips),
-        ip_family_policy=policy,
-        ip_families=tuple(families),
-        version=more.get("version", ""),
-        type=more.get("type", "ClusterIP"),
-        headless="headless" in more,
-        external_name=more.get("external", ""),
-    )
 
 
 class Files:
@@ -65,44 +42,6 @@ class Files:
 
     def problems(self) -> list[str]:
         return [str(problem) for problem in self.registry.problems()]
-
-
-class TestClaims:
-    """A manifest lists its addresses, so that few Services have to be unpacked."""
-
-    @pytest.mark.parametrize(
-        ("ips", "more", "claims"),
-        [
-            (["10.96.0.1"], {}, "10.96.0.1"),
-            (["fd00:10::1"], {}, "fd00:10::1"),
-            (["fd00:10::1", "10.96.0.1"], {}, "10.96.0.1 fd00:10::1"),
-            (["10.96.0.1"], {"families": ["IPv6"]}, "10.96.0.1"),
-            ([], {"headless": "yes"}, ""),
-            ([], {"type": "ExternalName", "external": "a.example"}, ""),
-            ([], {}, None),
-            (["10.96.0.1", "10.96.0.2"], {}, None),
-            (["10.96.0.1"], {"type": "NodePort"}, None),
-            (["10.96.0.1"], {"families": ["IPv5"]}, None),
-            (["10.96.0.1"], {"families": ["IPv4", "IPv6"]}, None),
-            (["10.96.0.1"], {"policy": "PreferDualStack"}, None),
-            (["10.96.0.1"], {"policy": "RequireDualStack"}, None),
-        ],
-    )
-    def test_a_service_that_needs_nothing_claims_the_addresses_it_states(
-        self, ips: list[str], more: dict[str, Any], claims: str | None
-    ) -> None:
-        (manifest,) = manifests("a.yaml", svc("x", *ips, **more))
-        expected = None if claims is None else b"".join(map(pack_address, claims.split()))
-        assert manifest.claims == expected
-
-    def test_a_service_has_both_addresses_that_it_states(self) -> None:
-        files = Files()
-        files.put(a=[svc("x", "fd00:10::1", "10.96.0.1")])
-        assert files.put(b=[svc("y", "10.96.0.1"), svc("z", "fd00:10::1")]) == []
-        assert len(files.problems()) == 2
-        events = files.put(a=[])
-        assert {one.name for one in events} == {"x", "y", "z"}
-        assert files.problems() == []
 
 
 class TestNames:
@@ -157,6 +96,15 @@ class TestNames:
 
 
 class TestStatedAddresses:
+    def test_a_service_has_both_addresses_that_it_states(self) -> None:
+        files = Files()
+        files.put(a=[svc("x", "fd00:10::1", "10.96.0.1")])
+        assert files.put(b=[svc("y", "10.96.0.1"), svc("z", "fd00:10::1")]) == []
+        assert len(files.problems()) == 2
+        events = files.put(a=[])
+        assert {one.name for one in events} == {"x", "y", "z"}
+        assert files.problems() == []
+
     def test_an_address_stated_twice_belongs_to_the_first_by_path(self) -> None:
         files = Files()
         files.put(b=[svc("y", "10.96.0.1")], a=[svc("x", "10.96.0.1")])
