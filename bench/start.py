@@ -6,7 +6,7 @@ size of all processes together, once they use no CPU. Both also for NSD and Knot
 zone files: easier than manifests, and a figure to be measured against.
 
 *Change*: a Service's manifest is replaced by one with another address, and the Service is
-asked until that address comes. It takes inotify, reading, the schema, the zone, the way to
+asked until that address comes. It takes the watch, reading, the schema, the zone, the way to
 the worker, and a query: all a pod would wait. Done with zones of three sizes, because what
 a change costs must not depend on how many Services do not change.
 """
@@ -228,7 +228,7 @@ def promises(results: Results) -> list[Goal]:
     return [
         Goal(f"start to first answer, {size:,} Services", 2.0, ready, "s"),
         Goal("proportional set size, all processes", 120.0, memory, "MB"),
-        Goal(f"change to answer, p99, {size:,} Services", 5.0, p99, "ms"),
+        Goal(f"change to answer, p99, {size:,} Services", 50.0, p99, "ms"),
         Goal("change, p50: most Services by fewest", 1.5, growth),
         Goal("a worker is killed: until its successor answers, worst", 1.0, gap, "s"),
     ]

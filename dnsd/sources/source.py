@@ -1,9 +1,10 @@
-"""What every source of objects has in common: where `Batch`es come from.
+"""The interface between the control process and a source of objects.
 
-A source runs until it is cancelled and hands over what it learns in `Batch`es: objects as
-they now are, and Keys of those that are gone. The control loop applies a batch in one
-step, so a source that has much to say says it in several, and lets the loop breathe
-between them.
+In `sources/` (control plane: objects of the cluster). Change here: what a source publishes.
+
+A source runs until it is cancelled, and publishes `Batch`es: objects as they are now, and the Keys
+of objects that are gone. The control loop applies a batch in one step. A source therefore splits
+many events into several batches, and lets the loop run other tasks between them.
 """
 
 from __future__ import annotations
@@ -17,24 +18,24 @@ from dnsd.cluster.objects import Event, Key
 
 
 class SourceError(Exception):
-    """What no retry can mend: a directory that is not there, a kubeconfig that cannot be read.
+    """An error that no retry can fix: a missing directory, an unreadable kubeconfig.
 
-    The message names the thing and says what to do; the command line shows it as it is.
+    The message names the cause and the action to take. The command line prints it unchanged.
     """
 
 
 class Batch(Struct, frozen=True):
     """Events that belong together, in order.
 
-    `synced`: with this batch, all that existed when the source started has been said. It
-    stays true in the batches after it, unless what was said turns out to be of no use.
+    `synced`: with this batch, all objects that existed when the source started are published. It
+    stays true in later batches, unless the published objects turn out to be unusable.
 
-    `stale`: what has been said until now can be answered with, but is of an earlier run, or
-    of before the source fell silent; the next batch that is not stale takes that back. A
-    batch without events may say no more than this.
+    `stale`: the objects published so far are usable, but are from an earlier run, or from before
+    the source lost its connection. The next batch that is not stale ends this. A batch without
+    events may change only this.
 
-    `unknown`: kinds of objects (Keys without a name, and without a namespace where it is all)
-    that others do not wait for and of which nobody knows whether there are more.
+    `unknown`: kinds (Keys without a name, and without a namespace if all of the kind are meant) for
+    which the source cannot tell whether more objects exist. The other kinds do not wait for them.
     """
 
     events: tuple[Event, ...] = ()
@@ -44,32 +45,32 @@ class Batch(Struct, frozen=True):
 
 
 class SourceStatus(Struct):
-    """How a source is doing, for readiness, metrics, `/sources` and `explain`.
+    """The state of a source, for readiness, metrics, `/sources`, and `explain`.
 
-    Times are seconds since the epoch, 0.0 for never.
+    Times are seconds since the epoch; 0.0: never.
     """
 
-    name: str  # "manifests", "kubernetes/services" …
+    name: str  # "manifests", "kubernetes/services", ...
     state: str  # "starting", "synced", "stale", "failing"
-    detail: str = ""  # one sentence: the directory, the last error and what to do about it
+    detail: str = ""  # one sentence: the directory, or the last error and the action to take
     objects: int = 0
     last_event: float = 0.0
-    last_contact: float = 0.0  # event, bookmark, successful reconnect, completed scan
+    last_contact: float = 0.0  # event, bookmark, reconnect, or completed update of a directory
     resource_version: str = ""
     relists: int = 0
-    reconciles: int = 0
-    corrections: int = 0
+    reconciles: int = 0  # comparisons of everything
+    corrections: int = 0  # events that a comparison found and no watch reported
     errors: int = 0
 
 
 class Source(Protocol):
-    """A source of objects: a directory of manifests, an API server."""
+    """A source of objects: a directory of manifests, or an API server."""
 
     async def run(self, publish: Callable[[Batch], None]) -> None:
-        """Publish batches until cancelled. Raises only for what no retry can mend."""
+        """Publish batches until cancelled. Raises only for errors that no retry can fix."""
 
     def status(self) -> list[SourceStatus]:
-        """One status a kind or directory that is followed."""
+        """One status for each kind or directory that the source follows."""
 
     def reload(self) -> None:
-        """Look at everything again soon (SIGHUP)."""
+        """Read everything again soon (SIGHUP)."""
