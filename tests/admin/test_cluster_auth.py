@@ -36,7 +36,7 @@ def add_users(server: FakeKube) -> None:
     """Three users of the cluster: one may get, one may update, one may do neither."""
     for token, name in NAMES.items():
         user = {"username": name, "groups": ["system:authenticated"]}
-        server.reviews.people[token] = user
+        server.reviews.users[token] = user
     server.reviews.grants |= {
         (NAMES[READER], "get", "/dnsd"),
         (NAMES[WRITER], "update", "/dnsd"),
@@ -89,7 +89,7 @@ class TestFind:
             assert await tokens.find(WRITER) == Identity(NAMES[WRITER], Role.WRITE)
             kube.reviews.grants.clear()
             assert await tokens.find(WRITER) == Identity(NAMES[WRITER], None)
-            kube.reviews.people.clear()
+            kube.reviews.users.clear()
             assert await tokens.find(WRITER) is None
 
     async def test_concurrent_requests_share_one_check(

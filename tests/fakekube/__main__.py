@@ -1,15 +1,15 @@
 """The fake API server as a process: `python -m tests.fakekube --services 1000`.
 
-Prints the path of a kubeconfig when it listens; ends with SIGTERM. Commands on standard
-input, one a line, answered with one line each:
+Prints the path of a kubeconfig when it listens. Ends on SIGTERM. Reads one command from each line
+of standard input, and answers with one line:
 
-    service NAME ADDRESS    create or replace a Service in `default`; answers when a watch was
-                            sent it, in seconds of the system's monotonic clock
+    service NAME ADDRESS    create or replace a Service in `default`; the answer is the time when
+                            it was sent to a watch, in seconds of the monotonic clock
     delete NAME             delete it
-    compact                 forget the log, so that every watch has to begin anew
+    compact                 remove the log, so that every watch has to begin again
     hang-up                 end every stream
     relist                  both, and no watch can resume
-    seen                    how many lists and watches have been asked for
+    seen                    the number of lists and watches so far
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from tests.fakekube.server import FakeKube
 
 
 def fill(kube: FakeKube, services: int, endpoints: int) -> None:
-    """So many Services with a slice each, in a hundred namespaces."""
+    """Add Services with one slice each, in a hundred namespaces."""
     spaces = min(100, max(1, services // 10))
     for number in range(spaces):
         kube.store.put("namespaces", plain.namespace(f"ns-{number}"))
@@ -43,10 +43,10 @@ def fill(kube: FakeKube, services: int, endpoints: int) -> None:
         ]
         item = plain.endpoint_slice(f"{name}-abcde", name, addresses, namespace=space, ports=ports)
         kube.store.put("endpointslices", item)
-    kube.store.log.clear()  # of a cluster that has stood for a while
+    kube.store.log.clear()  # as in a cluster that has been running for a while
 
 
-async def obey(kube: FakeKube, words: list[str]) -> str:
+async def execute(kube: FakeKube, words: list[str]) -> str:
     match words:
         case ["service", name, address]:
             kube.sent.clear()
@@ -58,15 +58,15 @@ async def obey(kube: FakeKube, words: list[str]) -> str:
         case ["compact"]:
             kube.store.compact()
         case ["hang-up"]:
-            kube.hang_up()
+            kube.end_streams()
         case ["relist"]:
             kube.store.revision += 1
             kube.store.compact()
-            kube.hang_up()
+            kube.end_streams()
         case ["seen"]:
             return f"{kube.count('list')} lists {kube.count('watch')} watches"
         case _:
-            return f"no such command: {' '.join(words)}"
+            return f"unknown command: {' '.join(words)}"
     return "done"
 
 
@@ -87,7 +87,7 @@ async def main() -> None:
             await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
             loop.add_signal_handler(signal.SIGTERM, reader.feed_eof)
             while line := await reader.readline():
-                print(await obey(kube, line.decode().split()), flush=True)
+                print(await execute(kube, line.decode().split()), flush=True)
 
 
 if __name__ == "__main__":

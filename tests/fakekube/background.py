@@ -1,4 +1,4 @@
-"""A fake server on a loop of its own, in a thread, for tests that wait for processes."""
+"""A fake server with its own event loop in a thread, for tests that wait for processes."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ T = TypeVar("T")
 
 
 class Background:
-    """The server `kube`, touched only by its own thread: `do` and `wait_for` go there."""
+    """The server `kube`. `do` and `wait_for` run in its thread."""
 
     def __init__(self, kube: FakeKube, loop: asyncio.AbstractEventLoop) -> None:
         self.kube, self._loop = kube, loop

@@ -1,4 +1,4 @@
-"""A `Client` for a fake server, through a kubeconfig as a user would have it."""
+"""A `Client` for a fake server, by a kubeconfig file."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import yaml
 from dnsd.sources.kubernetes.client import Client, connect
 from dnsd.sources.kubernetes.credentials import Access, Timing
 
-# Every patience of the real one, shortened; `idle` stays long enough for a busy machine.
+# The defaults, shortened; `idle` stays long enough for a busy machine.
 QUICK = Timing(
     connect=5.0,
     reply=5.0,
@@ -40,7 +40,7 @@ class HasUrl(Protocol):
 
 
 def kubeconfig(server: HasUrl, user: dict[str, Any] | None = None) -> dict[str, Any]:
-    """A kubeconfig whose one context, `fake`, is `server`."""
+    """A kubeconfig whose only context, `fake`, is `server`."""
     return {
         "apiVersion": "v1",
         "kind": "Config",

@@ -1,6 +1,6 @@
-"""What can go wrong with an API server, one thing at a time.
+"""Faults of an API server.
 
-A `Fault` waits for a request it applies to, is used up `times` times, and then is gone.
+A `Fault` applies to the next matching requests, `times` times.
 """
 
 from __future__ import annotations
@@ -9,9 +9,9 @@ from msgspec import Struct
 
 
 class Fault(Struct):
-    """One thing that goes wrong; which requests it meets, and how often.
+    """One fault: the requests it applies to, and how often.
 
-    `plural` and `verb` (`list`, `watch`, `get`, `create`) narrow it; empty meets all.
+    `plural` and `verb` (`list`, `watch`, `get`, `create`) select requests; empty: all.
     `times` -1: always.
     """
 
@@ -23,15 +23,15 @@ class Fault(Struct):
     reason: str = ""
     message: str = ""
     retry_after: str = ""
-    after: int = 0  # cut, drip: this many bytes are sent as they should be
+    after: int = 0  # cut, drip: this many bytes are sent properly first
     size: int = 0  # split, drip: bytes a piece
-    pause: float = 0.0  # drip: seconds between pieces; silence of a get: how long, 0 for ever
+    pause: float = 0.0  # drip: seconds between pieces; silence of a get: its length, 0: without end
 
 
 def status(
     code: int, *, plural: str = "", verb: str = "", times: int = 1, retry_after: str = ""
 ) -> Fault:
-    """An HTTP status with a Status object, as the API server says 429, 500, 410 …"""
+    """An HTTP status with a Status object: 429, 500, 410 ..."""
     reason, message = {
         400: ("BadRequest", "the server does not like the request"),
         410: ("Expired", "The resourceVersion for the provided list is too old."),
@@ -44,13 +44,13 @@ def status(
 
 
 def error(code: int, *, plural: str = "", times: int = 1) -> Fault:
-    """A watch that says 200 and then an ERROR event."""
+    """A watch with status 200 and then an ERROR event."""
     reason = {410: "Expired", 500: "InternalError"}.get(code, "")
     return Fault("error", plural, "watch", times, code, reason, "too old resource version: 1 (2)")
 
 
 def close(*, plural: str = "", times: int = 1) -> Fault:
-    """A watch that says 200 and is over."""
+    """A watch with status 200 that ends at once."""
     return Fault("close", plural, "watch", times)
 
 
@@ -60,12 +60,12 @@ def cut(after: int, *, plural: str = "", verb: str = "", times: int = 1) -> Faul
 
 
 def silence(*, plural: str = "", verb: str = "watch", times: int = 1) -> Fault:
-    """A watch that says 200 and then nothing, for ever; a `get` that says nothing at all."""
+    """A watch with status 200 and then nothing, without end; a `get` without any answer."""
     return Fault("silence", plural, verb, times)
 
 
 def split(size: int, *, plural: str = "", times: int = -1) -> Fault:
-    """Bodies in pieces of `size` bytes, wherever that falls."""
+    """Bodies in pieces of `size` bytes."""
     return Fault("split", plural, "", times, size=size)
 
 
@@ -74,15 +74,15 @@ def drip(size: int, pause: float, *, after: int = 0, plural: str = "", times: in
     return Fault("drip", plural, "watch", times, after=after, size=size, pause=pause)
 
 
-def meets(fault: Fault, plural: str, verb: str) -> bool:
+def applies(fault: Fault, plural: str, verb: str) -> bool:
     """Whether a fault applies to a request."""
     return fault.plural in ("", plural) and fault.verb in ("", verb) and fault.times != 0
 
 
 def take(faults: list[Fault], plural: str, verb: str) -> Fault | None:
-    """The first fault that applies, used up once."""
+    """The first fault that applies; one of its times is used."""
     for fault in faults:
-        if meets(fault, plural, verb):
+        if applies(fault, plural, verb):
             fault.times -= fault.times > 0
             if fault.times == 0:
                 faults.remove(fault)

@@ -1,4 +1,4 @@
-"""Objects as the API writes them, with only what a test wants to say about them."""
+"""Objects as the API writes them, with the fields that a test sets."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
 """The recorded exchanges with a real kube-apiserver, read and played back.
 
-A recording is the request, the status line, the headers, and either a body or chunks, each
-headed by its time and its size. A mark in square brackets at the end tells how it ended.
-`Replay` serves one as it was, byte for byte and chunk for chunk, only without the waiting.
+A recording has the request, the status line, the headers, and either a body or chunks, each after
+its time and size. A mark in square brackets states how it ended. `Replay` serves a recording byte
+for byte and chunk for chunk, without its delays.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ def names() -> list[str]:
 class Replay:
     """A server that gives the same recorded answer to every request.
 
-    A recording that was left open stays open here until the client leaves.
+    A recording without an end stays open until the client disconnects.
     """
 
     def __init__(self, recording: Recording) -> None:

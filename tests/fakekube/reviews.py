@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from tests.fakekube.selection import Refused, failure
 from tests.fakekube.store import Plain
-from tests.fakekube.view import Refused, failure
 
 PLURALS = {  # plural -> (group, kind)
     "tokenreviews": ("authentication.k8s.io", "TokenReview"),
@@ -15,14 +15,14 @@ PLURALS = {  # plural -> (group, kind)
 
 
 class Reviews:
-    """Who there is (`people`: token -> UserInfo), and what RBAC allows.
+    """The users (token -> UserInfo), and the rules of RBAC.
 
     `grants`: triples (name of a user or a group, verb, nonResourceURL).
     """
 
     def __init__(self) -> None:
-        self.people: dict[str, Plain] = {}
-        # What every cluster has: the ClusterRole system:discovery.
+        self.users: dict[str, Plain] = {}
+        # The ClusterRole system:discovery, which every cluster has.
         self.grants = {
             ("system:authenticated", "get", path)
             for path in ("/api", "/api/*", "/apis", "/apis/*", "/healthz", "/version")
@@ -32,7 +32,7 @@ class Reviews:
         return version == "v1" and PLURALS.get(plural, ("",))[0] == group
 
     def answer(self, body: bytes, plural: str) -> Plain:
-        """The object with its status. Raises Refused for one that cannot be."""
+        """The object with its status. Raises Refused for an invalid one."""
         try:
             plain: Plain = json.loads(body)
         except ValueError as error:
@@ -41,34 +41,34 @@ class Reviews:
         if (plain.get("apiVersion"), plain.get("kind")) != (f"{group}/v1", kind):
             raise Refused(400, failure(400, "BadRequest", f"this is no {kind}"))
         spec = plain.get("spec", {})
-        status = self._whose(spec) if kind == "TokenReview" else self._may(spec)
+        status = self._authenticate(spec) if kind == "TokenReview" else self._authorize(spec)
         return plain | {"metadata": {}, "status": status}
 
-    def _whose(self, spec: Plain) -> Plain:
+    def _authenticate(self, spec: Plain) -> Plain:
         if not spec.get("token"):
             raise _invalid('TokenReview "" is invalid: spec.token: Required value')
-        user = self.people.get(spec["token"])
+        user = self.users.get(spec["token"])
         if user is None:
             return {"user": {}, "error": "[invalid bearer token, Unauthorized]"}
         audiences = ["https://kubernetes.default.svc.cluster.local"]
         return {"authenticated": True, "user": user, "audiences": audiences}
 
-    def _may(self, spec: Plain) -> Plain:
+    def _authorize(self, spec: Plain) -> Plain:
         asked = [
             spec[name] for name in ("resourceAttributes", "nonResourceAttributes") if name in spec
         ]
         if len(asked) != 1 or not (spec.get("user") or spec.get("groups")):
             raise _invalid("exactly one of the attributes, and user or group, must be specified")
-        who = {spec.get("user", ""), *spec.get("groups", [])}
+        names = {spec.get("user", ""), *spec.get("groups", [])}
         allowed = any(
-            name in who and verb in ("*", asked[0].get("verb")) and _covers(path, asked[0])
+            name in names and verb in ("*", asked[0].get("verb")) and _covers(path, asked[0])
             for name, verb, path in self.grants
         )
         return {"allowed": True, "reason": "RBAC: allowed"} if allowed else {"allowed": False}
 
 
 def _covers(path: str, attributes: Any) -> bool:
-    """rbac/v1: a nonResourceURL, or one that ends in *."""
+    """Whether a nonResourceURL of rbac/v1 matches; it may end in *."""
     asked = str(attributes.get("path", ""))
     return asked.startswith(path[:-1]) if path.endswith("*") else asked == path
 

@@ -1,8 +1,8 @@
-"""A small API server that behaves like the real one where a watcher can tell.
+"""A small API server that behaves like the real one as far as a watch can observe.
 
-Held to the recordings beside it (`test_recordings.py`) and to the official client
-(`test_official_client.py`). It reads; tests write through `store`. What
-it takes by POST is reviews, which it answers and forgets.
+Tests compare it with the recordings of a real one (`test_recordings.py`) and with the official
+client (`test_official_client.py`). Clients read; tests write through `store`. By POST it accepts
+reviews only, which it answers and does not store.
 """
 
 from __future__ import annotations
@@ -19,8 +19,17 @@ from msgspec import Struct
 from tests.fakekube import faults
 from tests.fakekube.faults import Fault
 from tests.fakekube.reviews import Reviews
+from tests.fakekube.selection import (
+    JSON,
+    Refused,
+    Selection,
+    Start,
+    failure,
+    forbidden,
+    headers,
+    line,
+)
 from tests.fakekube.store import Plain, Store, encode
-from tests.fakekube.view import JSON, Refused, Start, View, failure, forbidden, headers, line
 
 RESOURCES = {  # (group, version, plural) -> kind
     ("", "v1", "namespaces"): "Namespace",
@@ -36,12 +45,12 @@ RESOURCES = {  # (group, version, plural) -> kind
     ("externaldns.k8s.io", "v1alpha1", "dnsendpoints"): "DNSEndpoint",
 }
 
-# Not part of a plain server: they exist once somebody has installed them.
+# Not part of a plain server: they exist once their CRDs are installed.
 CRDS = frozenset({"gateways", "httproutes", "grpcroutes", "tlsroutes", "dnsendpoints"})
 
 
 class Seen(Struct):
-    """A request that came."""
+    """A request that arrived."""
 
     verb: str  # list, watch, get, create
     plural: str
@@ -54,10 +63,9 @@ class Seen(Struct):
 class FakeKube:
     """The server. `async with FakeKube() as kube:` it listens at `kube.url`.
 
-    `watch_list`: "on"; "error" (in-stream ERROR 500), "invalid" (422), "bad" (400), or
-    "ignored" (an older server that takes no notice). `tokens`: who is let in; empty is
-    everybody. `forbidden`: pairs (verb, plural). `closed`: namespaces in which nothing may be
-    read, as where there is no Role.
+    `watch_list`: "on"; "error" (in-stream ERROR 500), "invalid" (422), "bad" (400), or "ignored"
+    (an older server). `tokens`: those that authorize; empty: every client is authorized.
+    `forbidden`: pairs (verb, plural). `forbidden_namespaces`: as if they had no Role.
     """
 
     def __init__(
@@ -73,17 +81,17 @@ class FakeKube:
         self.seen: list[Seen] = []
         self.tokens: set[str] = set()
         self.forbidden: set[tuple[str, str]] = set()
-        self.closed: set[str] = set()
-        self.lacking = set(CRDS)  # plurals that do not exist here
-        self.reviews = Reviews()  # whose tokens there are, and what they allow
+        self.forbidden_namespaces: set[str] = set()
+        self.not_installed = set(CRDS)  # plurals that this server does not have
+        self.reviews = Reviews()  # users, their tokens, and their rights
         self.watch_list = watch_list
         self.bookmark_every = bookmark_every
         self.watchers = 0  # streams open now
         self.port = 0
         self._tls = tls
         self._runner: web.AppRunner | None = None
-        self._hang_up = asyncio.Event()
-        self.sent = asyncio.Event()  # an event of a watch was, at `sent_at` (monotonic)
+        self._streams_end = asyncio.Event()
+        self.sent = asyncio.Event()  # an event of a watch was sent, at `sent_at` (monotonic)
         self.sent_at = 0.0
         for name in ("default", "kube-system"):
             meta = {"name": name, "labels": {"kubernetes.io/metadata.name": name}}
@@ -92,14 +100,14 @@ class FakeKube:
             plain = {"kind": "Namespace", "apiVersion": "v1", "metadata": meta}
             self.store.put("namespaces", plain | {"status": {"phase": "Active"}})
 
-    # -- life ---------------------------------------------------------------------------
+    # -- start and stop ---------------------------------------------------------------------------
 
     @property
     def url(self) -> str:
         return f"{'https' if self._tls else 'http'}://127.0.0.1:{self.port}"
 
     async def start(self) -> None:
-        """Listen: on an ephemeral port, or on the one of the last time."""
+        """Listen on an ephemeral port, or on the port of the last start."""
         app = web.Application()
         app.router.add_get("/version", self._version)
         app.router.add_get("/readyz", self._ready)
@@ -110,7 +118,7 @@ class FakeKube:
         app.router.add_get("/api/{version}/{plural}/{name}", self._get)
         app.router.add_post("/apis/{group}/{version}/{plural}", self._create)
         app.router.add_get("/{rest:.*}", self._unknown)
-        self._hang_up = asyncio.Event()
+        self._streams_end = asyncio.Event()
         self._runner = web.AppRunner(
             app, access_log=None, shutdown_timeout=0.05, handler_cancellation=True
         )
@@ -122,14 +130,14 @@ class FakeKube:
     async def stop(self) -> None:
         """Close the port and every connection."""
         if self._runner:
-            self.hang_up()
+            self.end_streams()
             await self._runner.cleanup()
             self._runner = None
 
-    def hang_up(self) -> None:
-        """End every stream, in order; they may come again."""
-        self._hang_up.set()
-        self._hang_up = asyncio.Event()
+    def end_streams(self) -> None:
+        """End every stream properly; clients may connect again."""
+        self._streams_end.set()
+        self._streams_end = asyncio.Event()
         self.store.wake()
 
     async def __aenter__(self) -> FakeKube:
@@ -140,7 +148,7 @@ class FakeKube:
         await self.stop()
 
     def count(self, verb: str, plural: str = "") -> int:
-        """How many requests of a verb (for a resource) have come."""
+        """The number of requests with this verb (for a resource)."""
         return sum(one.verb == verb and plural in ("", one.plural) for one in self.seen)
 
     def kubeconfig(self, user: Plain | None = None, cluster: Plain | None = None) -> str:
@@ -203,17 +211,17 @@ class FakeKube:
         if info.get("namespace") and plural == "namespaces":  # /namespaces/X/namespaces
             return await self._unknown(request)
         kind = RESOURCES.get((group, info["version"], plural))
-        if kind is None or plural in self.lacking:
+        if kind is None or plural in self.not_installed:
             return await self._unknown(request)
         watching = query.get("watch", "") in ("true", "1")
         verb = "watch" if watching else "list"
         try:
             fault = self._admit(request, verb, plural, group)
             api = f"{group}/{info['version']}".lstrip("/")
-            view = View(self.store, kind, api, plural, info.get("namespace", ""), query)
+            selection = Selection(self.store, kind, api, plural, info.get("namespace", ""), query)
             if watching:
-                return await self._watch(request, view, fault)
-            body = view.page()
+                return await self._watch(request, selection, fault)
+            body = selection.page()
         except Refused as refused:
             return self._json(refused.status, refused.code, refused.headers)
         return await self._send(request, body, fault)
@@ -230,7 +238,7 @@ class FakeKube:
             and (scheme.lower() != "bearer" or token not in self.tokens)
         ):
             raise Refused(401, failure(401, "Unauthorized", "Unauthorized"))
-        closed = request.match_info.get("namespace", "") in self.closed
+        closed = request.match_info.get("namespace", "") in self.forbidden_namespaces
         if closed or (verb, plural) in self.forbidden:
             raise Refused(403, forbidden(verb, plural, group))
         fault = faults.take(self.faults, plural, verb)
@@ -262,9 +270,9 @@ class FakeKube:
         return Pipe(request, response, fault)
 
     async def _watch(
-        self, request: web.Request, view: View, fault: Fault | None
+        self, request: web.Request, selection: Selection, fault: Fault | None
     ) -> web.StreamResponse:
-        start = view.start(self.watch_list)
+        start = selection.start(self.watch_list)
         pipe = await self._open(request, fault)
         if fault is not None and fault.what == "error":
             status = failure(fault.code, fault.reason, fault.message)
@@ -272,44 +280,44 @@ class FakeKube:
             return await pipe.end()
         if fault is not None and fault.what == "close":
             return await pipe.end()
-        timeout = float(view.query.get("timeoutSeconds") or 1800)
+        timeout = float(selection.query.get("timeoutSeconds") or 1800)
         self.watchers += 1
         try:
             with contextlib.suppress(TimeoutError, Broken):
                 async with asyncio.timeout(timeout):
                     if fault is not None and fault.what == "silence":
                         await asyncio.Event().wait()
-                    await self._stream(pipe, view, start)
+                    await self._stream(pipe, selection, start)
             return await pipe.end()
         except Broken:
             return pipe.response
         finally:
             self.watchers -= 1
 
-    async def _stream(self, pipe: Pipe, view: View, start: Start) -> None:
-        # Several lines a chunk where nothing is to go wrong, as the real server does it.
+    async def _stream(self, pipe: Pipe, selection: Selection, start: Start) -> None:
+        # Several lines in one chunk unless there is a fault, as the real server sends them.
         step = 1 if pipe.fault else 64
         for at in range(0, len(start.lines), step):
             await pipe.write(b"".join(start.lines[at : at + step]))
         if start.over:
             return
-        last, hang_up = start.revision, self._hang_up
-        while not hang_up.is_set():
-            more = self.store.more  # before looking, so that no write falls in between
+        last, streams_end = start.revision, self._streams_end
+        while not streams_end.is_set():
+            more = self.store.more  # before the look at the log, so that no write is missed
             if last < self.store.compacted:
-                await pipe.write(view.too_old(last))
+                await pipe.write(selection.too_old(last))
                 return
             for write in self.store.since(last):
                 last = write.revision
-                if event := view.event(write):
+                if event := selection.event(write):
                     self.sent_at = time.monotonic()
                     self.sent.set()
                     await pipe.write(event)
-            if await self._quiet(more) and view.bookmarks and last <= self.store.revision:
-                await pipe.write(view.bookmark(last))
+            if await self._quiet(more) and selection.bookmarks and last <= self.store.revision:
+                await pipe.write(selection.bookmark(last))
 
     async def _quiet(self, more: asyncio.Event) -> bool:
-        """Wait for a write or the end; True when it is time for a bookmark instead."""
+        """Wait for a write or the end. Returns True when a bookmark is due instead."""
         try:
             async with asyncio.timeout(self.bookmark_every):
                 await more.wait()
@@ -323,7 +331,7 @@ class Broken(Exception):
 
 
 class Pipe:
-    """The body of one answer, on its way through a fault."""
+    """The body of one answer, sent through a fault."""
 
     def __init__(
         self, request: web.Request, response: web.StreamResponse, fault: Fault | None
@@ -349,10 +357,9 @@ class Pipe:
         self.sent += len(data)
 
     async def _pieces(self, data: bytes, fault: Fault) -> None:
-        if fault.what == "drip" or fault.what == "split":
-            for start in range(0, len(data), fault.size):
-                await self.response.write(data[start : start + fault.size])
-                await asyncio.sleep(fault.pause)
+        for start in range(0, len(data), fault.size):
+            await self.response.write(data[start : start + fault.size])
+            await asyncio.sleep(fault.pause)
 
     def _abort(self) -> None:
         transport = self.request.transport

@@ -1,8 +1,8 @@
-"""What etcd and the watch cache do, as far as a client can see it.
+"""A model of etcd and the watch cache, as far as a client can observe them.
 
-One revision counts every write of every resource; an object's resourceVersion is the
-revision of its last write; a log of writes is what watches are served from. `compact`
-forgets the log up to a revision, and whoever asks for something older is told `TooOld`.
+One revision counts every write of every resource. The resourceVersion of an object is the revision
+of its last write. Watches are served from a log of writes. `compact` removes the log up to a
+revision; a request for an older revision raises `TooOld`.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ Place = tuple[str, str]  # namespace, name
 
 
 class TooOld(Exception):
-    """The revision asked for has been compacted."""
+    """The requested revision has been compacted."""
 
 
 class Stored(Struct):
@@ -35,18 +35,18 @@ class Stored(Struct):
 
 
 class Write(Struct):
-    """One entry of the log: what was before, what is after (None: did not, does not exist)."""
+    """One entry of the log: the object before and after the write (None: it does not exist)."""
 
     revision: int
     plural: str
     place: Place
     before: Stored | None
     after: Stored | None
-    lost: bool = False  # a fault: watches are never told
+    lost: bool = False  # a fault: watches do not get it
 
 
 class Store:
-    """Objects by resource (`services` …), their history, and who waits for more of it."""
+    """Objects by resource (`services` ...), and their history."""
 
     def __init__(self) -> None:
         self.revision = 1
@@ -76,14 +76,14 @@ class Store:
         return plain
 
     def delete(self, plural: str, name: str, namespace: str = "") -> None:
-        """Delete an object; KeyError when there is none."""
+        """Delete an object. Raises KeyError if it does not exist."""
         place = (namespace, name)
         before = self.objects.get(plural, {}).pop(place)
         self.revision += 1
         self._write(plural, place, before, None)
 
     def compact(self, revision: int | None = None) -> None:
-        """Forget the log up to and including `revision` (default: everything)."""
+        """Remove the log up to and including `revision` (default: everything)."""
         self.compacted = self.revision if revision is None else revision
         self.log = [write for write in self.log if write.revision > self.compacted]
 
@@ -112,7 +112,7 @@ class Store:
         return self.log[bisect.bisect_right(self.log, revision, key=lambda one: one.revision) :]
 
     def wake(self) -> None:
-        """Let everybody look again who waits for `more`."""
+        """Wake all watches that wait for `more`."""
         self.more.set()
         self.more = asyncio.Event()
 
@@ -136,8 +136,8 @@ def encode(plain: Any) -> bytes:
     return json.dumps(plain, separators=(",", ":")).encode()
 
 
-def told(write: Write, match: Match) -> tuple[str, bytes] | None:
-    """The watch event a write makes for a watcher that sees only what `match`es.
+def watch_event(write: Write, match: Match) -> tuple[str, bytes] | None:
+    """The event of a write for a watch that selects the objects that `match`.
 
     An object that begins or ceases to match is ADDED or DELETED (API conventions, "selectors").
     """
@@ -153,9 +153,9 @@ def told(write: Write, match: Match) -> tuple[str, bytes] | None:
 
 
 def selector(labels: str, fields: str) -> Match:
-    """What a labelSelector and a fieldSelector let through. Raises ValueError for nonsense.
+    """The filter of a labelSelector and a fieldSelector. Raises ValueError for a malformed one.
 
-    Of field selectors, those every resource has: metadata.name and metadata.namespace.
+    Supports the fields that every resource has: metadata.name and metadata.namespace.
     """
     tests: list[Match] = [_label_test(part) for part in _split(labels)]
     for part in _split(fields):

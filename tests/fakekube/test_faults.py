@@ -29,7 +29,7 @@ async def session():
         yield one
 
 
-async def test_status_is_used_up(kube, session):
+async def test_a_status_fault_applies_once(kube, session):
     kube.faults.append(faults.status(429, plural="services", retry_after="7"))
     async with session.get(kube.url + SERVICES) as reply:
         assert (reply.status, reply.headers["Retry-After"]) == (429, "7")
@@ -38,7 +38,7 @@ async def test_status_is_used_up(kube, session):
         assert reply.status == 200
 
 
-async def test_a_fault_of_one_verb_leaves_the_other_alone(kube, session):
+async def test_a_fault_of_one_verb_does_not_apply_to_another(kube, session):
     kube.faults.append(faults.status(500, verb="watch"))
     async with session.get(kube.url + SERVICES) as reply:
         assert reply.status == 200
@@ -46,7 +46,7 @@ async def test_a_fault_of_one_verb_leaves_the_other_alone(kube, session):
         assert reply.status == 500
 
 
-async def test_error_event_and_close(kube, session):
+async def test_an_error_event_or_a_close_ends_a_watch(kube, session):
     kube.faults += [faults.error(410), faults.close()]
     async with session.get(kube.url + SERVICES, params=WATCH) as reply:
         assert json.loads(await reply.read())["object"]["code"] == 410
@@ -54,14 +54,14 @@ async def test_error_event_and_close(kube, session):
         assert (reply.status, await reply.read()) == (200, b"")
 
 
-async def test_cut_breaks_off_in_the_middle_of_a_line(kube, session):
+async def test_cut_breaks_the_connection_within_a_line(kube, session):
     kube.faults.append(faults.cut(40))
     async with session.get(kube.url + SERVICES, params=WATCH) as reply:
         with pytest.raises(aiohttp.ClientPayloadError):
             await reply.read()
 
 
-async def test_silence_says_nothing_even_when_something_happens(kube, session):
+async def test_silence_hides_events(kube, session):
     kube.faults.append(faults.silence())
     async with session.get(kube.url + SERVICES, params=WATCH) as reply:
         kube.store.put("services", plain.service("more", "10.96.0.2"))
@@ -70,7 +70,7 @@ async def test_silence_says_nothing_even_when_something_happens(kube, session):
                 await reply.content.readany()
 
 
-async def test_split_and_drip_change_no_byte(kube, session):
+async def test_split_and_drip_keep_all_bytes(kube, session):
     async with session.get(kube.url + SERVICES) as reply:
         whole = await reply.read()
     for fault in (faults.split(7, times=1), faults.split(1, times=1)):
@@ -95,7 +95,7 @@ async def test_a_lost_write_is_in_the_list_and_in_no_watch(kube, session):
         assert names == ["lost", "told", "web"]
 
 
-async def test_compaction_overtakes_a_slow_watch(kube, session):
+async def test_a_watch_behind_a_compaction_gets_410(kube, session):
     params = WATCH | {"resourceVersion": str(kube.store.revision)}
     async with session.get(kube.url + SERVICES, params=params) as reply:
         kube.store.put("services", plain.service("more", "10.96.0.2"))
@@ -103,11 +103,11 @@ async def test_compaction_overtakes_a_slow_watch(kube, session):
         assert json.loads(await reply.content.readline())["object"]["code"] == 410
 
 
-async def test_streams_end_in_order_and_abruptly(kube, session):
+async def test_streams_end_properly_or_abruptly(kube, session):
     params = WATCH | {"resourceVersion": str(kube.store.revision)}
     async with session.get(kube.url + SERVICES, params=params) as reply:
         await eventually(lambda: kube.watchers)
-        kube.hang_up()
+        kube.end_streams()
         assert await reply.read() == b""
     await eventually(lambda: not kube.watchers)
     port = kube.port

@@ -36,7 +36,7 @@ async def kube():
         yield server
 
 
-async def test_typed_lists(kube):
+async def test_typed_lists_can_be_read(kube):
     async with api(kube) as one:
         services = await client.CoreV1Api(one).list_service_for_all_namespaces()
         slices = await client.DiscoveryV1Api(one).list_endpoint_slice_for_all_namespaces()
@@ -50,7 +50,7 @@ async def test_typed_lists(kube):
     assert [space.metadata.name for space in spaces.items] == ["default"]
 
 
-async def test_pages_continue_where_they_left_off_and_are_of_one_version(kube):
+async def test_pages_continue_at_one_version(kube):
     async with api(kube) as one:
         core = client.CoreV1Api(one)
         first = await core.list_service_for_all_namespaces(limit=2)
@@ -80,7 +80,7 @@ async def test_a_continue_expires_when_its_version_is_compacted(kube):
     assert caught.value.status == 410
 
 
-async def test_a_typed_watch_sees_what_is_written(kube):
+async def test_a_typed_watch_yields_every_write(kube):
     async with api(kube) as one:
         core = client.CoreV1Api(one)
         listed = await core.list_service_for_all_namespaces()
@@ -101,7 +101,7 @@ async def test_a_typed_watch_sees_what_is_written(kube):
     assert got == [("ADDED", "10.96.1.1"), ("MODIFIED", "10.96.1.2"), ("DELETED", "10.96.1.2")]
 
 
-async def test_a_watch_of_a_selector_deletes_what_ceases_to_match(kube):
+async def test_a_watch_with_a_selector_deletes_objects_that_no_longer_match(kube):
     async with api(kube) as one:
         core = client.CoreV1Api(one)
         version = (await core.list_service_for_all_namespaces()).metadata.resource_version
@@ -122,7 +122,7 @@ async def test_a_watch_of_a_selector_deletes_what_ceases_to_match(kube):
     assert got == ["ADDED", "DELETED"]
 
 
-async def test_who_has_no_token_is_refused_and_who_lacks_a_rule_too(kube):
+async def test_a_missing_token_or_rule_is_refused(kube):
     kube.tokens = {"right"}
     async with api(kube, "wrong") as one:
         with pytest.raises(ApiException) as caught:
@@ -136,7 +136,7 @@ async def test_who_has_no_token_is_refused_and_who_lacks_a_rule_too(kube):
     assert caught.value.status == 403
 
 
-async def test_tls_with_a_client_certificate(tmp_path):
+async def test_a_client_certificate_authorizes(tmp_path):
     authority = Authority(tmp_path)
     certificate, key = authority.pair("reader")
     async with FakeKube(tls=authority.server()) as kube:

@@ -81,14 +81,14 @@ async def test_pages_are_the_recorded_pages(kube):
         same(recording, await ask(kube, recording))
 
 
-async def test_an_expired_continue_is_refused_with_a_fresh_one(kube):
+async def test_an_expired_continue_token_is_refused_with_a_new_one(kube):
     kube.store.put("services", json.loads(replay.load("list-page-1").body)["items"][0])
     kube.store.compact()
     recording = replay.load("list-continue-expired")
     same(recording, await ask(kube, recording))
 
 
-async def test_the_fresh_continue_gives_the_rest_as_it_now_is(kube):
+async def test_the_new_continue_token_gives_the_current_rest(kube):
     expired = json.loads(replay.load("list-continue-expired").body)["metadata"]["continue"]
     recording = replay.load("list-page-2")
     recording.params["continue"] = expired
@@ -123,7 +123,7 @@ async def test_no_token_is_401(kube):
     same(recording, await ask(kube, recording))
 
 
-async def test_a_missing_rule_is_403_and_says_which(kube):
+async def test_a_missing_rule_is_403_and_named(kube):
     kube.forbidden = {("list", "services"), ("watch", "endpointslices")}
     for name in ("forbidden-list", "forbidden-watch"):
         recording = replay.load(name)
@@ -137,7 +137,7 @@ async def test_a_version_too_old_is_410_in_the_stream(kube):
     same(recording, await ask(kube, recording))
 
 
-async def test_a_server_without_watch_list_says_500_in_the_stream(kube):
+async def test_a_server_without_watch_list_sends_500_in_the_stream(kube):
     kube.watch_list = "error"
     recording = replay.load("watch-list-unsupported")
     same(recording, await ask(kube, recording))
@@ -149,7 +149,7 @@ async def test_a_version_from_the_future_is_200_and_silence(kube):
     same(recording, await ask(kube, recording))
 
 
-async def test_bookmarks_of_a_quiet_kind(kube):
+async def test_a_quiet_kind_gets_bookmarks(kube):
     kube.bookmark_every = 0.02
     kube.store.revision = 278
     recording = replay.load("watch-bookmarks")
@@ -191,7 +191,7 @@ async def test_a_watch_from_a_version_is_the_recorded_one(kube):
     same(recording, await ask(kube, recording, lines=len(events)))
 
 
-async def test_a_watch_of_any_version_begins_with_what_there_is(kube):
+async def test_a_watch_of_any_version_begins_with_all_objects(kube):
     """resourceVersion=0: synthetic ADDED events, and on this server the end mark too."""
     for event in plains(replay.load("watch-from-version")):
         write(kube, event, "services")
@@ -201,7 +201,7 @@ async def test_a_watch_of_any_version_begins_with_what_there_is(kube):
     same(recording, await ask(kube, recording))
 
 
-async def test_endpoint_slices_come_and_change_as_recorded(kube):
+async def test_events_of_endpoint_slices_are_those_recorded(kube):
     recording = replay.load("watch-endpointslices")
     events = plains(recording)
     end = next(at for at, event in enumerate(events) if event["type"] == "BOOKMARK")

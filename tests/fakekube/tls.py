@@ -1,4 +1,4 @@
-"""A certificate authority for one test: a server's certificate, a client's."""
+"""A certificate authority for one test, with certificates for a server and a client."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 
 class Authority:
-    """Writes `ca.crt`, and on demand signed pairs, into a folder."""
+    """Writes `ca.crt`, and signed pairs on request, into a directory."""
 
     def __init__(self, folder: Path, name: str = "fake cluster") -> None:
         self.folder = folder
@@ -80,7 +80,7 @@ class Authority:
         return paths
 
     def server(self) -> ssl.SSLContext:
-        """A server's context that asks for a client certificate, and can do without."""
+        """The context of a server that requests a client certificate, but does not require it."""
         context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH, cafile=str(self.ca))
         context.load_cert_chain(*self.pair("server"))
         context.verify_mode = ssl.CERT_OPTIONAL

@@ -56,7 +56,7 @@ async def manifests(folder: Path) -> AsyncIterator[Source]:
 @contextlib.asynccontextmanager
 async def kubernetes(folder: Path) -> AsyncIterator[Source]:
     async with FakeKube() as kube:
-        kube.lacking = set()
+        kube.not_installed = set()
         for plain in objects():
             kube.store.put(RESOURCES[plain["kind"]].plural, plain)
         config = folder / "kubeconfig"

@@ -200,7 +200,7 @@ def test_what_must_not_be_read_is_not_denied(kube, tmp_path):
         kube.store.put("namespaces", plain.namespace("team-b"))
         kube.store.put("services", plain.service("web", "10.96.0.9", namespace="team-b"))
         kube.store.put("pods", plain.pod("p", "10.1.2.3"))
-        kube.closed = {"team-b"}
+        kube.forbidden_namespaces = {"team-b"}
         kube.forbidden = {("list", "pods"), ("watch", "pods")}
 
     kube.do(forbid)
@@ -212,7 +212,7 @@ def test_what_must_not_be_read_is_not_denied(kube, tmp_path):
             assert (reply.rcode(), errors(reply)) == (dns.rcode.SERVFAIL, {14})
         for name in ("nope.default.svc", "web.team-c.svc"):
             assert ask(server, f"{name}.cluster.local").rcode() == dns.rcode.NXDOMAIN
-        kube.do(lambda kube: (kube.closed.clear(), kube.forbidden.clear()))
+        kube.do(lambda kube: (kube.forbidden_namespaces.clear(), kube.forbidden.clear()))
         until(lambda: server.values("web.team-b.svc.cluster.local") == ["10.96.0.9"])
         until(lambda: server.values("10-1-2-3.default.pod.cluster.local") == ["10.1.2.3"])
         nope = "nope.team-b.svc.cluster.local"

@@ -153,7 +153,7 @@ def interrupt(kube: FakeKube, rng: random.Random) -> None:
     plural = rng.choice([*PLURALS, ""])
     match rng.randrange(7):
         case 0:
-            kube.hang_up()
+            kube.end_streams()
         case 1:
             kube.faults.append(faults.cut(rng.randrange(1, 3000), plural=plural, verb="watch"))
         case 2:
@@ -191,8 +191,8 @@ async def disturb(kube: FakeKube, rng: random.Random) -> None:
         case 6:
             kube.faults.append(faults.silence(plural=plural))
         case 7:
-            kube.lacking = {"dnsendpoints"} if rng.random() < 0.5 else set()
-            kube.hang_up()
+            kube.not_installed = {"dnsendpoints"} if rng.random() < 0.5 else set()
+            kube.end_streams()
         case 8:
             await kube.stop()
             kube.store.compact()
@@ -204,7 +204,7 @@ async def disturb(kube: FakeKube, rng: random.Random) -> None:
 def calm(kube: FakeKube) -> None:
     """Nothing goes wrong from here on."""
     kube.faults.clear()
-    kube.forbidden, kube.tokens, kube.lacking = set(), set(), set()
+    kube.forbidden, kube.tokens, kube.not_installed = set(), set(), set()
 
 
 @asynccontextmanager

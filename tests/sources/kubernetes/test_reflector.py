@@ -384,10 +384,10 @@ class TestReflect:
             if recorded.listings and 0 <= number < 3 and len(recorded.events) > step.at:
                 step.at = len(recorded.events)
                 if how == "in order":
-                    kube.hang_up()
+                    kube.end_streams()
                 else:
                     kube.faults.append(faults.cut(30, verb="watch"))
-                    kube.hang_up()
+                    kube.end_streams()
                 kube.store.put("services", plain.service(f"new-{number}", "10.96.1.1"))
             return number == 3
 
@@ -442,7 +442,7 @@ class TestReflect:
         def enough(recorded: Recorder) -> bool:
             if recorded.chunks and not enough.ended:
                 enough.ended = True
-                kube.hang_up()
+                kube.end_streams()
             return kube.count("watch") == 2
 
         enough.ended = False
@@ -459,7 +459,7 @@ class TestReflect:
             def enough(recorded: Recorder) -> bool:
                 if recorded.chunks and kube.store.revision > 5:
                     kube.store.revision = 5
-                    kube.hang_up()
+                    kube.end_streams()
                 return bool(recorded.listings)
 
             await collect(steps, enough, recorded)
@@ -577,7 +577,7 @@ class TestBackoff:
             calm = any(chunk.quiet and not chunk.listing for chunk in recorded.chunks)
             if calm and len(recorded.retries) == 4:
                 kube.faults.append(faults.status(503))
-                kube.hang_up()
+                kube.end_streams()
                 recorded.chunks.clear()
             return len(recorded.retries) == 5
 

@@ -28,7 +28,7 @@ ANNA = {
 @pytest.fixture
 async def kube():
     async with FakeKube() as server:
-        server.reviews.people["token-of-anna"] = ANNA
+        server.reviews.users["token-of-anna"] = ANNA
         yield server
 
 
@@ -49,7 +49,7 @@ async def test_an_unknown_token_has_no_user(client):
 
 
 async def test_a_user_without_a_name_is_no_user(kube, client):
-    kube.reviews.people["strange"] = {"username": "", "groups": ["system:masters"]}
+    kube.reviews.users["strange"] = {"username": "", "groups": ["system:masters"]}
     assert await user_of(client, "strange") is None
 
 

@@ -138,7 +138,7 @@ class TestWatching:
             before = one.events
             listed = kube.count("watch", "services")
             kube.faults.append(faults.error(410, plural="services"))
-            kube.hang_up()
+            kube.end_streams()
             await eventually(lambda: one.status("services").relists == 1)
             assert kube.count("watch", "services") > listed
             assert one.events == before
@@ -154,7 +154,7 @@ class TestWatching:
             # Its previous state stays in service, through a relist too.
             kube.store.compact()
             kube.faults.append(faults.status(410, plural="services", verb="watch"))
-            kube.hang_up()
+            kube.end_streams()
             await eventually(lambda: one.status("services").relists == 1)
             assert Key("Service", "team-a", "s0") in one.objects
         assert capsys.readouterr().out.count("an object is left out") == 1
@@ -282,21 +282,21 @@ class TestFailures:
         if how == "forbidden":
             kube.forbidden = {("list", "nodes"), ("watch", "nodes")}
         else:
-            kube.lacking = {"nodes"}
+            kube.not_installed = {"nodes"}
         async with consuming(client, config(kinds=KINDS)) as one:
             await eventually(lambda: one.source.synced)
             assert one.names("Pod") == {"p"}
             assert one.status("nodes").state == {"forbidden": "failing", "lacking": "absent"}[how]
             unknown = (Key("Node", "", ""),) if how == "forbidden" else ()
             assert one.batches[-1].unknown == unknown
-            kube.forbidden, kube.lacking = set(), set()
+            kube.forbidden, kube.not_installed = set(), set()
             await eventually(lambda: one.names("Node") == {"node-1"})
             assert one.status("nodes").state == "synced"
 
     async def test_a_missing_crd_is_logged_as_information_and_watched_once_it_exists(
         self, kube, client
     ):
-        kube.lacking = {"httproutes", "dnsendpoints"}
+        kube.not_installed = {"httproutes", "dnsendpoints"}
         kube.store.put("httproutes", ROUTE)
         kinds = (*ALWAYS, "Ingress", "HTTPRoute", "TLSRoute", "DNSEndpoint")
         with capture_logs() as logs:
@@ -307,7 +307,7 @@ class TestFailures:
                 for scope in ("httproutes", "dnsendpoints"):
                     await eventually(lambda scope=scope: one.status(scope).state == "absent")
                     assert one.status(scope).errors == 0
-                kube.lacking = set()
+                kube.not_installed = set()
                 await eventually(lambda: one.names("HTTPRoute") == {"site"})
                 await eventually(lambda: one.status("dnsendpoints").state == "synced")
                 assert one.source.synced
@@ -316,17 +316,17 @@ class TestFailures:
         assert sum(log.get("scope") == "httproutes" for log in logs) == 2  # absent, followed
 
     async def test_removing_a_crd_withdraws_its_objects(self, kube, client):
-        kube.lacking = set()
+        kube.not_installed = set()
         kube.store.put("httproutes", ROUTE)
         async with consuming(client, config(kinds=(*ALWAYS, "HTTPRoute"))) as one:
             await eventually(lambda: one.source.synced)
             assert one.names("HTTPRoute") == {"site"}
             begin = len(one.batches)
-            kube.lacking = {"httproutes"}
-            kube.hang_up()
+            kube.not_installed = {"httproutes"}
+            kube.end_streams()
             await eventually(lambda: not one.names("HTTPRoute"))
             assert one.status("httproutes").state == "absent"
-            kube.lacking = set()
+            kube.not_installed = set()
             await eventually(lambda: one.names("HTTPRoute") == {"site"})
             await eventually(lambda: one.status("httproutes").state == "synced")
             # An unsynced batch would be SERVFAIL for every name.
@@ -364,7 +364,7 @@ class TestFailures:
             await agree(one, kube)
 
     async def test_a_forbidden_namespace_does_not_delay_the_others(self, kube, client):
-        kube.closed = {"team-b"}
+        kube.forbidden_namespaces = {"team-b"}
         both = config(namespaces=("team-a", "team-b"))
         async with consuming(client, both) as one:
             await eventually(lambda: one.source.synced)
@@ -373,26 +373,26 @@ class TestFailures:
             kinds = ("Service", "EndpointSlice")
             unknown = {Key(kind, "team-b", "") for kind in kinds}
             await eventually(lambda: set(one.batches[-1].unknown) == unknown)
-            kube.closed = set()
+            kube.forbidden_namespaces = set()
             await eventually(lambda: {key.namespace for key in one.objects} >= {"team-b"})
             await eventually(lambda: one.status("services@team-b").state == "synced")
             await eventually(lambda: not one.batches[-1].unknown)
             assert one.source.synced
 
     async def test_if_all_namespaces_are_forbidden_the_source_is_not_synced(self, kube, client):
-        kube.closed = {"team-a", "team-b"}
+        kube.forbidden_namespaces = {"team-a", "team-b"}
         async with consuming(client, config(namespaces=("team-a", "team-b"))) as one:
             await eventually(lambda: one.status("services@team-b").errors >= 5)
             assert not one.source.synced
 
     async def test_a_snapshot_records_that_a_resource_was_absent(self, kube, client):
-        kube.lacking = {"httproutes"}
+        kube.not_installed = {"httproutes"}
         wanted = config(kinds=(*ALWAYS, "HTTPRoute"))
         async with consuming(client, wanted) as one:
             await eventually(lambda: one.source.synced and one.source.to_save())
             header, objects = one.source.to_save()
         assert header.versions["httproutes"] == "-"
-        kube.lacking = set()
+        kube.not_installed = set()
         kube.store.put("httproutes", ROUTE)
         saved = msgspec.structs.replace(header, layout=LAYOUT)
         async with consuming(client, wanted, Snapshot(saved, tuple(objects))) as one:
@@ -799,7 +799,7 @@ class TestSnapshot:
             assert kube.count("watch") == opened
             kube.faults.append(faults.status(503, verb="get", times=5))
             become(kube, "cluster-two")
-            kube.hang_up()
+            kube.end_streams()
             await eventually(lambda: one.source.cluster == "cluster-two")
             await agree(one, kube)
 
@@ -819,12 +819,12 @@ class TestSnapshot:
             assert one.names() == {"s1", "s3"}
 
     async def test_a_namespace_that_the_snapshot_lacks_is_unknown_until_listed(self, kube, client):
-        kube.closed = {"team-b"}
+        kube.forbidden_namespaces = {"team-b"}
         both = config(namespaces=("team-a", "team-b"))
         async with consuming(client, both) as one:
             await eventually(lambda: one.source.synced)
             taken = await saved(one)
-        kube.closed = set()
+        kube.forbidden_namespaces = set()
         async with consuming(client, both, taken) as one:
             await eventually(lambda: one.source.state == "synced")
             stale = next(batch for batch in one.batches if batch.stale)

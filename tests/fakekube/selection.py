@@ -1,6 +1,6 @@
-"""What one request to the API sees of a `Store`: pages, and the lines of a watch.
+"""The objects of a `Store` that one request selects: pages, and the lines of a watch.
 
-Texts of refusals are the real server's, word for word.
+The texts of refusals are those of the real server.
 """
 
 from __future__ import annotations
@@ -12,9 +12,19 @@ from typing import Any
 
 from msgspec import Struct
 
-from tests.fakekube.store import Match, Place, Plain, Store, Stored, TooOld, encode, selector, told
+from tests.fakekube.store import (
+    Match,
+    Place,
+    Plain,
+    Store,
+    Stored,
+    TooOld,
+    encode,
+    selector,
+    watch_event,
+)
 
-# What a bookmark of a kind carries beside its metadata: the zero value of the Go struct.
+# The fields of a bookmark beside its metadata: the zero value of the Go struct.
 ZERO: dict[str, Plain] = {
     "Namespace": {"spec": {}, "status": {}},
     "Service": {"spec": {}, "status": {"loadBalancer": {}}},
@@ -35,7 +45,7 @@ class Refused(Exception):
 
 
 def failure(code: int, reason: str, message: str, **more: Any) -> Plain:
-    """A Status object as the server writes it; keys in its order."""
+    """A Status object as the server writes it, with its order of keys."""
     status: Plain = {"kind": "Status", "apiVersion": "v1", "metadata": more.pop("metadata", {})}
     status |= {"status": "Failure", "message": message}
     if reason:
@@ -44,15 +54,15 @@ def failure(code: int, reason: str, message: str, **more: Any) -> Plain:
 
 
 class Start(Struct):
-    """How a watch begins: lines to send first, and after which revision events follow."""
+    """The start of a watch: the first lines, and the revision after which events follow."""
 
     lines: list[bytes]
     revision: int
     over: bool = False
 
 
-class View:
-    """What one request sees: a resource, in a namespace or all, filtered."""
+class Selection:
+    """A resource, in a namespace or all, filtered."""
 
     def __init__(
         self,
@@ -140,7 +150,7 @@ class View:
     # -- watch --------------------------------------------------------------------------
 
     def start(self, watch_list: str) -> Start:
-        """How the watch begins. Raises Refused."""
+        """The start of the watch. Raises Refused."""
         version, store = self._version(), self.store
         initial = self.query.get("sendInitialEvents")
         if initial and watch_list != "ignored":
@@ -173,7 +183,7 @@ class View:
     def event(self, write: Any) -> bytes | None:
         if write.plural != self.plural or write.lost:
             return None
-        event = told(write, self.match)
+        event = watch_event(write, self.match)
         return line(*event) if event else None
 
     def bookmark(self, revision: int, annotations: dict[str, str] | None = None) -> bytes:
