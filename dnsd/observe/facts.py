@@ -36,24 +36,24 @@ class ServerFacts(Struct, frozen=True):
 class Facts(Struct, frozen=True):
     """The values at one moment. Times are in seconds since the epoch."""
 
-    version: str
-    now: float
-    started_at: float
-    ready: bool
-    stale: bool
-    counters: Mapping[str, int]  # of all workers, by dnsd.worker.counters.names
-    workers: tuple[WorkerFacts, ...]
-    serial: int
-    names: int
-    objects: Mapping[str, int]  # kind -> number
-    services: Mapping[str, int]  # type -> number
-    problems: int
-    failures: int
-    changes: int
-    change_seconds: Histogram
-    programming_seconds: Mapping[str, Histogram]  # kind of Service -> histogram
-    answer_seconds: Histogram
-    sources: tuple[SourceStatus, ...]
+    version: str = ""
+    now: float = 0.0
+    started_at: float = 0.0
+    ready: bool = False
+    stale: bool = False
+    counters: Mapping[str, int] = {}  # of all workers, by dnsd.worker.counters.names
+    workers: tuple[WorkerFacts, ...] = ()
+    serial: int = 0
+    names: int = 0
+    objects: Mapping[str, int] = {}  # kind -> number
+    services: Mapping[str, int] = {}  # type -> number
+    problems: int = 0
+    failures: int = 0
+    changes: int = 0
+    change_seconds: Histogram = Histogram((1.0,))
+    programming_seconds: Mapping[str, Histogram] = {}  # kind of Service -> histogram
+    answer_seconds: Histogram = Histogram((1.0,))
+    sources: tuple[SourceStatus, ...] = ()
     servers: tuple[ServerFacts, ...] = ()
     history_changes: int = 0
     history_bytes: int = 0

@@ -14,10 +14,9 @@ from __future__ import annotations
 
 import platform
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Any
+from collections.abc import Iterable, Iterator, Mapping
 
-from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client import generate_latest
 from prometheus_client.core import (
     CounterMetricFamily,
     GaugeMetricFamily,
@@ -56,39 +55,116 @@ _REASONS = (
 )
 SOURCE_STATES = ("starting", "synced", "stale", "failing", "absent")
 
-_Labels = str | tuple[str, ...]
-_Rows = Iterable[tuple[_Labels, float]]
+# Tables of metrics: family, name, field, and help.
+_Row = tuple[type[GaugeMetricFamily | CounterMetricFamily], str, str, str]
+_Rows = Iterable[tuple[tuple[str, ...], float]]
+_GAUGE, _COUNTER = GaugeMetricFamily, CounterMetricFamily
+
+_PROCESS: tuple[_Row, ...] = (
+    (_GAUGE, "start_time_seconds", "started_at", "Start of dnsd, since the epoch."),
+    (_GAUGE, "ready", "ready", "1 if clients should send queries to this dnsd."),
+    (_GAUGE, "stale", "stale", "1 if a source is unreachable and answers are stale."),
+)
+_ZONE: tuple[_Row, ...] = (
+    (_GAUGE, "zone_serial", "serial", "Serial of the zones."),
+    (_GAUGE, "zone_names", "names", "Names in the zones."),
+    (_GAUGE, "owners_with_problems", "problems", "Objects that are not served completely."),
+    (
+        _GAUGE,
+        "disputed_names",
+        "disputes",
+        "External names claimed by several objects; the oldest wins.",
+    ),
+    (_COUNTER, "owner_failures", "failures", "Objects whose names could not be computed, a bug."),
+    (_COUNTER, "zone_changes", "changes", "Changes of the zone."),
+)
+_RECORDED: tuple[_Row, ...] = (
+    (_GAUGE, "history_changes", "history_changes", "Changes in the history."),
+    (_GAUGE, "history_bytes", "history_bytes", "Size of the history in bytes."),
+    (_COUNTER, "history_lost", "history_lost", "Changes that could not be written to the history."),
+    (_GAUGE, "query_streams", "streams", "Open live query streams."),
+    (_COUNTER, "query_samples", "samples", "Sampled queries."),
+)
+_WORKERS: tuple[_Row, ...] = (
+    (_GAUGE, "worker_up", "open", "1 if the worker answers."),
+    (_GAUGE, "worker_age_seconds", "age", "Age of the worker process."),
+    (_GAUGE, "worker_lag_seconds", "lag", "Latest delay of its event loop."),
+    (_COUNTER, "worker_restarts", "restarts", "Replacements of the worker."),
+)
+_SOURCES: tuple[_Row, ...] = (
+    (_GAUGE, "source_objects", "objects", "Objects of the source."),
+    (_COUNTER, "source_relists", "relists", "Lists that started again from the beginning."),
+    (_COUNTER, "source_reconciles", "reconciles", "Comparisons with a complete list."),
+    (_COUNTER, "source_corrections", "corrections", "Differences found by these comparisons."),
+    (_COUNTER, "source_errors", "errors", "Errors."),
+)
+_UPSTREAM: tuple[_Row, ...] = (
+    (_COUNTER, "coalesced", "coalesced", "Queries that waited for the same query in flight."),
+    (_COUNTER, "prefetches", "prefetches", "Replies refreshed before they expired."),
+    (_COUNTER, "evictions", "evictions", "Replies evicted from a full cache."),
+    (_COUNTER, "loops", "loops", "Queries that came back to dnsd."),
+    (_COUNTER, "failures", "failures", "Queries that no upstream server answered."),
+)
+_SERVERS: tuple[_Row, ...] = (
+    (_GAUGE, "upstream_up", "up", "1 if the server answers."),
+    (_GAUGE, "upstream_latency_seconds", "latency", "Smoothed latency of the server."),
+    (_COUNTER, "upstream_server_queries", "queries", "Queries sent to the server."),
+    (_COUNTER, "upstream_server_failures", "failures", "Queries that the server did not answer."),
+)
 
 
 def families(facts: Facts) -> Iterator[Metric]:
     """All metric families of these facts."""
-    yield InfoMetricFamily(
-        "dnsd_build",
-        "The running version.",
-        {"version": facts.version, "python": platform.python_version()},
-    )
-    yield _gauge("dnsd_start_time_seconds", "Start of dnsd, since the epoch.", facts.started_at)
-    yield _gauge("dnsd_ready", "1 if clients should send queries to this dnsd.", facts.ready)
-    yield _gauge("dnsd_stale", "1 if a source is unreachable and answers are stale.", facts.stale)
+    build = {"version": facts.version, "python": platform.python_version()}
+    yield InfoMetricFamily("dnsd_build", "The running version.", build)
+    yield from _values(_PROCESS, facts)
     yield from _queries(facts.counters)
     yield from _transports(facts.counters)
-    yield from _workers(facts)
-    yield from _zone(facts)
-    yield from _changes(facts)
+    yield from _by_item(_WORKERS, "worker", {str(one.index): one for one in facts.workers})
+    yield from _values(_ZONE, facts)
+    for noun, kind, counts in (
+        ("Objects", "kind", facts.objects),
+        ("Services", "type", facts.services),
+    ):
+        rows = (((key,), number) for key, number in counts.items())
+        name, text = f"dnsd_{noun.lower()}", f"{noun} in memory, by {kind}."
+        yield _labeled(_GAUGE, name, text, (kind,), rows)
+    yield from _latencies(facts)
     yield from _sources(facts)
     yield from _upstream(facts)
-    yield _gauge("dnsd_history_changes", "Changes in the history.", facts.history_changes)
-    yield _gauge("dnsd_history_bytes", "Size of the history in bytes.", facts.history_bytes)
-    yield _counter(
-        "dnsd_history_lost", "Changes that could not be written to the history.", facts.history_lost
-    )
-    yield _gauge("dnsd_query_streams", "Open live query streams.", facts.streams)
-    yield _counter("dnsd_query_samples", "Sampled queries.", facts.samples)
+    yield from _values(_RECORDED, facts)
+
+
+def _values(table: Iterable[_Row], values: object) -> Iterator[Metric]:
+    """One family for each row, whose value is a field of `values`."""
+    for family, name, field, text in table:
+        yield family(f"dnsd_{name}", text, value=getattr(values, field))
+
+
+def _by_item(table: Iterable[_Row], label: str, items: Mapping[str, object]) -> Iterator[Metric]:
+    """One family for each row, whose values are a field of each item."""
+    for family, name, field, text in table:
+        rows = (((key,), getattr(item, field)) for key, item in items.items())
+        yield _labeled(family, f"dnsd_{name}", text, (label,), rows)
+
+
+def _labeled(
+    family: type[GaugeMetricFamily | CounterMetricFamily],
+    name: str,
+    text: str,
+    labels: tuple[str, ...],
+    rows: _Rows,
+) -> Metric:
+    made = family(name, text, labels=labels)
+    for values, number in rows:
+        made.add_metric(values, number)
+    return made
 
 
 def _queries(counters: Mapping[str, int]) -> Iterator[Metric]:
     split = ((name.split("."), count) for name, count in counters.items())
-    yield _counters(
+    yield _labeled(
+        _COUNTER,
         "dnsd_queries",
         "Queries answered, by transport, type, and response code.",
         ("transport", "type", "rcode", "outcome"),
@@ -98,22 +174,14 @@ def _queries(counters: Mapping[str, int]) -> Iterator[Metric]:
             if parts[0] == "queries" and len(parts) == 4
         ),
     )
-    yield _counters(
-        "dnsd_drops",
-        "Packets and connections without a reply, by reason.",
-        "reason",
-        _drops(counters).items(),
-    )
-    yield _counter(
-        "dnsd_truncated_replies",
-        "Replies over UDP with TC set; the client queries again over TCP.",
-        counters.get("truncated", 0),
-    )
-    yield _counter(
-        "dnsd_engine_failures",
-        "Queries that were not answered because of a bug.",
-        sum(counters.get(f"{one.name}.failures", 0) for one in TRANSPORTS),
-    )
+    drops = (((reason,), count) for reason, count in _drops(counters).items())
+    text = "Packets and connections without a reply, by reason."
+    yield _labeled(_COUNTER, "dnsd_drops", text, ("reason",), drops)
+    text = "Replies over UDP with TC set; the client queries again over TCP."
+    yield _COUNTER("dnsd_truncated_replies", text, value=counters.get("truncated", 0))
+    failures = sum(counters.get(f"{one.name}.failures", 0) for one in TRANSPORTS)
+    text = "Queries that were not answered because of a bug."
+    yield _COUNTER("dnsd_engine_failures", text, value=failures)
 
 
 def _drops(counters: Mapping[str, int]) -> Counter[str]:
@@ -126,113 +194,61 @@ def _drops(counters: Mapping[str, int]) -> Counter[str]:
 
 
 def _transports(counters: Mapping[str, int]) -> Iterator[Metric]:
-    def count(*names: str) -> _Rows:
+    def rows(*names: str) -> _Rows:
         for one in TRANSPORTS:
-            yield one.name, sum(counters.get(f"{one.name}.{name}", 0) for name in names)
+            yield (one.name,), sum(counters.get(f"{one.name}.{name}", 0) for name in names)
 
-    yield _counters(
-        "dnsd_received_messages", "Messages received, by transport.", "transport", count("received")
-    )
-    yield _counters(
-        "dnsd_sent_messages", "Replies sent, by transport.", "transport", count("sent", "late")
-    )
+    for name, text, count in (
+        ("dnsd_received_messages", "Messages received, by transport.", rows("received")),
+        ("dnsd_sent_messages", "Replies sent, by transport.", rows("sent", "late")),
+    ):
+        yield _labeled(_COUNTER, name, text, ("transport",), count)
     for one in TRANSPORTS:
-        if one.datagram:
-            text, batches = f"Batches of {one.label} messages received.", f"{one.name}.batches"
-            yield _counter(f"dnsd_{one.name}_batches", text, counters.get(batches, 0))
-        else:
-            text, accepted = f"{one.label} connections accepted.", f"{one.name}.accepted"
-            yield _counter(f"dnsd_{one.name}_connections", text, counters.get(accepted, 0))
+        noun, counted, text = (
+            ("batches", "batches", f"Batches of {one.label} messages received.")
+            if one.datagram
+            else ("connections", "accepted", f"{one.label} connections accepted.")
+        )
+        count_ = counters.get(f"{one.name}.{counted}", 0)
+        yield _COUNTER(f"dnsd_{one.name}_{noun}", text, value=count_)
 
 
-def _workers(facts: Facts) -> Iterator[Metric]:
-    def rows(field: str) -> _Rows:
-        return ((str(one.index), getattr(one, field)) for one in facts.workers)
-
-    yield _gauges("dnsd_worker_up", "1 if the worker answers.", "worker", rows("open"))
-    yield _gauges("dnsd_worker_age_seconds", "Age of the worker process.", "worker", rows("age"))
-    yield _gauges(
-        "dnsd_worker_lag_seconds", "Latest delay of its event loop.", "worker", rows("lag")
+def _latencies(facts: Facts) -> Iterator[Metric]:
+    kinds = facts.programming_seconds
+    change = "From the event of a source to the answer by every worker."
+    programming = (
+        "From the change in the cluster (last-change-trigger-time) to the answer by every worker."
     )
-    yield _counters(
-        "dnsd_worker_restarts", "Replacements of the worker.", "worker", rows("restarts")
-    )
+    answer = "Time in the engine for the batch of a sampled query."
+    yield _histogram("dnsd_change_seconds", change, {"": facts.change_seconds})
+    yield _histogram("dnsd_programming_seconds", programming, kinds, ("service_kind",))
+    yield _histogram("dnsd_answer_seconds", answer, {"": facts.answer_seconds})
 
 
-def _zone(facts: Facts) -> Iterator[Metric]:
-    yield _gauge("dnsd_zone_serial", "Serial of the zones.", facts.serial)
-    yield _gauge("dnsd_zone_names", "Names in the zones.", facts.names)
-    yield _gauges("dnsd_objects", "Objects in memory, by kind.", "kind", facts.objects.items())
-    yield _gauges("dnsd_services", "Services in memory, by type.", "type", facts.services.items())
-    yield _gauge(
-        "dnsd_owners_with_problems", "Objects that are not served completely.", facts.problems
-    )
-    yield _gauge(
-        "dnsd_disputed_names",
-        "External names claimed by several objects; the oldest object wins.",
-        facts.disputes,
-    )
-    yield _counter(
-        "dnsd_owner_failures", "Objects whose names could not be computed, a bug.", facts.failures
-    )
-
-
-def _changes(facts: Facts) -> Iterator[Metric]:
-    yield _counter("dnsd_zone_changes", "Changes of the zone.", facts.changes)
-    yield _histogram(
-        "dnsd_change_seconds",
-        "From the event of a source to the answer by every worker.",
-        facts.change_seconds,
-    )
-    programming = HistogramMetricFamily(
-        "dnsd_programming_seconds",
-        "From the change in the cluster (last-change-trigger-time) to the answer by every worker.",
-        labels=("service_kind",),
-    )
-    for kind, histogram in facts.programming_seconds.items():
-        programming.add_metric((kind,), histogram.cumulative(), histogram.total)
-    yield programming
-    yield _histogram(
-        "dnsd_answer_seconds",
-        "Time in the engine for the batch of a sampled query.",
-        facts.answer_seconds,
-    )
+def _histogram(
+    name: str, text: str, values: Mapping[str, Histogram], labels: tuple[str, ...] = ()
+) -> Metric:
+    made = HistogramMetricFamily(name, text, labels=labels)
+    for key, one in values.items():
+        made.add_metric((key,) if labels else (), one.cumulative(), one.total)
+    return made
 
 
 def _sources(facts: Facts) -> Iterator[Metric]:
-    sources = facts.sources
-
-    def ages(field: str) -> _Rows:
-        for one in sources:
-            if at := getattr(one, field):
-                yield one.name, max(0.0, facts.now - at)
-
-    def rows(field: str) -> _Rows:
-        return ((one.name, getattr(one, field)) for one in sources)
-
-    yield _gauges(
-        "dnsd_source_state",
-        "1 for the current state of the source.",
-        ("source", "state"),
-        (((one.name, state), one.state == state) for one in sources for state in SOURCE_STATES),
+    sources = {one.name: one for one in facts.sources}
+    states = (
+        ((one.name, state), one.state == state) for one in facts.sources for state in SOURCE_STATES
     )
-    yield _gauges(
-        "dnsd_source_last_event_age_seconds", "Since the last event.", "source", ages("last_event")
-    )
-    yield _gauges(
-        "dnsd_source_last_contact_age_seconds",
-        "Since the last response.",
-        "source",
-        ages("last_contact"),
-    )
-    yield _gauges("dnsd_source_objects", "Objects of the source.", "source", rows("objects"))
+    text = "1 for the current state of the source."
+    yield _labeled(_GAUGE, "dnsd_source_state", text, ("source", "state"), states)
     for field, text in (
-        ("relists", "Lists that started again from the beginning."),
-        ("reconciles", "Comparisons with a complete list."),
-        ("corrections", "Differences found by these comparisons."),
-        ("errors", "Errors."),
+        ("last_event", "Since the last event."),
+        ("last_contact", "Since the last response."),
     ):
-        yield _counters(f"dnsd_source_{field}", text, "source", rows(field))
+        times = ((name, getattr(one, field)) for name, one in sources.items())
+        ages = (((name,), max(0.0, facts.now - at)) for name, at in times if at)
+        yield _labeled(_GAUGE, f"dnsd_source_{field}_age_seconds", text, ("source",), ages)
+    yield from _by_item(_SOURCES, "source", sources)
 
 
 def _upstream(facts: Facts) -> Iterator[Metric]:
@@ -240,99 +256,27 @@ def _upstream(facts: Facts) -> Iterator[Metric]:
         return facts.counters.get(f"upstream.{name}", 0)
 
     results = (("hit", "hits"), ("miss", "misses"), ("stale", "stale"))
-    yield _counters(
-        "dnsd_cache_lookups",
-        "Lookups in the cache of upstream replies.",
-        "result",
-        ((result, count(name)) for result, name in results),
-    )
-    for name, text in (
-        ("coalesced", "Queries that waited for the same query in flight."),
-        ("prefetches", "Replies refreshed before they expired."),
-        ("evictions", "Replies evicted from a full cache."),
-        ("loops", "Queries that came back to dnsd."),
-        ("failures", "Queries that no upstream server answered."),
-    ):
-        yield _counter(f"dnsd_upstream_{name}", text, count(name))
-    yield _counter(
-        "dnsd_upstream_questions",
-        "Queries for external names.",
-        facts.counters.get("asked_upstream", 0),
-    )
-
-    def rows(field: str) -> _Rows:
-        return ((one.address, getattr(one, field)) for one in facts.servers)
-
-    yield _gauges("dnsd_upstream_up", "1 if the server answers.", "server", rows("up"))
-    yield _gauges(
-        "dnsd_upstream_latency_seconds",
-        "Smoothed latency of the server.",
-        "server",
-        rows("latency"),
-    )
-    yield _counters(
-        "dnsd_upstream_server_queries", "Queries sent to the server.", "server", rows("queries")
-    )
-    yield _counters(
-        "dnsd_upstream_server_failures",
-        "Queries that the server did not answer.",
-        "server",
-        rows("failures"),
-    )
+    lookups = (((result,), count(name)) for result, name in results)
+    text = "Lookups in the cache of upstream replies."
+    yield _labeled(_COUNTER, "dnsd_cache_lookups", text, ("result",), lookups)
+    for family, name, field, text in _UPSTREAM:
+        yield family(f"dnsd_upstream_{name}", text, value=count(field))
+    questions = facts.counters.get("asked_upstream", 0)
+    yield _COUNTER("dnsd_upstream_questions", "Queries for external names.", value=questions)
+    yield from _by_item(_SERVERS, "server", {one.address: one for one in facts.servers})
 
 
-def _gauge(name: str, text: str, value: float) -> GaugeMetricFamily:
-    return GaugeMetricFamily(name, text, value=value)
-
-
-def _counter(name: str, text: str, value: float) -> CounterMetricFamily:
-    return CounterMetricFamily(name, text, value=value)
-
-
-def _gauges(name: str, text: str, labels: _Labels, rows: _Rows) -> Metric:
-    return _labeled(GaugeMetricFamily, name, text, labels, rows)
-
-
-def _counters(name: str, text: str, labels: _Labels, rows: _Rows) -> Metric:
-    return _labeled(CounterMetricFamily, name, text, labels, rows)
-
-
-def _labeled(family: Any, name: str, text: str, labels: _Labels, rows: _Rows) -> Metric:
-    made = family(name, text, labels=_several(labels))
-    for values, number in rows:
-        made.add_metric(_several(values), number)
-    return made  # type: ignore[no-any-return]
-
-
-def _several(labels: _Labels) -> tuple[str, ...]:
-    return (labels,) if isinstance(labels, str) else labels
-
-
-def _histogram(name: str, text: str, values: Histogram) -> HistogramMetricFamily:
-    return HistogramMetricFamily(name, text, buckets=values.cumulative(), sum_value=values.total)
-
-
-class _FactsCollector(Collector):
-    def __init__(self, facts: Callable[[], Facts]) -> None:
+class _Collector(Collector):
+    def __init__(self, facts: Facts) -> None:
         self._facts = facts
 
     def collect(self) -> Iterator[Metric]:
-        return families(self._facts())
-
-    def describe(self) -> Iterable[Metric]:
-        return ()  # a registry calls it at registration; it must not collect facts
-
-
-def registry(facts: Callable[[], Facts]) -> CollectorRegistry:
-    """A registry (not the global one) that collects facts at each scrape."""
-    made = CollectorRegistry(auto_describe=False)
-    made.register(_FactsCollector(facts))
-    return made
+        return families(self._facts)
 
 
 def exposition(facts: Facts) -> bytes:
     """The text that Prometheus reads (content type CONTENT_TYPE)."""
-    return generate_latest(registry(lambda: facts))
+    return generate_latest(_Collector(facts))
 
 
 def sample_names(facts: Facts) -> dict[str, tuple[str, str, tuple[str, ...]]]:
@@ -354,26 +298,7 @@ def reference() -> str:
     return _PAGE.replace("ROWS", rows)
 
 
-_EMPTY = Facts(
-    version="",
-    now=0.0,
-    started_at=0.0,
-    ready=False,
-    stale=False,
-    counters={},
-    workers=(),
-    serial=0,
-    names=0,
-    objects={},
-    services={},
-    problems=0,
-    failures=0,
-    changes=0,
-    change_seconds=Histogram((1.0,)),
-    programming_seconds={},
-    answer_seconds=Histogram((1.0,)),
-    sources=(),
-)
+_EMPTY = Facts()
 
 _PAGE = """\
 # Metrics
