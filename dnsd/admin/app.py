@@ -217,13 +217,10 @@ def _outermost(gate: Gate) -> Middleware:
     @web.middleware
     async def guarded(request: web.Request, handler: _Handler) -> web.StreamResponse:
         try:
-            response = await _respond(request, handler, gate)
+            return await _respond(request, handler, gate)
         except Problem as problem:
             headers = {"WWW-Authenticate": "Bearer"} if problem.status == 401 else None
-            response = problem.response(headers)
-        if not response.prepared:
-            _add_headers(response)
-        return response
+            return problem.response(headers)
 
     return guarded
 
@@ -249,14 +246,11 @@ async def _respond(request: web.Request, handler: _Handler, gate: Gate) -> web.S
         raise Problem(500, "internal error, a bug; the log has the traceback") from error
 
 
-def _add_headers(response: web.StreamResponse) -> None:
+async def _add_headers(_: web.Request, response: web.StreamResponse) -> None:
+    """Add the security headers, just before the response is sent."""
     for name, value in _HEADERS.items():
         response.headers.setdefault(name, value)
     response.headers["Server"] = _HEADERS["Server"]
-
-
-async def _on_prepare(_: web.Request, response: web.StreamResponse) -> None:
-    _add_headers(response)  # a stream prepares its response before the handler returns
 
 
 # ---------------------------------------------------------------------------------------
@@ -274,7 +268,7 @@ async def listening(
     app: web.Application, sock: socket.socket, context: ssl.SSLContext | None = None
 ) -> AsyncIterator[None]:
     """Serve the application on a listening socket for as long as the context lasts."""
-    app.on_response_prepare.append(_on_prepare)
+    app.on_response_prepare.append(_add_headers)
     runner = web.AppRunner(
         app,
         handle_signals=False,

@@ -11,7 +11,7 @@ import click
 import msgspec
 
 from dnsd.commands.options import settings_command, settings_from
-from dnsd.commands.printing import ago, cause, columns, heading, plain, print_json, say, wrapped
+from dnsd.commands.printing import ago, cause, columns, echo, heading, plain, print_json, wrapped
 from dnsd.commands.remote import connect, is_offline, read_offline, remote_options
 from dnsd.control.settings import Settings
 from dnsd.settings.schema import Group, SettingsError
@@ -105,8 +105,8 @@ def _type(text: str) -> int:
 
 
 def _print(found: dict[str, Any]) -> None:
-    say(plain(found["verdict"]), bold=True)
-    say()
+    echo(plain(found["verdict"]), bold=True)
+    echo()
     for step in found["steps"]:
         _print_step(step)
     if found["answer"]:
@@ -132,7 +132,7 @@ _MARKS = {True: ("ok", "green"), False: ("fail", "red"), None: ("info", "yellow"
 def _print_step(step: dict[str, Any]) -> None:
     mark, color = _MARKS[step["ok"]]
     said = wrapped(plain(step["said"]), _INDENT)
-    say(f"  {click.style(f'{mark:<4}', fg=color)}  {step['what']:<10} {said}")
+    echo(f"  {click.style(f'{mark:<4}', fg=color)}  {step['what']:<10} {said}")
 
 
 def _candidate(one: dict[str, Any]) -> list[str]:
@@ -142,6 +142,6 @@ def _candidate(one: dict[str, Any]) -> list[str]:
 def _print_change(last: dict[str, Any]) -> None:
     heading(f"Last change: {ago(last['at'])}, serial {last['serial']}, by {cause(last['cause'])}")
     for line in last["before"]:
-        say(f"  - {plain(line)}", fg="red")
+        echo(f"  - {plain(line)}", fg="red")
     for line in last["after"]:
-        say(f"  + {plain(line)}", fg="green")
+        echo(f"  + {plain(line)}", fg="green")

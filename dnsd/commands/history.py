@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from dnsd.commands.options import settings_command
-from dnsd.commands.printing import cause, moment, plain, print_json, say
+from dnsd.commands.printing import cause, echo, moment, plain, print_json
 from dnsd.commands.remote import connect, remote_options
 from dnsd.settings.schema import SettingsError
 
@@ -63,14 +63,14 @@ def command(name: str | None, as_json: bool, limit: int, **params: Any) -> None:
         _print(change)
     if not changes:
         since = f"; it starts at {moment(oldest)}" if oldest else ""
-        say(f"no change in the history matches{since}")
+        echo(f"no change in the history matches{since}")
 
 
 def _print(change: dict[str, Any]) -> None:
     head = f"{moment(change['at'])}  serial {change['serial']}  {change['name']} {change['type']}"
-    say(plain(head), bold=True)
-    say(f"  caused by {plain(cause(change['cause']))}")
+    echo(plain(head), bold=True)
+    echo(f"  caused by {plain(cause(change['cause']))}")
     for side, sign, color in (("before", "-", "red"), ("after", "+", "green")):
         records = change[side]
         for value in records["values"] if records else ():
-            say(f"  {sign} {records['ttl']} {plain(value)}", fg=color)
+            echo(f"  {sign} {records['ttl']} {plain(value)}", fg=color)

@@ -18,7 +18,7 @@ from msgspec import Struct
 
 from dnsd.commands.client import JSON, YAML
 from dnsd.commands.options import settings_command, settings_from
-from dnsd.commands.printing import plain, print_json, say
+from dnsd.commands.printing import echo, plain, print_json
 from dnsd.commands.remote import connect, is_offline, read_offline, remote_options
 from dnsd.control.settings import Settings
 from dnsd.settings.schema import Group, SettingsError
@@ -200,7 +200,7 @@ def _offline(settings: Settings, texts: Sequence[Text], mode: str) -> dict[str, 
 
 
 def _print(found: dict[str, Any]) -> None:
-    say(plain(found["verdict"]), bold=True)
+    echo(plain(found["verdict"]), bold=True)
     rows = [
         (sign, color, row)
         for part, sign, color in (
@@ -211,16 +211,16 @@ def _print(found: dict[str, Any]) -> None:
         for row in found[part]
     ]
     if rows:
-        say()
+        echo()
     width = max((len(plain(row["name"])) for _, _, row in rows), default=0)
     for sign, color, row in rows:
-        say(f"{sign} {plain(row['name']):<{width}}  {row['type']:<5} {_values(row)}", fg=color)
+        echo(f"{sign} {plain(row['name']):<{width}}  {row['type']:<5} {_values(row)}", fg=color)
     for part, label in (("conflicts", "conflict"), ("problems", "problem"), ("notes", "note")):
         for sentence in found[part]:
-            say(f"{label}: {plain(sentence)}")
+            echo(f"{label}: {plain(sentence)}")
     if found["skipped"]:
         kinds = ", ".join(f"{number} {kind}" for kind, number in found["skipped"].items())
-        say(f"note: skipped, because these kinds have no names: {plain(kinds)}")
+        echo(f"note: skipped, because these kinds have no names: {plain(kinds)}")
 
 
 def _values(row: dict[str, Any]) -> str:

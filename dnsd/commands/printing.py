@@ -29,15 +29,15 @@ def plain(text: object) -> str:
     )
 
 
-def say(text: str = "", **style: bool | str) -> None:
+def echo(text: str = "", **style: bool | str) -> None:
     """Print one line. `style`: of click.style, ignored if stdout is not a terminal."""
     click.echo(click.style(text, **style) if style else text)  # type: ignore[arg-type]
 
 
 def heading(text: str) -> None:
     """Print a blank line and a heading."""
-    say()
-    say(text, bold=True)
+    echo()
+    echo(text, bold=True)
 
 
 def columns(rows: Iterable[Sequence[object]], indent: str = "  ") -> None:
@@ -48,7 +48,7 @@ def columns(rows: Iterable[Sequence[object]], indent: str = "  ") -> None:
     widths = [max(len(row[i]) for row in texts) for i in range(len(texts[0]))]
     for row in texts:
         cells = [cell.ljust(width) for cell, width in zip(row[:-1], widths, strict=False)]
-        say(f"{indent}{'  '.join([*cells, row[-1]])}".rstrip())
+        echo(f"{indent}{'  '.join([*cells, row[-1]])}".rstrip())
 
 
 def wrapped(text: str, indent: int) -> str:

@@ -12,7 +12,7 @@ import click
 from dnsd.commands import Failure
 from dnsd.commands.explain import NODATA, code_of
 from dnsd.commands.options import settings_command
-from dnsd.commands.printing import columns, heading, plain, print_json, say
+from dnsd.commands.printing import columns, echo, heading, plain, print_json
 from dnsd.commands.remote import connect, remote_options
 from dnsd.transport.registry import TRANSPORTS
 
@@ -55,7 +55,7 @@ def command(name: str, type_: str, as_json: bool, short: bool, **params: Any) ->
     code = code_of(found["rcode"], bool(found["answer"]))
     if not as_json and short:
         for record in found["answer"]:
-            say(plain(record["value"]))
+            echo(plain(record["value"]))
     elif not as_json:
         _print(found, code)
     return code
@@ -63,7 +63,7 @@ def command(name: str, type_: str, as_json: bool, short: bool, **params: Any) ->
 
 def _print(found: dict[str, Any], code: int) -> None:
     nodata = ", no record of that type (NODATA)" if code == NODATA else ""
-    say(f"{found['rcode']}{nodata}  flags: {' '.join(found['flags'])}", bold=True)
+    echo(f"{found['rcode']}{nodata}  flags: {' '.join(found['flags'])}", bold=True)
     for section in ("answer", "authority", "additional"):
         if found[section]:
             heading(section.capitalize())

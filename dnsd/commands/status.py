@@ -8,7 +8,17 @@ from __future__ import annotations
 from typing import Any
 
 from dnsd.commands.options import settings_command
-from dnsd.commands.printing import ago, columns, count, heading, plain, print_json, say, short, span
+from dnsd.commands.printing import (
+    ago,
+    columns,
+    count,
+    echo,
+    heading,
+    plain,
+    print_json,
+    short,
+    span,
+)
 from dnsd.commands.remote import connect, remote_options
 
 READY, NOT_READY = 0, 3
@@ -32,14 +42,14 @@ def command(as_json: bool, **params: Any) -> int:
 
 def _print(found: dict[str, Any]) -> None:
     ready = found["ready"]["ok"]
-    say(
+    echo(
         f"dnsd {found['version']}: {'ready' if ready else 'not ready'}"
         f" ({plain(found['ready']['reason'])})",
         bold=True,
         fg="green" if ready else "red",
     )
     if not found["healthy"]["ok"]:
-        say(f"not healthy: {plain(found['healthy']['reason'])}", fg="red")
+        echo(f"not healthy: {plain(found['healthy']['reason'])}", fg="red")
     columns(_facts(found))
     heading("Sources")
     columns(map(_source, found["sources"]))

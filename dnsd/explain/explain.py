@@ -235,13 +235,13 @@ def _preconditions(trace: Trace, runtime: Runtime, meant: Interpretation) -> Non
     """How the name was found, the state of the data, and whether the client may query."""
     question = meant.question
     if meant.searched:
-        said = (
+        text = (
             f"{question.name} has no trailing dot, so a Pod in namespace {meant.namespace} expands"
             f" it by its search list (ndots:5); this explains {text_of(meant.name)}"
         )
-        trace.step("search", True, said)
+        trace.step("search", True, text)
     serial = trace.pipeline.zone.serial
-    ok, said = {
+    ok, text = {
         "not ready": (False, "the sources are not synced: names in the zones get SERVFAIL"),
         "not known": (
             None,
@@ -250,7 +250,7 @@ def _preconditions(trace: Trace, runtime: Runtime, meant: Interpretation) -> Non
         ),
         "stale": (None, "the source is unreachable: answers are stale, and marked as stale"),
     }.get(runtime.data, (True, f"the zone is complete at serial {serial}"))
-    trace.step("data", ok, said)
+    trace.step("data", ok, text)
     networks = Networks(runtime.allow_query)
     if question.client and not networks.everyone:
         client = address_text(question.client)
@@ -272,8 +272,8 @@ def _pinned(trace: Trace) -> None:
             trace.because("the record is pinned by hand")
     if pinned and len(contributors) > len(pinned) and zone.zone_of(trace.name) not in zone.external:
         others = ", ".join(str(one) for one in contributors if one.kind != "Record")
-        said = f"the name also belongs to {others}; dnsd serves the records of both"
-        trace.step("conflict", None, said)
+        text = f"the name also belongs to {others}; dnsd serves the records of both"
+        trace.step("conflict", None, text)
 
 
 def _forwarding(trace: Trace, runtime: Runtime) -> None:

@@ -31,8 +31,8 @@ def analyze(trace: Trace, apex: Name) -> None:
         winner, *others = dispute
         holder = "the zone itself" if winner == APEX else str(winner)
         listed = ", ".join(map(str, others[:_LISTED]))
-        said = f"name also claimed by {listed}; {holder} wins: the oldest, then the first by key"
-        trace.step("conflict", False, said)
+        text = f"name also claimed by {listed}; {holder} wins: the oldest, then the first by key"
+        trace.step("conflict", False, text)
     if not contributors:
         _without_contributor(trace, apex)
     elif trace.found.kind == "nodata":

@@ -179,18 +179,18 @@ def _readiness(trace: Trace, view: ServiceView) -> None:
     trace.cite(*view.slices)
     service = view.service
     ready = any(map(view.ready, view.endpoints))
-    said = f"{view.readiness} are ready"
+    text = f"{view.readiness} are ready"
     if not view.slices:
-        said = f"no EndpointSlice belongs to {view}"
+        text = f"no EndpointSlice belongs to {view}"
     elif service.publish_not_ready:
-        said = f"all {len(view.endpoints)} endpoints count as ready (publishNotReadyAddresses)"
-    trace.step("readiness", ready, said)
+        text = f"all {len(view.endpoints)} endpoints count as ready (publishNotReadyAddresses)"
+    trace.step("readiness", ready, text)
     if ready:
         return
     if service.headless:
-        trace.because(f"headless {view} has no ready endpoint ({said})")
+        trace.because(f"headless {view} has no ready endpoint ({text})")
     elif service.cluster_ips and trace.pipeline.zone.config.empty_services == "nxdomain":
-        trace.because(f"{view} has no ready endpoint, and empty_services is nxdomain ({said})")
+        trace.because(f"{view} has no ready endpoint, and empty_services is nxdomain ({text})")
 
 
 def _port(trace: Trace, view: ServiceView, rest: Sequence[str]) -> None:
@@ -310,11 +310,11 @@ def _reverse(trace: Trace) -> None:
     if not services:
         trace.fail("address", f"no Service and no ready endpoint has the address {text}")
         return
-    said = []
+    roles = []
     for view in filter(None, (service_view(trace, one) for one in services[:MAX_CITED])):
         trace.cite(view.service)
         role = "the ClusterIP" if address in view.service.cluster_ips else "an endpoint"
-        said.append(f"{text} is {role} of {view}")
+        roles.append(f"{text} is {role} of {view}")
         if role == "an endpoint":
             holders = [
                 piece
@@ -322,9 +322,9 @@ def _reverse(trace: Trace) -> None:
                 if any(address in one.addresses for one in piece.endpoints)
             ]
             trace.cite(*holders)
-    for one in said:
+    for one in roles:
         trace.step("address", True, one)
-    trace.because(" and ".join(said[:3]))
+    trace.because(" and ".join(roles[:3]))
 
 
 def _address(name: Name) -> bytes | None:

@@ -111,14 +111,14 @@ class Plan(Struct, frozen=True):
             (len({row.name for row in getattr(self, kind)}), kind)
             for kind in ("appear", "vanish", "change")
         ]
-        said = ", ".join(
+        summary = ", ".join(
             f"{count} name{'s' if count != 1 else ''} would {kind}"
             for count, kind in counts
             if count
         )
         queried = len({row.name for row in (*self.vanish, *self.change) if row.asked})
         tail = f"; clients currently query {queried} of those that vanish or change"
-        return f"{said}{tail if queried else ''}." if said else "No name would change."
+        return f"{summary}{tail if queried else ''}." if summary else "No name would change."
 
     def fields(self) -> dict[str, object]:
         """The plan as the API and `dnsd plan --json` show it."""

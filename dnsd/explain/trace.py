@@ -58,16 +58,16 @@ class Trace:
         self.refused = False
         self.target: Target | None = None
 
-    def step(self, what: str, ok: bool | None, said: str) -> None:
-        self.steps.append(Step(what, ok, said))
+    def step(self, what: str, ok: bool | None, text: str) -> None:
+        self.steps.append(Step(what, ok, text))
 
     def because(self, reason: str) -> None:
         self.reason = self.reason or reason
 
-    def fail(self, what: str, said: str) -> None:
+    def fail(self, what: str, text: str) -> None:
         """Add a failed step that is the reason."""
-        self.step(what, False, said)
-        self.because(said)
+        self.step(what, False, text)
+        self.because(text)
 
     def last(self, what: str) -> str:
         """The sentence of the last step of this kind, "" without one."""
