@@ -26,7 +26,7 @@ ONE, TWO, THREE = "one-token-of-length", "two-token-of-length", "three-token-of-
 @pytest.fixture
 def file(tmp_path: Path) -> Path:
     path = tmp_path / "tokens"
-    write(path, f"# who\nalice write {ONE}  # her own\n\nbob read {TWO}\n")
+    write(path, f"# operators\nalice write {ONE}  # on call\n\nbob read {TWO}\n")
     return path
 
 

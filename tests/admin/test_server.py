@@ -108,9 +108,9 @@ class TestStartsAndEnds:
                 "serve", "--manifests", str(SEED), "--listen", "127.0.0.1:0", *flag, environ=environ
             )
         assert found.returncode == 2
-        who = "--admin" if flag else "DNSD_ADMIN"
+        origin = "--admin" if flag else "DNSD_ADMIN"
         assert found.stderr.splitlines()[-1] == (
-            f"dnsd: {who}: cannot listen on {address}: another program has this port, or"
+            f"dnsd: {origin}: cannot listen on {address}: another program has this port, or"
             " dnsd runs already; give another"
         )
 

@@ -1,4 +1,4 @@
-"""One running dnsd for all tests of a module that only look at it."""
+"""One running dnsd for all tests of a module that do not change it."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ spec: {type: ExternalName, externalName: example.org}
 @pytest.fixture(autouse=True)
 def _in_a_plain_environment() -> Iterator[None]:
     if sys.modules.get("rich", sys) is None:
-        del sys.modules["rich"]  # `serve` ran in this process, and does without
+        del sys.modules["rich"]  # `serve` ran in this process, and disabled it
     kept = dict(os.environ)
     for name in [name for name in kept if name.startswith("DNSD_")]:
         del os.environ[name]
@@ -52,7 +52,7 @@ def there(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
 
 @pytest.fixture
 def manifests(tmp_path: Path) -> Path:
-    """A directory with the Service web, for what needs no server."""
+    """A directory with the Service web, for commands without a server."""
     folder = tmp_path / "offline"
     folder.mkdir()
     (folder / "web.yaml").write_text(service("web", "10.96.0.1"))

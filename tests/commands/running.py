@@ -1,4 +1,4 @@
-"""A running dnsd for the commands that ask one, and a command line that runs in this process."""
+"""A running dnsd for commands, and a command line in this process."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Capture = pytest.CaptureFixture[str]
 
 
 class Running:
-    """A `dnsd serve` with an API: where it is, its token, its manifests."""
+    """A `dnsd serve` with its API: URL, token, and manifests."""
 
     def __init__(self, server: Serving, manifests: Path, state: Path) -> None:
         self.server, self.manifests, self.state = server, manifests, state
@@ -28,13 +28,13 @@ class Running:
 
     @property
     def flags(self) -> tuple[str, ...]:
-        """How to reach it."""
+        """The flags that select it."""
         return ("--server", self.url, "--state-dir", str(self.state))
 
 
 @contextmanager
 def running(folder: Path, *flags: str, **files: str) -> Iterator[Running]:
-    """A dnsd on manifests of its own: `files`, name without suffix -> text."""
+    """A dnsd with its own manifests. `files`: name without suffix -> text."""
     manifests, state = folder / "manifests", folder / "state"
     manifests.mkdir()
     for name, text in files.items():
@@ -45,7 +45,7 @@ def running(folder: Path, *flags: str, **files: str) -> Iterator[Running]:
 
 
 class Ran:
-    """What a command line did."""
+    """The result of a command line."""
 
     def __init__(self, code: int, out: str, err: str) -> None:
         self.code, self.out, self.err = code, out, err
@@ -56,14 +56,14 @@ class Ran:
 
 
 def run(capsys: Capture, *arguments: str) -> Ran:
-    """Runs one command line here."""
+    """Run one command line in this process."""
     code = main(arguments)
     captured = capsys.readouterr()
     return Ran(code, captured.out, captured.err)
 
 
 def complaint(capsys: Capture, arguments: Sequence[str], code: int) -> str:
-    """The one line that a command line which fails with this code says."""
+    """The one line on stderr of a command that fails with this code."""
     found = run(capsys, *arguments)
     assert (found.code, found.out) == (code, ""), found.err
     assert found.err.startswith("dnsd: ")

@@ -15,7 +15,7 @@ from tests.commands.answering import answering, http
 from tests.commands.running import Capture, Running, complaint, run
 from tests.serving import ENVIRONMENT
 
-GONE = "http://127.0.0.1:1"  # tcpmux; nobody listens there without being root
+GONE = "http://127.0.0.1:1"  # tcpmux; an unprivileged process cannot listen there
 
 
 class TestEndpoints:

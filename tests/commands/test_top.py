@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import pty
 import signal
 import subprocess
-import time
 from pathlib import Path
 
 from dnsd.commands.top import outcomes, sparkline
@@ -77,14 +77,12 @@ class _Screen:
         until(lambda: words in self.read(), f"the screen shows {words!r}")
 
     def read(self) -> str:
-        try:
+        with contextlib.suppress(BlockingIOError, OSError):
             self.text += os.read(self._master, 65536).decode("utf-8", "replace")
-        except (BlockingIOError, OSError):
-            time.sleep(0)
         return self.text
 
     def ended(self) -> list[int]:
-        self.read()  # it must not wait for somebody to read
+        self.read()  # a full terminal would block it
         code = self.process.poll()
         return [] if code is None else [code]
 

@@ -1,4 +1,4 @@
-"""What `explain` claims is what the engine says: every name, every type, three configurations."""
+"""Lookups equal the answers of the engine, for all names, types, and configurations."""
 
 from __future__ import annotations
 

@@ -44,7 +44,7 @@ class TestJson:
         stream = io.StringIO()
         logging.configure("info", "json", stream)
         stdlib_logging.getLogger("asyncio").error("it %s", "broke")
-        stdlib_logging.getLogger("asyncio").debug("nobody hears this")
+        stdlib_logging.getLogger("asyncio").debug("below the level")
         (line,) = lines(stream)
         assert (line["event"], line["level"]) == ("it broke", "error")
 

@@ -83,7 +83,7 @@ def test_resolve_returns_the_reply_of_the_engine(running: Api) -> None:
 
 @contextmanager
 def upstream() -> Iterator[int]:
-    """A name server on loopback that knows one address for everything."""
+    """A name server on loopback that answers each query with one address."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
         sock.bind(("127.0.0.1", 0))
         stop = threading.Event()

@@ -15,7 +15,7 @@ from tests.helpers import eventually, until
 
 class TestEventStream:
     async def read(self, api: Admin, path: str, until: str, **headers: str) -> str:
-        """What a stream says until it has said something."""
+        """The text of a stream up to the text `until`."""
         said = ""
         async with api.client.get(
             api.url + path, headers={"Authorization": f"Bearer {READ}", **headers}

@@ -1,4 +1,4 @@
-"""A browser that looks at the page of a running dnsd. Chromium is the system's own."""
+"""A browser for tests of the page. It is the Chromium of the system."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ ARGUMENTS = (
     "--disable-sync",
     "--no-first-run",
 )
-PATIENCE = 20_000  # ms that an expectation may take; machines are shared
-expect.set_options(timeout=PATIENCE)
+TIMEOUT = 20_000  # ms for an expectation; machines are shared
+expect.set_options(timeout=TIMEOUT)
 
 
 @asynccontextmanager
@@ -36,24 +36,23 @@ async def chromium() -> AsyncIterator[Browser]:
 
 @asynccontextmanager
 async def page_of(browser: Browser, **options: Any) -> AsyncIterator[Page]:
-    """A page in a context of its own; what its scripts complain of fails the test.
+    """A page in its own context. An error of its scripts fails the test.
 
-    That a request was refused, or found nobody, is what some tests are about; the browser
-    logs it by itself, and says so in words of its own.
+    The browser itself logs failed requests, which some tests cause, so these are ignored.
     """
     context = await browser.new_context(viewport={"width": 1280, "height": 900}, **options)
     page = await context.new_page()
-    page.set_default_timeout(PATIENCE)
-    complaints: list[str] = []
-    page.on("pageerror", lambda error: complaints.append(str(error)))
-    page.on("console", lambda said: complaints.append(said.text) if _bad(said) else None)
+    page.set_default_timeout(TIMEOUT)
+    errors: list[str] = []
+    page.on("pageerror", lambda error: errors.append(str(error)))
+    page.on("console", lambda line: errors.append(line.text) if _is_error(line) else None)
     try:
         yield page
     finally:
         await context.close()
-    assert complaints == []
+    assert errors == []
 
 
-def _bad(said: Any) -> bool:
+def _is_error(line: Any) -> bool:
     expected = ("Failed to load resource", "net::ERR_")
-    return said.type in ("error", "warning") and not any(one in said.text for one in expected)
+    return line.type in ("error", "warning") and not any(one in line.text for one in expected)

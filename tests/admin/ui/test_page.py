@@ -39,7 +39,7 @@ async def browser() -> AsyncIterator[Browser]:
 
 @pytest_asyncio.fixture(loop_scope="module")
 async def page(browser: Browser, there: Running) -> AsyncIterator[Page]:
-    """The page as who follows the address that `serve` prints sees it."""
+    """The page at the URL that `serve` prints."""
     async with page_of(browser) as found:
         await found.goto(f"{there.url}/#token={there.token}")
         await expect(found.get_by_role("heading", level=1)).to_have_text("Overview")
@@ -53,7 +53,9 @@ async def visit(page: Page, view: str) -> None:
 
 
 class TestOverview:
-    async def test_what_it_shows(self, page: Page, there: Running) -> None:
+    async def test_it_shows_rates_sources_services_and_workers(
+        self, page: Page, there: Running
+    ) -> None:
         await expect(page.get_by_role("status").first).to_have_text("ready")
         for title in ("Queries", "Outcomes", "Latency", "Services by type", "Sources", "Workers"):
             await expect(page.get_by_role("region", name=title, exact=True)).to_be_visible()
@@ -62,7 +64,7 @@ class TestOverview:
         services = page.get_by_role("region", name="Services by type")
         await expect(services.get_by_role("listitem").first).to_have_text("ClusterIP2")
 
-    async def test_the_charts_follow(self, page: Page, there: Running) -> None:
+    async def test_the_charts_show_outcomes_and_latency(self, page: Page, there: Running) -> None:
         chart = page.get_by_role("img", name=re.compile("^Queries per second by outcome"))
         await expect(chart).to_have_attribute("aria-label", re.compile("NXDOMAIN 0,"))
         for number in range(40):
@@ -74,7 +76,7 @@ class TestOverview:
         latency = page.get_by_role("img", name=re.compile("^Latency in the engine"))
         await expect(latency).to_have_attribute("aria-label", re.compile("p99 .*[µm]s"))
 
-    async def test_a_change_shows_without_a_reload(self, page: Page, there: Running) -> None:
+    async def test_a_change_appears_without_a_reload(self, page: Page, there: Running) -> None:
         changes = page.get_by_role("region", name="Latest changes")
         await expect(changes).to_contain_text("No changes since this page was opened.")
         await page.evaluate("window.untouched = true")
@@ -88,8 +90,8 @@ class TestOverview:
         assert await page.evaluate("window.untouched")
 
 
-class TestNothingYet:
-    async def test_empty_states_are_said_in_words(self, browser: Browser, tmp_path: Path) -> None:
+class TestEmpty:
+    async def test_empty_views_have_a_text(self, browser: Browser, tmp_path: Path) -> None:
         with running(tmp_path) as empty:
             async with page_of(browser) as page:
                 await page.goto(f"{empty.url}/#token={empty.token}")
@@ -130,7 +132,7 @@ class TestNames:
         await page.get_by_label("Namespace").select_option("")
         await expect(table).to_contain_text("1.0.96.10.in-addr.arpa.")
 
-    async def test_a_record_and_its_history(self, page: Page, there: Running) -> None:
+    async def test_a_name_has_its_records_and_its_history(self, page: Page, there: Running) -> None:
         name = "moving.default.svc.cluster.local"
         (there.manifests / "moving.yaml").write_text(service("moving", "10.96.0.60"))
         await visit(page, "Names")
@@ -197,7 +199,7 @@ class TestNames:
 
 
 class TestExplain:
-    async def test_type_a_name_read_why(self, page: Page) -> None:
+    async def test_a_name_is_explained_with_its_steps(self, page: Page) -> None:
         await visit(page, "Explain")
         await expect(page.get_by_text("Enter a name as a Pod would")).to_be_visible()
         await page.get_by_label("Name", exact=True).fill("wbe")
@@ -217,7 +219,7 @@ class TestExplain:
         await page.get_by_role("button", name="Explain").click()
         await expect(verdict).to_contain_text("NODATA")
 
-    async def test_it_follows_the_zone(self, page: Page, there: Running) -> None:
+    async def test_the_explanation_follows_the_zone(self, page: Page, there: Running) -> None:
         await page.goto(f"{there.url}/#/explain?name=soon.default")
         verdict = page.get_by_role("region", name="Verdict")
         await expect(verdict).to_contain_text("does not exist")
@@ -226,7 +228,7 @@ class TestExplain:
         (there.manifests / "soon.yaml").unlink()
         await expect(verdict).to_contain_text("does not exist")
 
-    async def test_what_is_no_name_is_said(self, page: Page) -> None:
+    async def test_text_that_is_not_a_name_is_an_error(self, page: Page) -> None:
         await visit(page, "Explain")
         await page.get_by_label("Name", exact=True).fill("a..b")
         await page.keyboard.press("Enter")
@@ -236,7 +238,7 @@ class TestExplain:
 
 
 class TestPlan:
-    async def test_paste_and_see(self, page: Page) -> None:
+    async def test_pasted_manifests_are_planned(self, page: Page) -> None:
         await visit(page, "Plan")
         await page.get_by_label("Manifests").fill(service("new", "10.96.0.80"))
         await page.keyboard.press("Control+Enter")
@@ -251,7 +253,7 @@ class TestPlan:
         await page.get_by_role("button", name="Clear").click()
         await expect(verdict).to_be_hidden()
 
-    async def test_drop_files(self, page: Page) -> None:
+    async def test_dropped_files_are_planned(self, page: Page) -> None:
         await visit(page, "Plan")
         texts = [service("one", "10.96.0.81"), service("two", "10.96.0.1")]
         await page.evaluate(
@@ -268,7 +270,7 @@ class TestPlan:
         await expect(page.get_by_role("table", name="Would appear")).to_contain_text("one.default")
         await expect(page.get_by_role("region", name="Conflicts")).to_contain_text("10.96.0.1")
 
-    async def test_what_is_wrong_is_said(self, page: Page) -> None:
+    async def test_invalid_manifests_are_errors(self, page: Page) -> None:
         await visit(page, "Plan")
         await page.get_by_role("button", name="Compute plan").click()
         await expect(page.get_by_text("Nothing to plan")).to_be_visible()
@@ -278,7 +280,9 @@ class TestPlan:
 
 
 class TestLiveQueries:
-    async def test_they_come_pause_and_filter(self, page: Page, there: Running) -> None:
+    async def test_queries_appear_and_can_be_paused_and_filtered(
+        self, page: Page, there: Running
+    ) -> None:
         await visit(page, "Live queries")
         table = page.get_by_role("table", name="Queries, newest first")
         note = page.get_by_role("status").nth(1)
@@ -301,7 +305,7 @@ class TestLiveQueries:
         await ask_until(there, "absent.default.svc.cluster.local", table, "NXDOMAIN")
         await expect(table).not_to_contain_text(f"{WEB}.")
 
-    async def test_a_filter_that_is_none(self, page: Page) -> None:
+    async def test_an_invalid_filter_is_an_error(self, page: Page) -> None:
         await visit(page, "Live queries")
         await page.get_by_label("Client").fill("nobody")
         await expect(page.get_by_role("status").nth(1)).to_contain_text("dnsd: client: ")
@@ -320,7 +324,7 @@ async def ask_until(there: Running, name: str, table: object, words: str) -> Non
 
 
 class TestTop:
-    async def test_names_clients_and_what_does_not_exist(self, page: Page, there: Running) -> None:
+    async def test_names_clients_and_nxdomains_are_listed(self, page: Page, there: Running) -> None:
         await visit(page, "Top")
         for _ in range(3):
             there.server.ask("lost.default.svc.cluster.local")
@@ -334,7 +338,7 @@ class TestTop:
 
 
 class TestToken:
-    async def test_it_leaves_the_address_and_stays_in_the_tab(
+    async def test_the_token_moves_from_the_url_to_the_tab(
         self, page: Page, there: Running
     ) -> None:
         assert there.token not in page.url
@@ -343,9 +347,7 @@ class TestToken:
         stored = await page.evaluate("[Object.keys(localStorage).length, document.cookie]")
         assert stored == [0, ""]
 
-    async def test_a_wrong_one_is_said_and_can_be_mended(
-        self, browser: Browser, there: Running
-    ) -> None:
+    async def test_a_wrong_token_can_be_replaced(self, browser: Browser, there: Running) -> None:
         async with page_of(browser) as page:
             await page.goto(f"{there.url}/#token=wrong-wrong-wrong-wrong")
             alert = page.get_by_role("alert").last
@@ -354,7 +356,7 @@ class TestToken:
             await page.get_by_role("button", name="Use this token").click()
             await expect(page.get_by_role("heading", level=1)).to_have_text("Overview")
 
-    async def test_none_is_asked_for(self, browser: Browser, there: Running) -> None:
+    async def test_a_missing_token_is_requested(self, browser: Browser, there: Running) -> None:
         async with page_of(browser) as page:
             await page.goto(f"{there.url}/#/explain?name=web")
             heading = page.get_by_role("heading", level=1)
@@ -366,8 +368,10 @@ class TestToken:
             await expect(page.get_by_role("region", name="Verdict")).to_contain_text(WEB)
 
 
-class TestAwayAndBack:
-    async def test_it_says_so_and_goes_on_by_itself(self, browser: Browser, tmp_path: Path) -> None:
+class TestReconnect:
+    async def test_the_page_reports_an_unreachable_dnsd_and_reconnects(
+        self, browser: Browser, tmp_path: Path
+    ) -> None:
         """dnsd is killed, and started again at the same place with other manifests."""
         with socket.create_server(("127.0.0.1", 0)) as free:
             place = f"127.0.0.1:{free.getsockname()[1]}"
@@ -433,7 +437,7 @@ class TestLooks:
             await expect(page.locator("nav a[aria-current=page]")).to_have_text(view)
 
 
-class TestWhatOthersSaid:
+class TestForeignText:
     async def test_markup_in_a_name_is_text(self, page: Page, there: Running) -> None:
         await visit(page, "Live queries")
         await expect(page.get_by_role("status").nth(1)).to_contain_text("per second and worker")
