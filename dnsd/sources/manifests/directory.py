@@ -1,7 +1,6 @@
 """Reads the manifests of a directory, and only what changed since the previous update.
 
-In `sources/manifests/` (control plane: objects from files). Change here: which files count, and
-their bounds.
+In `sources/manifests/` (control plane: objects from files). Change here: which files are read.
 
 Everything here blocks (stat, read, parse) and is called from a thread, one update at a time.
 `differences` may run beside an update.
@@ -192,6 +191,7 @@ class Directory:
             present = self._walk(changed)
             self._pending = {n: s for n, s in self._pending.items() if n in present}
         room = self._limits.total_bytes - self._bytes
+        room += sum(self._files[name].size for name in changed)  # so far, these are gone
         for name in sorted(present):
             if self.stopping:
                 break
@@ -203,7 +203,7 @@ class Directory:
             room -= new.size if new else before.size if before else 0
 
     def _present(self, names: set[str], changed: dict[str, _File | None]) -> set[str] | None:
-        """Those of `names` that exist; None if only a walk can tell what they mean."""
+        """Those of `names` that exist; None if only a walk can find what they mean."""
         present: set[str] = set()
         for name in names:
             # With links, a new file may be one that is read by another name already. If a link

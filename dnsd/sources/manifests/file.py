@@ -242,7 +242,7 @@ def _moved(part: _Part, number: int, line: int) -> _Part:
 
 
 class _JSONHead(Struct, rename="camel"):
-    """The fields that tell what a JSON object is."""
+    """The fields that identify a JSON object."""
 
     kind: Any = None
     api_version: Any = None

@@ -115,7 +115,7 @@ class Watch:
 def names_of(root: str, paths: Iterable[str], known: Known) -> set[str] | None:
     """The names (relative to `root`) of the files that changes at `paths` concern.
 
-    None: everything may have changed. `known` tells whether a path that is gone was a directory.
+    None: everything may have changed. `known` is for paths that no longer exist.
     """
     names = set()
     for path in paths:

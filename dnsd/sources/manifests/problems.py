@@ -1,6 +1,6 @@
 """Holds what is wrong with the manifests now.
 
-In `sources/manifests/` (control plane: objects from files). Change here: what a problem tells.
+In `sources/manifests/` (control plane: objects from files). Change here: the fields of a problem.
 
 One mistake can cause ten thousand problems (a file of that many Services, copied beside itself),
 and they stay until a person removes the copy. A change of another file must not cost more because

@@ -1,11 +1,10 @@
 """Combines the manifests of all files: which one of a name is in use, and which addresses it has.
 
-In `sources/manifests/` (control plane: objects from files). Change here: how files that contradict
-each other are resolved.
+In `sources/manifests/` (control plane: objects from files). Change here: conflicts between files.
 
 Files are read one by one and may contradict each other. The registry takes in what changed in some
-of them, and returns the events that lead to the objects in use now. It knows no file system and no
-time.
+of them, and returns the events that lead to the objects in use now. It does not use the file system
+or a clock.
 
 Rules
 * Of several manifests with one key, the one in the file whose manifest is in use stays in use. If

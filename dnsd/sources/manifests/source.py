@@ -1,7 +1,6 @@
 """The source that follows a directory of Kubernetes manifests.
 
-In `sources/manifests/` (control plane: objects from files). Change here: when files are read, and
-how changes are published, logged, and reported.
+In `sources/manifests/` (control plane: objects from files). Change here: when dnsd reads, and logs.
 
 `Manifests` connects a `Watch`, which names the files that changed, and a `Directory`, which reads
 them. `load` reads a directory once, for `check`, `plan`, and `zone`.
@@ -171,6 +170,7 @@ class Manifests:
                     # A file that does not settle is left to the next rescan.
                     settles = settles + 1 if update.unsettled and settles < _SETTLES else 0
             if missed.done():
+                missed.result()  # raises an unexpected error
                 update = await self._apply(None, publish)
                 self._status.corrections += len(update.events)
         except OSError as error:
@@ -178,6 +178,7 @@ class Manifests:
             await asyncio.sleep(_TICK)
         finally:
             missed.cancel()
+            await asyncio.wait({missed})
             await watch.close()
 
     async def _missed(self) -> None:

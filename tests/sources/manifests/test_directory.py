@@ -223,7 +223,7 @@ class _Failing(Registry):
 
 
 class TestFaults:
-    """What nobody thought of costs one file, or one update."""
+    """A fault in dnsd costs one file, or one update."""
 
     def test_a_file_that_makes_the_parser_fail_keeps_its_objects(self, tmp_path: Path) -> None:
         def parse(path: str, data: bytes, previous: ManifestFile | None) -> ManifestFile:
@@ -297,6 +297,15 @@ class TestLimits:
         (tmp_path / "a.yaml").unlink()
         directory.update()
         assert directory.update(force=True).objects == 1
+
+    def test_the_bytes_of_a_file_that_is_gone_are_free_for_the_others(self, tmp_path: Path) -> None:
+        fill(tmp_path, "a")
+        size = (tmp_path / "a.yaml").stat().st_size
+        directory = a_directory(tmp_path, total_bytes=size)
+        directory.update(settle=False)
+        (tmp_path / "a.yaml").rename(tmp_path / "b.yaml")
+        update = directory.update(settle=False)
+        assert (update.problems, update.reread) == ({}, {"b.yaml"})
 
     def test_a_file_whose_size_stat_does_not_report_is_bounded_too(self, tmp_path: Path) -> None:
         (tmp_path / "a.yaml").symlink_to("/proc/self/maps")

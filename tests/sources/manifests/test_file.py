@@ -1,4 +1,4 @@
-"""One file: its objects, what is wrong with them, and what stays when it breaks."""
+"""One file: its objects, their problems, and what stays when it breaks."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ BAD = "apiVersion: v1\nkind: Service\nmetadata:\n  name: b\nspec:\n  ports:\n  -
 
 
 class TestObjects:
-    def test_documents_and_origins(self) -> None:
+    def test_the_origin_of_an_object_is_its_document(self) -> None:
         file = parse(f"# comment\n---\n{A}---\n---\n{B}")
         assert [(e.object.origin, e.document, e.line) for e in file.manifests] == [
             ("x.yaml#1", 1, 3),
@@ -44,7 +44,7 @@ class TestObjects:
         assert file.documents == 2
         assert file.problems == ()
 
-    def test_without_namespace_it_is_default(self) -> None:
+    def test_without_a_namespace_it_is_default(self) -> None:
         (entry,) = parse(A).manifests
         assert entry.object.key == Key("Service", "default", "a")
 
@@ -56,12 +56,12 @@ class TestObjects:
         assert file.skipped == {"Service.serving.knative.dev": 1, "Deployment": 2}
         assert file.problems == ()
 
-    def test_an_api_version_left_out(self) -> None:
+    def test_a_missing_api_version_is_accepted(self) -> None:
         assert names(parse("kind: Service\nmetadata: {name: a}")) == ["a"]
 
     @pytest.mark.parametrize("path", ["x.yaml", "x.json"])
     @pytest.mark.parametrize(("kind", "inner"), [("List", True), ("ServiceList", False)])
-    def test_lists(self, path: str, kind: str, inner: bool) -> None:
+    def test_the_items_of_a_list_are_objects(self, path: str, kind: str, inner: bool) -> None:
         items = [service("a"), service("b")]
         if not inner:
             for item in items:
@@ -70,7 +70,7 @@ class TestObjects:
         assert [e.object.origin for e in file.manifests] == [f"{path}#1[0]", f"{path}#1[1]"]
         assert file.problems == ()
 
-    def test_a_list_in_yaml_with_one_bad_item(self) -> None:
+    def test_one_bad_item_of_a_list_does_not_affect_the_others(self) -> None:
         text = "kind: List\nitems:\n- kind: Service\n  metadata: {name: a}\n- kind: Service\n"
         file = parse(text + "  metadata:\n    name: B_\n")
         assert names(file) == ["a"]
@@ -79,7 +79,7 @@ class TestObjects:
 
     @pytest.mark.parametrize("path", ["x.yaml", "x.json"])
     @pytest.mark.parametrize("item", ["null", "7", '"a"', "[]"])
-    def test_a_list_with_an_item_that_is_no_object(self, path: str, item: str) -> None:
+    def test_an_item_that_is_not_an_object_is_a_problem(self, path: str, item: str) -> None:
         good = json.dumps(service("a"))
         file = parse(
             f'{{"apiVersion": "v1", "kind": "ServiceList", "items": [{item}, {good}]}}', path
@@ -89,11 +89,11 @@ class TestObjects:
         assert problem.field == "items[0].kind"
         assert "not an object" in problem.text
 
-    def test_an_empty_list(self) -> None:
+    def test_an_empty_list_has_no_objects(self) -> None:
         file = parse('{"apiVersion": "v1", "kind": "List", "items": []}', "x.json")
         assert (file.manifests, file.problems) == ((), ())
 
-    def test_lists_in_lists_end_somewhere(self) -> None:
+    def test_lists_nested_too_deeply_are_refused(self) -> None:
         value: dict[str, object] = service("a")
         for _ in range(3):
             value = {"kind": "List", "items": [value]}
@@ -104,25 +104,25 @@ class TestObjects:
         assert names(file) == []
         assert "lists" in file.problems[0].text
 
-    def test_items_that_are_no_list(self) -> None:
+    def test_items_that_are_not_a_list_are_a_problem(self) -> None:
         for path in ("x.yaml", "x.json"):
             (problem,) = parse('{"kind": "List", "items": 5}', path).problems
             assert (problem.field, problem.text) == ("items", "is not a list")
 
-    def test_old_endpoints(self) -> None:
+    def test_endpoints_become_slices(self) -> None:
         text = "kind: Endpoints\nmetadata: {name: a}\nsubsets:\n- addresses: [{ip: 10.0.0.1}]\n"
         (entry,) = parse(text).manifests
         assert isinstance(entry.object, EndpointSlice)
         assert entry.object.service == "a"
 
-    def test_nothing_in_it(self) -> None:
+    def test_an_empty_file_has_no_documents(self) -> None:
         for path, text in (("x.yaml", ""), ("x.yaml", "# only\n---\n"), ("x.json", " \n")):
             file = parse(text, path)
             assert (file.manifests, file.problems, file.documents) == ((), (), 0)
 
 
 class TestJSON:
-    def test_several_texts_after_each_other(self) -> None:
+    def test_several_json_texts_after_each_other_are_documents(self) -> None:
         text = json.dumps(service("a"), indent=1) + "\n" + json.dumps(service("b"))
         file = parse(text, "x.json")
         assert [(e.object.origin, e.line) for e in file.manifests] == [
@@ -130,15 +130,15 @@ class TestJSON:
             ("x.json#2", text[: text.rindex('{"api')].count("\n") + 1),
         ]
 
-    def test_json_in_a_yaml_file(self) -> None:
+    def test_json_in_a_yaml_file_is_accepted(self) -> None:
         assert names(parse(json.dumps(service("a")))) == ["a"]
         assert names(parse("{kind: Service, metadata: {name: a}}")) == ["a"]
 
-    def test_broken_json_says_where(self) -> None:
+    def test_the_problem_of_broken_json_has_line_and_column(self) -> None:
         (problem,) = parse('{\n  "kind": "Service",\n  oops\n}', "x.json").problems
         assert (problem.line, problem.column) == (3, 3)
 
-    def test_deep_json(self) -> None:
+    def test_json_nested_too_deeply_is_refused(self) -> None:
         file = parse("[" * 200_000, "x.json")
         assert not file.good
         assert parse('{"kind":' + "[" * 200_000, "x.yaml").problems
@@ -155,25 +155,25 @@ class TestJSON:
             '{"kind": %s}',
         ],
     )
-    def test_json_that_is_almost_too_deep(self, path: str, around: str) -> None:
+    def test_json_near_the_limit_of_depth_is_read_or_refused(self, path: str, around: str) -> None:
         def refused(depth: int) -> bool:
             file = parse(around % ("[" * depth + "]" * depth), path)
             assert file.good or "nested" in file.problems[0].text
             return not file.good
 
-        # Where the decoders stop depends on Python's version and on who called them.
+        # Where the decoders stop depends on the version of Python and on the depth of the caller.
         first = bisect_left(range(100_000), True, lo=1, key=refused)
         assert 900 < first < 100_000
         for depth in range(first - 10, first + 10):
             refused(depth)
 
     @pytest.mark.parametrize("path", ["x.json", "x.yaml"])
-    def test_a_number_of_5000_digits(self, path: str) -> None:
+    def test_a_number_of_5000_digits_is_a_problem_of_its_field(self, path: str) -> None:
         bad = '{"kind": "Service", "metadata": {"name": "a"}, "spec": {"ports": [{"port": %s}]}}'
         (problem,) = parse(bad % ("9" * 5000), path).problems
         assert problem.field == "spec.ports[0].port"
 
-    def test_a_wrong_type_names_the_object(self) -> None:
+    def test_the_problem_of_a_wrong_type_names_the_object(self) -> None:
         bad = service("a") | {"spec": {"ports": [{"port": "80"}]}}
         (problem,) = parse(json.dumps(bad, indent=1), "x.json").problems
         assert (problem.object, problem.field) == ("Service default/a", "spec.ports[0].port")
@@ -192,7 +192,7 @@ class TestProblems:
         assert "99999" in problem.text
         assert str(problem).startswith("x.yaml:12:5: Service default/b: spec.ports[0].port: ")
 
-    def test_its_last_good_version_stays(self) -> None:
+    def test_the_last_good_version_of_a_bad_object_stays(self) -> None:
         first = parse(f"{A}---\n{B}")
         second = parse(f"{A}---\n{BAD}", previous=first)
         assert names(second) == ["a", "b"]
@@ -207,7 +207,7 @@ class TestProblems:
         assert names(second) == ["endpoints/a/0"]
         assert len(second.problems) == 1
 
-    def test_broken_text_keeps_everything(self) -> None:
+    def test_broken_text_keeps_all_objects(self) -> None:
         first = parse(f"{A}---\n{B}")
         broken = parse(f"{A}---\nkind: [\n", previous=first)
         assert not broken.good
@@ -228,7 +228,7 @@ class TestProblems:
             ('[{"kind": "Service"}]', "not an object"),
         ],
     )
-    def test_no_object_at_all(self, text: str, word: str) -> None:
+    def test_a_document_that_is_not_an_object_is_a_problem(self, text: str, word: str) -> None:
         (problem,) = parse(text).problems
         assert word in problem.text
         if text.startswith("["):
@@ -243,7 +243,7 @@ class TestProblems:
             ("spec: {null: 80}", "spec", "the key null is not text; put it in quotes"),
         ],
     )
-    def test_a_key_that_is_not_text(self, yaml: str, field: str, text: str) -> None:
+    def test_a_key_that_is_not_text_is_a_problem(self, yaml: str, field: str, text: str) -> None:
         (problem,) = parse(f"{A}{yaml}\n").problems
         assert (problem.object, problem.field) == ("Service default/a", field)
         assert problem.text.startswith(text)
@@ -255,12 +255,14 @@ class TestProblems:
             ("{a: x, b: yes}", "metadata.labels[b]", "Expected `str`, got `bool`"),
         ],
     )
-    def test_labels_that_are_not_text(self, labels: str, field: str, text: str) -> None:
+    def test_labels_that_are_not_text_are_a_problem(
+        self, labels: str, field: str, text: str
+    ) -> None:
         (problem,) = parse(f"{A}  labels: {labels}\n").problems
         assert (problem.line, problem.field) == (5, field)
         assert problem.text.startswith(text)
 
-    def test_a_name_of_64_characters(self) -> None:
+    def test_a_name_of_64_characters_is_a_problem(self) -> None:
         (problem,) = parse(A.replace(": a", ": " + "a" * 64)).problems
         assert "64" in problem.text
         assert "63" in problem.text
@@ -269,7 +271,7 @@ class TestProblems:
 class TestManyProblems:
     BAD_ITEM = "- kind: Service\n  metadata: {name: B_}\n"
 
-    def test_a_hundred_are_told_and_the_others_counted(self) -> None:
+    def test_a_hundred_problems_are_listed_and_the_others_counted(self) -> None:
         file = parse("kind: List\nitems:\n" + self.BAD_ITEM * 250)
         assert len(file.problems) == 101
         assert file.problems[99].field == "items[99].metadata.name"
@@ -277,7 +279,7 @@ class TestManyProblems:
         assert str(file.problems[100]) == "x.yaml:204:14: 150 more problems from here on"
         assert sorted(file.problems) == list(file.problems)
 
-    def test_over_several_documents(self) -> None:
+    def test_the_count_includes_all_documents(self) -> None:
         documents = [BAD] * 60 + ["kind: List\nitems:\n" + self.BAD_ITEM * 150] + [BAD] * 10
         file = parse("---\n".join(documents))
         assert len(file.problems) == 101
@@ -287,13 +289,13 @@ class TestManyProblems:
         assert parse("---\n".join(documents[:61])).problems[100].text.startswith("110 more")
 
     @pytest.mark.parametrize("count", [100, 101])
-    def test_just_enough(self, count: int) -> None:
+    def test_up_to_a_hundred_problems_are_listed_without_a_count(self, count: int) -> None:
         file = parse("---\n".join([BAD] * count))
         assert len(file.problems) == count
         assert file.problems[-1].text.startswith("1 more problem " if count > 100 else "99999")
 
     @pytest.mark.parametrize("count", [0, 1, 10, 250])
-    def test_they_are_located_in_one_go(self, count: int) -> None:
+    def test_the_text_is_parsed_once_more_for_all_positions(self, count: int) -> None:
         good = self.BAD_ITEM.replace("B_", "b")
         with counted() as calls:
             file = parse("kind: List\nitems:\n" + self.BAD_ITEM * count + good * 3)
@@ -308,7 +310,7 @@ class TestReuse:
         assert second.manifests[0] is first.manifests[0]
         assert second.manifests[1].object.namespace == "other"
 
-    def test_a_moved_document_has_its_new_place(self) -> None:
+    def test_a_moved_document_has_its_new_position(self) -> None:
         first = parse(f"---\n{A}---\n{BAD}---\n{B.replace(': b', ': c')}")
         moved = f"---\n{B.replace(': b', ': z')}---\n{A}---\n{BAD}---\n{B.replace(': b', ': c')}"
         assert parse(moved, previous=first) == parse(moved)
@@ -350,7 +352,7 @@ _json = st.recursive(
 
 @settings(max_examples=300, deadline=None)
 @given(_json.filter(lambda value: value is not None))  # null is an empty document in YAML
-def test_json_and_yaml_say_the_same_of_any_structure(value: object) -> None:
+def test_json_and_yaml_of_the_same_structure_are_equal(value: object) -> None:
     text = json.dumps(value)
     as_json, as_yaml = parse(text, "x.json"), parse("--- " + text)
     assert [e.object.key for e in as_json.manifests] == [e.object.key for e in as_yaml.manifests]
@@ -358,7 +360,7 @@ def test_json_and_yaml_say_the_same_of_any_structure(value: object) -> None:
     assert as_json.skipped == as_yaml.skipped
 
 
-def test_cluster_ips_arrive_packed() -> None:
+def test_cluster_ips_are_packed() -> None:
     (entry,) = parse(A + "spec: {clusterIP: 10.96.0.9}\n").manifests
     assert isinstance(entry.object, Service)
     assert entry.object.cluster_ips == (pack_address("10.96.0.9"),)

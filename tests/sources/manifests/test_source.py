@@ -90,15 +90,15 @@ async def following(directory: Path, **options: object) -> AsyncIterator[Running
         await asyncio.gather(task, return_exceptions=True)
 
 
-_NOBODY = 65534
+_OTHER_USER = 65534
 
 
 @contextmanager
-def directory_of_nobody() -> Iterator[Path]:
+def foreign_directory() -> Iterator[Path]:
     """A directory of the user that `not_root` switches to."""
     with tempfile.TemporaryDirectory() as name:
         if os.geteuid() == 0:
-            os.chown(name, _NOBODY, _NOBODY)
+            os.chown(name, _OTHER_USER, _OTHER_USER)
         yield Path(name)
 
 
@@ -107,7 +107,7 @@ def not_root() -> Iterator[None]:
     """Switch from root, which may read everything, to another user."""
     root = os.geteuid() == 0
     if root:
-        os.seteuid(_NOBODY)
+        os.seteuid(_OTHER_USER)
     try:
         yield
     finally:
@@ -357,8 +357,8 @@ class TestConfigMaps:
             await running.shows(a="10.96.0.3", b="10.96.0.2")
             self.fill(tmp_path, "2026_3", b=text("b", "10.96.0.2"), c=text("c", "10.96.0.4"))
             await running.shows(b="10.96.0.2", c="10.96.0.4")
-            said = [e for batch in running.batches[1:] for e in batch.events]
-            assert "b" not in {e.name if isinstance(e, Key) else e.key.name for e in said}
+            events = [e for batch in running.batches[1:] for e in batch.events]
+            assert "b" not in {e.name if isinstance(e, Key) else e.key.name for e in events}
 
     async def test_changes_behind_links_inside_the_directory_are_followed_without_a_rescan(
         self, tmp_path: Path
@@ -404,10 +404,10 @@ class TestBadInput:
                 for _ in range(3):
                     await running.rereads()
                 assert running.services() == {"a": "10.96.0.1"}
-                said = [one for one in logs if one["event"] == "manifest refused"]
-                assert len(said) == 1
-                assert (said[0]["log_level"], said[0]["file"]) == ("warning", "a.yaml")
-                assert (said[0]["line"], said[0]["column"]) == (3, 1)
+                logged = [one for one in logs if one["event"] == "manifest refused"]
+                assert len(logged) == 1
+                assert (logged[0]["log_level"], logged[0]["file"]) == ("warning", "a.yaml")
+                assert (logged[0]["line"], logged[0]["column"]) == (3, 1)
                 write(file, "kind: Service\nmetadata: [ \n")  # changed, and still bad
                 await eventually(
                     lambda: len([o for o in logs if o["event"] == "manifest refused"]) == 2
@@ -506,7 +506,7 @@ class TestBadInput:
             assert running.services()["b"] == "10.96.0.2"
 
     async def test_a_file_without_permission_keeps_its_objects(self) -> None:
-        with directory_of_nobody() as directory, not_root():
+        with foreign_directory() as directory, not_root():
             bad = directory / "a.yaml"
             bad.write_text(text("a", "10.96.0.1"))
             await self.forbidden(bad, directory)
