@@ -18,6 +18,7 @@ from dnsd.settings.schema import Group, SettingsError
 
 # The exit codes of an answer; `query` has the same.
 RESOLVES, NXDOMAIN, NODATA, OTHER = 0, 3, 4, 5
+_ARGUMENTS = {"name": "NAME", "type": "TYPE", "client": "--client"}
 _CODES = {"NXDOMAIN": NXDOMAIN, "NOERROR": RESOLVES, "": RESOLVES}
 
 _EXAMPLES = """\
@@ -72,36 +73,20 @@ def code_of(rcode: str, answered: bool) -> int:
 
 def _offline(settings: Settings, question: dict[str, Any]) -> dict[str, Any]:
     from dnsd.control.offline import views_of
-    from dnsd.dns.addresses import pack_address
-    from dnsd.explain.explain import BadQuestion, Question, Runtime, explain, interpret
+    from dnsd.explain import explain as explanations
 
     pipeline = read_offline(settings).pipeline
-    type_ = _type(question["type"])
     try:
-        client = pack_address(question["client"]) if question["client"] else b""
-    except ValueError as error:
-        raise SettingsError(f"--client: {question['client']!r} is not an IP address") from error
-    try:
-        meant = interpret(
-            pipeline, Question(question["name"], type_, client, question["namespace"])
-        )
-    except BadQuestion as error:
-        raise SettingsError(f"NAME: {error}") from error
-    found = explain(pipeline, meant, Runtime(view_zones=views_of(settings, pipeline)))
+        type_ = explanations.type_of(question["type"])
+        client = explanations.client_of(question["client"] or "")
+        parsed = explanations.Question(question["name"], type_, client, question["namespace"])
+        meant = explanations.interpret(pipeline, parsed)
+    except explanations.BadQuestion as error:
+        raise SettingsError(f"{_ARGUMENTS[error.field]}: {error}") from error
+    runtime = explanations.Runtime(view_zones=views_of(settings, pipeline))
+    found = explanations.explain(pipeline, meant, runtime)
     shown: dict[str, Any] = msgspec.to_builtins(found)
     return shown
-
-
-def _type(text: str) -> int:
-    from dnsd.dns.rdata import BadRecord, type_number
-    from dnsd.dns.types import Type
-
-    if text.upper() in Type.__members__:
-        return int(Type[text.upper()])
-    try:
-        return type_number(text)[0]
-    except BadRecord as error:
-        raise SettingsError(f"TYPE: {error}") from error
 
 
 def _print(found: dict[str, Any]) -> None:

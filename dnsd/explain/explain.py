@@ -21,9 +21,10 @@ from typing import Protocol
 
 from msgspec import Struct
 
-from dnsd.dns.addresses import address_text
+from dnsd.dns.addresses import address_text, pack_address
 from dnsd.dns.names import Name, text_of
 from dnsd.dns.networks import EVERYONE, Networks
+from dnsd.dns.rdata import BadRecord, type_number
 from dnsd.dns.rrset import RRset
 from dnsd.dns.text import rdata_text
 from dnsd.dns.types import Type, type_text
@@ -42,7 +43,11 @@ _SHOWN = 8  # values in a sentence
 
 
 class BadQuestion(ValueError):
-    """The question is invalid; the text gives the reason."""
+    """A part of a question is invalid. `field`: "name", "type", or "client"."""
+
+    def __init__(self, field: str, problem: str) -> None:
+        super().__init__(problem)
+        self.field = field
 
 
 class Question(Struct, frozen=True):
@@ -121,6 +126,24 @@ class Explanation(Struct, frozen=True):
     serial: int
 
 
+def type_of(text: str) -> int:
+    """The number of a record type. Raises BadQuestion."""
+    if text.upper() in Type.__members__:
+        return int(Type[text.upper()])
+    try:
+        return type_number(text)[0]
+    except BadRecord as error:
+        raise BadQuestion("type", f"{text!r} is not a record type") from error
+
+
+def client_of(text: str) -> bytes:
+    """The packed address of a client; b"" for "". Raises BadQuestion."""
+    try:
+        return pack_address(text) if text else b""
+    except ValueError as error:
+        raise BadQuestion("client", f"{text!r} is not an IP address") from error
+
+
 def interpret(pipeline: Pipeline, question: Question) -> Interpretation:
     """The name that a question means. Raises BadQuestion.
 
@@ -130,7 +153,7 @@ def interpret(pipeline: Pipeline, question: Question) -> Interpretation:
     text = question.name.strip()
     absolute = name_or_none(text if text.endswith(".") else text + ".")
     if absolute is None or not text:
-        raise BadQuestion(f"{question.name!r} is not a domain name")
+        raise BadQuestion("name", f"{question.name!r} is not a domain name")
     zone = pipeline.zone
     pod = pod_of(pipeline.state, question.client) if question.client else None
     namespace = pod.namespace if pod else question.namespace

@@ -9,7 +9,9 @@ from dnsd.explain.explain import (
     BadQuestion,
     Question,
     Runtime,
+    client_of,
     interpret,
+    type_of,
 )
 from dnsd.sources.source import Batch
 from dnsd.zone.journal import Journal
@@ -117,3 +119,13 @@ class TestRuntime:
 def test_text_that_is_not_a_name_is_a_bad_question(name: str) -> None:
     with pytest.raises(BadQuestion):
         interpret(PIPELINE, Question(name))
+
+
+def test_an_invalid_type_or_client_is_a_bad_question_of_its_field() -> None:
+    with pytest.raises(BadQuestion, match="'NOPE' is not a record type") as caught:
+        type_of("NOPE")
+    assert caught.value.field == "type"
+    with pytest.raises(BadQuestion, match="'here' is not an IP address") as caught:
+        client_of("here")
+    assert caught.value.field == "client"
+    assert (type_of("aaaa"), client_of("192.0.2.1")) == (28, bytes([192, 0, 2, 1]))

@@ -23,12 +23,10 @@ from dnsd.admin.routing import (
     TypeText,
     domain_name,
 )
-from dnsd.dns.addresses import pack_address
 from dnsd.dns.message import Rcode, opt_record
 from dnsd.dns.names import Name
-from dnsd.dns.rdata import BadRecord
 from dnsd.dns.types import Type, type_text
-from dnsd.explain.explain import BadQuestion, Question, explain, interpret
+from dnsd.explain.explain import BadQuestion, Question, client_of, explain, interpret, type_of
 from dnsd.explain.plan import Mode, TooMuch, plan, read_manifests
 from dnsd.transport.registry import UnknownTransport, named
 from dnsd.worker.supervisor import NoWorker
@@ -64,14 +62,16 @@ class PlanQuery(Parameters, frozen=True):
 async def resolve_name(request: Request) -> Any:
     """The answer of the engine, from a worker."""
     query = request.query
-    packet = query_packet(domain_name(query.name), type_of(query.type))
     try:
-        transport = named(query.over)
+        packet = query_packet(domain_name(query.name), type_of(query.type))
+        client, transport = client_of(query.client), named(query.over)
+    except BadQuestion as error:
+        raise Problem(400, f"{error.field}: {error}") from error
     except UnknownTransport as error:
         raise Problem(400, f"over: {error}") from error
     supervisor = request.context.plane.supervisor
     try:
-        reply = await supervisor.probe(packet, _client(query.client), transport)
+        reply = await supervisor.probe(packet, client, transport)
     except NoWorker as error:
         raise Problem(503, str(error)) from error
     if reply is None:
@@ -115,11 +115,12 @@ def decoded(reply: bytes) -> dict[str, object]:
 async def explain_name(request: Request) -> Any:
     """The verdict and the facts behind it."""
     query, context = request.query, request.context
-    question = Question(query.name, type_of(query.type), _client(query.client), query.namespace)
     try:
+        client = client_of(query.client)
+        question = Question(query.name, type_of(query.type), client, query.namespace)
         meant = interpret(context.pipeline, question)
     except BadQuestion as error:
-        raise Problem(400, f"name: {error}") from error
+        raise Problem(400, f"{error.field}: {error}") from error
     entries = await context.history.find(name=meant.name, limit=1)
     runtime = await context.runtime(meant.name, question.type)
     return explain(context.pipeline, meant, runtime, entries)
@@ -137,25 +138,6 @@ async def plan_manifests(request: Request) -> Any:
         return plan(context.pipeline, manifests, Mode(request.query.mode), counts).fields()
     except TooMuch as error:
         raise Problem(413, str(error)) from error
-
-
-def type_of(text: str) -> int:
-    """The number of a record type in text. Raises Problem 400."""
-    if text.upper() in Type.__members__:
-        return int(Type[text.upper()])
-    from dnsd.dns.rdata import type_number
-
-    try:
-        return type_number(text)[0]
-    except BadRecord as error:
-        raise Problem(400, f"type: {text!r} is not a record type") from error
-
-
-def _client(text: str) -> bytes:
-    try:
-        return pack_address(text) if text else b""
-    except ValueError as error:
-        raise Problem(400, f"client: {text!r} is not an IP address") from error
 
 
 ROUTES = (
