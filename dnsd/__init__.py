@@ -1,3 +1,6 @@
-"""dnsd: the DNS server of Kubernetes Services."""
+"""dnsd: the DNS server of Kubernetes Services.
+
+In `dnsd/` (all packages). Change here: the version. docs/architecture.md lists the packages.
+"""
 
 __version__ = "0.1.0"

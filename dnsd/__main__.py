@@ -1,4 +1,7 @@
-"""`python -m dnsd`."""
+"""`python -m dnsd` runs the command line.
+
+In `dnsd/` (above all packages). Change here: nothing; see cli.py.
+"""
 
 import sys
 

@@ -1,11 +1,13 @@
-"""The command line: finds the command, runs it, and turns what went wrong into one line.
+"""The command line: finds the command, runs it, and prints each error as one line.
 
-Exit codes, of every command: 0 done, or stopped as asked; 2 wrong usage or configuration;
-1 anything else. A command may define further ones (its help says so).
+In `dnsd/` (above all packages). Change here: how commands are found, and how errors are printed.
 
-Nothing is printed by the code that finds a problem. It raises, and `main` writes to stderr
-`dnsd: ` and the sentence: a line a problem, no usage dump, no traceback. An exception that
-nobody foresaw keeps its traceback, because then the traceback is the message.
+Exit codes of every command: 0 done, or stopped on request; 2 wrong usage or configuration; 1 any
+other error. A command may define more; its help lists them.
+
+Code that finds a problem does not print. It raises, and `main` writes `dnsd: ` and the message to
+stderr: one line for each problem, without usage text and traceback. An unexpected exception keeps
+its traceback.
 """
 
 from __future__ import annotations
@@ -26,7 +28,7 @@ STOPPED, FAILED, USAGE = 0, 1, 2
 _HELP = """The DNS server of Kubernetes Services.
 
 It reads Services and EndpointSlices from a directory of manifests or from a cluster, and
-answers for the names that they make, as they change.
+answers DNS for their names, as they change.
 
 \b
 Examples:
@@ -38,9 +40,9 @@ Examples:
 
 
 class _Commands(click.Group):
-    """The group of all commands; imports the module of one only when it is wanted.
+    """The group of all commands. It imports the module of a command when the command runs.
 
-    The methods have click's signatures, needed or not.
+    The methods have the signatures of click.
     """
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
@@ -64,7 +66,7 @@ class _Commands(click.Group):
         with formatter.section("Commands"):
             formatter.write_dl([(name, line) for name, (_, line) in COMMANDS.items()])
         formatter.write_paragraph()
-        formatter.write_text("dnsd COMMAND --help tells more about one.")
+        formatter.write_text("dnsd COMMAND --help describes a command.")
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
@@ -87,7 +89,7 @@ def commands() -> None:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command line (default: this process's); returns the exit code."""
+    """Run a command line (default: that of this process), and return the exit code."""
     try:
         result = commands.main(
             args=None if arguments is None else list(arguments),
@@ -95,18 +97,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
             standalone_mode=False,
         )
     except SettingsError as error:
-        return _complain(USAGE, *error.problems)
+        return _fail(USAGE, *error.problems)
     except click.exceptions.NoArgsIsHelpError as error:
         click.echo(error.format_message(), err=True)
         return USAGE
     except click.UsageError as error:
-        return _complain(USAGE, _usage(error))
+        return _fail(USAGE, _usage(error))
     except click.ClickException as error:
-        return _complain(FAILED, error.format_message())
+        return _fail(FAILED, error.format_message())
     except Failure as error:
-        return _complain(FAILED, str(error))
+        return _fail(FAILED, str(error))
     except click.Abort:
-        return STOPPED  # Ctrl-C before there was anything to stop
+        return STOPPED  # Ctrl-C before the command started
     return result if isinstance(result, int) else STOPPED
 
 
@@ -116,21 +118,20 @@ def _usage(error: click.UsageError) -> str:
         return f"{error.option_name}: no such option{near}"
     if isinstance(error, click.MissingParameter) and error.param is not None:
         path = error.ctx.command_path if error.ctx else "dnsd"
-        return f"{_spelled(error.param)}: is missing; {path} --help shows how"
-    said = " ".join(error.format_message().split())
+        return f"{_spelled(error.param)}: is missing; see {path} --help"
     if isinstance(error, click.BadParameter) and error.param is not None:
         return f"{_spelled(error.param)}: {error.message}"
-    return said
+    return " ".join(error.format_message().split())
 
 
 def _spelled(param: click.Parameter) -> str:
-    """As the command line has it: --over, NAME."""
+    """The parameter as the command line spells it: --over, NAME."""
     if isinstance(param, click.Option):
         return max(param.opts, key=len)
     return param.human_readable_name
 
 
-def _complain(code: int, *sentences: str) -> int:
+def _fail(code: int, *sentences: str) -> int:
     for sentence in sentences:
         sys.stderr.write(f"dnsd: {sentence}\n")
     return code

@@ -152,7 +152,7 @@ class TestManifests:
     @pytest.mark.parametrize(
         ("arguments", "line"),
         [
-            ([], "-f: is missing; dnsd plan --help shows how"),
+            ([], "-f: is missing; see dnsd plan --help"),
             (["-f", "missing.yaml"], "-f: missing.yaml: No such file or directory"),
         ],
     )
