@@ -12,6 +12,7 @@ and the problem.
 from __future__ import annotations
 
 import re
+from functools import cache
 from sys import intern
 from typing import Any, NamedTuple
 
@@ -121,17 +122,24 @@ def is_host_name(text: str) -> bool:
     return 0 < len(text) <= 253 and all(_HOST_LABEL.fullmatch(part) for part in text.split("."))
 
 
+@cache
+def _metadata_fields(stripped: type[Struct]) -> tuple[str, ...]:
+    """The fields of a stripped struct that `Check` has too."""
+    return tuple(name for name in stripped.__struct_fields__ if name in Check.__slots__)
+
+
 class Check:
     """The object under validation. Each method raises BadObject with the field and the problem."""
 
-    __slots__ = ("kind", "meta", "name", "namespace", "origin")
+    __slots__ = ("created", "kind", "name", "namespace", "origin", "uid", "version")
 
     def __init__(
         self, kind: str, meta: Meta, origin: str, namespaced: bool, rule: LabelRule | None
     ) -> None:
         """Checks the names. `rule`: for metadata.name; None accepts any name that is present."""
-        self.kind, self.meta, self.origin = kind, meta, origin
-        self.name = meta.name
+        self.kind, self.name, self.origin = kind, meta.name, origin
+        self.uid, self.version = meta.uid or "", meta.resource_version or ""
+        self.created = meta.creation_timestamp or ""
         # Few namespaces occur in many objects, so all objects share one copy of each.
         self.namespace = intern(meta.namespace or "default") if namespaced else ""
         if rule:
@@ -143,16 +151,7 @@ class Check:
 
     def metadata(self, stripped: type[Struct]) -> dict[str, Any]:
         """The fields of a stripped struct that come from the metadata."""
-        meta = self.meta
-        values = {
-            "namespace": self.namespace,
-            "name": self.name,
-            "uid": meta.uid or "",
-            "version": meta.resource_version or "",
-            "created": meta.creation_timestamp or "",
-            "origin": self.origin,
-        }
-        return {field: values[field] for field in values if field in stripped.__struct_fields__}
+        return {field: getattr(self, field) for field in _metadata_fields(stripped)}
 
     def error(self, field: str, problem: str) -> BadObject:
         """The error for a field of this object."""

@@ -46,8 +46,8 @@ def kubeconfig(server: HasUrl, user: dict[str, Any] | None = None) -> dict[str, 
         "kind": "Config",
         "current-context": "fake",
         "clusters": [{"name": "fake", "cluster": {"server": server.url}}],
-        "users": [{"name": "somebody", "user": user or {}}],
-        "contexts": [{"name": "fake", "context": {"cluster": "fake", "user": "somebody"}}],
+        "users": [{"name": "reader", "user": user or {}}],
+        "contexts": [{"name": "fake", "context": {"cluster": "fake", "user": "reader"}}],
     }
 
 

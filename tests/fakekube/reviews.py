@@ -54,14 +54,16 @@ class Reviews:
         return {"authenticated": True, "user": user, "audiences": audiences}
 
     def _authorize(self, spec: Plain) -> Plain:
-        asked = [
+        attributes = [
             spec[name] for name in ("resourceAttributes", "nonResourceAttributes") if name in spec
         ]
-        if len(asked) != 1 or not (spec.get("user") or spec.get("groups")):
+        if len(attributes) != 1 or not (spec.get("user") or spec.get("groups")):
             raise _invalid("exactly one of the attributes, and user or group, must be specified")
         names = {spec.get("user", ""), *spec.get("groups", [])}
         allowed = any(
-            name in names and verb in ("*", asked[0].get("verb")) and _covers(path, asked[0])
+            name in names
+            and verb in ("*", attributes[0].get("verb"))
+            and _covers(path, attributes[0])
             for name, verb, path in self.grants
         )
         return {"allowed": True, "reason": "RBAC: allowed"} if allowed else {"allowed": False}
@@ -69,8 +71,8 @@ class Reviews:
 
 def _covers(path: str, attributes: Any) -> bool:
     """Whether a nonResourceURL of rbac/v1 matches; it may end in *."""
-    asked = str(attributes.get("path", ""))
-    return asked.startswith(path[:-1]) if path.endswith("*") else asked == path
+    wanted = str(attributes.get("path", ""))
+    return wanted.startswith(path[:-1]) if path.endswith("*") else wanted == path
 
 
 def _invalid(message: str) -> Refused:

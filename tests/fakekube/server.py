@@ -159,8 +159,8 @@ class FakeKube:
                 "kind": "Config",
                 "current-context": "fake",
                 "clusters": [{"name": "fake", "cluster": {"server": self.url} | (cluster or {})}],
-                "users": [{"name": "somebody", "user": user or {}}],
-                "contexts": [{"name": "fake", "context": {"cluster": "fake", "user": "somebody"}}],
+                "users": [{"name": "reader", "user": user or {}}],
+                "contexts": [{"name": "fake", "context": {"cluster": "fake", "user": "reader"}}],
             }
         )
 

@@ -87,12 +87,12 @@ async def test_a_lost_write_is_in_the_list_and_in_no_watch(kube, session):
     params = WATCH | {"resourceVersion": str(kube.store.revision)}
     async with session.get(kube.url + SERVICES, params=params) as reply:
         kube.store.put("services", plain.service("lost", "10.96.0.2"))
-        kube.store.put("services", plain.service("told", "10.96.0.3"))
+        kube.store.put("services", plain.service("kept", "10.96.0.3"))
         event = json.loads(await reply.content.readline())
-        assert event["object"]["metadata"]["name"] == "told"
+        assert event["object"]["metadata"]["name"] == "kept"
     async with session.get(kube.url + SERVICES) as reply:
         names = [item["metadata"]["name"] for item in (await reply.json())["items"]]
-        assert names == ["lost", "told", "web"]
+        assert names == ["lost", "kept", "web"]
 
 
 async def test_a_watch_behind_a_compaction_gets_410(kube, session):

@@ -140,7 +140,7 @@ async def test_a_client_certificate_authorizes(tmp_path):
     authority = Authority(tmp_path)
     certificate, key = authority.pair("reader")
     async with FakeKube(tls=authority.server()) as kube:
-        kube.tokens = {"nobody has it"}
+        kube.tokens = {"another"}
         user = {"client-certificate": str(certificate), "client-key": str(key)}
         text = kube.kubeconfig(user, {"certificate-authority": str(authority.ca)})
         path = tmp_path / "config"

@@ -1,4 +1,4 @@
-"""The fake server is held to what a real kube-apiserver said, recording by recording."""
+"""The answers of the fake server are those that a real kube-apiserver gave, recording by recording."""
 
 from __future__ import annotations
 

@@ -153,7 +153,6 @@ def _strip_route(raw: _Raw, check: Check) -> Route:
         if (one.kind or "Gateway") == "Gateway" and (one.group or _GROUP) == _GROUP
     ]
     return Route(
-        kind=check.kind,
         hostnames=tuple(dict.fromkeys(spec.hostnames or ())),
         parents=tuple(dict.fromkeys(parents)),
         **check.metadata(Route),

@@ -146,6 +146,8 @@ def _ports(check: Check, ports: list[_RawPort]) -> tuple[ServicePort, ...]:
 
 
 def _hostnames(annotations: dict[str, str]) -> tuple[str, ...]:
+    if not annotations:
+        return ()
     lists = (annotations.get(name, "").split(",") for name in HOSTNAME_ANNOTATIONS)
     return tuple(host.strip() for hosts in lists for host in hosts if host.strip())
 

@@ -101,8 +101,8 @@ class TestKubeconfig:
     async def test_the_context_selects_the_user(self, kube, authority, tmp_path):
         access = write(kube, authority, tmp_path / "config", {"token": "right"})
         text = yaml.safe_load(read(access.kubeconfig))
-        text["users"].append({"name": "nobody", "user": {"token": "wrong"}})
-        text["contexts"].append({"name": "no", "context": {"cluster": "fake", "user": "nobody"}})
+        text["users"].append({"name": "stranger", "user": {"token": "wrong"}})
+        text["contexts"].append({"name": "no", "context": {"cluster": "fake", "user": "stranger"}})
         (tmp_path / "config").write_text(yaml.safe_dump(text))
         assert await namespaces_seen(Access(access.kubeconfig, "fake"))
         with pytest.raises(ApiError) as caught:
@@ -209,7 +209,7 @@ class TestExecPlugin:
         access = write(kube, authority, tmp_path / "config", plugin(tmp_path, "None"))
         with pytest.raises(
             BadCredentials,
-            match="exec plugin of user 'somebody' ended with 1: the plugin is out of order",
+            match="exec plugin of user 'reader' ended with 1: the plugin is out of order",
         ):
             await connect(access, QUICK)
         assert not kube.seen
@@ -277,9 +277,9 @@ def is_gone(pid: int) -> bool:
 class TestExecPluginThatHangs:
     async def test_a_plugin_that_hangs_at_the_start_is_ended(self, kube, authority, tmp_path):
         access = write(kube, authority, tmp_path / "config", hanging(tmp_path, 0))
-        patient = msgspec.structs.replace(QUICK, exec=2.0)
+        changed = msgspec.structs.replace(QUICK, exec=2.0)
         with pytest.raises(BadCredentials, match=r"exec plugin .* did not end"):
-            await connect(access, patient)
+            await connect(access, changed)
         pid = int((tmp_path / "pid").read_text())
         await eventually(lambda: is_gone(pid))
 

@@ -1,4 +1,4 @@
-"""Who the cluster is, asked before a stream is believed."""
+"""The identity of the cluster is checked before a stream is trusted."""
 
 from __future__ import annotations
 
@@ -43,9 +43,9 @@ async def test_the_first_uid_is_the_identity(identity):
 async def test_one_query_serves_all_streams_opened_before_it(kube, identity):
     await asyncio.gather(*(identity.confirm() for _ in range(10)))
     assert kube.count("get") <= 2
-    asked = kube.count("get")
+    queries = kube.count("get")
     await identity.confirm()  # opened later: the answers from before prove nothing
-    assert kube.count("get") == asked + 1
+    assert kube.count("get") == queries + 1
 
 
 async def test_another_uid_raises_once_and_is_known_from_then_on(kube, identity):
@@ -105,8 +105,8 @@ class TestForbidden:
             with pytest.raises(OtherCluster):
                 await identity.confirm()
         assert not [log for log in logs if log["log_level"] == "warning"]
-        (asked, *_) = [seen for seen in kube.seen if seen.verb == "list"]
-        assert asked.params == {"fieldSelector": "metadata.name=kube-system"}
+        (queries, *_) = [seen for seen in kube.seen if seen.verb == "list"]
+        assert queries.params == {"fieldSelector": "metadata.name=kube-system"}
         assert kube.count("get") == 1
 
     async def test_if_both_are_forbidden_the_rule_is_logged_once(self, kube, identity):

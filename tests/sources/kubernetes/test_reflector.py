@@ -254,12 +254,12 @@ class TestListing:
 
     async def test_watch_list_sends_the_documented_parameters(self, kube, list_watch):
         await collect(listing(list_watch), lambda recorded: recorded.listings)
-        (asked,) = [one for one in kube.seen if one.plural == "services"]
-        assert asked.verb == "watch"
-        assert asked.params["sendInitialEvents"] == "true"
-        assert asked.params["resourceVersionMatch"] == "NotOlderThan"
-        assert asked.params["allowWatchBookmarks"] == "true"
-        assert "resourceVersion" not in asked.params
+        (sent,) = [one for one in kube.seen if one.plural == "services"]
+        assert sent.verb == "watch"
+        assert sent.params["sendInitialEvents"] == "true"
+        assert sent.params["resourceVersionMatch"] == "NotOlderThan"
+        assert sent.params["allowWatchBookmarks"] == "true"
+        assert "resourceVersion" not in sent.params
 
     @pytest.mark.parametrize("how", ["error", "invalid", "bad", "ignored"])
     async def test_a_server_without_watch_list_is_paged_and_not_tried_again(

@@ -45,7 +45,7 @@ async def test_a_token_yields_the_user_with_all_attributes(client):
 
 
 async def test_an_unknown_token_has_no_user(client):
-    assert await user_of(client, "token-of-nobody") is None
+    assert await user_of(client, "token-of-none") is None
 
 
 async def test_a_user_without_a_name_is_no_user(kube, client):

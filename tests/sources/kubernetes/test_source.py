@@ -595,8 +595,8 @@ class TestStaleness:
             taken = await saved(one)
         await kube.stop()
         clock = [50.0]
-        patient = config(ready_when_stale=all_the_same)
-        async with consuming(client, patient, taken, clock=lambda: clock[0]) as one:
+        kept = config(ready_when_stale=all_the_same)
+        async with consuming(client, kept, taken, clock=lambda: clock[0]) as one:
             await eventually(lambda: one.source.state == "snapshot")
             clock[0] += 299.0
             assert one.source.ready
@@ -748,7 +748,7 @@ class TestSnapshot:
     ):
         await kube.stop()
         other = FakeKube()
-        other.port = 1  # nobody answers there
+        other.port = 1  # a closed port
         async with (
             client_of(other, tmp_path) as client,
             consuming(client, CONFIG, snapshot) as one,
