@@ -92,7 +92,7 @@ async def test_a_lost_write_is_in_the_list_and_in_no_watch(kube, session):
         assert event["object"]["metadata"]["name"] == "kept"
     async with session.get(kube.url + SERVICES) as reply:
         names = [item["metadata"]["name"] for item in (await reply.json())["items"]]
-        assert names == ["lost", "kept", "web"]
+        assert names == ["kept", "lost", "web"]
 
 
 async def test_a_watch_behind_a_compaction_gets_410(kube, session):

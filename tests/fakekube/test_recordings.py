@@ -1,4 +1,4 @@
-"""The answers of the fake server are those that a real kube-apiserver gave, recording by recording."""
+"""The fake server answers each recorded request as the real kube-apiserver did."""
 
 from __future__ import annotations
 

@@ -408,9 +408,12 @@ class TestReflect:
         resumed = await self.follow(list_watch, lambda h: h.version or h.retries, recorded.version)
         assert not resumed.retries
 
-    async def test_brief_streams_without_data_count_as_410(self, kube, list_watch):
+    async def test_brief_streams_without_data_count_as_410(self, kube, tmp_path):
         kube.faults.append(faults.close(times=3))
-        recorded = await self.follow(list_watch, lambda h: h.listings, str(kube.store.revision))
+        async with client_of(kube, tmp_path, brief=5.0) as client:
+            list_watch = ListWatch(client, SERVICES, 2)
+            version = str(kube.store.revision)
+            recorded = await self.follow(list_watch, lambda h: h.listings, version)
         assert len(recorded.events) == 5
         assert kube.count("watch", "services") == 4
 
