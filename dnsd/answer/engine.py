@@ -24,13 +24,14 @@ from collections.abc import Iterable, Sequence
 
 from dnsd.answer.fast import (
     AND_AN_OPT,
-    CLIENT_COOKIE,
+    COOKIE,
+    COOKIE_DATA,
     COOKIE_HEAD,
-    COOKIE_TAIL,
     ONE_QUESTION,
+    OPT_FIXED,
     Shape,
     ShapeTable,
-    shape_with_options,
+    opt_with_ignored_options,
 )
 from dnsd.answer.gate import Refusal, admit, is_dropped
 from dnsd.answer.outcome import (
@@ -85,8 +86,8 @@ class Engine:
         self.shared = shared or Shared(config, transports)
         self.table = Table()
         self._access, self._counters = self.shared.access, self.shared.counters
-        # Index of the shapes -> remembered replies to whole packets, and to packets that end with
-        # a client cookie, which the key lacks: what is before it proves the rest.
+        # Index of the shapes -> remembered replies to whole packets, and to packets with options
+        # that dnsd ignores. A key of the latter ends before the length of the options.
         self._replies: dict[int, tuple[Replies, Replies]] = {}
         self._seen = -1  # version of the table
         self._shapes: tuple[ShapeTable, ...] = ()
@@ -136,7 +137,7 @@ class Engine:
         plain, with_opt = self._shapes[index]
         types, other, counters_of = self.table.types, counters.other, counters.of
         answered, join = counter_index(transport, ANSWERED), b"".join
-        known, cookies = self._replies.setdefault(index, ({}, {}))
+        known, with_options = self._replies.setdefault(index, ({}, {}))
         recall, room = known.get, shared.budget
         outcomes: list[Outcome] = []
         append = outcomes.append
@@ -150,7 +151,11 @@ class Engine:
                 append(blob[begin : begin + 2] + tail)
                 begin += stride
                 continue
-            if cookies and (reply := cookies.get(key[:-CLIENT_COOKIE])) is not None:
+            if (
+                with_options
+                and key[COOKIE:COOKIE_DATA] == COOKIE_HEAD
+                and (reply := with_options.get(key[:COOKIE])) is not None
+            ):
                 tail, counter = reply
                 counter[answered] += 1
                 append(blob[begin : begin + 2] + tail)
@@ -159,8 +164,7 @@ class Engine:
             packet = blob[begin : begin + length]
             begin += stride
             head = packet[2:12]
-            shape = plain.get(head)
-            memory: Replies | None = known
+            shape, memory = plain.get(head), known
             if shape is not None:
                 name, kind = packet[12:-4], packet[-4:]
             elif (shapes := with_opt.get(head)) is None:
@@ -169,14 +173,18 @@ class Engine:
             elif (shape := shapes.get(packet[-11:])) is not None:
                 name, kind = packet[12:-15], packet[-15:-11]
             else:
-                shape, opt = shape_with_options(shapes, packet)
+                opt = opt_with_ignored_options(packet)
+                key, memory = packet[2 : opt + OPT_FIXED], with_options
+                if (reply := with_options.get(key)) is not None:
+                    tail, counter = reply
+                    counter[answered] += 1
+                    append(packet[:2] + tail)
+                    continue
+                shape = shapes.get(packet[opt : opt + OPT_FIXED])
                 if shape is None:
                     append(self._complete(packet, clients[i] if clients else b"", transport))
                     continue
                 name, kind = packet[12 : opt - 4], packet[opt - 4 : opt]
-                key = key[:-CLIENT_COOKIE]
-                lone = opt == length - COOKIE_TAIL and key.endswith(COOKIE_HEAD)
-                memory = cookies if lone else None
             sets = types.get(kind)
             if sets is None:
                 append(self._complete(packet, clients[i] if clients else b"", transport))
@@ -194,7 +202,7 @@ class Engine:
             counter[answered] += 1
             tail = join((shape.hit, name, head, rdata, shape.opt))
             append(packet[:2] + tail)
-            if room > 0 and memory is not None:
+            if room > 0:
                 room -= 1
                 memory[key] = tail, counter
         shared.budget = room
@@ -216,7 +224,8 @@ class Engine:
         elif (shape := shapes.get(packet[-11:])) is not None:
             name, kind = packet[12:-15], packet[-15:-11]
         else:
-            shape, opt = shape_with_options(shapes, packet)
+            opt = opt_with_ignored_options(packet)
+            shape = shapes.get(packet[opt : opt + OPT_FIXED])
             if shape is None:
                 return self._complete(packet, client, transport)
             name, kind = packet[12 : opt - 4], packet[opt - 4 : opt]

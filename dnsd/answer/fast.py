@@ -5,7 +5,7 @@ In `answer/` (pure: query bytes to reply bytes). Change here: which queries take
 Of a usual query everything but id, question, and client is one of a few dozen octet strings: the
 header behind the id, and the OPT record if there is one. A shape is found by looking those up,
 and holds all that the reply needs besides question and records. EDNS options that dnsd ignores,
-such as cookies and padding, do not change the shape (`shape_with_options`).
+such as cookies and padding, do not change the shape (`opt_with_ignored_options`).
 
 Shapes depend on the configuration, on the state of the data (stale data adds an extended error
 to each OPT), on the transport, and on whether dnsd resolves external names for the client. All
@@ -68,8 +68,8 @@ class Shape(Struct, frozen=True, gc=False):
 
 
 # (header octets 2 to 11 -> shape, header octets 2 to 11 -> octets of an OPT record -> shape).
-# Those octets: an OPT record without options; its octets before the length of the options; the
-# octets of one with a client cookie before the cookie. They differ in length: 11, 9, and 15.
+# Those octets: an OPT record without options (11), and the octets before the length of the
+# options (9).
 ShapeTable = tuple[dict[bytes, Shape], dict[bytes, dict[bytes, Shape]]]
 NO_SHAPES: ShapeTable = ({}, {})
 
@@ -79,13 +79,14 @@ AND_AN_OPT = b"\x00\x01\x00\x00\x00\x00\x00\x01"
 _FLAGS = tuple(bytes((first, second)) for first in (0, RD) for second in (0, AD, CD, AD | CD))
 _SIZES = (512, 1220, 1232, 1280, 1400, 1410, 1440, 1452, 1472, 1680, 2048, 4096, 8192, 65535)
 
-# A client cookie (RFC 7873 4.1) that is the only option is the usual one: the octets from the
-# length of the options up to the cookie itself.
-CLIENT_COOKIE = 8  # octets
-COOKIE_HEAD = pack("!HHH", 4 + CLIENT_COOKIE, Option.COOKIE, CLIENT_COOKIE)
-_FIXED = 9  # octets of an OPT record before the length of its options
-COOKIE_TAIL = _FIXED + len(COOKIE_HEAD) + CLIENT_COOKIE  # octets of an OPT record with a cookie
-_MOST_OPTIONS = 4  # a query with more takes the complete way
+OPT_FIXED = 9  # octets of an OPT record before the length of its options
+# An OPT record of which a client cookie (RFC 7873 4.1) is the only option, as the usual client
+# with cookies sends it: behind the fixed octets, COOKIE_HEAD and the 8 octets of the cookie. A
+# handler of cookies would turn this off.
+COOKIE_HEAD = b"" if Option.COOKIE in OPTIONS else pack("!HHH", 12, Option.COOKIE, 8)
+COOKIE, COOKIE_DATA = -14, -8  # where they begin, from the end of the packet
+_MOST_OPTIONS = (0, 1, 2, 3)  # a query with more options takes the complete way
+_first_option = Packing("!HHH").unpack_from  # length of the options, code, length
 _option = Packing("!HH").unpack_from  # code, length
 
 
@@ -119,33 +120,29 @@ class Shapes:
         return self._tables
 
 
-def shape_with_options(shapes: dict[bytes, Shape], packet: bytes) -> tuple[Shape | None, int]:
-    """The shape of a query with EDNS options that dnsd ignores, and where its OPT begins.
+def opt_with_ignored_options(packet: bytes) -> int:
+    """Where the OPT record of a query begins whose EDNS options dnsd ignores; 0 for any other.
 
-    None for any other packet. The octets before the OPT record are not examined: a wrong offset
-    leaves a question that the table does not have.
+    The octets before the OPT record are not examined: a wrong offset leaves a question that the
+    table does not have.
     """
-    end = len(packet)
-    shape = shapes.get(packet[-COOKIE_TAIL:-CLIENT_COOKIE])
-    if shape is not None:
-        return shape, end - COOKIE_TAIL
     at = packet.find(OPT, HEADER + 7) - 2  # the type's last octet, behind the shortest question
-    position = at + _FIXED + 2
-    if at < 0 or position > end:
-        return None, 0
-    shape = shapes.get(packet[at : at + _FIXED])
-    if shape is None or packet[position - 2] << 8 | packet[position - 1] != end - position:
-        return None, 0
-    for _ in range(_MOST_OPTIONS):
-        if position + 4 > end:
-            return None, 0
-        code, length = _option(packet, position)
+    position, end = at + OPT_FIXED + 2, len(packet)
+    if at < 0 or position + 4 > end:
+        return 0
+    octets, code, length = _first_option(packet, at + OPT_FIXED)
+    if octets != end - position:
+        return 0
+    for _ in _MOST_OPTIONS:
         if code in OPTIONS:
-            return None, 0
+            return 0
         position += 4 + length
         if position == end:
-            return shape, at
-    return None, 0
+            return at
+        if position + 4 > end:
+            return 0
+        code, length = _option(packet, position)
+    return 0
 
 
 def _shapes(config: EngineConfig, state: int, transport: Transport, ra: bool) -> ShapeTable:
@@ -158,8 +155,7 @@ def _shapes(config: EngineConfig, state: int, transport: Transport, ra: bool) ->
             for do in (False, True):
                 shape = _shape(config, state, transport, flags, ra, size, do)
                 opt = opt_record(size, do)
-                by_opt[opt] = by_opt[opt[:_FIXED]] = shape
-                by_opt[opt[:_FIXED] + COOKIE_HEAD] = shape
+                by_opt[opt] = by_opt[opt[:OPT_FIXED]] = shape
     return plain, with_opt
 
 
