@@ -181,7 +181,9 @@ class _Worker:
         elif isinstance(message, Open):
             self._open()
         elif isinstance(message, Drain):
-            self.draining = self.draining or self.loop.create_task(self._drain(message))
+            if self.draining is None:
+                self.draining = self.loop.create_task(self._drain(message))
+                self.draining.add_done_callback(self._drain_ended)
         elif isinstance(message, Watch):
             self.tap.watch(message)
         elif isinstance(message, Probe):
@@ -223,6 +225,10 @@ class _Worker:
         if self.forwarder is not None:
             self.forwarder.start()
         self._send(Opened())
+
+    def _drain_ended(self, task: asyncio.Task[None]) -> None:
+        if not task.cancelled() and (error := task.exception()) and not self.ended.done():
+            self.ended.set_exception(error)
 
     async def _drain(self, order: Drain) -> None:
         waits = [one.drain(order.quiet, order.limit, order.handover) for one in self.servers]

@@ -28,9 +28,10 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from enum import Enum
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import msgspec
+import structlog
 from msgspec import Struct
 
 from dnsd.runtime.tasks import Tasks
@@ -53,6 +54,8 @@ from dnsd.worker.messages import (
     packed,
     read_up,
 )
+
+log = structlog.get_logger(__name__)
 
 _CHUNK = 1 << 16  # bytes of one read
 _READS = 20  # reads of the output of a worker after its end
@@ -105,7 +108,6 @@ class WorkerProcess:
         *,
         timeouts: Timeouts,
         on_message: Callable[[WorkerProcess, Up], None],
-        on_output: Callable[[WorkerProcess, bytes], None],
     ) -> None:
         """Starts the process, on the running event loop. Raises OSError if it cannot start."""
         self.state = State.STARTING
@@ -118,7 +120,7 @@ class WorkerProcess:
         self.ended: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         self.index = setup.index
         self._timeouts = timeouts
-        self._on_message, self._on_output = on_message, on_output
+        self._on_message = on_message
         self._loop = asyncio.get_running_loop()
         self._tasks = Tasks()
         self._assembler = Assembler(MAX_UP)
@@ -274,7 +276,7 @@ class WorkerProcess:
         for line in lines:
             if line.strip() and not line.startswith(b"{"):
                 self.last_line = line[:_MAX_LAST_LINE].decode("utf-8", "replace").strip()
-            self._on_output(self, line[:_MAX_LINE])
+            _log_output(self.index, line[:_MAX_LINE])
 
     # -- the end ---------------------------------------------------------------------------
 
@@ -303,6 +305,20 @@ class WorkerProcess:
         self._loop.remove_reader(self._output)
         os.close(self._output)
         self.ended.set_result(self._reason or _how_it_ended(self.process.returncode))
+
+
+def _log_output(index: int, line: bytes) -> None:
+    """Log a line of output of a worker: JSON lines are its log, others are logged as text."""
+    try:
+        fields = msgspec.json.decode(line, type=dict[str, Any])
+        event, level = str(fields.pop("event")), str(fields.pop("level", "info"))
+    except (msgspec.DecodeError, KeyError):
+        text = line.decode("utf-8", "replace")
+        log.warning("output of a worker", worker=index, line=text)
+        return
+    fields.pop("timestamp", None)
+    write = {"debug": log.debug, "info": log.info, "warning": log.warning}.get(level, log.error)
+    write(event, **{**fields, "worker": index})
 
 
 def _how_it_ended(code: int) -> str:

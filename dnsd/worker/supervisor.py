@@ -25,7 +25,6 @@ import random
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
 
 import msgspec
 import structlog
@@ -164,7 +163,6 @@ class Supervisor:
                 slot.listeners,
                 timeouts=self._timeouts,
                 on_message=self._received,
-                on_output=_log_output,
             )
         except OSError as error:
             slot.last_end = f"it could not be started: {error.strerror}"
@@ -438,17 +436,3 @@ class Supervisor:
 
     def _workers(self) -> list[WorkerProcess]:
         return [one for slot in self.slots for one in slot.workers if one.state is not State.GONE]
-
-
-def _log_output(worker: WorkerProcess, line: bytes) -> None:
-    """Log a line of output of a worker: JSON lines are its log, others are logged as text."""
-    try:
-        fields = msgspec.json.decode(line, type=dict[str, Any])
-        event, level = str(fields.pop("event")), str(fields.pop("level", "info"))
-    except (msgspec.DecodeError, KeyError):
-        text = line.decode("utf-8", "replace")
-        log.warning("output of a worker", worker=worker.index, line=text)
-        return
-    fields.pop("timestamp", None)
-    write = {"debug": log.debug, "info": log.info, "warning": log.warning}.get(level, log.error)
-    write(event, **{**fields, "worker": worker.index})

@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 from msgspec.structs import replace
+from structlog.testing import capture_logs
 
 from dnsd.answer.settings import EngineConfig
 from dnsd.dns.addresses import Address
@@ -20,24 +21,15 @@ from tests.serving import alive
 from tests.worker.data_plane import HOST, SETUP
 
 
-class Seen:
-    """What a worker sent and printed."""
-
-    def __init__(self) -> None:
-        self.messages: list[Up] = []
-        self.output: list[bytes] = []
-
-
 @asynccontextmanager
-async def process(setup=SETUP) -> AsyncIterator[tuple[WorkerProcess, Seen]]:
-    seen = Seen()
+async def process(setup=SETUP) -> AsyncIterator[tuple[WorkerProcess, list[Up]]]:
+    seen: list[Up] = []
     (listeners,) = bind_group(Address(HOST, 0))
     worker = WorkerProcess(
         setup,
         listeners,
         timeouts=Timeouts(),
-        on_message=lambda _, message: seen.messages.append(message),
-        on_output=lambda _, line: seen.output.append(line),
+        on_message=lambda _, message: seen.append(message),
     )
     try:
         yield worker, seen
@@ -49,8 +41,8 @@ async def process(setup=SETUP) -> AsyncIterator[tuple[WorkerProcess, Seen]]:
 
 async def test_it_sends_heartbeats_before_it_has_a_table() -> None:
     async with process() as (worker, seen):
-        await eventually(lambda: seen.messages)
-        assert isinstance(seen.messages[0], Heartbeat)
+        await eventually(lambda: seen)
+        assert isinstance(seen[0], Heartbeat)
         assert worker.state is State.STARTING
         assert not worker.is_silent()
 
@@ -58,7 +50,7 @@ async def test_it_sends_heartbeats_before_it_has_a_table() -> None:
 async def test_changes_before_the_table_are_not_sent() -> None:
     async with process() as (worker, seen):
         worker.change(packed(Table(1, (b"not a frame",))))  # would end it
-        await eventually(lambda: len(seen.messages) > 1)
+        await eventually(lambda: len(seen) > 1)
         assert worker.applied == -1
 
 
@@ -73,18 +65,21 @@ async def test_the_reason_of_a_kill_is_the_reason_of_the_end() -> None:
 
 async def test_an_unexpected_end_names_the_signal() -> None:
     async with process() as (worker, seen):
-        await eventually(lambda: seen.messages)
+        await eventually(lambda: seen)
         os.kill(worker.process.pid, signal.SIGTERM)  # a worker ignores it
         os.kill(worker.process.pid, signal.SIGABRT)
         assert await worker.ended == "it was ended by SIGABRT"
 
 
-async def test_the_last_line_of_output_is_kept() -> None:
+async def test_its_output_is_logged_and_the_last_line_is_kept() -> None:
     wrong = replace(SETUP, engine=EngineConfig(allow_query=("nonsense",)))
-    async with process(wrong) as (worker, seen):
-        assert await worker.ended == "it exited with code 1"
-        assert worker.last_line.startswith("ValueError: 'nonsense'")
-        assert worker.last_line.encode() in seen.output
+    with capture_logs() as logs:
+        async with process(wrong) as (worker, _):
+            assert await worker.ended == "it exited with code 1"
+    assert worker.last_line.startswith("ValueError: 'nonsense'")
+    lines = [line for line in logs if line["event"] == "output of a worker"]
+    assert lines[-1]["line"] == worker.last_line
+    assert {line["worker"] for line in lines} == {SETUP.index}
 
 
 @pytest.mark.parametrize("frame", [b"\x00", b""])
