@@ -203,6 +203,32 @@ class TestExecPlugin:
             "kube-system",
         ]
 
+    async def test_a_certificate_is_renewed_before_it_expires(self, kube, authority, tmp_path):
+        certificate, key = authority.pair("reader")
+        soon = (datetime.now(UTC) + timedelta(minutes=1)).strftime("%Y-%m-%dT%H:%M:%SZ")
+        status = (
+            f"{{'clientCertificateData': pathlib.Path({str(certificate)!r}).read_text(),"
+            f" 'clientKeyData': pathlib.Path({str(key)!r}).read_text(),"
+            f" 'expirationTimestamp': {soon!r}}}"
+        )
+        access = write(kube, authority, tmp_path / "config", plugin(tmp_path, status))
+        assert await namespaces_seen(access)
+        assert (tmp_path / "runs").read_text() == "xx"
+
+    async def test_a_plugin_that_fails_at_renewal_fails_one_request(
+        self, kube, authority, tmp_path
+    ):
+        soon = (datetime.now(UTC) + timedelta(minutes=1)).strftime("%Y-%m-%dT%H:%M:%SZ")
+        once = f"{{'token': 'right', 'expirationTimestamp': {soon!r}}}"
+        status = f"{once} if runs.read_text() == 'x' else None"
+        access = write(kube, authority, tmp_path / "config", plugin(tmp_path, status))
+        client = await connect(access, msgspec.structs.replace(QUICK, refresh=0.0))
+        try:
+            with pytest.raises(Unreachable, match="ended with 1: the plugin is out of order"):
+                await names(client)
+        finally:
+            await client.close()
+
     async def test_a_failing_plugin_is_an_error_not_an_anonymous_request(
         self, kube, authority, tmp_path
     ):
