@@ -34,7 +34,7 @@ from dnsd.dns.names import ROOT, Name, is_below, text_of
 from dnsd.dns.rrset import RRset
 from dnsd.explain.explain import ClientViews, Runtime
 from dnsd.explain.lookup import lookup
-from dnsd.observe.facts import Facts, ServerFacts, WorkerFacts
+from dnsd.observe.facts import Facts, ServerFacts, WorkerStatus
 from dnsd.observe.histogram import CHANGE_BOUNDS, Histogram
 from dnsd.observe.history import RELOAD, History, HistoryStatus
 from dnsd.runtime.tasks import Tasks
@@ -42,7 +42,7 @@ from dnsd.sources.source import Source, SourceStatus
 from dnsd.transport.listener import Listener
 from dnsd.upstream.status import Where
 from dnsd.worker import counters
-from dnsd.worker.supervisor import NoWorker, Supervisor, WorkerStatus
+from dnsd.worker.supervisor import NoWorker, Supervisor
 from dnsd.zone.change import Cause, Change
 from dnsd.zone.frame import NOT_READY, STALE
 from dnsd.zone.pipeline import Pipeline
@@ -309,10 +309,7 @@ class Context:
             ready=self.ready().ok,
             stale=self.stale,
             counters=self.counters(),
-            workers=tuple(
-                WorkerFacts(one.index, one.state == "open", one.age, one.lag, one.restarts)
-                for one in self.workers()
-            ),
+            workers=tuple(self.workers()),
             serial=pipeline.zone.serial,
             names=len(pipeline.zone),
             objects=pipeline.state.counts(),

@@ -13,14 +13,21 @@ from dnsd.observe.histogram import Histogram
 from dnsd.sources.source import SourceStatus
 
 
-class WorkerFacts(Struct, frozen=True):
-    """One worker. `age` and `lag` are in seconds."""
+class WorkerStatus(Struct, frozen=True):
+    """One slot, for status pages and metrics. Times in seconds."""
 
     index: int
-    open: bool
+    pid: int
+    state: str  # of dnsd.worker.process.State; "waiting" between two workers
     age: float
     lag: float
     restarts: int
+    last_end: str
+
+    @property
+    def open(self) -> bool:
+        """Whether the worker answers."""
+        return self.state == "open"
 
 
 class ServerFacts(Struct, frozen=True):
@@ -42,7 +49,7 @@ class Facts(Struct, frozen=True):
     ready: bool = False
     stale: bool = False
     counters: Mapping[str, int] = {}  # of all workers, by dnsd.worker.counters.names
-    workers: tuple[WorkerFacts, ...] = ()
+    workers: tuple[WorkerStatus, ...] = ()
     serial: int = 0
     names: int = 0
     objects: Mapping[str, int] = {}  # kind -> number

@@ -28,9 +28,9 @@ from collections.abc import Callable, Iterator, Sequence
 
 import msgspec
 import structlog
-from msgspec import Struct
 
 from dnsd.answer.transport import Transport
+from dnsd.observe.facts import WorkerStatus
 from dnsd.observe.tap import Samples, Watch
 from dnsd.runtime.tasks import Tasks
 from dnsd.transport.listener import Listener, close
@@ -73,18 +73,6 @@ _START_FAILURES = 3  # of one slot, after which a start fails
 
 class WorkersFailed(Exception):
     """A worker does not start. The text has the reason and its last line of output."""
-
-
-class WorkerStatus(Struct, frozen=True):
-    """One slot, for status pages and metrics. Times in seconds."""
-
-    index: int
-    pid: int
-    state: str  # of dnsd.worker.process.State; "waiting" between two workers
-    age: float
-    lag: float
-    restarts: int
-    last_end: str
 
 
 class _Slot:

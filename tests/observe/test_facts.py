@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from dnsd.observe.facts import Facts, ServerFacts, WorkerFacts
+from dnsd.observe.facts import Facts, ServerFacts, WorkerStatus
 from dnsd.observe.histogram import Histogram
 from dnsd.observe.metrics import exposition
 from tests.observe.test_metrics import facts
@@ -37,14 +37,29 @@ def test_a_changed_value_changes_the_metrics(field: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "one", [WorkerFacts(0, False, 1.0, 2.0, 3), ServerFacts("a", True, 1, 2, 3)]
+    ("group", "one", "fields"),
+    [
+        (
+            "workers",
+            WorkerStatus(0, 1, "starting", 1.0, 2.0, 3, ""),
+            ("index", "age", "lag", "restarts"),
+        ),
+        ("servers", ServerFacts("a", True, 1, 2, 3), ServerFacts.__struct_fields__),
+    ],
 )
-def test_each_field_of_a_worker_and_a_server_is_exported(one: WorkerFacts | ServerFacts) -> None:
-    group = "workers" if isinstance(one, WorkerFacts) else "servers"
+def test_each_value_of_a_worker_and_a_server_is_exported(
+    group: str, one: WorkerStatus | ServerFacts, fields: tuple[str, ...]
+) -> None:
     before = msgspec.structs.replace(facts(), **{group: (one,)})
-    for field in one.__struct_fields__:
+    for field in fields:
         old = getattr(one, field)
         new = not old if isinstance(old, bool) else "b" if isinstance(old, str) else old + 7
         changed = msgspec.structs.replace(one, **{field: new})
         after = msgspec.structs.replace(before, **{group: (changed,)})
         assert exposition(after) != exposition(before), field
+
+
+def test_only_an_open_worker_is_up() -> None:
+    worker = WorkerStatus(0, 1, "draining", 1.0, 2.0, 3, "")
+    assert not worker.open
+    assert msgspec.structs.replace(worker, state="open").open

@@ -8,7 +8,7 @@ import msgspec
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from dnsd.observe.facts import Facts, ServerFacts, WorkerFacts
+from dnsd.observe.facts import Facts, ServerFacts, WorkerStatus
 from dnsd.observe.histogram import CHANGE_BOUNDS, Histogram
 from dnsd.observe.metrics import exposition, reference, sample_names
 from dnsd.sources.source import SourceStatus
@@ -27,7 +27,10 @@ def facts(**more: object) -> Facts:
         "ready": True,
         "stale": False,
         "counters": {name: number for number, name in enumerate(names())},
-        "workers": (WorkerFacts(0, True, 5.0, 0.001, 2), WorkerFacts(1, False, 0.0, 0.0, 0)),
+        "workers": (
+            WorkerStatus(0, 1, "open", 5.0, 0.001, 2, ""),
+            WorkerStatus(1, 2, "starting", 0.0, 0.0, 0, ""),
+        ),
         "serial": 77,
         "names": 12,
         "objects": {"Service": 3},
