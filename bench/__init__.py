@@ -1,17 +1,19 @@
-"""How fast dnsd is, and against whom.
+"""Measurements of dnsd, alone and compared with other servers.
 
-`python -m bench` starts dnsd beside three others that answer the same names, asks all of
-them the same questions, and writes what came out into docs/performance.md:
+In `bench/` (measurements). Change here: the rules of all measurements.
 
-* the *floor*: a bare C loop that receives a packet, sets one bit and sends it back. No
-  server that goes through the same system calls can be cheaper;
-* NSD and Knot, the two fastest authoritative servers that a distribution carries.
+`python -m bench` starts dnsd and three other servers that serve the same names, sends the same
+queries to all of them, and writes the results into docs/performance.md:
 
-The rules that keep the figures honest:
+* the *floor*: a bare C loop that receives a packet, sets one bit, and sends it back. A server that
+  uses the same system calls cannot cost less;
+* NSD and Knot, the two fastest authoritative servers of a usual distribution.
 
-1. Only ratios taken in one run are compared; the servers take turns within every round,
-   so that a machine that slows down slows all of them.
-2. CPU time is the kernel's count of every process and thread a server has, helpers too.
-3. Every answer is checked before anything is timed, and every reply code while it is.
-4. What was promised and not reached is printed as missed, and by how much.
+Rules:
+
+1. Compare only ratios within one run. The servers take turns within each round, so a slower
+   machine slows all of them.
+2. CPU time is the kernel's count for all processes and threads of a server.
+3. Each answer is checked before a measurement, and each response code during it.
+4. A missed goal is printed as missed, with the difference.
 """

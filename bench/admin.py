@@ -1,13 +1,15 @@
-"""What the admin API costs: `python -m bench.admin`.
+"""`python -m bench.admin`: the cost of the admin API.
 
-* **Live queries.** The worker has a core to itself and is asked 10,000 questions a second.
-  What is compared is its CPU time a query with no sampling at all, with the usual sampling
-  for "top", and with a live stream open: of everything, of a name among all others, of a name
-  nobody asks for. The cases take turns in every round, a ratio is taken within its round.
-* **Pages and explanations.** The time of `/zones/…/records` pages and of `/explain` over HTTP,
-  and the latency of DNS while pages are read without pause and while they are not.
+In `bench/` (measurements). Change here: what is measured of the admin API.
 
-The population is that of the other benchmarks (names.py). Everything is on loopback.
+* **Live queries.** The worker has its own core and gets 10,000 queries per second. The bench
+  compares its CPU time per query without samples, with the default samples for "top", and with an
+  open stream: of all queries, of one queried name, and of a name without queries. The cases take
+  turns in each round, and a ratio is taken within its round.
+* **Pages and explanations.** The time of `/zones/ZONE/records` pages and of `/explain` over HTTP,
+  and the latency of DNS with and without a client that reads pages in a loop.
+
+The Services are those of the other measurements (names.py), on loopback.
 """
 
 from __future__ import annotations
@@ -42,7 +44,7 @@ QUESTIONS = 200
 
 @dataclass(frozen=True, slots=True)
 class Dnsd:
-    """A running dnsd: the worker's process id, its port, URL and token of its API."""
+    """A running dnsd: pids of both processes, DNS port, and URL and token of the API."""
 
     worker: int
     control: int
@@ -51,19 +53,21 @@ class Dnsd:
     token: str
 
     def open(self, path: str) -> Any:
+        """The HTTP response of a GET; the caller closes it."""
         request = urllib.request.Request(
             self.url + path, headers={"Authorization": f"Bearer {self.token}"}
         )
         return urllib.request.urlopen(request, timeout=60)
 
     def get(self, path: str) -> Any:
+        """The JSON body of a GET, decoded."""
         with self.open(path) as response:
             return msgspec.json.decode(response.read())
 
 
 @contextmanager
 def serving(manifests: Path, home: Path, samples: int) -> Iterator[Dnsd]:
-    """A dnsd with one worker on the servers' core, answering."""
+    """A dnsd that answers, with one worker, on the core of the servers."""
     home.mkdir()
     log = home / "log"
     argv = [sys.executable, "-m", "dnsd", "serve", "--manifests", str(manifests)]
@@ -80,11 +84,11 @@ def serving(manifests: Path, home: Path, samples: int) -> Iterator[Dnsd]:
         end = time.monotonic() + 120
         while not (found := re.search(r"admin: (\S+)/#token=(\S+)", log.read_text())):
             if process.poll() is not None or time.monotonic() > end:
-                raise BenchError(f"dnsd does not answer: {log.read_text()[-500:]}")
+                raise BenchError(f"dnsd did not start: {log.read_text()[-500:]}")
             time.sleep(0.05)
         port = re.search(r"dig -p (\d+)", log.read_text())
         if port is None:
-            raise BenchError("dnsd does not say where it answers")
+            raise BenchError("dnsd did not print its DNS port")
         control, worker = procs.tree(process.pid)[:2]
         made = Dnsd(worker, control, int(port[1]), found[1], found[2])
         made.get("/api/v1/zones")
@@ -93,7 +97,7 @@ def serving(manifests: Path, home: Path, samples: int) -> Iterator[Dnsd]:
 
 @contextmanager
 def reading(dnsd: Dnsd, path: str) -> Iterator[list[int]]:
-    """Reads a stream without pause; how many events came so far, in a list of one."""
+    """Read a stream in a thread; the number of its events so far, in a list of one."""
     count = [0]
     response = dnsd.open(path)
 
@@ -113,7 +117,7 @@ def reading(dnsd: Dnsd, path: str) -> Iterator[list[int]]:
 
 
 def load(port: int, queries: Path, seconds: int) -> tuple[int, float]:
-    """Questions at RATE: how many were answered, and their mean latency in seconds."""
+    """Queries at RATE: the number of replies, and their mean latency in seconds."""
     program = shutil.which("dnsperf")
     if program is None:
         raise BenchError("dnsperf is not installed")
@@ -125,44 +129,46 @@ def load(port: int, queries: Path, seconds: int) -> tuple[int, float]:
 
 
 def cost(dnsd: Dnsd, queries: Path, seconds: int) -> float:
-    """CPU microseconds of the worker a query."""
+    """CPU microseconds of the worker per query."""
     before = procs.cpu_seconds(dnsd.worker)
     completed, _ = load(dnsd.port, queries, seconds)
     if not completed:
-        raise BenchError("no replies")
+        raise BenchError("no reply arrived")
     return (procs.cpu_seconds(dnsd.worker) - before) / completed * 1e6
 
 
-def streams(bare: Dnsd, usual: Dnsd, queries: Path, one: str, rounds: int, seconds: int) -> None:
-    """Prints what each case costs."""
+def streams(
+    without: Dnsd, default: Dnsd, queries: Path, name: str, rounds: int, seconds: int
+) -> None:
+    """Print the cost of each case."""
     cases = {
-        "no samples (query_samples: 0)": (bare, ""),
-        "as it comes (100 samples/s for the top)": (usual, ""),
-        "stream, filtered by a name that is asked": (bare, f"name={one}"),
-        "stream, filtered by a name nobody asks": (bare, "name=nobody-asks-for-this"),
-        "stream of everything (1,000 samples/s)": (bare, "rcode=NOERROR"),
+        "without samples (query_samples: 0)": (without, ""),
+        "default (100 samples/s for the top)": (default, ""),
+        "stream of a queried name": (without, f"name={name}"),
+        "stream of a name without queries": (without, "name=never-queried"),
+        "stream of all queries (1,000 samples/s)": (without, "rcode=NOERROR"),
     }
     costs: dict[str, list[float]] = {title: [] for title in cases}
     events: dict[str, int] = dict.fromkeys(cases, 0)
     for number in range(rounds):
-        for title, (dnsd, wanted) in cases.items():
+        for title, (dnsd, pattern) in cases.items():
             with ExitStack() as stack:
-                path = f"/api/v1/queries/stream?{wanted}"
-                seen = stack.enter_context(reading(dnsd, path)) if wanted else [0]
+                path = f"/api/v1/queries/stream?{pattern}"
+                count = stack.enter_context(reading(dnsd, path)) if pattern else [0]
                 costs[title].append(cost(dnsd, queries, seconds))
-            events[title] += seen[0]
+            events[title] += count[0]
         print(f"round {number + 1} of {rounds}", file=sys.stderr)
     base = costs[next(iter(cases))]
-    print(f"\nCPU of the worker at {RATE:,} queries a second, median of {rounds} rounds:\n")
-    print("| case | µs a query | ratio | events/s |\n|---|---|---|---|")
+    print(f"\nCPU time of the worker at {RATE:,} queries per second, median of {rounds} rounds:\n")
+    print("| case | µs per query | ratio | events/s |\n|---|---|---|---|")
     for title, found in costs.items():
-        ratio = median(mine / theirs for mine, theirs in zip(found, base, strict=True))
+        ratio = median(a / b for a, b in zip(found, base, strict=True))
         rate = events[title] / rounds / seconds
         print(f"| {title} | {median(found):.1f} | {ratio:.3f} | {rate:.0f} |")
 
 
 def timed(dnsd: Dnsd, paths: Iterator[str]) -> list[float]:
-    """Milliseconds of each GET."""
+    """Milliseconds of each GET request."""
     out = []
     for path in paths:
         begun = time.perf_counter()
@@ -172,7 +178,7 @@ def timed(dnsd: Dnsd, paths: Iterator[str]) -> list[float]:
 
 
 def pages(dnsd: Dnsd, limit: int) -> list[float]:
-    """Milliseconds of pages of records, one after the other from the first."""
+    """Milliseconds of each of the first PAGES pages of records."""
     out: list[float] = []
     cursor = ""
     for _ in range(PAGES):
@@ -185,9 +191,9 @@ def pages(dnsd: Dnsd, limit: int) -> list[float]:
 
 
 def requests(dnsd: Dnsd, population: names.Population) -> None:
-    """Prints how long pages and explanations take."""
-    asked = names.questions(population, ("hit", "nxdomain"), QUESTIONS)
-    explained = (f"/api/v1/explain?name={one.name}." for one in asked)
+    """Print the times of pages and explanations."""
+    questions = names.questions(population, ("hit", "nxdomain"), QUESTIONS)
+    explained = (f"/api/v1/explain?name={one.name}." for one in questions)
     found = {
         "page of 100 names": pages(dnsd, 100),
         "page of 1,000 names": pages(dnsd, 1000),
@@ -195,7 +201,7 @@ def requests(dnsd: Dnsd, population: names.Population) -> None:
             dnsd,
             (
                 f"/api/v1/zones/cluster.local/records?name={one.name.partition('.')[0]}"
-                for one in asked[:PAGES]
+                for one in questions[:PAGES]
             ),
         ),
         "explain": timed(dnsd, explained),
@@ -205,11 +211,10 @@ def requests(dnsd: Dnsd, population: names.Population) -> None:
         print(f"| {title} | {median(times):.1f} | {quantiles(times, n=100)[98]:.1f} |")
 
 
-def beside(dnsd: Dnsd, queries: Path, seconds: int) -> None:
-    """Prints the latency of DNS while pages are read without pause, and while they are not.
+def dns_latency_during_requests(dnsd: Dnsd, queries: Path, seconds: int) -> None:
+    """Print the latency of DNS without and with a client that reads pages in a loop.
 
-    The control process moves to the clients' core: where it shares one with the worker, the
-    two take turns, as any two processes do.
+    The control process moves to the core of the clients and does not compete with the worker.
     """
     os.sched_setaffinity(dnsd.control, [procs.client_core()])
     _, quiet = load(dnsd.port, queries, seconds)
@@ -226,10 +231,11 @@ def beside(dnsd: Dnsd, queries: Path, seconds: int) -> None:
     finally:
         stop.set()
         thread.join()
-    print(f"\nmean latency of DNS: {quiet * 1e6:.0f} µs, while pages are read {busy * 1e6:.0f} µs")
+    print(f"\nmean latency of DNS: {quiet * 1e6:.0f} µs; during page reads: {busy * 1e6:.0f} µs")
 
 
 def main() -> int:
+    """Measure and print; return the exit code."""
     parser = argparse.ArgumentParser(prog="python -m bench.admin", description=__doc__)
     parser.add_argument("--services", type=int, default=10_000)
     parser.add_argument("--rounds", type=int, default=5)
@@ -239,15 +245,15 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
         site = Path(folder)
         names.write_manifests(population, site / "manifests")
-        asked = names.questions(population, ("hit",), 10_000)
-        names.write_queries(site / "queries", asked)
-        bare = stack.enter_context(serving(site / "manifests", site / "bare", 0))
-        usual = stack.enter_context(serving(site / "manifests", site / "usual", 100))
-        one = ".".join(asked[0].name.split(".")[:2])
+        questions = names.questions(population, ("hit",), 10_000)
+        names.write_queries(site / "queries", questions)
+        without = stack.enter_context(serving(site / "manifests", site / "without", 0))
+        default = stack.enter_context(serving(site / "manifests", site / "default", 100))
+        name = ".".join(questions[0].name.split(".")[:2])
         if chosen.rounds:
-            streams(bare, usual, site / "queries", one, chosen.rounds, chosen.seconds)
-        requests(usual, population)
-        beside(usual, site / "queries", chosen.seconds)
+            streams(without, default, site / "queries", name, chosen.rounds, chosen.seconds)
+        requests(default, population)
+        dns_latency_during_requests(default, site / "queries", chosen.seconds)
     return 0
 
 

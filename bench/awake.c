@@ -1,9 +1,9 @@
-/* Keeps one core from going to sleep.
+/* Keeps one core awake.
  *
  *     awake CORE SECONDS
  *
- * Spins on CORE under SCHED_IDLE: it runs where nobody else wants to, and gives way at once.
- * Ends after SECONDS, or with whoever started it.
+ * Spins on CORE under SCHED_IDLE: it runs only while no other process wants the core.
+ * Ends after SECONDS, or with the process that started it.
  */
 #define _GNU_SOURCE
 #include <sched.h>

@@ -1,4 +1,7 @@
-"""Manifests that change while something else is measured."""
+"""Manifests that change during a measurement.
+
+In `bench/` (measurements). Change here: how changes are paced and verified.
+"""
 
 from __future__ import annotations
 
@@ -13,15 +16,14 @@ from bench import names, wire
 from bench.peers import Server, Site
 from bench.procs import BenchError
 
-CHANGES = 50  # a second
+CHANGES = 50  # per second
 
 
 class Writer:
-    """Rewrites the changing Services' manifests in turn, at a pace, in a thread of its own.
+    """Rewrites the manifests of the changing Services in turn, `pace` per second, in a thread.
 
-    The thread is nice: on two cores whoever is measured would wait for it.
-
-    `failed` holds what went wrong in the thread; `generation` goes on from writer to writer.
+    The thread has the lowest priority, because on two cores the measured server would wait for it.
+    `failed` is the error that ended the thread. The next writer continues with `generation`.
     """
 
     def __init__(self, site: Site, pace: int, generation: int) -> None:
@@ -54,27 +56,27 @@ class Writer:
         self._stop.set()
         self._thread.join()
 
-    def last(self) -> names.Question:
-        """What the last change must be seen by."""
-        one = names.changing(
+    def last_question(self) -> names.Question:
+        """The query and the answer that show the last change."""
+        service = names.changing(
             self._site.population,
             (self.written - 1) % self._site.population.changing,
             self.generation,
         )
-        return names.Question(one.host, "A", "NOERROR", one.address)
+        return names.Question(service.host, "A", "NOERROR", service.address)
 
 
 @contextmanager
 def changes(site: Site, server: Server, pace: int, generation: int) -> Iterator[Writer]:
-    """Manifests that change for as long as the block takes.
+    """Change manifests during the block.
 
-    Raises `BenchError` when the last change is not answered ten seconds after: a server that
-    does not follow its manifests has no latency worth a figure.
+    Raises `BenchError` if the last change is not answered within 10 s: the latency of a server
+    that does not follow its manifests has no meaning.
     """
     with Writer(site, pace, generation) as writer:
         yield writer
     if writer.failed is not None:
         raise BenchError(f"cannot write manifests: {writer.failed}")
-    alive = server.process.poll
-    if wire.wait_right(server.port, writer.last(), lambda: alive() is None, 10) is None:
-        raise BenchError(f"{server.title} does not answer {writer.last().name} as it now is")
+    question = writer.last_question()
+    if wire.wait_until_correct(server.port, question, server.is_alive, 10) is None:
+        raise BenchError(f"{server.title} does not answer the last change of {question.name}")

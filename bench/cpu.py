@@ -1,12 +1,14 @@
-"""What an answered query costs: CPU time of the server, and how many it answers a second.
+"""CPU time of a server per answered query, and queries per second.
 
-The server has one core to itself, dnsperf another. dnsperf keeps a fixed number of queries
-under way and sends the next when a reply comes, so it offers what the pair can carry and
-nothing is lost. What is compared is the server's CPU time divided by the replies, which
-stays right when dnsperf is the slower of the two; queries a second are printed beside it.
+In `bench/` (measurements). Change here: the rows of the CPU table and their goals.
 
-All servers run all the time, and a round asks each of them every case before the next
-round begins. A ratio is taken within its round; the table shows the median of the rounds.
+The server has one core, and dnsperf has another one. dnsperf keeps a fixed number of queries in
+flight and sends the next one when a reply arrives, so no query is lost. The compared figure is the
+CPU time of the server divided by the replies. It is valid also when dnsperf is the slower of the
+two programs.
+
+All servers run all the time. A round sends the queries of each case to each server. A ratio is
+taken within its round, and the table shows the median of the rounds.
 """
 
 from __future__ import annotations
@@ -23,33 +25,33 @@ from bench import names, procs, wire
 from bench.churn import CHANGES, changes
 from bench.peers import TITLES, Server, Site, serving
 from bench.procs import BenchError
-from bench.table import Goal, goals, noise, number, spread, table
+from bench.table import Goal, goal_table, noise, number, spread, table
 
-OUTSTANDING = 100  # queries under way at once; with 200 Knot loses some
+OUTSTANDING = 100  # queries in flight; with 200, Knot loses some
 SOCKETS = 4
 QUERIES = 10_000  # lines of a query file
 
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """A row: what is asked, dnsperf's flags, the code expected.
+    """A row of the table: the queries, the expected response code, and flags for dnsperf.
 
-    `forwarder` is a case of names.question, or "endpoint" for each endpoint's name in turn.
-    `changes` a second are made to the manifests meanwhile; such a row is dnsd's alone.
+    `question` is a case of `names.question`, or "endpoint" for the name of each endpoint in turn.
+    `changes` is the number of changed manifests per second. Only dnsd has rows with changes.
     """
 
     key: str
     title: str
-    forwarder: str
+    question: str
     rcode: str = "NOERROR"
     flags: tuple[str, ...] = ()
     changes: int = 0
 
-    def asked(self, population: names.Population, count: int) -> list[names.Question]:
-        """`count` questions; all there are (fewer or more) of endpoints."""
-        if self.forwarder == "endpoint":
+    def questions(self, population: names.Population, count: int) -> list[names.Question]:
+        """`count` questions, or one for each endpoint."""
+        if self.question == "endpoint":
             return names.endpoint_questions(population)
-        return names.questions(population, (self.forwarder,), count)
+        return names.questions(population, (self.question,), count)
 
 
 CASES = (
@@ -57,7 +59,9 @@ CASES = (
     Case("wide", "A hit, all endpoints", "endpoint"),
     Case("changing", f"A hit, {CHANGES} changes/s", "hit", changes=CHANGES),
     Case("edns", "A hit, EDNS", "hit", flags=("-e",)),
+    # Option 10 is a client cookie (RFC 7873), option 12 is padding (RFC 7830).
     Case("cookie", "A hit, cookie", "hit", flags=("-e", "-E", "10:0123456789abcdef")),
+    Case("padding", "A hit, padding", "hit", flags=("-e", "-E", f"12:{'00' * 64}")),
     Case("nxdomain", "NXDOMAIN", "nxdomain", "NXDOMAIN"),
     Case("nodata", "NODATA", "nodata"),
     Case("srv", "SRV", "srv"),
@@ -67,7 +71,7 @@ CASES = (
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """One server asked one case for a while. CPU in seconds; `others` in cores."""
+    """One case on one server in one round. CPU time in seconds, `others` in cores."""
 
     server: str
     case: str
@@ -75,18 +79,18 @@ class Run:
     lost: int
     qps: float
     cpu: float
-    control_cpu: float  # the process we started; for dnsd the one without the sockets' work
+    control_cpu: float  # of the started process; for dnsd, the control process
     others: float
 
     @property
     def micros(self) -> float:
-        """CPU microseconds an answered query."""
+        """CPU microseconds per answered query."""
         return self.cpu / self.completed * 1e6
 
 
 @dataclass(frozen=True, slots=True)
-class Performed:
-    """What dnsperf says at its end."""
+class DnsperfResult:
+    """The figures that dnsperf prints at its end."""
 
     completed: int
     lost: int
@@ -101,13 +105,13 @@ _CODES = re.compile(r"Response codes:\s+(.*)")
 _CODE = re.compile(r"([A-Z0-9]+) (\d+) \(")
 
 
-def read_dnsperf(printed: str) -> Performed:
-    """The figures in dnsperf's output. Raises `BenchError` when one is not there."""
+def read_dnsperf(printed: str) -> DnsperfResult:
+    """The figures in the output of dnsperf. Raises `BenchError` if one is missing."""
     found = [pattern.search(printed) for pattern in (_COMPLETED, _LOST, _QPS, _CODES)]
     completed, lost, qps, codes = found
     if completed is None or lost is None or qps is None or codes is None:
         raise BenchError(f"dnsperf printed no figures: {printed.strip()[-500:]}")
-    return Performed(
+    return DnsperfResult(
         int(completed[1]),
         int(lost[1]),
         float(qps[1]),
@@ -115,7 +119,7 @@ def read_dnsperf(printed: str) -> Performed:
     )
 
 
-def _dnsperf(port: int, queries: Path, case: Case, seconds: int) -> Performed:
+def _dnsperf(port: int, queries: Path, case: Case, seconds: int) -> DnsperfResult:
     program = shutil.which("dnsperf")
     if program is None:
         raise BenchError("dnsperf is not installed")
@@ -126,85 +130,87 @@ def _dnsperf(port: int, queries: Path, case: Case, seconds: int) -> Performed:
 
 
 def measure(server: Server, queries: Path, case: Case, seconds: int) -> Run:
-    """Runs one case. Raises `BenchError` when a reply has the wrong code."""
-    done, bill = procs.billed(server.pids(), lambda: _dnsperf(server.port, queries, case, seconds))
+    """Run one case. Raises `BenchError` if a reply has another response code."""
+    done, usage = procs.usage_of(
+        server.pids(), lambda: _dnsperf(server.port, queries, case, seconds)
+    )
     if server.name != "floor" and set(done.codes) != {case.rcode}:
-        raise BenchError(f"{server.title}, {case.title}: replies were {done.codes}")
+        raise BenchError(f"{server.title}, {case.title}: the response codes were {done.codes}")
     if not done.completed:
-        raise BenchError(f"{server.title}, {case.title}: no replies")
-    control = bill.spent[server.process.pid]
+        raise BenchError(f"{server.title}, {case.title}: no reply arrived")
+    control = usage.spent[server.process.pid]
     return Run(
         server.name,
         case.key,
         done.completed,
         done.lost,
         done.qps,
-        bill.total,
+        usage.total,
         control,
-        bill.others,
+        usage.others,
     )
 
 
 def run(
-    site: Site, servers: Sequence[str], rounds: int, seconds: int, say: Callable[[str], None]
+    site: Site, servers: Sequence[str], rounds: int, seconds: int, progress: Callable[[str], None]
 ) -> list[Run]:
-    """All rounds of all cases for all servers, interleaved."""
+    """Run all rounds of all cases on all servers, interleaved."""
     files = {case.key: site.work / f"queries-{case.key}" for case in CASES}
     for case in CASES:
-        names.write_queries(files[case.key], case.asked(site.population, QUERIES))
+        names.write_queries(files[case.key], case.questions(site.population, QUERIES))
     runs: list[Run] = []
     generation = 0
     with ExitStack() as stack:
         core = [procs.server_core()]
-        up = [stack.enter_context(serving(name, site, core)) for name in servers]
-        for server in up:
-            _warm(site, server, files[CASES[0].key])
+        started = [stack.enter_context(serving(name, site, core)) for name in servers]
+        for server in started:
+            _warm_up(site, server, files[CASES[0].key])
         for n in range(rounds):
             for case in CASES:
-                for server in up if not case.changes else _only_dnsd(up):
-                    with ExitStack() as meanwhile:
+                for server in started if not case.changes else _dnsd_of(started):
+                    with ExitStack() as changing:
                         if case.changes:
                             writing = changes(site, server, case.changes, generation)
-                            writer = meanwhile.enter_context(writing)
+                            writer = changing.enter_context(writing)
                         one = measure(server, files[case.key], case, seconds)
                     generation = writer.generation if case.changes else generation
                     runs.append(one)
-                    say(
+                    progress(
                         f"cpu {n + 1}/{rounds} {case.title:20} {server.title:15}"
                         f" {one.micros:6.2f} µs {one.qps:9,.0f} qps"
                     )
     return runs
 
 
-def _only_dnsd(servers: Sequence[Server]) -> list[Server]:
+def _dnsd_of(servers: Sequence[Server]) -> list[Server]:
     return [server for server in servers if server.name == "dnsd"]
 
 
-def _warm(site: Site, server: Server, queries: Path) -> None:
-    # Right answers first. The first queries find cold caches; nobody is measured by them.
+def _warm_up(site: Site, server: Server, queries: Path) -> None:
+    # Verify the answers, and fill the caches, before the first measurement.
     if server.name != "floor":
         for case in CASES:
-            wire.check(server.title, server.port, case.asked(site.population, 200)[:200])
+            wire.check(server.title, server.port, case.questions(site.population, 200)[:200])
     measure(server, queries, CASES[0], 1)
 
 
 # ---------------------------------------------------------------------------------------
-# What came out.
+# Report.
 
 
-def picked(runs: Sequence[Run], server: str, case: str) -> list[Run]:
+def runs_of(runs: Sequence[Run], server: str, case: str) -> list[Run]:
     """The runs of one server and case, in the order of the rounds."""
     return [one for one in runs if one.server == server and one.case == case]
 
 
 def cost(runs: Sequence[Run], server: str, case: str) -> float | None:
-    """CPU microseconds a query, median of the rounds; None when there were none."""
-    return median(found) if (found := [one.micros for one in picked(runs, server, case)]) else None
+    """CPU microseconds per query, median of the rounds, or None without runs."""
+    return median(found) if (found := [one.micros for one in runs_of(runs, server, case)]) else None
 
 
 def ratio(runs: Sequence[Run], top: tuple[str, str], bottom: tuple[str, str]) -> float | None:
-    """The cost of one (server, case) in that of another: each round's ratio, their median."""
-    above, below = picked(runs, *top), picked(runs, *bottom)
+    """The cost of one (server, case) divided by another one: the median of the rounds' ratios."""
+    above, below = runs_of(runs, *top), runs_of(runs, *bottom)
     if not above or not below:
         return None
     return median(a.micros / b.micros for a, b in zip(above, below, strict=True))
@@ -220,17 +226,17 @@ def _cost_table(runs: Sequence[Run]) -> str:
     for case in CASES:
         cells, spreads = [case.title], [0.0]
         for server in servers:
-            found = picked(runs, server, case.key)
+            found = runs_of(runs, server, case.key)
             cells.append(_cost_cell(runs, server, case) if found else "-")
             if len(found) > 1:
                 spreads.append(spread([one.micros for one in found]))
         rows.append([*cells, f"{max(spreads):.0%}" if len(spreads) > 1 else "-"])
-    return table(("CPU µs a query", *(TITLES[s] for s in servers), "spread"), rows)
+    return table(("CPU µs per query", *(TITLES[s] for s in servers), "spread"), rows)
 
 
 def _cost_cell(runs: Sequence[Run], server: str, case: Case) -> str:
     micros = number(cost(runs, server, case.key) or 0.0)
-    # The floor has no manifests: what changes is set against what it does without.
+    # The floor has no manifests, so a row with changes is compared with its A hit.
     floor = "hit" if case.changes else case.key
     times = ratio(runs, (server, case.key), ("floor", floor))
     return micros if server == "floor" or times is None else f"{micros} ({times:.2f} x)"
@@ -242,7 +248,7 @@ def _rate_table(runs: Sequence[Run]) -> str:
     for case in CASES:
         cells = [case.title]
         for server in servers:
-            found = picked(runs, server, case.key)
+            found = runs_of(runs, server, case.key)
             if not found:
                 cells.append("-")
                 continue
@@ -250,11 +256,11 @@ def _rate_table(runs: Sequence[Run]) -> str:
             qps = number(median(one.qps for one in found), 0)
             cells.append(f"{qps} ({lost} lost)" if lost else qps)
         rows.append(cells)
-    return table(("queries a second", *(TITLES[s] for s in servers)), rows)
+    return table(("queries per second", *(TITLES[s] for s in servers)), rows)
 
 
-def promises(runs: Sequence[Run]) -> list[Goal]:
-    """The goals that these runs decide."""
+def goals_of(runs: Sequence[Run]) -> list[Goal]:
+    """The goals with the figures of these runs."""
 
     def of_hit(case: str) -> float | None:
         return ratio(runs, ("dnsd", case), ("dnsd", "hit"))
@@ -268,6 +274,7 @@ def promises(runs: Sequence[Run]) -> list[Goal]:
         Goal("A hit of all endpoints, times the floor", 1.3, against("floor", "wide")),
         Goal("A hit of all endpoints, times NSD", 1.0, against("nsd", "wide")),
         Goal("A hit with a cookie, times the A hit", 1.15, of_hit("cookie")),
+        Goal("A hit with padding, times the A hit", 1.15, of_hit("padding")),
         Goal("NXDOMAIN, times the A hit", 1.2, of_hit("nxdomain")),
         Goal("NODATA, times the A hit", 1.5, of_hit("nodata")),
         Goal("SRV, times the A hit", 1.5, of_hit("srv")),
@@ -276,33 +283,33 @@ def promises(runs: Sequence[Run]) -> list[Goal]:
 
 def report(runs: Sequence[Run], population: names.Population) -> str:
     """The block for docs/performance.md."""
-    rounds = len(picked(runs, runs[0].server, runs[0].case))
+    rounds = len(runs_of(runs, runs[0].server, runs[0].case))
     paragraphs = [
         f"{population.services:,} Services with {population.endpoints} endpoints each,"
-        f" {rounds} rounds; (n x): times the floor; spread: the widest of the row's servers,"
-        " largest less smallest round by the median.",
+        f" {rounds} rounds. (n x): times the floor. Spread: the difference between the largest and"
+        " the smallest round, divided by the median; the largest of the servers in the row.",
         _cost_table(runs),
         _rate_table(runs),
     ]
-    paragraphs += _by_plane(runs)
-    paragraphs.append(goals(promises(runs)))
+    paragraphs += _cost_by_process(runs)
+    paragraphs.append(goal_table(goals_of(runs)))
     paragraphs += noise(one.others for one in runs)
     return "\n\n".join(paragraphs)
 
 
-def _by_plane(runs: Sequence[Run]) -> list[str]:
-    # How dnsd's figure divides between control process and worker, quiet and changing.
+def _cost_by_process(runs: Sequence[Run]) -> list[str]:
+    # The shares of the control process and of the worker, without and with changes.
     def micros(found: Sequence[Run]) -> tuple[float, float]:
         control = median(one.control_cpu / one.completed * 1e6 for one in found)
         return control, median(one.micros - one.control_cpu / one.completed * 1e6 for one in found)
 
-    quiet, changing = picked(runs, "dnsd", "hit"), picked(runs, "dnsd", "changing")
+    quiet, changing = runs_of(runs, "dnsd", "hit"), runs_of(runs, "dnsd", "changing")
     if not quiet or not changing:
         return []
     (control, worker), (busy_control, busy_worker) = micros(quiet), micros(changing)
     return [
-        "dnsd's figures are those of all its processes, admin API and metrics on. Of an A hit's,"
-        f" the worker has {worker:.2f} µs and the control process {control:.2f} µs; while"
-        f" manifests change {CHANGES} times a second, {busy_worker:.2f} µs and"
+        "The figures of dnsd are those of all its processes, with the admin API and metrics on."
+        f" An A hit costs {worker:.2f} µs in the worker and {control:.2f} µs in the control"
+        f" process; while manifests change {CHANGES} times per second, {busy_worker:.2f} µs and"
         f" {busy_control:.2f} µs."
     ]

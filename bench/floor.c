@@ -1,11 +1,11 @@
-/* The floor: the least work that is a reply at all.
+/* The floor: the least work of a server per reply.
  *
  *     floor PORT
  *
- * Every datagram that reaches 127.0.0.1:PORT goes back with the QR bit set, in batches of
- * recvmmsg and sendmmsg. A child process does the same for length-prefixed messages over
- * TCP (RFC 1035 4.2.2), so that the two never share a loop. Nothing is looked up, parsed
- * or checked but what keeps the loop inside its buffers.
+ * Sends each datagram that arrives at 127.0.0.1:PORT back with the QR bit set, in batches of
+ * recvmmsg and sendmmsg. A child process does the same for length-prefixed messages over TCP
+ * (RFC 1035, section 4.2.2), so that UDP and TCP have separate loops. It looks up, parses, and
+ * checks nothing, except the limits of its buffers.
  */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
@@ -85,7 +85,7 @@ struct stream {
     unsigned char bytes[STREAM];
 };
 
-/* Reads what is there and returns every whole message; 0 when the peer is gone. */
+/* Reads the available octets and echoes each complete message; returns 0 at the end of the stream. */
 static int echo_stream(int fd, struct stream *s)
 {
     ssize_t got = read(fd, s->bytes + s->have, (size_t)(STREAM - s->have));

@@ -1,19 +1,22 @@
-"""`python -m bench.kube`: what watching an API server costs, through the real `dnsd serve`.
+"""`python -m bench.kube`: start, memory, events, and a relist with an API server.
 
-A fake API server (tests/fakekube, a process of its own) holds the Services and slices; dnsd
-follows it with `--kubernetes`. Measured are the time from exec to the last Service's right
-answer; the memory of all dnsd's processes together (PSS), once quiet and at its highest
-until then, the relist included; the time from when the API server sends an event (what it
-needs to come to that is not dnsd's) to the answer; and
-the slowest percent of queries while everything is listed again, against a quiet time.
+In `bench/` (measurements). Change here: what is measured of `dnsd serve --kubernetes`.
 
-The API server, dnsd's two processes and the client share the machine's cores. On few cores
-the figures of the relist say as much about the fake server's appetite as about dnsd. And a
-client that asks again and again for a change takes the core from what it waits for: of the
-millisecond an event takes, a quarter went to answering such a client (`perf sched`). So each
-change is asked about once, at a moment drawn at random, and the share of new answers at each
-moment says how long an event takes (`answered_by`). What the impatient client sees is
-measured as well.
+A fake API server (tests/fakekube, its own process) holds the Services and EndpointSlices, and
+dnsd follows it with `--kubernetes`. The bench measures:
+
+* the time from exec to the correct answer for the last Service;
+* the memory of all processes of dnsd together (PSS): when idle, and the peak, which includes a
+  relist;
+* the time from the moment at which the API server sends an event to its answer;
+* the p99 of queries during a relist, divided by the p99 without one.
+
+The API server, both processes of dnsd, and the client share the cores. On few cores, the figures
+of the relist depend on the fake server as much as on dnsd. A client that queries in a loop uses
+the core that dnsd needs for the event: of one millisecond, a quarter was spent on these queries
+(`perf sched`). So the bench queries each change once, at a random moment, and computes the time of
+an event from the share of new answers at each moment (`time_of_share`). It also measures a client
+that polls.
 """
 
 from __future__ import annotations
@@ -35,22 +38,24 @@ from pathlib import Path
 from bench import native, peers, procs, wire
 from bench.names import Question
 from bench.procs import BenchError
-from bench.table import PERFORMANCE, Goal, goals, machine, percentile, replace
+from bench.table import PERFORMANCE, Goal, goal_table, machine, percentile, replace
 
-PATIENCE = 120.0  # seconds until anything counts as not coming
-GAP = 0.0002  # seconds between two questions of who does not stop asking for a change
-MOMENTS = ((0.0003, 0.002), (0.002, 0.008))  # when who asks once does: seconds, in turns
-SAMPLE = 0.25  # seconds between looks at memory; each stops the process for milliseconds
+TIMEOUT = 120.0  # seconds until an answer counts as missing
+POLL_INTERVAL = 0.0002  # seconds between two queries of the client that polls
+# The moment of a single query is random within one of these ranges, in turns; seconds.
+DELAYS = ((0.0003, 0.002), (0.002, 0.008))
+SAMPLE_INTERVAL = 0.25  # seconds between reads of the PSS; each stops a process for some ms
 
 
 class Api:
-    """The fake API server, and the commands it takes."""
+    """The fake API server and its commands."""
 
     def __init__(self, process: subprocess.Popen[str]) -> None:
         self._process = process
         self.kubeconfig = self._line()
 
     def command(self, *words: str) -> str:
+        """The line that the server prints after a command."""
         assert self._process.stdin
         self._process.stdin.write(" ".join(words) + "\n")
         self._process.stdin.flush()
@@ -78,7 +83,7 @@ def api_server(services: int, endpoints: int, watch_list: str) -> Iterator[Api]:
 
 @dataclass
 class Memory:
-    """Samples the PSS of a process tree until stopped; `peak` in bytes."""
+    """Samples the PSS of a process tree during the block; `peak` in bytes."""
 
     pid: int
     peak: int = 0
@@ -97,23 +102,23 @@ class Memory:
         return sum(procs.pss(pid) for pid in procs.tree(self.pid))
 
     def _run(self) -> None:
-        while not self._stop.wait(SAMPLE):
+        while not self._stop.wait(SAMPLE_INTERVAL):
             self.peak = max(self.peak, self.now())
 
 
 @dataclass(frozen=True)
 class Results:
-    """Seconds and bytes; `impatient`, `quiet` and `relist` are sorted seconds.
+    """Figures in seconds and bytes; `polling`, `quiet`, and `relist` are sorted seconds.
 
-    `asked`: when after an event somebody had a reply, and whether it was the new answer.
+    `samples`: seconds from an event to the reply, and whether it was the new answer.
     """
 
     services: int
     ready: float
     memory: int
     peak: int
-    asked: tuple[tuple[float, bool], ...]
-    impatient: tuple[float, ...]
+    samples: tuple[tuple[float, bool], ...]
+    polling: tuple[float, ...]
     quiet: tuple[float, ...]
     relist: tuple[float, ...]
 
@@ -126,39 +131,39 @@ def last_service(services: int) -> Question:
 
 
 class Change:
-    """A Service that is given another address; `began`: when the API server sent that."""
+    """A Service with a new address; `began` is when the API server sent the event."""
 
     def __init__(self, client: wire.Client, api: Api, n: int) -> None:
         address = f"10.{200 + (n >> 16)}.{n >> 8 & 255}.{n & 255}"
         self._client = client
-        self._query = wire.packed("changing.default.svc.cluster.local", "A")
+        self._query = wire.query_packet("changing.default.svc.cluster.local", "A")
         self._new = bytes(int(part) for part in address.split("."))
         self.began = float(api.command("service", "changing", address))
 
-    def ask(self) -> tuple[float, bool]:
-        """Asks once: seconds from the event to the reply, and whether that is the new answer."""
-        reply = self._client.ask_raw(self._query, 1.0)
+    def query(self) -> tuple[float, bool]:
+        """Query once: seconds from the event to the reply, and whether it is the new answer."""
+        reply = self._client.exchange(self._query, 1.0)
         at = time.monotonic() - self.began
         return at, reply is not None and reply.endswith(self._new)
 
-    def wait(self, gap: float) -> float:
-        """Asks until the answer is the new one; seconds since the event."""
-        while time.monotonic() < self.began + PATIENCE:
-            at, new = self.ask()
+    def wait(self, interval: float) -> float:
+        """Query every `interval` seconds until the answer is new; seconds since the event."""
+        while time.monotonic() < self.began + TIMEOUT:
+            at, new = self.query()
             if new:
                 return at
-            time.sleep(gap)
-        raise BenchError(f"a change was not answered in {PATIENCE:g} s")
+            time.sleep(interval)
+        raise BenchError(f"a change was not answered within {TIMEOUT:g} s")
 
 
-def answered_by(asked: Iterable[tuple[float, bool]], part: float) -> float:
-    """Seconds after which this part of the replies is new; infinite when it never is.
+def time_of_share(samples: Iterable[tuple[float, bool]], part: float) -> float:
+    """Seconds after which this part of the replies is new, or infinity.
 
-    The share of new answers at each moment, if it can only grow with time, by isotonic
-    regression (pool adjacent violators).
+    The share of new answers can only grow with time, so it is estimated by isotonic regression
+    (pool adjacent violators).
     """
-    pools: list[tuple[float, int, int]] = []  # since when, new ones, all
-    for at, new in sorted(asked):
+    pools: list[tuple[float, int, int]] = []  # begin, new answers, answers
+    for at, new in sorted(samples):
         pool = at, int(new), 1
         while pools and pools[-1][1] * pool[2] >= pool[1] * pools[-1][2]:
             since, news, count = pools.pop()
@@ -167,30 +172,20 @@ def answered_by(asked: Iterable[tuple[float, bool]], part: float) -> float:
     return next((since for since, new, count in pools if new >= part * count), math.inf)
 
 
-def delays(client: wire.Client, query: bytes, until: float) -> tuple[float, ...]:
-    """Seconds each of one question after the other took, until a moment (monotonic)."""
+def query_times(client: wire.Client, query: bytes, until: float) -> tuple[float, ...]:
+    """Sorted seconds of queries, one after the other, until a moment (monotonic)."""
     found = []
     while (began := time.monotonic()) < until:
-        if client.ask_raw(query, 2.0) is None:
-            raise BenchError("a question was not answered in 2 s")
+        if client.exchange(query, 2.0) is None:
+            raise BenchError("a query was not answered within 2 s")
         found.append(time.monotonic() - began)
         time.sleep(0.0005)
     return tuple(sorted(found))
 
 
-def settle(pid: int) -> None:
-    """Waits until the processes use less than 2 % of a core."""
-    end = time.monotonic() + PATIENCE
-    while time.monotonic() < end:
-        before = sum(procs.cpu_of(procs.tree(pid)).values())
-        time.sleep(1.0)
-        if sum(procs.cpu_of(procs.tree(pid)).values()) - before < 0.02:
-            return
-
-
 def run(services: int, endpoints: int, watch_list: str, changes: int) -> Results:
-    """One start, its memory, changes, and a relist under questions."""
-    asked, draw = last_service(services), random.Random(1035)
+    """Measure one start, its memory, changes, and a relist during queries."""
+    question, draw = last_service(services), random.Random(1035)
     with (
         tempfile.TemporaryDirectory() as folder,
         api_server(services, endpoints, watch_list) as api,
@@ -206,68 +201,70 @@ def run(services: int, endpoints: int, watch_list: str, changes: int) -> Results
             Memory(process.pid) as memory,
             wire.Client(port) as client,
         ):
-            at = wire.wait_right(port, asked, lambda: process.poll() is None, PATIENCE)
+            at = wire.wait_until_correct(port, question, lambda: process.poll() is None, TIMEOUT)
             if at is None:
                 raise BenchError(f"no answer: {(Path(folder) / 'log').read_text()[-2000:]}")
-            settle(process.pid)
+            procs.wait_until_idle(process.pid, TIMEOUT)
             steady = memory.now()
-            once, impatient = [], []
-            with native.awake(Path(folder)):
+            once, polling = [], []
+            with native.cores_awake(Path(folder)):
                 for n in range(changes):
                     change = Change(client, api, n)
-                    due = change.began + draw.uniform(*MOMENTS[n % len(MOMENTS)])
+                    due = change.began + draw.uniform(*DELAYS[n % len(DELAYS)])
                     time.sleep(max(0.0, due - time.monotonic()))
-                    once.append(change.ask())
+                    once.append(change.query())
                     change.wait(0.005)
                     time.sleep(draw.uniform(0.005, 0.02))
                 for n in range(changes, changes + changes // 4):
-                    impatient.append(Change(client, api, n).wait(GAP))
+                    polling.append(Change(client, api, n).wait(POLL_INTERVAL))
                     time.sleep(draw.uniform(0.005, 0.02))
-            query = wire.packed(asked.name, asked.type)
-            quiet = delays(client, query, time.monotonic() + 5)
+            query = wire.query_packet(question.name, question.type)
+            quiet = query_times(client, query, time.monotonic() + 5)
             api.command("relist")
-            relist = delays(client, query, time.monotonic() + 5)
-            settle(process.pid)
+            relist = query_times(client, query, time.monotonic() + 5)
+            procs.wait_until_idle(process.pid, TIMEOUT)
         return Results(
             services,
             at - began,
             steady,
             memory.peak,
             tuple(once),
-            tuple(sorted(impatient)),
+            tuple(sorted(polling)),
             quiet,
             relist,
         )
 
 
-def promises(results: Results) -> list[Goal]:
-    """The goals that these results decide."""
+def goals_of(results: Results) -> list[Goal]:
+    """The goals with the figures of these results."""
     quiet, relist = (percentile(one, 0.99) for one in (results.quiet, results.relist))
     return [
         Goal(f"exec to first answer, {results.services:,} Services", 2.0, results.ready, "s"),
-        Goal("PSS of all processes, quiet", 150.0, results.memory / 1e6, "MB"),
+        Goal("PSS of all processes, idle", 150.0, results.memory / 1e6, "MB"),
         Goal("PSS of all processes, peak", 200.0, results.peak / 1e6, "MB"),
-        Goal("event to answer, p50", 1.0, answered_by(results.asked, 0.5) * 1e3, "ms"),
-        Goal("event to answer, p99", 5.0, answered_by(results.asked, 0.99) * 1e3, "ms"),
-        Goal("query p99 during a relist, by quiet", 2.0, relist / quiet),
+        Goal("event to answer, p50", 1.0, time_of_share(results.samples, 0.5) * 1e3, "ms"),
+        Goal("event to answer, p99", 5.0, time_of_share(results.samples, 0.99) * 1e3, "ms"),
+        Goal("query p99 during a relist, times without", 2.0, relist / quiet),
     ]
 
 
 def report(results: Results) -> str:
-    """The block for docs/performance.md, without what it was measured on."""
-    p50, p99 = (percentile(results.impatient, part) * 1e3 for part in (0.5, 0.99))
+    """The block for docs/performance.md, without the line on the machine."""
+    p50, p99 = (percentile(results.polling, part) * 1e3 for part in (0.5, 0.99))
     return (
-        f"{goals(promises(results))}\n\n"
-        f"Each of {len(results.asked):,} events was asked about once. A client that asks every"
-        f" {GAP * 1e3:g} ms on the same cores until it has its answer, has it after {p50:.2f} ms"
-        f" (p50) and {p99:.2f} ms (p99)."
+        f"{goal_table(goals_of(results))}\n\n"
+        f"The bench queried each of {len(results.samples):,} events once. A client that queries"
+        f" every {POLL_INTERVAL * 1e3:g} ms on the same cores gets the new answer after"
+        f" {p50:.2f} ms (p50) and {p99:.2f} ms (p99)."
     )
 
 
 def main(argv: Sequence[str]) -> None:
     parser = argparse.ArgumentParser(prog="python -m bench.kube", description=__doc__)
     parser.add_argument("--services", type=int, default=10_000, help="default: %(default)s")
-    parser.add_argument("--endpoints", type=int, default=5, help="a Service; default: %(default)s")
+    parser.add_argument(
+        "--endpoints", type=int, default=5, help="per Service; default: %(default)s"
+    )
     parser.add_argument("--changes", type=int, default=1_000, help="default: %(default)s")
     parser.add_argument("--watch-list", default="on", choices=["on", "invalid"])
     parser.add_argument("--write", action="store_true", help="write docs/performance.md")

@@ -1,16 +1,19 @@
-"""How long a client waits at a load that is no load: 10,000 queries a second, paced.
+"""Latency of a client at a low, fixed rate: 10,000 queries per second.
 
-The probe (probe.c) sends at fixed times whatever the server does, so a server that stalls
-keeps many waiting and every one of them counts. Asked is what pods ask: a third addresses
-that exist, a third AAAA that do not (NODATA), a third names from a search list (NXDOMAIN).
+In `bench/` (measurements). Change here: the rows of the latency table and their goals.
 
-Servers run on all cores, as they would, and the probe on one. dnsd is measured quiet, then
-while manifests are rewritten 50 times a second, and a third time so with all its processes
-on one core, where every change must share it with the answers.
+The probe (probe.c) sends at fixed times, independent of the replies. A server that stalls delays
+many queries, and each of them counts. The queries are those of pods: one third for existing
+addresses, one third for AAAA records that do not exist (NODATA), and one third for names from a
+search list (NXDOMAIN).
 
-On a machine that is shared with others, what the hypervisor does with the cores is seen here
-as nowhere else. So cores are kept awake (`native.awake`), and besides the p99 of a whole run
-there is that of its middle second: each second has its p99, and this is their median.
+Servers run on all cores, and the probe on one of them. dnsd is measured without changes, with 50
+changed manifests per second, and with these changes and all its processes on one core, which
+changes and answers then share.
+
+Latency shows the scheduling of the hypervisor more than any other figure. So the bench keeps the
+cores awake (`native.cores_awake`), and reports the *middle second* beside the p99 of the whole run:
+the median of the p99 values of all seconds.
 """
 
 from __future__ import annotations
@@ -26,7 +29,7 @@ from bench import names, native, procs
 from bench.churn import CHANGES, changes
 from bench.peers import TITLES, Server, Site, serving
 from bench.procs import BenchError
-from bench.table import Goal, goals, noise, number, percentile, table
+from bench.table import Goal, goal_table, noise, number, percentile, table
 
 QPS = 10_000
 MIX = ("hit", "nodata", "nxdomain")
@@ -34,7 +37,7 @@ MIX = ("hit", "nodata", "nxdomain")
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """A row: which server, changes a second, whether it has but one core."""
+    """A row of the table: the server, changes per second, and whether it has only one core."""
 
     server: str
     changes: int = 0
@@ -44,7 +47,7 @@ class Setting:
     def title(self) -> str:
         parts = [TITLES[self.server]]
         if self.changes:
-            parts.append(f"{self.changes} changes a second")
+            parts.append(f"{self.changes} changes per second")
         if self.one_core:
             parts.append("one core")
         return ", ".join(parts)
@@ -63,26 +66,26 @@ def settings(servers: Sequence[str]) -> list[Setting]:
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """One setting, one round; times in microseconds."""
+    """One setting in one round; times in microseconds."""
 
     setting: Setting
     sent: int
     lost: int
     p50: float
     p99: float
-    middle: float  # the median of the seconds' p99
+    middle: float  # the median of the p99 values of all seconds
     p999: float
     worst: float
-    late: float  # the most that the probe lagged behind its own pace
-    cpu: float  # CPU microseconds of the server an answered query
+    late: float  # the largest delay of the probe behind its schedule
+    cpu: float  # CPU microseconds of the server per answered query
     others: float  # cores that other processes used
 
 
-def summary(setting: Setting, samples: native.Samples, bill: procs.Bill) -> Run:
-    """What one run comes to. Raises `BenchError` when nothing was answered."""
+def summary(setting: Setting, samples: native.Samples, usage: procs.Usage) -> Run:
+    """The figures of one run. Raises `BenchError` without replies."""
     found = samples.latencies
     if not found:
-        raise BenchError(f"{setting.title}: no replies")
+        raise BenchError(f"{setting.title}: no reply arrived")
     p50, p99, p999, worst = (percentile(found, part) / 1e3 for part in (0.5, 0.99, 0.999, 1.0))
     each = [percentile(one, 0.99) / 1e3 for one in samples.seconds if one]
     return Run(
@@ -95,26 +98,26 @@ def summary(setting: Setting, samples: native.Samples, bill: procs.Bill) -> Run:
         p999,
         worst,
         samples.late_ns / 1e3,
-        bill.total / samples.answered * 1e6,
-        bill.others,
+        usage.total / samples.answered * 1e6,
+        usage.others,
     )
 
 
 def run(
-    site: Site, servers: Sequence[str], rounds: int, seconds: int, say: Callable[[str], None]
+    site: Site, servers: Sequence[str], rounds: int, seconds: int, progress: Callable[[str], None]
 ) -> list[Run]:
-    """All rounds of all settings. Each has its server to itself: nobody else is running."""
+    """Run all rounds of all settings. Only one server runs at a time."""
     queries = site.work / "queries-mix"
     names.write_queries(queries, names.questions(site.population, MIX, 30_000))
     runs: list[Run] = []
     generation = 0
-    with native.awake(site.work):
+    with native.cores_awake(site.work):
         for n, setting in itertools.product(range(rounds), settings(servers)):
             on = [procs.server_core()] if setting.one_core else procs.cores()
             with serving(setting.server, site, on) as server:
                 generation, one = _measure(site, server, setting, queries, seconds, generation)
             runs.append(one)
-            say(
+            progress(
                 f"latency {n + 1}/{rounds} {setting.title:40} p50 {one.p50:.0f} µs"
                 f" p99 {one.p99:.0f} µs (middle second {one.middle:.0f}) p99.9 {one.p999:.0f} µs"
             )
@@ -124,19 +127,19 @@ def run(
 def _measure(
     site: Site, server: Server, setting: Setting, queries: Path, seconds: int, generation: int
 ) -> tuple[int, Run]:
-    native.probe(site.work, server.port, QPS, 1, queries)  # warm: caches, branch predictors
+    native.probe(site.work, server.port, QPS, 1, queries)  # warm up: caches, branch predictors
     writing = (
         changes(site, server, setting.changes, generation) if setting.changes else nullcontext(None)
     )
     with writing as writer:
-        samples, bill = procs.billed(
+        samples, usage = procs.usage_of(
             server.pids(), lambda: native.probe(site.work, server.port, QPS, seconds, queries)
         )
-    return writer.generation if writer else generation, summary(setting, samples, bill)
+    return writer.generation if writer else generation, summary(setting, samples, usage)
 
 
 def report(runs: Sequence[Run], population: names.Population) -> str:
-    """The block for docs/performance.md: medians of the rounds."""
+    """The block for docs/performance.md, with the medians of the rounds."""
     by_setting: dict[Setting, list[Run]] = {}
     for one in runs:
         by_setting.setdefault(one.setting, []).append(one)
@@ -153,7 +156,7 @@ def report(runs: Sequence[Run], population: names.Population) -> str:
         )
         for setting, found in by_setting.items()
     ]
-    head = ("µs", "p50", "p99", "middle second", "p99.9", "worst", "lost", "CPU µs a query")
+    head = ("µs", "p50", "p99", "middle second", "p99.9", "worst", "lost", "CPU µs per query")
     late = max(one.late for one in runs)
     goal = by_setting.get(GOAL, ())
     lost = sum(one.lost for one in goal)
@@ -161,16 +164,16 @@ def report(runs: Sequence[Run], population: names.Population) -> str:
     middle = median(o.middle for o in goal) / 1e3 if goal else None
     return "\n\n".join(
         (
-            f"{QPS:,} queries a second to {population.services:,} Services, {rounds} rounds,"
-            " medians; *middle second* is the median of the seconds' p99,"
-            " *worst* that of each round's worst, *lost* counts all rounds."
-            f" The probe itself was never more than {number(late, 0)} µs behind its pace.",
+            f"{QPS:,} queries per second to {population.services:,} Services, {rounds} rounds,"
+            " medians. *Middle second* is the median of the p99 values of all seconds, and *worst*"
+            " the median of the worst of each round. *Lost* counts all rounds. The probe was at"
+            f" most {number(late, 0)} µs behind its schedule.",
             table(head, rows),
-            goals(
+            goal_table(
                 [
-                    Goal(f"p99 at {QPS:,} qps with {CHANGES} changes a second", 0.5, p99, "ms"),
-                    Goal("the same, in the middle second", 0.5, middle, "ms"),
-                    Goal("queries lost meanwhile", 0, lost if p99 is not None else None),
+                    Goal(f"p99 at {QPS:,} qps with {CHANGES} changes/s", 0.5, p99, "ms"),
+                    Goal("p99 of the middle second with these changes", 0.5, middle, "ms"),
+                    Goal("queries lost with these changes", 0, lost if p99 is not None else None),
                 ]
             ),
             *noise(one.others for one in runs),

@@ -1,12 +1,12 @@
-"""`python -m bench.manifests`: how long manifests take to load, and a change to be published.
+"""`python -m bench.manifests`: the time to load manifests, and to publish a change.
 
-Lives in `bench/` (measurements). Change here: what is loaded, and which change is timed.
+In `bench/` (measurements). Change here: which manifests are loaded, and which change is timed.
 
-*Load*: Services with five endpoints each, once as one YAML file of many documents, once as a YAML
-file for each Service, and once as one JSON list; from the first byte to the last object, in this
-process. *Change*: a small manifest beside them is replaced by a rename, and the source publishes
-the event. It takes the watch, the reading, and the thread; the zone and the workers come after it
-(`bench/start.py` measures the whole way).
+*Load*: the time from the first byte to the last object, in this process, for Services with five
+endpoints each: one JSON list, one YAML file with many documents, and one YAML file per Service.
+*Change*: the bench replaces a small manifest by a rename, and waits until the source publishes the
+event. The time contains the watch, the reading, and the thread. `bench/start.py` measures a change
+up to the answer, with the zone and the workers.
 """
 
 from __future__ import annotations
@@ -28,13 +28,13 @@ SERVICES, CHANGES, ROUNDS = 10_000, 200, 3
 
 
 def write(directory: Path, services: int) -> dict[str, Path]:
-    """The three ways to write the same objects: title -> path."""
+    """Write the same objects in three formats; title -> path."""
     documents = [names.documents(one) for one in names.services(Population(services))]
     objects = [each for one in documents for each in one]
     paths = {
         "JSON, one list": directory / "list.json",
         "YAML, one file": directory / "one.yaml",
-        "YAML, a file for each Service": directory / "many",
+        "YAML, one file per Service": directory / "many",
     }
     (directory / "list.json").write_bytes(names.as_list(objects))
     (directory / "one.yaml").write_bytes(names.as_yaml(objects))
@@ -45,7 +45,7 @@ def write(directory: Path, services: int) -> dict[str, Path]:
 
 
 def load_seconds(path: Path) -> float:
-    """The shortest of some loads."""
+    """The shortest of ROUNDS loads."""
     best = float("inf")
     for _ in range(ROUNDS):
         begun = time.perf_counter()
@@ -64,7 +64,7 @@ async def change_seconds(directory: Path, count: int) -> list[float]:
 
     task = asyncio.create_task(Manifests(directory).run(publish))
     await published.wait()
-    await asyncio.sleep(1.0)  # until the watch stands and has been read once
+    await asyncio.sleep(1.0)  # until the watch has started and has reported the directory
     draw, found = random.Random(1035), []
     for i in range(count):
         draft, path = directory / ".draft", directory / "changing.yaml"
@@ -77,7 +77,7 @@ async def change_seconds(directory: Path, count: int) -> list[float]:
         draft.rename(path)
         await published.wait()
         found.append(time.perf_counter() - begun)
-        await asyncio.sleep(draw.uniform(0.01, 0.06))  # not in step with any timer
+        await asyncio.sleep(draw.uniform(0.01, 0.06))  # so that changes do not follow a timer
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
     return sorted(found)
@@ -89,7 +89,7 @@ def main() -> int:
         paths = write(Path(name), SERVICES)
         rows = [(title, number(load_seconds(path))) for title, path in paths.items()]
         print(table((f"{SERVICES:,} Services", "s to load"), rows))
-        changes = asyncio.run(change_seconds(paths["YAML, a file for each Service"], CHANGES))
+        changes = asyncio.run(change_seconds(paths["YAML, one file per Service"], CHANGES))
     row = ["rename to event", *(number(percentile(changes, part) * 1e3) for part in (0.5, 0.99))]
     print()
     print(table(("change", "p50, ms", "p99, ms"), [row]))

@@ -1,17 +1,20 @@
-"""The cluster that is measured: Services by number, as manifests, zone files and queries.
+"""The measured cluster: Services by number, as manifests, zone files, and queries.
 
-Everything is a function of a number, so that a million names need no memory here and two
-runs ask the same questions. Of `Population.services` Services
+In `bench/` (measurements). Change here: the Services, names, and queries of all measurements.
 
-* every tenth is headless, its endpoints have hostnames (`<service>-0` …);
-* the others have a ClusterIP, and endpoints named by their address;
-* each has one named port, `http` over TCP, and one EndpointSlice.
+Each object is a function of a number, so a million names need no memory, and two runs send the same
+queries. Of `Population.services` Services,
 
-Beside them stand a few *changing* Services, one small file each, whose addresses are a
-function of a *generation*: writing the next generation's file is the change that is timed.
+* every tenth one is headless, and its endpoints have hostnames (`SERVICE-0` …);
+* the others have a ClusterIP, and their endpoints are named by address;
+* each one has one named port, `http` over TCP, and one EndpointSlice.
 
-The zone files say for NSD and Knot what dnsd's schema makes of the manifests: addresses, SRV at
-the bare name and at the port's name, endpoint names, PTR. All servers know the same names.
+A few *changing* Services have one small file each. Their addresses are a function of a
+*generation*. The change that is timed replaces such a file by the one of the next generation.
+
+The zone files give NSD and Knot the records that the schema of dnsd makes of the manifests:
+addresses, SRV at the name of the Service and of the port, endpoint names, and PTR. All servers
+serve the same names.
 
     10.96.0.0/13    ClusterIPs             10.128.0.0/10   endpoints
     10.104.0.0/13   changing ClusterIPs    10.192.0.0/10   changing endpoints
@@ -41,12 +44,12 @@ _CLUSTER_IPS = 10 << 24 | 96 << 16
 _CHANGING_IPS = 10 << 24 | 104 << 16
 _ENDPOINTS = 10 << 24 | 128 << 16
 _CHANGING_ENDPOINTS = 10 << 24 | 192 << 16
-_CHANGING_ADDRESSES = 1 << 19  # distinct addresses that a changing Service runs through
+_CHANGING_ADDRESSES = 1 << 19  # distinct addresses of all generations
 
 
 @dataclass(frozen=True, slots=True)
 class Population:
-    """How many of what. `endpoints` is for each Service."""
+    """Numbers of Services, of endpoints per Service, and of changing Services."""
 
     services: int
     endpoints: int = 5
@@ -54,36 +57,36 @@ class Population:
 
     def __post_init__(self) -> None:
         if not 10 <= self.services <= 1 << 19:
-            raise ValueError(f"services: {self.services} is not in 10 to {1 << 19}")
+            raise ValueError(f"services: {self.services} is not between 10 and {1 << 19}")
         if not 1 <= self.endpoints <= 100 or self.services * self.endpoints > 1 << 22:
-            raise ValueError(f"endpoints: {self.endpoints} for each Service do not fit")
+            raise ValueError(f"endpoints: {self.endpoints} per Service is too many")
         if not 1 <= self.changing <= 1000:
-            raise ValueError(f"changing: {self.changing} is not in 1 to 1000")
+            raise ValueError(f"changing: {self.changing} is not between 1 and 1000")
 
 
 @dataclass(frozen=True, slots=True)
 class Service:
-    """One Service with its endpoints; `address` is empty when it is headless."""
+    """A Service with its endpoints; `address` is empty if it is headless."""
 
     name: str
     namespace: str
     address: str
     endpoints: tuple[str, ...]
-    hostnames: tuple[str, ...]  # one an endpoint, or none at all
+    hostnames: tuple[str, ...]  # one for each endpoint, or empty
 
     @property
     def host(self) -> str:
-        """Its name in the DNS, without the last dot."""
+        """Its DNS name without the last dot."""
         return f"{self.name}.{self.namespace}.svc.{ZONE}"
 
     def endpoint_hosts(self) -> list[str]:
-        """The name of each endpoint: its hostname, else its address with dashes."""
+        """The name of each endpoint: its hostname, or its address with dashes."""
         labels = self.hostnames or tuple(one.replace(".", "-") for one in self.endpoints)
         return [f"{label}.{self.host}" for label in labels]
 
 
-def dotted(number: int) -> str:
-    """An IPv4 address in text."""
+def ipv4_text(number: int) -> str:
+    """An IPv4 address as text."""
     return f"{number >> 24}.{number >> 16 & 255}.{number >> 8 & 255}.{number & 255}"
 
 
@@ -99,30 +102,30 @@ def service(population: Population, i: int) -> Service:
     return Service(
         name,
         namespace(i),
-        "" if headless else dotted(_CLUSTER_IPS + i + 1),
-        tuple(dotted(first + k) for k in range(population.endpoints)),
+        "" if headless else ipv4_text(_CLUSTER_IPS + i + 1),
+        tuple(ipv4_text(first + k) for k in range(population.endpoints)),
         tuple(f"{name}-{k}" for k in range(population.endpoints)) if headless else (),
     )
 
 
 def changing(population: Population, i: int, generation: int) -> Service:
-    """Changing Service number `i` as it is in a generation (0: as it starts).
+    """Changing Service number `i` in a generation (0 at the start).
 
-    No two Services or generations share an address, until 2^19 have been used.
+    Addresses repeat after 2^19 of them.
     """
     number = (generation * population.changing + i) % _CHANGING_ADDRESSES
-    endpoints = tuple(dotted(_CHANGING_ENDPOINTS + number * 2 + k) for k in range(2))
-    address = dotted(_CHANGING_IPS + number)
+    endpoints = tuple(ipv4_text(_CHANGING_ENDPOINTS + number * 2 + k) for k in range(2))
+    address = ipv4_text(_CHANGING_IPS + number)
     return Service(f"changing-{i:03d}", namespace(i), address, endpoints, ())
 
 
 def services(population: Population) -> Iterator[Service]:
-    """All that stay as they are."""
+    """All Services that do not change."""
     return (service(population, i) for i in range(population.services))
 
 
-def everything(population: Population) -> Iterator[Service]:
-    """All Services, the changing ones in their first generation."""
+def all_services(population: Population) -> Iterator[Service]:
+    """All Services, the changing ones in generation 0."""
     first = (changing(population, i, 0) for i in range(population.changing))
     return chain(services(population), first)
 
@@ -132,7 +135,7 @@ def everything(population: Population) -> Iterator[Service]:
 
 
 def documents(one: Service) -> list[dict[str, Any]]:
-    """A Service and its EndpointSlice, as the API writes them."""
+    """A Service and its EndpointSlice, as the API server writes them."""
     port = {"name": "http", "protocol": "TCP", "port": PORT}
     endpoints: list[dict[str, Any]] = [
         {"addresses": [address], "conditions": {"ready": True}} for address in one.endpoints
@@ -205,23 +208,23 @@ def _yaml_lines(value: Any, indent: str) -> Iterator[str]:
 
 
 def as_yaml(objects: Iterable[dict[str, Any]]) -> bytes:
-    """Documents in the block style that people write.
+    """Documents in block style.
 
-    Handles what `documents` makes and no more; a general emitter takes a minute for 20,000 objects.
+    It writes the values of `documents` only. A general emitter takes a minute for 20,000 objects.
     """
     text = "".join("---\n" + "\n".join(_yaml_lines(one, "")) + "\n" for one in objects)
     return text.encode()
 
 
 def changing_file(directory: Path, i: int) -> Path:
-    """Where the manifest of changing Service `i` stands below a manifest directory."""
+    """The manifest file of changing Service `i` below a manifest directory."""
     return directory / "changing" / f"changing-{i:03d}.json"
 
 
 def write_change(population: Population, directory: Path, i: int, generation: int) -> None:
-    """Puts changing Service `i` into a generation: one rename, nobody sees half a file.
+    """Replace the manifest of changing Service `i` by that of a generation, by one rename.
 
-    The new file is written beside `directory`, where nobody watches.
+    The new file is written outside `directory`, so that no watch reports an incomplete file.
     """
     draft = directory.parent / f"{directory.name}.changing-{i:03d}.draft"
     draft.write_bytes(as_list(documents(changing(population, i, generation))))
@@ -231,17 +234,17 @@ def write_change(population: Population, directory: Path, i: int, generation: in
 def write_manifests(
     population: Population, directory: Path, form: str = "json", per_file: int = 500
 ) -> None:
-    """Writes all manifests, `per_file` Services a file; `form` is "json" or "yaml".
+    """Write all manifests, `per_file` Services per file; `form` is "json" or "yaml".
 
-    The changing Services have one file each, in JSON.
+    Each changing Service has its own file, in JSON.
     """
     encode = {"json": as_list, "yaml": as_yaml}[form]
     (directory / "changing").mkdir(parents=True)
     (directory / f"namespaces.{form}").write_bytes(encode(_namespaces()))
     rest = services(population)
     number = 0
-    while some := list(islice(rest, per_file)):
-        objects = chain.from_iterable(documents(one) for one in some)
+    while chunk := list(islice(rest, per_file)):
+        objects = chain.from_iterable(documents(one) for one in chunk)
         (directory / f"services-{number:04d}.{form}").write_bytes(encode(objects))
         number += 1
     for i in range(population.changing):
@@ -277,22 +280,22 @@ def _records(one: Service) -> Iterator[str]:
 
 
 def zone_text(population: Population) -> Iterator[str]:
-    """The forward zone in master file format (RFC 1035 5), in pieces."""
+    """The forward zone as a zone file (RFC 1035, section 5), in pieces."""
     yield _apex(ZONE)
     yield 'ns.dns A 127.0.0.1\ndns-version 28800 TXT "1.1.0"\n'
-    for one in everything(population):
+    for one in all_services(population):
         yield "\n".join(_records(one)) + "\n"
 
 
 def reverse_text(population: Population) -> Iterator[str]:
-    """The reverse zone, likewise."""
+    """The reverse zone as a zone file, in pieces."""
 
     def ptr(address: str, target: str) -> str:
         a, b, c, d = address.split(".")
         return f"{d}.{c}.{b}.{a}.in-addr.arpa. PTR {target}.\n"
 
     yield _apex(REVERSE)
-    for one in everything(population):
+    for one in all_services(population):
         if one.address:
             yield ptr(one.address, one.host)
         for host, address in zip(one.endpoint_hosts(), one.endpoints, strict=True):
@@ -300,7 +303,7 @@ def reverse_text(population: Population) -> Iterator[str]:
 
 
 def write_zones(population: Population, directory: Path) -> None:
-    """Writes `cluster.local.zone` and `10.in-addr.arpa.zone`."""
+    """Write `cluster.local.zone` and `10.in-addr.arpa.zone`."""
     directory.mkdir(parents=True, exist_ok=True)
     for origin, pieces in ((ZONE, zone_text), (REVERSE, reverse_text)):
         with (directory / f"{origin}.zone").open("w") as file:
@@ -313,16 +316,16 @@ def write_zones(population: Population, directory: Path) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """What is asked, and what a right reply has: its code and its first record's data."""
+    """A question, and the response code and first record of its correct answer."""
 
     name: str
     type: str
     rcode: str
-    first: str = ""  # in text; empty: no answer section
+    first: str = ""  # the data as text; empty without an answer section
 
 
 def question(population: Population, case: str, i: int) -> Question:
-    """Question of a case ("hit", "nxdomain", "nodata", "srv") about ClusterIP Service `i`."""
+    """The question of a case (hit, nxdomain, nodata, srv) about Service `i` with a ClusterIP."""
     one = service(population, i)
     if case == "hit":
         return Question(one.host, "A", "NOERROR", one.address)
@@ -332,34 +335,34 @@ def question(population: Population, case: str, i: int) -> Question:
         return Question(f"missing-{one.host}", "A", "NXDOMAIN")
     if case == "srv":
         return Question(f"_http._tcp.{one.host}", "SRV", "NOERROR", f"0 100 {PORT} {one.host}.")
-    raise ValueError(f"{case!r} is no case")
+    raise ValueError(f"{case!r} is not a case")
 
 
 def questions(population: Population, cases: tuple[str, ...], count: int) -> list[Question]:
-    """`count` questions, the cases in turn, about ClusterIP Services drawn with a fixed seed."""
+    """`count` questions, the cases in turn, about random Services with ClusterIPs, fixed seed."""
     draw = random.Random(1035)
-    picked = []
+    drawn = []
     for n in range(count):
         i = draw.randrange(population.services)
         i -= i % HEADLESS_EVERY == HEADLESS_EVERY - 1
-        picked.append(question(population, cases[n % len(cases)], i))
-    return picked
+        drawn.append(question(population, cases[n % len(cases)], i))
+    return drawn
 
 
 def endpoint_questions(population: Population) -> list[Question]:
-    """The address of every endpoint's name, each once, in an order with a fixed seed.
+    """The addresses of all endpoint names, each once, in random order with a fixed seed.
 
-    More names than any cache of replies is likely to hold.
+    They are more names than a usual cache of replies holds.
     """
-    asked = [
+    found = [
         Question(host, "A", "NOERROR", address)
         for one in services(population)
         for host, address in zip(one.endpoint_hosts(), one.endpoints, strict=True)
     ]
-    random.Random(1035).shuffle(asked)
-    return asked
+    random.Random(1035).shuffle(found)
+    return found
 
 
-def write_queries(path: Path, asked: Iterable[Question]) -> None:
-    """A query file as dnsperf and the probe read it: `name type` a line."""
-    path.write_text("".join(f"{one.name} {one.type}\n" for one in asked))
+def write_queries(path: Path, found: Iterable[Question]) -> None:
+    """Write a query file for dnsperf and the probe: one `NAME TYPE` per line."""
+    path.write_text("".join(f"{one.name} {one.type}\n" for one in found))

@@ -1,4 +1,7 @@
-"""The C programs: compiled when they are needed, into a directory that goes away."""
+"""The C programs of the bench, compiled into a temporary directory on first use.
+
+In `bench/` (measurements). Change here: how the C programs are compiled, started, and read.
+"""
 
 from __future__ import annotations
 
@@ -14,13 +17,13 @@ from pathlib import Path
 from bench import procs
 
 _HERE = Path(__file__).parent
-_LONGEST = 3600  # seconds that cores are kept awake
-LATENCY = Path("/dev/cpu_dma_latency")  # what idle cores may take to wake up
-POLLING = Path("/sys/devices/system/cpu/cpu0/cpuidle/state0")  # there if they can poll
+_MAX_SECONDS = 3600  # seconds that cores are kept awake
+LATENCY = Path("/dev/cpu_dma_latency")  # the wake-up time of an idle core (PM QoS)
+POLLING = Path("/sys/devices/system/cpu/cpu0/cpuidle/state0")  # exists if idle cores can poll
 
 
-def compiled(name: str, into: Path) -> Path:
-    """The program made of `bench/<name>.c`. Raises `BenchError` without a C compiler."""
+def compile_program(name: str, into: Path) -> Path:
+    """The program compiled from `bench/NAME.c`. Raises `BenchError` without a C compiler."""
     compiler = shutil.which("cc")
     if compiler is None:
         raise procs.BenchError("no C compiler (cc): install gcc or clang")
@@ -32,33 +35,33 @@ def compiled(name: str, into: Path) -> Path:
 
 
 @contextmanager
-def awake(work: Path, latency: Path = LATENCY, polling: Path = POLLING) -> Iterator[None]:
-    """Keeps all cores awake meanwhile, for what is measured in microseconds of waiting.
+def cores_awake(work: Path, latency: Path = LATENCY, polling: Path = POLLING) -> Iterator[None]:
+    """Keep all cores awake during the block, for measurements of microseconds.
 
-    A core with nothing to do goes to sleep. To wake it up takes a few microseconds on a
-    machine of one's own, and on a shared one until the hypervisor has a core to spare, which
-    says nothing of the server that waits for it. So idle cores are asked to poll instead, by
-    `latency` (PM QoS). Where the kernel has no such state, or we may not ask, a process of
-    the lowest kind (awake.c) spins on each; that one is there for the scheduler, which beside
-    it lets a nice process compute on now and then while somebody waits.
+    An idle core sleeps. To wake it up takes a few microseconds on a dedicated machine. On a
+    virtual machine it takes until the hypervisor has a free core, which is not a property of the
+    measured server. So `latency` (PM QoS) makes idle cores poll instead. Without the right to
+    write it, or without a polling state, a process of the lowest priority (awake.c) spins on each
+    core. The scheduler counts that process: beside it, a nice process sometimes keeps its core
+    while another process waits.
     """
     with ExitStack() as stack:
         if polling.exists() and os.access(latency, os.W_OK):
-            # 0 µs, as long as the file is open: Linux, Documentation/power/pm_qos_interface.
+            # 0 µs, while the file is open: Linux, Documentation/power/pm_qos_interface.
             stack.enter_context(latency.open("r+b", buffering=0)).write(bytes(4))
         else:
-            program = compiled("awake", work)
+            program = compile_program("awake", work)
             for core in procs.cores():
-                argv = [str(program), str(core), str(_LONGEST)]
+                argv = [str(program), str(core), str(_MAX_SECONDS)]
                 stack.enter_context(procs.running(argv, work / "awake.log"))
         yield
 
 
 @dataclass(frozen=True, slots=True)
 class Samples:
-    """What the probe saw: `latencies` of answered queries, in ns, sorted; `worst_at` in seconds.
+    """Results of the probe: sorted `latencies` of answered queries in ns, `worst_at` in seconds.
 
-    `seconds`: the same latencies, second by second, the whole ones.
+    `seconds`: the same latencies for each complete second.
     """
 
     sent: int
@@ -75,19 +78,19 @@ class Samples:
 
 @dataclass(frozen=True, slots=True)
 class Pairs:
-    """The (sent, latency) pairs of a run, in the order in which replies came; in ns."""
+    """The (sent, latency) pairs of a run in ns, in the order of the replies."""
 
     sent: array.array[int]
     latencies: array.array[int]
 
     def worst_at(self) -> float:
-        """When the query was sent that waited longest, in seconds; 0.0 without any."""
+        """Send time of the query with the longest latency, in seconds; 0.0 without queries."""
         found = self.latencies
         worst = max(range(len(found)), key=found.__getitem__, default=None)
         return 0.0 if worst is None else self.sent[worst] / 1e9
 
     def by_second(self, seconds: int) -> tuple[array.array[int], ...]:
-        """The latencies of the queries sent in each of the first `seconds`, sorted."""
+        """The sorted latencies of the queries sent in each of the first `seconds`."""
         found = [array.array("Q") for _ in range(seconds)]
         for sent, latency in zip(self.sent, self.latencies, strict=True):
             if sent < seconds * 10**9:
@@ -96,25 +99,25 @@ class Pairs:
 
 
 def read_pairs(path: Path) -> Pairs:
-    """The pairs in a file that the probe wrote."""
+    """The pairs in a file that the probe has written."""
     pairs = array.array("Q")
     pairs.frombytes(path.read_bytes())
     return Pairs(pairs[0::2], pairs[1::2])
 
 
 def probe(work: Path, port: int, qps: int, seconds: float, queries: Path) -> Samples:
-    """Runs the probe on the clients' core. Raises `BenchError` when it fails."""
-    program = compiled("probe", work)
+    """Run the probe on the core of the clients. Raises `BenchError` if it fails."""
+    program = compile_program("probe", work)
     file = work / "samples.bin"
     arguments = (port, qps, seconds, procs.client_core(), queries, file)
     printed = procs.output([str(program), *map(str, arguments)], seconds + 30)
-    said = json.loads(printed)
+    result = json.loads(printed)
     pairs = read_pairs(file)
     file.unlink()
     return Samples(
-        said["sent"],
-        said["answered"],
-        said["late_ns"],
+        result["sent"],
+        result["answered"],
+        result["late_ns"],
         array.array("Q", sorted(pairs.latencies)),
         pairs.worst_at(),
         pairs.by_second(int(seconds)),

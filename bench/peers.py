@@ -1,9 +1,11 @@
-"""The servers that take turns: the floor, NSD, Knot, dnsd.
+"""The compared servers: the floor, NSD, Knot, and dnsd.
 
-Each runs as the current user, on a loopback port of its own, with its files in the bench's
-temporary directory, and with what a fair comparison asks for: one process or thread that
-answers, rate limits off, no DNSSEC, answers without records nobody asked for where it has
-a setting for that. dnsd runs with its defaults, admin API and metrics included.
+In `bench/` (measurements). Change here: how a server is configured and started.
+
+Each server runs as the current user, on its own loopback port, with its files in the temporary
+directory of the bench. For a fair comparison, one process or thread answers, rate limits and DNSSEC
+are off, and responses are minimal if the server has a setting for it. dnsd runs with its defaults,
+which include the admin API and the metrics.
 """
 
 from __future__ import annotations
@@ -22,12 +24,12 @@ from bench.procs import LOOPBACK, BenchError
 
 SERVERS = ("floor", "nsd", "knot", "dnsd")
 TITLES = {"floor": "C echo (floor)", "nsd": "NSD", "knot": "Knot", "dnsd": "dnsd"}
-READY = 300.0  # seconds a server may take; long, for YAML by the hundred thousand
+READY_TIMEOUT = 300.0  # seconds that a start may take; 100,000 Services in YAML are slow
 
 
 @dataclass(frozen=True, slots=True)
 class Site:
-    """What is served: the population and where its files are. `work` takes the rest."""
+    """The served population and the directories of its files. `work` takes all other files."""
 
     population: names.Population
     work: Path
@@ -38,7 +40,7 @@ class Site:
 def prepare(
     population: names.Population, work: Path, form: str = "json", zones: bool = True
 ) -> Site:
-    """Writes manifests, and zone files if asked, into directories of their own below `work`."""
+    """Write manifests and, with `zones`, zone files into new directories below `work`."""
     work.mkdir(parents=True, exist_ok=True)
     site = Site(population, work, work / f"manifests-{form}", work / "zones")
     names.write_manifests(population, site.manifests, form)
@@ -49,7 +51,7 @@ def prepare(
 
 @dataclass(frozen=True, slots=True)
 class Server:
-    """One that answers. `ready` is the seconds from its start to its first right answer."""
+    """A server that answers. `ready`: seconds from its start to its first correct answer."""
 
     name: str
     port: int
@@ -61,11 +63,16 @@ class Server:
         return TITLES[self.name]
 
     def pids(self) -> list[int]:
+        """The processes of the server, the started one first."""
         return procs.tree(self.process.pid)
+
+    def is_alive(self) -> bool:
+        """Whether the started process runs."""
+        return self.process.poll() is None
 
 
 def _floor(site: Site, port: int, _home: Path) -> list[str]:
-    return [str(native.compiled("floor", site.work)), str(port)]
+    return [str(native.compile_program("floor", site.work)), str(port)]
 
 
 _NSD = """\
@@ -127,15 +134,16 @@ def _configured(text: str, zone: str, site: Site, port: int, home: Path) -> Path
 
 def _nsd(site: Site, port: int, home: Path) -> list[str]:
     config = _configured(_NSD, _NSD_ZONE, site, port, home)
-    return [_program("nsd"), "-d", "-c", str(config)]
+    return [program("nsd"), "-d", "-c", str(config)]
 
 
 def _knot(site: Site, port: int, home: Path) -> list[str]:
     config = _configured(_KNOT, _KNOT_ZONE, site, port, home)
-    return [_program("knotd"), "-c", str(config)]
+    return [program("knotd"), "-c", str(config)]
 
 
-def _dnsd(site: Site, port: int, home: Path) -> list[str]:
+def dnsd_command(site: Site, port: int, home: Path) -> list[str]:
+    """The command that starts dnsd on a port, with its state in `home`."""
     listen, admin = f"{LOOPBACK}:{port}", f"{LOOPBACK}:{procs.free_port()}"
     return [
         *(sys.executable, "-m", "dnsd", "serve", "--manifests", str(site.manifests)),
@@ -148,26 +156,27 @@ _COMMANDS: dict[str, Callable[[Site, int, Path], list[str]]] = {
     "floor": _floor,
     "nsd": _nsd,
     "knot": _knot,
-    "dnsd": _dnsd,
+    "dnsd": dnsd_command,
 }
 _PROGRAMS = {"nsd": "nsd", "knot": "knotd"}
 
 
-def _program(name: str) -> str:
-    # Debian puts servers into sbin, which is not on every user's path.
+def program(name: str) -> str:
+    """The path of an installed program. Raises `BenchError`."""
+    # Debian installs servers in sbin, which the PATH of a user may lack.
     found = shutil.which(name) or shutil.which(name, path="/usr/sbin:/usr/local/sbin")
     if found is None:
         raise BenchError(f"{name} is not installed")
     return found
 
 
-def missing(name: str) -> str | None:
-    """Why a server cannot take part, in one clause; None when it can."""
+def reason_missing(name: str) -> str | None:
+    """Why a server cannot run, in one clause; None if it can."""
     try:
         if name in _PROGRAMS:
-            _program(_PROGRAMS[name])
+            program(_PROGRAMS[name])
         elif name == "floor" and shutil.which("cc") is None:
-            return "no C compiler (cc)"
+            return "there is no C compiler (cc)"
         elif name == "dnsd":
             procs.output([sys.executable, "-m", "dnsd", "--version"])
     except BenchError as error:
@@ -176,18 +185,18 @@ def missing(name: str) -> str | None:
 
 
 def version(name: str) -> str:
-    """A server's version, as it says itself."""
+    """The version that the server prints."""
     if name == "floor":
         return procs.output([shutil.which("cc") or "cc", "--version"]).splitlines()[0] + " -O2"
     if name == "dnsd":
         return procs.output([sys.executable, "-m", "dnsd", "--version"]).strip()
     if name == "nsd":
-        return procs.output([_program("nsd"), "-v"]).splitlines()[0]
-    return procs.output([_program("knotd"), "--version"]).strip()
+        return procs.output([program("nsd"), "-v"]).splitlines()[0]
+    return procs.output([program("knotd"), "--version"]).strip()
 
 
-def last_question(site: Site) -> names.Question:
-    """What is asked to see whether a server is up: the last ClusterIP Service's address."""
+def readiness_question(site: Site) -> names.Question:
+    """The query that shows whether a server is ready: the last Service with a ClusterIP."""
     return names.question(site.population, "hit", site.population.services - 2)
 
 
@@ -195,9 +204,9 @@ def last_question(site: Site) -> names.Question:
 def serving(
     name: str, site: Site, on: Iterable[int] | None = None, more: Sequence[str] = ()
 ) -> Iterator[Server]:
-    """One server that answers, bound to the cores `on`; `more`: arguments besides the usual.
+    """A server that answers during the block, on the cores `on`, with `more` arguments.
 
-    Raises `BenchError` with the end of its log when it does not come up.
+    Raises `BenchError` with the end of its log if it does not start.
     """
     home = site.work / f"{name}-{time.monotonic_ns()}"
     home.mkdir()
@@ -206,19 +215,19 @@ def serving(
     argv = [*_COMMANDS[name](site, port, home), *more]
     start = time.monotonic()
     with procs.running(argv, log, on) as process:
-        asked = _EMPTY if name == "floor" else last_question(site)
-        at = wire.wait_right(port, asked, lambda: process.poll() is None, READY)
+        question = _EMPTY if name == "floor" else readiness_question(site)
+        at = wire.wait_until_correct(port, question, lambda: process.poll() is None, READY_TIMEOUT)
         if at is None:
-            said = log.read_text(errors="replace").strip()[-1000:]
-            raise BenchError(f"{TITLES[name]} did not come up: {said or 'it printed nothing'}")
+            printed = log.read_text(errors="replace").strip()[-1000:]
+            raise BenchError(f"{TITLES[name]} did not start: {printed or 'it printed nothing'}")
         yield Server(name, port, process, at - start)
 
 
-# The floor sends back what it is asked: no error, no records.
+# The floor echoes each query: NOERROR without records.
 _EMPTY = names.Question(names.ZONE, "A", "NOERROR")
 
 
-def present(wanted: Sequence[str]) -> tuple[list[str], dict[str, str]]:
-    """Those of `wanted` that can take part, and why the others cannot."""
-    absent = {name: why for name in wanted if (why := missing(name)) is not None}
-    return [name for name in wanted if name not in absent], absent
+def available(wanted: Sequence[str]) -> tuple[list[str], dict[str, str]]:
+    """The servers of `wanted` that can run, and why the others cannot."""
+    missing = {name: why for name in wanted if (why := reason_missing(name)) is not None}
+    return [name for name in wanted if name not in missing], missing

@@ -1,17 +1,16 @@
-/* A paced sender that keeps every latency.
+/* A client that sends at a fixed rate and records every latency.
  *
  *     probe PORT QPS SECONDS CORE QUERIES SAMPLES
  *
- * Sends QPS queries a second to 127.0.0.1:PORT at fixed times and does not wait for
- * replies: a server that stalls is sent what it would have been sent, and every query it
- * kept waiting counts. Latency runs from just before the send to the time at which the
- * kernel put the reply into the socket (SO_TIMESTAMPNS), so the time this process needs to
- * wake up is not held against the server.
+ * Sends QPS queries per second to 127.0.0.1:PORT at fixed times, independent of the replies. So a
+ * server that stalls delays many queries, and each of them counts. The latency is the time from the
+ * call of send to the moment at which the kernel puts the reply into the socket (SO_TIMESTAMPNS). It
+ * does not contain the time that this process needs to wake up.
  *
- * QUERIES has lines `name type` as for dnsperf, types A, AAAA and SRV. SAMPLES becomes pairs
- * of native unsigned 64-bit integers, one pair an answered query: when it was sent, in ns
- * since the first, and its latency in ns. Prints one JSON object: sent, answered, and
- * late_ns, the most that a send lagged behind its time.
+ * QUERIES has one `NAME TYPE` per line, as for dnsperf, with the types A, AAAA, and SRV. SAMPLES gets
+ * one pair of native unsigned 64-bit integers per answered query: the send time in ns since the first
+ * query, and the latency in ns. Prints one JSON object: sent, answered, and late_ns, the largest
+ * delay of a send behind its schedule, in ns.
  */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
@@ -31,11 +30,11 @@
 
 enum { QUERIES = 65536, QUERY = 300, IDS = 65536 };
 static const int64_t SECOND = 1000000000;
-static const int64_t LINGER = 1000000000; /* how long the last replies may take */
+static const int64_t LINGER = 1000000000; /* ns until the last replies must arrive */
 
 static unsigned char (*queries)[QUERY];
 static int sizes[QUERIES], known;
-static int64_t sent_at[IDS]; /* by query id; 0: nothing outstanding */
+static int64_t sent_at[IDS]; /* by query ID; 0: no query in flight */
 
 static void die(const char *what)
 {
@@ -43,7 +42,7 @@ static void die(const char *what)
     exit(1);
 }
 
-/* CLOCK_REALTIME, because that is what the kernel stamps packets with. */
+/* CLOCK_REALTIME, because the kernel uses it for the time stamps of packets. */
 static int64_t now(void)
 {
     struct timespec t;
@@ -51,7 +50,7 @@ static int64_t now(void)
     return (int64_t)t.tv_sec * SECOND + t.tv_nsec;
 }
 
-/* Packs header, question and EDNS-less query into out; its size, or 0 for a bad line. */
+/* Packs a query without EDNS into out; returns its size, or 0 for an invalid name. */
 static int pack(const char *name, const char *type, unsigned char *out)
 {
     int code = !strcasecmp(type, "A") ? 1 : !strcasecmp(type, "AAAA") ? 28 : 33;
@@ -59,7 +58,7 @@ static int pack(const char *name, const char *type, unsigned char *out)
     if (strlen(name) > 250)
         return 0;
     memset(out, 0, 12);
-    out[2] = 1; /* RD, as stub resolvers send it */
+    out[2] = 1; /* RD, as in queries of stub resolvers */
     out[5] = 1;
     while (*name) {
         size_t label = strcspn(name, ".");
@@ -105,7 +104,7 @@ static int64_t stamp(struct msghdr *message)
     return now();
 }
 
-/* Takes every reply that is there; the number of answers written to `samples`. */
+/* Reads all available replies; returns the number of pairs written to `samples`. */
 static int64_t drain(int fd, int64_t first, FILE *samples)
 {
     unsigned char packet[4096], control[128];

@@ -1,9 +1,11 @@
-"""Processes under measurement: started and ended by pid, bound to cores, and their bill.
+"""Processes under measurement: start, stop, cores, CPU time, and memory.
 
-A server may be several processes and many threads. Its bill is that of the whole tree that
-hangs from the process we started: `utime + stime` of /proc/PID/stat (all threads, those
-that ended included), and `Pss` of /proc/PID/smaps_rollup, in which a page that three
-processes share counts a third in each, so that the sum counts it once.
+In `bench/` (measurements). Change here: how processes run, and how their CPU time is counted.
+
+A server may have several processes and many threads. Its CPU time is that of the whole tree below
+the started process: `utime + stime` of /proc/PID/stat, which includes ended threads. Its memory is
+the sum of `Pss` of /proc/PID/smaps_rollup. A page that three processes share counts one third in
+each of them, so the sum counts it once.
 """
 
 from __future__ import annotations
@@ -22,17 +24,17 @@ from typing import TypeVar
 
 _TICK: int = os.sysconf("SC_CLK_TCK")
 LOOPBACK = "127.0.0.1"
-BUSY = 0.05  # of a core; what others may use before figures are called noisy
+BUSY = 0.05  # cores that other processes may use before a figure is called noisy
 
 _Result = TypeVar("_Result")
 
 
 class BenchError(Exception):
-    """The bench cannot go on: says what is missing or what went wrong, and what to do."""
+    """The bench cannot continue. The message gives the cause."""
 
 
 def cores() -> list[int]:
-    """The cores this process may use; the last is the clients', the first the server's."""
+    """The cores that this process may use: the first is the server's, the last the clients'."""
     return sorted(os.sched_getaffinity(0))
 
 
@@ -41,14 +43,14 @@ def server_core() -> int:
 
 
 def client_core() -> int:
-    """A core that is not the server's. Raises `BenchError` where there is none."""
+    """The core of the clients. Raises `BenchError` on a machine with one core."""
     if len(cores()) < 2:
-        raise BenchError("one core only: server and load need one each")
+        raise BenchError("the bench needs two cores: one for the server, one for the clients")
     return cores()[-1]
 
 
 def free_port() -> int:
-    """A port that nobody has on loopback, over UDP and TCP (it may be gone again when used)."""
+    """A port that is free on loopback for UDP and TCP at the moment of the call."""
     for _ in range(100):
         with (
             socket.socket(socket.AF_INET, socket.SOCK_STREAM) as tcp,
@@ -68,9 +70,9 @@ def free_port() -> int:
 def running(
     argv: Sequence[str], log: Path, on: Iterable[int] | None = None
 ) -> Iterator[subprocess.Popen[bytes]]:
-    """A process that is ended (SIGTERM, after ten seconds SIGKILL) when the block is left.
+    """A process during the block; SIGTERM ends it, and SIGKILL after 10 s.
 
-    `on`: the cores that it and its children are bound to. `log` takes what it prints.
+    `on`: the cores of the process and its children. `log`: the file of its output.
     """
     bound = set(on) if on is not None else None
 
@@ -84,7 +86,7 @@ def running(
             stdin=subprocess.DEVNULL,
             stdout=out,
             stderr=subprocess.STDOUT,
-            preexec_fn=bind,  # nothing here holds a lock across the fork
+            preexec_fn=bind,  # safe: this program holds no lock during the fork
         )
     try:
         yield process
@@ -100,8 +102,8 @@ def _end(process: subprocess.Popen[bytes]) -> None:
     except subprocess.TimeoutExpired:
         process.kill()
         process.wait(10)
-    # A child that outlives its parent would disturb the next measurement. A pid can be given
-    # to somebody else meanwhile, the time it was started cannot.
+    # A child that outlives its parent would disturb the next measurement. The kernel may reuse a
+    # pid, so the start time identifies the process.
     end = time.monotonic() + 2
     for pid, started in children.items():
         while _started(pid) == started and time.monotonic() < end:
@@ -111,13 +113,13 @@ def _end(process: subprocess.Popen[bytes]) -> None:
 
 
 def _started(pid: int) -> str:
-    # When a process was started, in ticks since boot; "" when it is gone or a zombie.
+    # The start time of a process in ticks since boot; "" if it has ended or is a zombie.
     fields = _stat(pid)
     return "" if fields is None or fields[0] == "Z" else fields[19]
 
 
 def _stat(pid: int) -> list[str] | None:
-    # Fields of /proc/PID/stat from the third on: state, ppid, …; None when it is gone.
+    # The fields of /proc/PID/stat from the third one: state, ppid, …; None if it has ended.
     try:
         text = Path(f"/proc/{pid}/stat").read_text()
     except (FileNotFoundError, ProcessLookupError):
@@ -126,7 +128,7 @@ def _stat(pid: int) -> list[str] | None:
 
 
 def tree(pid: int) -> list[int]:
-    """`pid` and all processes below it, `pid` first; empty when it has ended."""
+    """`pid` and all its descendants, `pid` first; empty if it has ended."""
     if not _started(pid):
         return []
     children: dict[int, list[int]] = {}
@@ -140,18 +142,18 @@ def tree(pid: int) -> list[int]:
 
 
 def cpu_seconds(pid: int) -> float:
-    """User and system time of one process, all its threads; 0.0 when it is gone."""
+    """User and system time of all threads of a process; 0.0 if it has ended."""
     fields = _stat(pid)
     return (int(fields[11]) + int(fields[12])) / _TICK if fields else 0.0
 
 
 def cpu_of(pids: Iterable[int]) -> dict[int, float]:
-    """`cpu_seconds` of each."""
+    """`cpu_seconds` of each process."""
     return {pid: cpu_seconds(pid) for pid in pids}
 
 
 def pss(pid: int) -> int:
-    """Proportional set size of one process, in bytes; 0 when it is gone."""
+    """Proportional set size of a process, in bytes; 0 if it has ended."""
     try:
         lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
     except (FileNotFoundError, ProcessLookupError):
@@ -160,14 +162,14 @@ def pss(pid: int) -> int:
 
 
 def busy_seconds() -> float:
-    """CPU time that all processes of the machine have used since it started (no interrupts)."""
+    """CPU time of all processes of the machine since its boot, without interrupts."""
     user, nice, system = Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:4]
     return (int(user) + int(nice) + int(system)) / _TICK
 
 
 @dataclass(frozen=True, slots=True)
-class Bill:
-    """What a stretch of work cost: CPU seconds by process, and what else ran, in cores."""
+class Usage:
+    """CPU seconds of each process during a measurement, and the cores that others used."""
 
     spent: dict[int, float]
     others: float
@@ -177,29 +179,39 @@ class Bill:
         return sum(self.spent.values())
 
 
-def billed(pids: Sequence[int], work: Callable[[], _Result]) -> tuple[_Result, Bill]:
-    """What `work` returns, and what the processes used while it ran.
+def usage_of(pids: Sequence[int], work: Callable[[], _Result]) -> tuple[_Result, Usage]:
+    """The result of `work`, and the CPU time that the processes used during it.
 
-    `others` is the CPU time of everybody who is neither this process nor below it: a machine
-    that has other things to do measures badly.
+    `others` counts all processes except this one and its descendants.
     """
-    before, own, busy, start = cpu_of(pids), _own(), busy_seconds(), time.monotonic()
+    before, own, busy, start = cpu_of(pids), _own_cpu(), busy_seconds(), time.monotonic()
     result = work()
     elapsed, after = time.monotonic() - start, cpu_of(pids)
     spent = {pid: after[pid] - before[pid] for pid in pids}
-    others = busy_seconds() - busy - (_own() - own)
-    return result, Bill(spent, max(0.0, others) / elapsed)
+    others = busy_seconds() - busy - (_own_cpu() - own)
+    return result, Usage(spent, max(0.0, others) / elapsed)
 
 
-def _own() -> float:
-    """CPU seconds of this process, of those below it, and of those it has waited for."""
-    bills = (resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+def _own_cpu() -> float:
+    """CPU seconds of this process, of its descendants, and of children that have ended."""
+    scopes = (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
+    usages = [resource.getrusage(scope) for scope in scopes]
     below = cpu_of(tree(os.getpid())[1:])
-    return sum(bill.ru_utime + bill.ru_stime for bill in bills) + sum(below.values())
+    return sum(usage.ru_utime + usage.ru_stime for usage in usages) + sum(below.values())
+
+
+def wait_until_idle(pid: int, seconds: float = 30.0) -> None:
+    """Wait until the processes below `pid` use less than 2 % of a core, or the time is over."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        before = sum(cpu_of(tree(pid)).values())
+        time.sleep(1.0)
+        if sum(cpu_of(tree(pid)).values()) - before < 0.02:
+            return
 
 
 def output(argv: Sequence[str], seconds: float = 30) -> str:
-    """What a command prints (both streams). Raises `BenchError` when it fails or hangs."""
+    """The output of a command (both streams). Raises `BenchError` if it fails or hangs."""
     try:
         done = subprocess.run(
             list(argv),
@@ -213,7 +225,9 @@ def output(argv: Sequence[str], seconds: float = 30) -> str:
     except FileNotFoundError:
         raise BenchError(f"{argv[0]} is not installed") from None
     except subprocess.TimeoutExpired:
-        raise BenchError(f"{argv[0]} took more than {seconds:g} s") from None
+        raise BenchError(f"{argv[0]} took longer than {seconds:g} s") from None
     if done.returncode:
-        raise BenchError(f"{argv[0]} ended with {done.returncode}: {done.stdout.strip()[-500:]}")
+        raise BenchError(
+            f"{argv[0]} ended with exit code {done.returncode}: {done.stdout.strip()[-500:]}"
+        )
     return done.stdout

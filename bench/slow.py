@@ -1,10 +1,12 @@
-"""What slow TCP clients cost those who ask over UDP.
+"""Latency over UDP while slow TCP clients hold 2,000 connections.
 
-dnsd is asked as for the latency (`latency.py`), quiet, and then while 2,000 TCP connections
-are held by one who sends an octet to each a second (trickle.c) and opens again what
-dnsd closes. The limits of dnsd are out of the way: that it would close most of such connections of
-one client is not what is measured. dnsd has a core and its clients have another, as they would
-be on machines of their own: 2,000 connections that open at once are work for a client too.
+In `bench/` (measurements). Change here: the load of slow clients, and its goals.
+
+dnsd gets the queries of `latency.py`, first without and then with the slow clients. One program
+(trickle.c) holds 2,000 TCP connections, sends one octet per second on each, and reopens those that
+dnsd closes. The limits of dnsd per client are raised, because they would close most of these
+connections. dnsd has one core and its clients have the other one, because 2,000 new connections are
+work for the client too.
 """
 
 from __future__ import annotations
@@ -22,89 +24,90 @@ from statistics import median
 from bench import latency, names, native, procs
 from bench.peers import Site, serving
 from bench.procs import BenchError
-from bench.table import Goal, goals, noise, number, table
+from bench.table import Goal, goal_table, noise, number, table
 
 CLIENTS = 2_000
 LIMITS = ("--tcp-max-connections", str(2 * CLIENTS), "--tcp-max-per-client", str(2 * CLIENTS))
 _FILES = 2 * CLIENTS + 1_000  # open files that dnsd may need
-_OPENING = 30.0  # seconds that all connections may take to open
-_LONGEST = 3_600  # seconds that they are held
-# A connection that lives shorter than this was not held, but refused: dnsd lets the beginning of a
-# message wait for five.
-_LEAST_LIFE = 3.0
+_OPEN_TIMEOUT = 30.0  # seconds until all connections must be open
+_MAX_SECONDS = 3_600  # seconds that the connections are held
+# Seconds. dnsd waits 5 s for the rest of a message, so it refused connections with a shorter life.
+_MIN_LIFETIME = 3.0
 
 
 @dataclass(slots=True)
-class Trickle:
-    """What became of the slow clients, known once they have ended."""
+class SlowClients:
+    """The figures of the slow clients, set when they have ended."""
 
     seconds: float = 0.0
     octets: int = 0
     reopened: int = 0
 
     @property
-    def life(self) -> float:
-        """Seconds that a connection lived, about; all of them when none was closed."""
+    def lifetime(self) -> float:
+        """Mean seconds that a connection lived; the whole time if none was closed."""
         return CLIENTS * self.seconds / self.reopened if self.reopened else self.seconds
 
 
 @contextmanager
-def trickling(work: Path, port: int) -> Iterator[Trickle]:
-    """Holds CLIENTS slow connections meanwhile. Raises `BenchError` when they do not open."""
-    program = native.compiled("trickle", work)
+def slow_clients(work: Path, port: int) -> Iterator[SlowClients]:
+    """Hold CLIENTS slow connections during the block. Raises `BenchError`."""
+    program = native.compile_program("trickle", work)
     log = work / f"trickle-{time.monotonic_ns()}.log"
-    trickle = Trickle()
-    arguments = (port, CLIENTS, _LONGEST, procs.client_core())
+    clients = SlowClients()
+    arguments = (port, CLIENTS, _MAX_SECONDS, procs.client_core())
     with procs.running([str(program), *map(str, arguments)], log) as process:
-        end = time.monotonic() + _OPENING
+        end = time.monotonic() + _OPEN_TIMEOUT
         while "open\n" not in log.read_text():
             if process.poll() is not None or time.monotonic() > end:
-                said = log.read_text().strip() or "it printed nothing"
-                raise BenchError(f"{CLIENTS} TCP connections cannot be opened: {said}")
+                printed = log.read_text().strip() or "it printed nothing"
+                raise BenchError(f"{CLIENTS} TCP connections cannot be opened: {printed}")
             time.sleep(0.01)
-        yield trickle
-    said = json.loads(log.read_text().splitlines()[-1])
-    trickle.seconds, trickle.octets = said["seconds"], said["octets"]
-    trickle.reopened = said["reopened"]
+        yield clients
+    result = json.loads(log.read_text().splitlines()[-1])
+    clients.seconds, clients.octets = result["seconds"], result["octets"]
+    clients.reopened = result["reopened"]
 
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """One round: with slow clients or without. `life`: seconds a slow connection lived."""
+    """One round with or without slow clients. `lifetime`: mean seconds of a slow connection."""
 
     slow: bool
-    seen: latency.Run
-    life: float = 0.0
+    udp: latency.Run
+    lifetime: float = 0.0
 
 
 def run(
-    site: Site, servers: Sequence[str], rounds: int, seconds: int, say: Callable[[str], None]
+    site: Site, servers: Sequence[str], rounds: int, seconds: int, progress: Callable[[str], None]
 ) -> list[Run]:
-    """All rounds, each with a dnsd of its own; none when dnsd is not among the servers."""
+    """Run all rounds, each with a new dnsd; none if dnsd is not among the servers."""
     if "dnsd" not in servers:
         return []
     allow_files()
     queries = site.work / "queries-mix"
     names.write_queries(queries, names.questions(site.population, latency.MIX, 30_000))
     runs: list[Run] = []
-    with native.awake(site.work):
+    with native.cores_awake(site.work):
         for n, slow in itertools.product(range(rounds), (False, True)):
             with serving("dnsd", site, [procs.server_core()], LIMITS) as server:
                 one = _measure(site, server.port, server.pids(), slow, queries, seconds)
             runs.append(one)
-            say(
-                f"slow {n + 1}/{rounds} {_title(slow):28} p50 {one.seen.p50:.0f} µs"
-                f" p99 {one.seen.p99:.0f} µs (middle second {one.seen.middle:.0f})"
-                + (f", a connection lived {one.life:.1f} s" if slow else "")
+            progress(
+                f"slow {n + 1}/{rounds} {_title(slow):28} p50 {one.udp.p50:.0f} µs"
+                f" p99 {one.udp.p99:.0f} µs (middle second {one.udp.middle:.0f})"
+                + (f", a connection lived {one.lifetime:.1f} s" if slow else "")
             )
     return runs
 
 
 def allow_files() -> None:
-    """Lets the servers that are started from here have as many files open as they need."""
+    """Raise the limit of open files for the servers that this process starts."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if hard != resource.RLIM_INFINITY and hard < _FILES:
-        raise BenchError(f"{_FILES} open files are needed, {hard} are allowed: ulimit -Hn")
+        raise BenchError(
+            f"the bench needs {_FILES} open files, and the limit is {hard}; raise ulimit -Hn"
+        )
     if soft != resource.RLIM_INFINITY and soft < _FILES:
         resource.setrlimit(resource.RLIMIT_NOFILE, (_FILES, hard))
 
@@ -112,17 +115,17 @@ def allow_files() -> None:
 def _measure(
     site: Site, port: int, pids: Sequence[int], slow: bool, queries: Path, seconds: int
 ) -> Run:
-    native.probe(site.work, port, latency.QPS, 1, queries)  # warm: caches, branch predictors
-    with trickling(site.work, port) if slow else nullcontext(None) as trickle:
-        samples, bill = procs.billed(
+    native.probe(site.work, port, latency.QPS, 1, queries)  # warm up: caches, branch predictors
+    with slow_clients(site.work, port) if slow else nullcontext(None) as clients:
+        samples, usage = procs.usage_of(
             pids, lambda: native.probe(site.work, port, latency.QPS, seconds, queries)
         )
-    seen = latency.summary(latency.Setting("dnsd"), samples, bill)
-    if trickle is None:
-        return Run(slow, seen)
-    if trickle.life < min(_LEAST_LIFE, trickle.seconds):
-        raise BenchError(f"slow connections were closed after {trickle.life:.1f} s, not held")
-    return Run(slow, seen, trickle.life)
+    udp = latency.summary(latency.Setting("dnsd"), samples, usage)
+    if clients is None:
+        return Run(slow, udp)
+    if clients.lifetime < min(_MIN_LIFETIME, clients.seconds):
+        raise BenchError(f"dnsd closed slow connections after {clients.lifetime:.1f} s")
+    return Run(slow, udp, clients.lifetime)
 
 
 def _title(slow: bool) -> str:
@@ -130,43 +133,43 @@ def _title(slow: bool) -> str:
 
 
 def report(runs: Sequence[Run], population: names.Population) -> str:
-    """The block for docs/performance.md: medians of the rounds."""
+    """The block for docs/performance.md, with the medians of the rounds."""
     by_kind = {slow: [one for one in runs if one.slow == slow] for slow in (False, True)}
     rows = [
         (
             _title(slow),
             *(
-                number(median(getattr(one.seen, part) for one in found), 0)
+                number(median(getattr(one.udp, part) for one in found), 0)
                 for part in ("p50", "p99", "middle", "p999", "worst")
             ),
-            number(sum(one.seen.lost for one in found), 0),
-            number(median(one.seen.cpu for one in found)),
+            number(sum(one.udp.lost for one in found), 0),
+            number(median(one.udp.cpu for one in found)),
         )
         for slow, found in by_kind.items()
         if found
     ]
-    head = ("µs", "p50", "p99", "middle second", "p99.9", "worst", "lost", "CPU µs a query")
+    head = ("µs", "p50", "p99", "middle second", "p99.9", "worst", "lost", "CPU µs per query")
     slow, quiet = by_kind[True], by_kind[False]
     ratios = {
-        part: median(getattr(one.seen, part) for one in slow)
-        / median(getattr(one.seen, part) for one in quiet)
+        part: median(getattr(one.udp, part) for one in slow)
+        / median(getattr(one.udp, part) for one in quiet)
         if slow and quiet
         else None
         for part in ("p99", "middle")
     }
-    lives = [one.life for one in slow]
+    lifetimes = [one.lifetime for one in slow]
     return "\n\n".join(
         (
-            f"{latency.QPS:,} queries a second over UDP to {population.services:,} Services,"
+            f"{latency.QPS:,} queries per second over UDP to {population.services:,} Services,"
             f" {len(quiet)} rounds, medians."
-            + (f" A slow connection lived {number(median(lives), 1)} s." if lives else ""),
+            + (f" A slow connection lived {number(median(lifetimes), 1)} s." if lifetimes else ""),
             table(head, rows),
-            goals(
+            goal_table(
                 [
-                    Goal("p99 with the slow clients, times the quiet one", 2, ratios["p99"]),
-                    Goal("the same, in the middle second", 2, ratios["middle"]),
+                    Goal("p99 with slow clients, times without", 2, ratios["p99"]),
+                    Goal("p99 of the middle second, times without", 2, ratios["middle"]),
                 ]
             ),
-            *(noise(one.seen.others for one in runs) if runs else ()),
+            *(noise(one.udp.others for one in runs) if runs else ()),
         )
     )

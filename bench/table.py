@@ -1,7 +1,9 @@
-"""Figures into Markdown: tables, ratios, goals, and the blocks of docs/performance.md.
+"""Markdown of the figures: tables, goals, and the blocks of docs/performance.md.
 
-A block stands between `<!-- bench:NAME:begin -->` and `<!-- bench:NAME:end -->`; what is
-outside of the markers is prose and stays as it is.
+In `bench/` (measurements). Change here: how figures, goals, and blocks are written.
+
+A block stands between `<!-- bench:NAME:begin -->` and `<!-- bench:NAME:end -->`. The text outside
+the markers stays unchanged.
 """
 
 from __future__ import annotations
@@ -24,7 +26,7 @@ _Number = TypeVar("_Number", int, float)
 def percentile(ordered: Sequence[_Number], part: float) -> _Number:
     """The nearest-rank percentile of sorted values, 0 < part <= 1.
 
-    Raises ValueError when there are none.
+    Raises ValueError without values.
     """
     if not ordered:
         raise ValueError("no values")
@@ -32,9 +34,9 @@ def percentile(ordered: Sequence[_Number], part: float) -> _Number:
 
 
 def spread(values: Sequence[float]) -> float:
-    """How far the values are apart: (largest - smallest) / the middle one; 0.0 for one value.
+    """(largest - smallest) / median of the values; 0.0 for one value.
 
-    Raises ValueError when there are none.
+    Raises ValueError without values.
     """
     ordered = sorted(values)
     middle = percentile(ordered, 0.5)
@@ -42,15 +44,15 @@ def spread(values: Sequence[float]) -> float:
 
 
 def number(value: float, digits: int = 2) -> str:
-    """For people: thousands apart, `digits` after the point (none from a thousand on)."""
+    """A number for readers: comma after thousands, `digits` after the point below 1,000."""
     return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.{digits}f}"
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """A Markdown table: the first column left, the others right, columns aligned in the source."""
+    """A Markdown table, aligned in the source: the first column left, the others right."""
     lines = [list(head), *(list(row) for row in rows)]
     if any(len(line) != len(head) for line in lines):
-        raise ValueError("a row has not as many cells as the head")
+        raise ValueError("a row has another number of cells than the head")
     wide = [max(3, *(len(line[i]) for line in lines)) for i in range(len(head))]
 
     def text(line: Sequence[str]) -> str:
@@ -66,9 +68,9 @@ def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Goal:
-    """What was promised: at most `limit`. `measured` is None when it could not be measured."""
+    """A figure of at most `limit`. `measured` is None if it was not measured."""
 
-    promise: str
+    title: str
     limit: float
     measured: float | None
     unit: str = ""
@@ -78,7 +80,7 @@ class Goal:
         return self.measured is not None and self.measured <= self.limit
 
     def verdict(self) -> str:
-        """One of "met", "missed by" how much, "not measured"."""
+        """One of "met", "missed by" with the difference, or "not measured"."""
         if self.measured is None:
             return "not measured"
         if self.met:
@@ -92,41 +94,41 @@ class Goal:
         def show(value: float | None) -> str:
             return "-" if value is None else f"{number(value)} {self.unit}".rstrip()
 
-        return self.promise, f"≤ {show(self.limit)}", show(self.measured), self.verdict()
+        return self.title, f"≤ {show(self.limit)}", show(self.measured), self.verdict()
 
 
-def goals(promised: Iterable[Goal]) -> str:
-    """A table of goals and whether they were met."""
-    return table(("goal", "at most", "measured", "verdict"), (one.row() for one in promised))
+def goal_table(goals: Iterable[Goal]) -> str:
+    """A table of goals with their verdicts."""
+    return table(("goal", "at most", "measured", "verdict"), (goal.row() for goal in goals))
 
 
 def noise(others: Iterable[float]) -> list[str]:
-    """A paragraph that says so when the machine had other things to do, else none.
+    """A paragraph if other processes disturbed the measurements, otherwise nothing.
 
-    `others`: the cores that other processes used, measurement by measurement.
+    `others`: the cores that other processes used, one value for each measurement.
     """
     middle = percentile(sorted(others), 0.5)
     if middle <= BUSY:
         return []
-    return [f"**Noisy**: other processes used {middle:.2f} cores while this was measured."]
+    return [f"**Noisy**: other processes used {middle:.2f} cores during the measurement."]
 
 
-class NoMarker(ValueError):
-    """A document without the markers of a block: says which."""
+class MarkerMissing(ValueError):
+    """A document lacks the markers of a block. The message names them."""
 
 
 def replace(text: str, block: str, body: str) -> str:
-    """`text` with what stands between a block's markers replaced. Raises `NoMarker`."""
+    """`text` with `body` between the markers of a block. Raises `MarkerMissing`."""
     begin, end = f"<!-- bench:{block}:begin -->", f"<!-- bench:{block}:end -->"
     start = text.find(begin)
     stop = text.find(end, start)
     if start < 0 or stop < 0:
-        raise NoMarker(f"{begin} or {end} is missing")
+        raise MarkerMissing(f"{begin} or {end} is missing")
     return f"{text[: start + len(begin)]}\n{body.strip()}\n{text[stop:]}"
 
 
 def machine(versions: Iterable[str]) -> str:
-    """One line on what was measured where; nothing that changes from day to day."""
+    """One line on the machine and the versions, without a date."""
     facts = [
         f"{_cpu_model()}, {os.cpu_count()} cores",
         f"{_memory_gib():.0f} GiB",

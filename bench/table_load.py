@@ -1,10 +1,10 @@
-"""`python -m bench.table_load`: how long the control loop is busy while workers load a table.
+"""`python -m bench.table_load`: the longest step of the control loop while workers load a table.
 
-Lives in `bench/` (measurements). Change here: which steps of the control process are measured.
+In `bench/` (measurements). Change here: which steps of the control process are measured.
 
-A control plane with a source of one Service per name gets 1 and 4 workers. While they load, one
-Service changes again and again. A step of the event loop is timed in CPU time of its thread, so
-that the workers, which share the cores, do not count. The goal is 50 ms.
+A control process gets 1 and then 4 workers. While they load the table, one Service changes
+repeatedly. The bench takes the CPU time of the thread in each step of the event loop, so the
+workers, which share the cores, do not count. The goal is 50 ms per step.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ from dnsd.transport.listener import bind_group
 GOAL = 0.050  # seconds
 
 
-class Silent:
-    """A source that publishes nothing by itself."""
+class SilentSource:
+    """A source that publishes nothing; the bench publishes its batches."""
 
     async def run(self, publish: Callable[[Batch], None]) -> None: ...
 
@@ -55,6 +55,7 @@ class Steps:
 
 
 def objects(services: int, endpoints: int) -> Iterator[Service | EndpointSlice]:
+    """Services, each with an EndpointSlice of `endpoints` addresses."""
     for number in range(services):
         namespace, name = f"ns-{number % 100}", f"svc-{number}"
         address = (10 << 24 | 96 << 16) + number
@@ -72,9 +73,9 @@ def objects(services: int, endpoints: int) -> Iterator[Service | EndpointSlice]:
 
 
 async def measure(workers: int, services: int, endpoints: int) -> tuple[float, float, int]:
-    """Seconds of the longest step and of the whole load, and the number of changes meanwhile."""
+    """Seconds of the longest step and of the whole load, and the number of changes during it."""
     slots = bind_group(Address("127.0.0.1", 0), workers=workers)
-    plane = ControlPlane(Settings(), slots, [Silent()], SerialFile(""))
+    plane = ControlPlane(Settings(), slots, [SilentSource()], SerialFile(""))
     found = list(objects(services, endpoints))
     for first in range(0, len(found), 1000):
         plane.publish(Batch(tuple(found[first : first + 1000])))
@@ -104,10 +105,12 @@ async def measure(workers: int, services: int, endpoints: int) -> tuple[float, f
 
 
 def main() -> int:
-    """Print a line for 1 and for 4 workers; exit code 1 when a step is over the goal."""
+    """Print a line for 1 and for 4 workers; exit code 1 if a step is longer than the goal."""
     parser = argparse.ArgumentParser(prog="python -m bench.table_load")
     parser.add_argument("--services", type=int, default=10_000, help="default: %(default)s")
-    parser.add_argument("--endpoints", type=int, default=5, help="a Service; default: %(default)s")
+    parser.add_argument(
+        "--endpoints", type=int, default=5, help="per Service; default: %(default)s"
+    )
     chosen = parser.parse_args()
     missed = False
     for workers in (1, 4):
@@ -115,7 +118,7 @@ def main() -> int:
         missed |= longest > GOAL
         print(
             f"{workers} worker(s): longest step {longest * 1000:.0f} ms of CPU time,"
-            f" load {took:.1f} s, {changes} changes meanwhile"
+            f" load {took:.1f} s, {changes} changes during it"
         )
     return int(missed)
 

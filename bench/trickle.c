@@ -1,14 +1,13 @@
-/* Holds many TCP connections that are slow, as one who wants to use a server up would.
+/* Holds many slow TCP connections, as an attacker would.
  *
  *     trickle PORT CONNECTIONS SECONDS CORE
  *
- * Opens CONNECTIONS to 127.0.0.1:PORT in a second, prints "open" when all are, and then sends
- * one octet of a query to each a second, spread evenly, so that no query is ever complete before
- * the server loses patience. One that the server closes is opened again, so as many are held
- * all the time but for a moment: at the pace at which octets are sent, because a core that opens
- * connections without a pause keeps those waiting who measure on it, and not the server. Ends
- * after SECONDS, on SIGTERM, or with whoever started it, and prints one JSON object: seconds,
- * octets sent, and reopened, how many connections were closed on us.
+ * Opens CONNECTIONS to 127.0.0.1:PORT within one second, and prints "open". Then it sends one octet
+ * of a query per second on each connection, spread evenly. No query is ever complete before the
+ * server closes the connection. It reopens closed connections, at the rate at which it sends octets,
+ * so their number stays almost constant: connections without a pause would keep the core busy and
+ * delay the other clients on it. Ends after SECONDS, on SIGTERM, or with the process that started
+ * it. Prints one JSON object: seconds, octets (sent), and reopened (closed by the server).
  */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
@@ -26,15 +25,15 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { MOST = 60000, SPARE = 64 };
+enum { MAX_CONNECTIONS = 60000, SPARE = 64 };
 static const int64_t SECOND = 1000000000;
 
-/* Length, then header and question of "a." A IN; said again and again, it is never all there. */
+/* Length, header, and question of "a." A IN. The last octet is never sent. */
 static const unsigned char query[] = {0, 19, 0, 1, 1, 0, 0, 1, 0, 0, 0,
                                       0, 0, 0, 1, 'a', 0, 0, 1, 0, 1};
 
-static int sockets[MOST];
-static size_t said[MOST]; /* octets sent on it so far */
+static int sockets[MAX_CONNECTIONS];
+static size_t sent[MAX_CONNECTIONS]; /* octets sent on each connection */
 static volatile sig_atomic_t ended;
 
 static void die(const char *what)
@@ -68,10 +67,10 @@ static void open_one(int events, int i, int port)
     if (epoll_ctl(events, EPOLL_CTL_ADD, fd, &closed) < 0)
         die("epoll_ctl");
     sockets[i] = fd;
-    said[i] = 0;
+    sent[i] = 0;
 }
 
-/* Opens one again, if one was closed. Nothing else ever comes from the server. */
+/* Reopens one closed connection, if any. The server sends nothing, so each event is a close. */
 static int reopen(int events, int port)
 {
     struct epoll_event found;
@@ -82,7 +81,7 @@ static int reopen(int events, int port)
     return 1;
 }
 
-/* Sleeps until then; what time it is after that. */
+/* Sleeps until `when`; returns the time after that. */
 static int64_t wait_until(int64_t when)
 {
     int64_t at;
@@ -117,7 +116,8 @@ int main(int argc, char **argv)
     cpu_set_t core;
     CPU_ZERO(&core);
     CPU_SET((size_t)atoi(argv[4]), &core);
-    if (connections < 1 || connections > MOST || sched_setaffinity(0, sizeof core, &core) < 0)
+    if (connections < 1 || connections > MAX_CONNECTIONS ||
+        sched_setaffinity(0, sizeof core, &core) < 0)
         die("CONNECTIONS or CORE");
     prctl(PR_SET_PDEATHSIG, SIGTERM);
     signal(SIGTERM, end);
@@ -139,10 +139,10 @@ int main(int argc, char **argv)
         at = wait_until(first + i * SECOND / connections);
         reopened += reopen(events, port);
         int one = (int)(i % connections);
-        /* Stops short of the last octet: it waits there until the server has had enough. */
-        if (said[one] + 1 < sizeof query &&
-            send(sockets[one], query + said[one], 1, MSG_DONTWAIT) == 1) {
-            said[one]++;
+        /* Never sends the last octet, so the server waits until its timeout. */
+        if (sent[one] + 1 < sizeof query &&
+            send(sockets[one], query + sent[one], 1, MSG_DONTWAIT) == 1) {
+            sent[one]++;
             octets++;
         }
     }

@@ -1,9 +1,11 @@
-"""What the UDP transport costs by itself: CPU microseconds a query, with an engine that echoes.
+"""CPU time of the UDP transport alone, per query, with an engine that echoes.
+
+In `bench/` (measurements). Change here: the variants of the UDP transport that are compared.
 
     python bench/udp_micro.py [--variant mmsg|plain|floor] [--loop asyncio|uvloop] [--seconds 3]
 
-The server runs on core 0, dnsperf on core 1; the CPU time is the server process' own (user
-and system), divided by the queries it received. `floor` is floor.c, the same in C.
+The server runs on core 0, and dnsperf on core 1. The CPU time is the user and system time of the
+server process, divided by the queries that it received. `floor` is floor.c, the same loop in C.
 """
 
 from __future__ import annotations
@@ -21,16 +23,20 @@ import sys
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from dnsd.answer.transport import Transport
 
 HERE = Path(__file__).parent
 
 
 class Echo:
-    """Sets QR and AA: the least an engine can do for a query."""
+    """An engine that sets QR and AA, the least work for a reply."""
 
     needs_client = False
 
-    def answer(self, packet: bytes, client: bytes, transport: object) -> object:  # noqa: ARG002
+    def answer(self, packet: bytes, client: bytes, transport: Transport) -> bytes:  # noqa: ARG002
         return packet[:2] + b"\x85\x00" + packet[4:]
 
     def answer_batch(
@@ -39,8 +45,8 @@ class Echo:
         lengths: Sequence[int],
         stride: int,
         clients: Sequence[bytes] | None,  # noqa: ARG002
-        transport: object,  # noqa: ARG002
-    ) -> Sequence[object]:
+        transport: Transport,  # noqa: ARG002
+    ) -> Sequence[bytes]:
         out = []
         at = 0
         for length in lengths:
@@ -50,7 +56,7 @@ class Echo:
 
 
 async def serve(sock: socket.socket, batched: bool) -> None:
-    """Answer until SIGTERM, then print what was received and what it cost."""
+    """Answer until SIGTERM, then print the counters and the CPU time."""
     from dnsd.transport.registry import UDP
     from dnsd.transport.udp import Udp
 
@@ -68,6 +74,7 @@ async def serve(sock: socket.socket, batched: bool) -> None:
 
 
 def child(fd: int, batched: bool, loop: str) -> None:
+    """Run the server on an inherited socket, on core 0."""
     os.sched_setaffinity(0, {0})
     factory = None
     if loop == "uvloop":
@@ -79,7 +86,7 @@ def child(fd: int, batched: bool, loop: str) -> None:
 
 
 def load(port: int, seconds: float, options: list[str]) -> tuple[float, float]:
-    """Queries a second answered, and the share lost, as dnsperf saw them."""
+    """Answered queries per second, and the lost share in percent, from dnsperf."""
     with tempfile.NamedTemporaryFile("w", suffix=".txt") as queries:
         queries.writelines(f"svc-{i}.default.svc.cluster.local A\n" for i in range(10_000))
         queries.flush()
@@ -96,6 +103,7 @@ def load(port: int, seconds: float, options: list[str]) -> tuple[float, float]:
 
 
 def measure_python(variant: str, loop: str, seconds: float, options: list[str]) -> str:
+    """Measure a variant of the transport on a loop; one line of figures."""
     sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
     sock.bind(("127.0.0.1", 0))
     fd = sock.fileno()
@@ -108,15 +116,16 @@ def measure_python(variant: str, loop: str, seconds: float, options: list[str]) 
         out = server.communicate()[0].split()
     received, batches, spent = int(out[0]), int(out[1]), float(out[2])
     return (
-        f"{variant:6} {loop:8} {spent / received * 1e6:6.2f} us/query  {qps:9.0f} qps  "
-        f"{received / batches:5.1f} a batch  lost {lost}%"
+        f"{variant:6} {loop:8} {spent / received * 1e6:6.2f} µs per query  {qps:9.0f} qps  "
+        f"{received / batches:5.1f} per batch  lost {lost}%"
     )
 
 
 def measure_floor(seconds: float, options: list[str]) -> str:
+    """Measure floor.c; one line of figures."""
     compiler = shutil.which("cc") or "gcc"
-    with tempfile.TemporaryDirectory() as there:
-        program = Path(there, "floor")
+    with tempfile.TemporaryDirectory() as directory:
+        program = Path(directory, "floor")
         subprocess.run([compiler, "-O2", "-o", program, HERE / "floor.c"], check=True)
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
             sock.bind(("127.0.0.1", 0))
@@ -129,7 +138,7 @@ def measure_floor(seconds: float, options: list[str]) -> str:
                 server.terminate()
     spent = (int(stat[11]) + int(stat[12])) / os.sysconf("SC_CLK_TCK")
     each = spent / (qps * seconds) * 1e6
-    return f"floor  C        {each:6.2f} us/query  {qps:9.0f} qps  lost {lost}%"
+    return f"floor  C        {each:6.2f} µs per query  {qps:9.0f} qps  lost {lost}%"
 
 
 def main() -> None:
@@ -138,7 +147,7 @@ def main() -> None:
     parser.add_argument("--loop", choices=["asyncio", "uvloop"], action="append")
     parser.add_argument("--seconds", type=float, default=3.0)
     parser.add_argument("--fd", type=int, help=argparse.SUPPRESS)
-    parser.add_argument("dnsperf", nargs="*", help="options for dnsperf, after --")
+    parser.add_argument("dnsperf", nargs="*", help="options of dnsperf, after --")
     args = parser.parse_args()
     if args.fd is not None:
         child(args.fd, args.variant[0] == "mmsg", args.loop[0])

@@ -1,11 +1,11 @@
-"""The memory of views: proportional set size of a process with many views, for each view.
+"""`python -m bench.views`: memory of a worker per view, with 1,000 views.
 
-    python -m bench.views [--views 1000] [--names 10]
+In `bench/` (measurements). Change here: the number and the content of the measured views.
 
-Measures the `Views` of a worker, without sockets: one child process for each row, so that no row
-sees memory that another one has freed. Each view sees its own namespace, and a client of each
-view sends every query twice, so that engines, shapes, and remembered replies exist. The names of
-a view are measured by a table alone with the same frames.
+It measures the `Views` of a worker, without sockets. Each row has its own child process, so that
+no row uses memory that another one has freed. Each view has its own namespace. One client per view
+sends each query twice, so that engines, shapes, and remembered replies exist. A table alone with
+the same frames gives the memory of the names. The figures are proportional set sizes (PSS).
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ STRIDE = 512
 
 
 def names_of(view: int, names: int) -> list[Name]:
-    """The names of Services that a view sees."""
+    """The names of the Services of a view."""
     return [name_of(f"s{i}", f"team-{view}", "svc", below=ZONE) for i in range(names)]
 
 
@@ -59,7 +59,7 @@ def client(view: int) -> bytes:
 
 
 def views_of(count: int, names: int) -> Views:
-    """As many views, each with as many names, and the queries of one client of each."""
+    """`count` views with `names` names each, after the queries of one client of each view."""
     views = Views(EngineConfig(views=True), TRANSPORTS)
     networks = tuple((f"10.{one >> 8}.{one & 255}.0/24", one) for one in range(1, count + 1))
     for view in range(1, count + 1):
@@ -76,7 +76,7 @@ def views_of(count: int, names: int) -> Views:
 
 
 def tables_of(count: int, names: int) -> list[Table]:
-    """As many tables alone, each with as many names."""
+    """`count` tables alone, with `names` names each."""
     tables = []
     for view in range(1, count + 1):
         table = Table()
@@ -96,13 +96,13 @@ def pss() -> int:
 
 
 ROWS: dict[str, tuple[str, Callable[[int, int], object]]] = {
-    "views": ("a view", views_of),
-    "tables": ("its names (a table alone)", tables_of),
+    "views": ("one view", views_of),
+    "tables": ("the names of a view (a table alone)", tables_of),
 }
 
 
 def measure(row: str, count: int, names: int) -> float:
-    """Octets for each of `count` views, or tables, with `names` names."""
+    """Octets per view or table, with `count` of them and `names` names each."""
     argv = [sys.executable, "-m", "bench.views", "--row", row]
     argv += ["--views", str(count), "--names", str(names)]
     return float(subprocess.run(argv, capture_output=True, text=True, check=True).stdout)
@@ -112,12 +112,12 @@ def main(arguments: Sequence[str]) -> None:
     """`python -m bench.views`."""
     parser = argparse.ArgumentParser(prog="python -m bench.views", description=__doc__)
     parser.add_argument("--views", type=int, default=1000, help="default: %(default)s")
-    parser.add_argument("--names", type=int, default=10, help="of each view; default: %(default)s")
+    parser.add_argument("--names", type=int, default=10, help="per view; default: %(default)s")
     parser.add_argument("--row", choices=ROWS, help=argparse.SUPPRESS)
     chosen = parser.parse_args(arguments)
     if chosen.row is not None:
         make = ROWS[chosen.row][1]
-        make(2, 1)  # imports, and what exists once
+        make(2, 1)  # modules and objects that exist once
         before = pss()
         made = make(chosen.views, chosen.names)
         print((pss() - before) / chosen.views)
@@ -125,8 +125,9 @@ def main(arguments: Sequence[str]) -> None:
         return
     found = {row: measure(row, chosen.views, chosen.names) for row in ROWS}
     for row, (title, _) in ROWS.items():
-        print(f"{title:28} {found[row] / 1000:7.1f} kB")
-    print(f"{'in addition to its names':28} {(found['views'] - found['tables']) / 1000:7.1f} kB")
+        print(f"{title:36} {found[row] / 1000:7.1f} kB")
+    added = found["views"] - found["tables"]
+    print(f"{'a view in addition to its names':36} {added / 1000:7.1f} kB")
 
 
 if __name__ == "__main__":

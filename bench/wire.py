@@ -1,4 +1,7 @@
-"""A small client: asks one question, checks a server, waits for an answer."""
+"""A small DNS client: one query, a check of a server, and the wait for an answer.
+
+In `bench/` (measurements). Change here: how the bench queries and checks a server.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +19,7 @@ from bench.procs import LOOPBACK, BenchError
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """The code's name, the answer records' data as text, and the reply's size in octets."""
+    """The response code, the data of the answer section as text, and the size in octets."""
 
     rcode: str
     answers: tuple[str, ...]
@@ -24,7 +27,7 @@ class Reply:
 
 
 class Client:
-    """A UDP socket that asks one server over loopback, one question at a time."""
+    """A UDP socket that queries one server over loopback, one query at a time."""
 
     __slots__ = ("_id", "_socket")
 
@@ -44,10 +47,10 @@ class Client:
     ) -> None:
         self._socket.close()
 
-    def ask_raw(self, query: bytes, seconds: float) -> bytes | None:
-        """The reply to a packed query; None when none comes, or nobody listens.
+    def exchange(self, query: bytes, seconds: float) -> bytes | None:
+        """The reply to a query packet, or None after `seconds` or without a listener.
 
-        Gives the query an identifier of its own, so that a late reply is not taken for this one's.
+        Each query gets its own ID, so a late reply to an earlier query is ignored.
         """
         self._id = self._id % 65535 + 1
         mark = self._id.to_bytes(2, "big")
@@ -63,15 +66,15 @@ class Client:
             pass
         return None
 
-    def ask(self, query: bytes, seconds: float = 1.0) -> Reply | None:
-        """Like `ask_raw`, parsed. Raises `BenchError` for what is no DNS message."""
-        reply = self.ask_raw(query, seconds)
+    def query(self, query: bytes, seconds: float = 1.0) -> Reply | None:
+        """`exchange`, parsed. Raises `BenchError` if the reply is not a DNS message."""
+        reply = self.exchange(query, seconds)
         if reply is None:
             return None
         try:
             parsed = DNSRecord.parse(reply)
         except DNSError as error:
-            raise BenchError(f"the server sent no DNS message: {error}") from error
+            raise BenchError(f"the reply is not a DNS message: {error}") from error
         return Reply(
             str(RCODE.get(parsed.header.rcode)),
             tuple(str(one.rdata) for one in parsed.rr),
@@ -79,45 +82,45 @@ class Client:
         )
 
 
-def packed(name: str, type_: str) -> bytes:
-    """A query on the wire, RD set, no EDNS."""
+def query_packet(name: str, type_: str) -> bytes:
+    """A query packet with RD and without EDNS."""
     return bytes(DNSRecord.question(name, type_).pack())
 
 
-def is_right(reply: Reply | None, asked: Question) -> bool:
-    """Whether the reply has the code and the first record that the question expects."""
-    if reply is None or reply.rcode != asked.rcode:
+def is_correct(reply: Reply | None, question: Question) -> bool:
+    """Whether the reply has the response code and the first record of the question."""
+    if reply is None or reply.rcode != question.rcode:
         return False
-    return reply.answers[:1] == ((asked.first,) if asked.first else ())
+    return reply.answers[:1] == ((question.first,) if question.first else ())
 
 
-def check(server: str, port: int, asked: list[Question]) -> None:
-    """Asks every question once. Raises `BenchError` for the first wrong answer."""
+def check(server: str, port: int, questions: list[Question]) -> None:
+    """Send each query once. Raises `BenchError` for the first wrong answer."""
     with Client(port) as client:
-        for one in asked:
-            reply = client.ask(packed(one.name, one.type))
-            if not is_right(reply, one):
+        for one in questions:
+            reply = client.query(query_packet(one.name, one.type))
+            if not is_correct(reply, one):
                 want = f"{one.rcode} {one.first}".rstrip()
                 raise BenchError(
-                    f"{server}: {one.name} {one.type}: expected {want}, got {reply or 'nothing'}"
+                    f"{server}: {one.name} {one.type}: expected {want}, got {reply or 'no reply'}"
                 )
 
 
-def wait_right(
-    port: int, asked: Question, alive: Callable[[], bool], seconds: float
+def wait_until_correct(
+    port: int, question: Question, alive: Callable[[], bool], seconds: float
 ) -> float | None:
-    """Asks every millisecond until the answer is right; the time (monotonic) it came at.
+    """Query every millisecond until the answer is correct; return its time (monotonic).
 
-    None when the server died or the time was over. Codes other than the right one (SERVFAIL
-    before a server is ready, REFUSED while it has no zone) are waited over.
+    Return None when the server has ended, or after `seconds`. Other response codes (SERVFAIL before
+    a server is ready, REFUSED while it has no zone) do not end the wait.
     """
-    query = packed(asked.name, asked.type)
+    query = query_packet(question.name, question.type)
     end = time.monotonic() + seconds
     with Client(port) as client:
         while time.monotonic() < end and alive():
-            reply = client.ask(query, 0.05)
+            reply = client.query(query, 0.05)
             at = time.monotonic()
-            if is_right(reply, asked):
+            if is_correct(reply, question):
                 return at
             time.sleep(0.001)
     return None

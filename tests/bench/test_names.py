@@ -1,4 +1,4 @@
-"""The measured cluster: the same objects in every form, the same records for every server."""
+"""The measured cluster: the same objects in each format, the same records for each server."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ Records = set[tuple[str, str, str]]
 
 
 def manifests(directory: Path) -> list[dict[str, object]]:
-    """All objects of a directory, Lists taken apart, in an order that does not depend on files."""
+    """All objects of a directory, also those of Lists, sorted."""
     found: list[dict[str, object]] = []
     for path in directory.rglob("*.*"):
         for document in yaml.safe_load_all(path.read_text()):
@@ -33,7 +33,7 @@ def manifests(directory: Path) -> list[dict[str, object]]:
 
 
 def records(text: str, origin: str) -> Records:
-    """What a zone says, its SOA left out (it holds the serial)."""
+    """The records of a zone file, without the SOA, which holds the serial."""
     zone = dns.zone.from_text(text, origin, relativize=False)
     return {
         (str(name), dns.rdatatype.to_text(rdata.rdtype), str(rdata))
@@ -44,32 +44,32 @@ def records(text: str, origin: str) -> Records:
 
 @pytest.fixture
 def served() -> Pipeline:
-    """What dnsd makes of the manifests."""
+    """A pipeline with the names that dnsd serves of the manifests."""
     pipeline = Pipeline(SchemaConfig(zones=(name_from_text(names.ZONE),)), 1)
-    plain = [doc for one in names.everything(SMALL) for doc in names.documents(one)]
+    plain = [doc for one in names.all_services(SMALL) for doc in names.documents(one)]
     events = tuple(thing for document in plain for thing in from_plain(document))
     pipeline.feed(Batch(events, synced=True), 0.0)
     return pipeline
 
 
 class TestManifests:
-    def test_json_and_yaml_say_the_same(self, tmp_path: Path) -> None:
+    def test_json_and_yaml_hold_the_same_objects(self, tmp_path: Path) -> None:
         names.write_manifests(SMALL, tmp_path / "json", "json", per_file=7)
         names.write_manifests(SMALL, tmp_path / "yaml", "yaml", per_file=7)
         found = manifests(tmp_path / "json")
         assert len(found) == names.NAMESPACES + 2 * (SMALL.services + SMALL.changing)
         assert manifests(tmp_path / "yaml") == found
 
-    def test_addresses_are_used_once(self) -> None:
-        used = [one.address for one in names.everything(SMALL) if one.address]
-        used += [address for one in names.everything(SMALL) for address in one.endpoints]
+    def test_each_address_is_used_once(self) -> None:
+        used = [one.address for one in names.all_services(SMALL) if one.address]
+        used += [address for one in names.all_services(SMALL) for address in one.endpoints]
         for generation in range(1, 50):
             for i in range(SMALL.changing):
                 one = names.changing(SMALL, i, generation)
                 used += [one.address, *one.endpoints]
         assert len(set(used)) == len(used)
 
-    def test_a_change_replaces_one_file_and_leaves_nothing_behind(self, tmp_path: Path) -> None:
+    def test_a_change_replaces_one_file_and_leaves_no_other(self, tmp_path: Path) -> None:
         directory = tmp_path / "manifests"
         names.write_manifests(SMALL, directory)
         before = {path: path.read_bytes() for path in tmp_path.rglob("*.*")}
@@ -83,53 +83,59 @@ class TestManifests:
     @pytest.mark.parametrize(
         "wrong", [{"services": 9}, {"endpoints": 101}, {"changing": 0}, {"services": 1 << 20}]
     )
-    def test_what_does_not_fit_is_refused(self, wrong: dict[str, int]) -> None:
+    def test_a_population_that_is_too_small_or_large_is_refused(
+        self, wrong: dict[str, int]
+    ) -> None:
         with pytest.raises(ValueError, match=next(iter(wrong))):
             names.Population(**{"services": 100, **wrong})
 
 
 class TestZones:
-    """NSD and Knot must serve what dnsd serves, or nothing is compared."""
+    """A comparison is valid only if NSD and Knot serve the records of dnsd."""
 
     @pytest.mark.parametrize("origin", [names.ZONE, names.REVERSE])
     def test_zone_files_hold_what_dnsd_serves(
         self, served: Pipeline, tmp_path: Path, origin: str
     ) -> None:
         names.write_zones(SMALL, tmp_path)
-        theirs = records((tmp_path / f"{origin}.zone").read_text(), origin)
-        ours = records("".join(zone_text(served.zone, name_from_text(origin))), origin)
-        # The address dnsd is reached at is a matter of its listeners.
-        apart = {one for one in theirs if one[0].startswith("ns.dns.") and one[1] == "A"}
-        assert theirs - apart == ours
-        assert len(ours) > SMALL.services * SMALL.endpoints
+        written = records((tmp_path / f"{origin}.zone").read_text(), origin)
+        expected = records("".join(zone_text(served.zone, name_from_text(origin))), origin)
+        # dnsd takes the address of its name server from its listeners.
+        server = {one for one in written if one[0].startswith("ns.dns.") and one[1] == "A"}
+        assert written - server == expected
+        assert len(expected) > SMALL.services * SMALL.endpoints
 
 
 class TestQuestions:
     @pytest.mark.parametrize("case", ["hit", "nodata", "nxdomain", "srv"])
-    def test_they_expect_what_dnsd_serves(self, served: Pipeline, case: str) -> None:
+    def test_the_expected_answers_are_those_of_dnsd(self, served: Pipeline, case: str) -> None:
         for one in names.questions(SMALL, (case,), 40):
             name = name_from_text(one.name)
             assert served.zone.exists(name) == (one.rcode == "NOERROR")
             rrset = served.zone.rrset(name, dns.rdatatype.from_text(one.type))
             assert (rrset is not None) == bool(one.first)
 
-    def test_every_endpoint_is_asked_for_once(self, served: Pipeline) -> None:
-        asked = names.endpoint_questions(SMALL)
-        assert len({one.name for one in asked}) == len(asked) == SMALL.services * SMALL.endpoints
-        for one in asked:
+    def test_each_endpoint_has_one_question(self, served: Pipeline) -> None:
+        questions = names.endpoint_questions(SMALL)
+        assert (
+            len({one.name for one in questions})
+            == len(questions)
+            == SMALL.services * SMALL.endpoints
+        )
+        for one in questions:
             rrset = served.zone.rrset(name_from_text(one.name), dns.rdatatype.A)
             assert rrset is not None
             assert rrset.rdatas == (bytes(map(int, one.first.split("."))),)
 
     def test_cases_take_turns_and_the_seed_is_fixed(self) -> None:
-        asked = names.questions(SMALL, ("hit", "nodata"), 10)
-        assert [one.type for one in asked] == ["A", "AAAA"] * 5
-        assert asked == names.questions(SMALL, ("hit", "nodata"), 10)
+        questions = names.questions(SMALL, ("hit", "nodata"), 10)
+        assert [one.type for one in questions] == ["A", "AAAA"] * 5
+        assert questions == names.questions(SMALL, ("hit", "nodata"), 10)
 
-    def test_query_file_is_what_dnsperf_reads(self, tmp_path: Path) -> None:
+    def test_a_query_file_has_one_name_and_type_per_line(self, tmp_path: Path) -> None:
         names.write_queries(tmp_path / "q", [names.Question("a.b", "SRV", "NOERROR")] * 2)
         assert (tmp_path / "q").read_text() == "a.b SRV\na.b SRV\n"
 
-    def test_unknown_case(self) -> None:
+    def test_an_unknown_case_is_an_error(self) -> None:
         with pytest.raises(ValueError, match="'mx'"):
             names.question(SMALL, "mx", 0)

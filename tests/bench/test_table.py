@@ -1,36 +1,36 @@
-"""Tables, goals and the blocks of the document."""
+"""Tables, goals, and the blocks of the document."""
 
 from __future__ import annotations
 
 import pytest
 
 from bench import table
-from bench.__main__ import WHAT
+from bench.__main__ import PARTS
 
 
 class TestFigures:
-    def test_percentile_is_a_value_that_was_there(self) -> None:
+    def test_a_percentile_is_one_of_the_values(self) -> None:
         values = list(range(1, 1001))
         assert [table.percentile(values, part) for part in (0.5, 0.99, 0.999, 1.0)] == [
             *(500, 990, 999, 1000)
         ]
         assert table.percentile([7], 0.001) == 7
 
-    def test_percentile_of_nothing(self) -> None:
+    def test_a_percentile_without_values_is_an_error(self) -> None:
         with pytest.raises(ValueError, match="no values"):
             table.percentile([], 0.5)
 
-    def test_spread(self) -> None:
+    def test_the_spread_is_relative_to_the_median(self) -> None:
         assert table.spread([4.0, 5.0, 3.0]) == pytest.approx(0.5)
         assert table.spread([4.0]) == 0.0
 
-    def test_number(self) -> None:
+    def test_numbers_from_1000_have_no_decimals(self) -> None:
         assert table.number(1.234) == "1.23"
         assert table.number(123456.7) == "123,457"
 
 
 class TestTable:
-    def test_columns_align(self) -> None:
+    def test_the_first_column_is_left_and_the_others_right(self) -> None:
         assert table.table(("what", "n"), [("hit", "1,000"), ("a miss", "2")]).splitlines() == [
             "| what   |     n |",
             "|--------|------:|",
@@ -38,7 +38,7 @@ class TestTable:
             "| a miss |     2 |",
         ]
 
-    def test_a_row_that_does_not_fit(self) -> None:
+    def test_a_row_with_too_few_cells_is_an_error(self) -> None:
         with pytest.raises(ValueError, match="cells"):
             table.table(("a", "b"), [("1",)])
 
@@ -54,46 +54,48 @@ class TestGoal:
             (None, "not measured"),
         ],
     )
-    def test_verdict(self, measured: float | None, verdict: str) -> None:
+    def test_a_missed_goal_has_the_difference_in_percent(
+        self, measured: float | None, verdict: str
+    ) -> None:
         assert table.Goal("A hit", 1.3, measured).verdict() == verdict
 
-    def test_a_goal_of_none_at_all(self) -> None:
+    def test_a_missed_goal_of_zero_has_the_number(self) -> None:
         assert table.Goal("lost", 0, 3, "queries").verdict() == "missed by 3.00 queries"
         assert table.Goal("lost", 0, 0).verdict() == "met"
 
-    def test_row_names_the_unit(self) -> None:
+    def test_a_row_has_the_unit(self) -> None:
         assert table.Goal("start", 2, 2.5, "s").row() == (
             *("start", "≤ 2.00 s", "2.50 s", "missed by 25 %"),
         )
 
 
 class TestNoise:
-    def test_a_quiet_machine_is_not_mentioned(self) -> None:
+    def test_a_quiet_machine_has_no_paragraph(self) -> None:
         assert table.noise([0.01, 0.02, 0.9]) == []
 
-    def test_a_busy_one_is(self) -> None:
+    def test_a_busy_machine_has_a_paragraph(self) -> None:
         assert "used 0.30 cores" in table.noise([0.01, 0.3, 0.4])[0]
 
 
 class TestBlocks:
     TEXT = "before\n<!-- bench:cpu:begin -->\nold\n<!-- bench:cpu:end -->\nafter\n"
 
-    def test_only_what_is_between_the_markers_changes(self) -> None:
+    def test_only_the_text_between_the_markers_changes(self) -> None:
         once = table.replace(self.TEXT, "cpu", "new\n")
         assert once == self.TEXT.replace("old", "new")
         assert table.replace(once, "cpu", "old") == self.TEXT
 
     @pytest.mark.parametrize("block", ["start", "cp"])
-    def test_a_block_that_is_not_there(self, block: str) -> None:
-        with pytest.raises(table.NoMarker, match=f"bench:{block}:begin"):
+    def test_a_missing_block_is_an_error_that_names_its_marker(self, block: str) -> None:
+        with pytest.raises(table.MarkerMissing, match=f"bench:{block}:begin"):
             table.replace(self.TEXT, block, "new")
 
-    def test_the_document_has_every_block(self) -> None:
+    def test_the_document_has_each_block(self) -> None:
         text = table.PERFORMANCE.read_text(encoding="utf-8")
-        for block in (*WHAT, "kube"):
+        for block in (*PARTS, "kube"):
             assert table.replace(text, block, "x") != text
 
-    def test_machine_has_versions_and_no_date(self) -> None:
+    def test_the_line_on_the_machine_has_versions_and_no_date(self) -> None:
         line = table.machine(["NSD 4"])
         assert line.startswith("Measured on ")
         assert "CPython" in line

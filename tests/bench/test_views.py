@@ -1,4 +1,4 @@
-"""The bench of views."""
+"""The memory of views."""
 
 from __future__ import annotations
 
@@ -13,5 +13,5 @@ def test_a_view_takes_under_30_kb_in_addition_to_its_names(
     views.main(["--views", "100", "--names", "5"])
     *_, last = capsys.readouterr().out.splitlines()
     title, _, number = last.removesuffix(" kB").rpartition(" ")
-    assert title.strip() == "in addition to its names"
+    assert title.strip() == "a view in addition to its names"
     assert float(number) < 30
