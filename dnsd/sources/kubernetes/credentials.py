@@ -73,14 +73,10 @@ class Access(Struct, frozen=True):
         return not named and bool(self.environ.get("KUBERNETES_SERVICE_HOST"))
 
     @property
-    def files(self) -> str:
-        """The kubeconfig file, or files separated by colons."""
-        return self.kubeconfig or self.environ.get("KUBECONFIG") or "~/.kube/config"
-
-    @property
     def paths(self) -> list[str]:
-        """The kubeconfig files as a list."""
-        return [os.path.expanduser(part) for part in self.files.split(os.pathsep) if part]
+        """The kubeconfig files."""
+        files = self.kubeconfig or self.environ.get("KUBECONFIG") or "~/.kube/config"
+        return [os.path.expanduser(part) for part in files.split(os.pathsep) if part]
 
 
 class Credentials(Struct):
@@ -99,9 +95,10 @@ async def load(access: Access, timing: Timing) -> Credentials:
         return Credentials(
             package.service_account(access.token_file, access.ca_file, access.environ)
         )
+    files = os.pathsep.join(access.paths)
     if not any(map(os.path.exists, access.paths)):
         raise BadCredentials(
-            f"kubeconfig {access.files}: no such file (give --kubeconfig FILE, set $KUBECONFIG,"
+            f"kubeconfig {files}: no such file (give --kubeconfig FILE, set $KUBECONFIG,"
             " or run in a Pod with a service account)"
         )
     found = Credentials(None)
@@ -116,8 +113,7 @@ async def load(access: Access, timing: Timing) -> Credentials:
         except (TimeoutError, execplugin.PluginError) as error:
             problem = str(error) or f"did not end in {timing.exec} s"
             plugin = f"the exec plugin of user {user!r}"
-            raise BadCredentials(f"kubeconfig {access.files}: {plugin} {problem}") from error
+            raise BadCredentials(f"kubeconfig {files}: {plugin} {problem}") from error
 
-    files = os.pathsep.join(access.paths)
     found.configuration = await package.kubeconfig(files, access.context, run_plugin)
     return found
