@@ -1,4 +1,4 @@
-"""The house with real workers and a source that says what the test wants."""
+"""The control plane with real workers, and with batches that the test publishes."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from tests.helpers import eventually
 
 
 class TestStates:
-    async def test_nothing_is_denied_before_all_is_known(self) -> None:
+    async def test_before_the_source_is_synced_every_answer_is_servfail(self) -> None:
         async with plane() as it:
             assert said(await ask(it)) == ("SERVFAIL", [], [14])
             publish(it, web("10.96.0.1"))
@@ -35,20 +35,22 @@ class TestStates:
             reply = await ask(it, "none.default.svc.cluster.local")
             assert said(reply) == ("NXDOMAIN", [], [])
 
-    async def test_claims_come_and_go_and_changes_meanwhile_are_not_lost(self) -> None:
+    async def test_changes_while_not_ready_are_answered_once_the_source_is_fresh(
+        self,
+    ) -> None:
         async with plane() as it:
             publish(it, web("10.96.0.1"), synced=True)
             it.publish(Batch(stale=True))
             await it.supervisor.caught_up()
             assert said(await ask(it)) == ("NOERROR", ["10.96.0.1"], [3])
-            publish(it, web("10.96.0.2"))  # the source is not sure of all any more
+            publish(it, web("10.96.0.2"))  # the source is not synced any more
             await it.supervisor.caught_up()
             assert said(await ask(it)) == ("SERVFAIL", [], [14])
             publish(it, synced=True)
             await it.supervisor.caught_up()
             assert said(await ask(it)) == ("NOERROR", ["10.96.0.2"], [])
 
-    async def test_no_name_is_sent_before_all_is_known(self) -> None:
+    async def test_no_name_is_compiled_before_the_source_is_synced(self) -> None:
         async with plane() as it:
             publish(it, *(Service("default", f"web-{n}") for n in range(100)))
             frames = list(it.table())
@@ -58,7 +60,7 @@ class TestStates:
 
 
 class TestChanges:
-    async def test_a_batch_is_one_step(self) -> None:
+    async def test_a_batch_is_one_step_of_the_workers(self) -> None:
         async with plane() as it:
             publish(it, web("10.96.0.1"), synced=True)
             await it.supervisor.caught_up()
@@ -70,31 +72,32 @@ class TestChanges:
             assert len(times) == 1
             assert said(await ask(it))[0] == "NXDOMAIN"
 
-    async def test_a_follower_that_fails_costs_no_worker_a_change(self) -> None:
+    async def test_without_the_frame_of_a_change_the_workers_get_the_whole_table(self) -> None:
         async with plane() as it:
             publish(it, web("10.96.0.1"), synced=True)
 
             def fail(_: object) -> None:
-                raise RuntimeError("a bug in something that follows the zone")
+                raise RuntimeError("a bug in an observer of the zone")
 
-            it.pipeline.on_change.insert(0, fail)
+            observers = it.pipeline.on_change.copy()
+            it.pipeline.on_change[:] = [fail]  # instead of the one that compiles the frame
             publish(it, web("10.96.0.2"), synced=True)
-            it.pipeline.on_change.remove(fail)
+            it.pipeline.on_change[:] = observers
 
             async def is_answered() -> bool:
                 return said(await ask(it))[1] == ["10.96.0.2"]
 
             await eventually(is_answered)
 
-    async def test_who_only_looks_on_is_told_when_the_frames_are_out(self) -> None:
-        """So while it is being told, and nothing else of this process runs, it is answered."""
+    async def test_observers_get_a_change_after_its_frames_are_sent(self) -> None:
+        """An observer blocks the control process, and the change is answered meanwhile."""
         async with plane() as it:
             publish(it, web("10.96.0.1"), synced=True)
             await it.supervisor.caught_up()
             heard: list[list[str]] = []
 
             def fail(_: object) -> None:
-                raise RuntimeError("a bug in something that only looks on")
+                raise RuntimeError("a bug in an observer")
 
             def wait(_: object) -> None:
                 query, end = dns.message.make_query(NAME, "A"), time.monotonic() + 10
@@ -108,7 +111,7 @@ class TestChanges:
             publish(it, web("10.96.0.2"), synced=True)
             assert heard == [["10.96.0.2"]]
 
-    async def test_the_journal_begins_when_all_is_known(self) -> None:
+    async def test_the_journal_begins_when_the_source_is_synced(self) -> None:
         async with plane() as it:
             publish(it, web("10.96.0.1"))
             publish(it, synced=True)
@@ -118,9 +121,9 @@ class TestChanges:
 
 
 class TestOwnService:
-    """`ns_service`: ns.dns.ZONE is where the Service is, as long as it is known."""
+    """`ns_service`: ns.dns.ZONE has the addresses of the Service as long as the Service exists."""
 
-    async def test_its_addresses_are_those_of_the_name_server(self) -> None:
+    async def test_the_name_server_has_the_addresses_of_the_service(self) -> None:
         async with plane(Settings.of(ns_service="default/web")) as it:
 
             async def is_at(address: str) -> None:
@@ -155,7 +158,7 @@ class TestOwnService:
             publish(it, Key("Service", "default", "web"), synced=True)
             await is_at(HOST)
 
-    async def test_another_service_does_not_matter(self) -> None:
+    async def test_another_service_changes_nothing(self) -> None:
         async with plane(Settings.of(ns_service="kube-system/web")) as it:
             publish(it, web("10.96.0.1"), synced=True)
             serial = it.pipeline.zone.serial
@@ -169,7 +172,7 @@ class TestOwnService:
 
 
 class TestReconfigure:
-    async def test_what_no_worker_starts_with_changes_nothing(
+    async def test_settings_that_no_worker_starts_with_change_nothing(
         self, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         async with plane() as it:
@@ -192,7 +195,7 @@ class TestReconfigure:
             assert (await ask(it)).answer[0].ttl == 77
             assert said(await ask(it, pinned)) == ("NOERROR", ["10.1.1.1"], [])
 
-    async def test_what_cannot_be_used_changes_nothing(self, tmp_path: Path) -> None:
+    async def test_settings_that_cannot_be_used_change_nothing(self, tmp_path: Path) -> None:
         junk = tmp_path / "ca.pem"
         junk.write_text("junk")
         async with plane() as it:
@@ -205,7 +208,7 @@ class TestReconfigure:
             assert it.settings is before
             assert it.pipeline.zone is zone
 
-    async def test_who_asks_is_known_to_workers_that_complete(self) -> None:
+    async def test_pods_are_sent_to_workers_when_search_completion_is_turned_on(self) -> None:
         settings = Settings.of(pods="verified", upstream=("udp://127.0.0.1:1",))
         async with plane(settings) as it:
             publish(it, Pod("default", "here", (pack_address(HOST),), "Running"), web("10.96.0.1"))

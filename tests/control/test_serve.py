@@ -38,9 +38,9 @@ def manifests(tmp_path: Path) -> Path:
 
 
 class TestSeed:
-    """The manifests that come with dnsd, as a user first sees them."""
+    """The example manifests of dnsd, which a user sees first."""
 
-    def test_what_is_promised(self) -> None:
+    def test_the_example_manifests_are_answered_over_udp_and_tcp(self) -> None:
         with serving("--manifests", str(SEED)) as server:
             first, second = server.stdout.splitlines()
             assert "8 Services" in first
@@ -65,7 +65,7 @@ class TestSeed:
             found = subprocess.run([*dig, "+short"], capture_output=True, text=True, check=True)
             assert found.stdout.strip()
 
-    def test_the_directory_follows(self, manifests: Path) -> None:
+    def test_changes_of_the_directory_are_answered(self, manifests: Path) -> None:
         with serving("--manifests", str(manifests)) as server:
             (manifests / "more.yaml").write_text(service("more", "10.96.0.2"))
             until(lambda: server.values("more.default.svc.cluster.local") == ["10.96.0.2"])
@@ -85,7 +85,7 @@ class TestSeed:
             assert server.ask(WEB).rcode() == dns.rcode.REFUSED
             assert server.values("ns.dns.a.example", "AAAA") == ["::1"]
 
-    def test_an_empty_directory_serves_the_zone_and_says_so(self, tmp_path: Path) -> None:
+    def test_an_empty_directory_serves_the_zone_itself(self, tmp_path: Path) -> None:
         with serving("--manifests", str(tmp_path)) as server:
             assert "0 Services" in server.stdout
             assert "only the zone itself" in server.stdout
@@ -100,7 +100,7 @@ class TestSeed:
             assert line["file"] == "broken.yaml"
             assert line["line"]
 
-    def test_several_workers_answer_alike(self, manifests: Path) -> None:
+    def test_all_workers_answer_by_the_same_zone(self, manifests: Path) -> None:
         with serving("--manifests", str(manifests), "--workers", "2", "--uvloop", "off") as server:
             assert len(server.workers()) == 2
             (manifests / "more.yaml").write_text(service("more", "10.96.0.2"))
@@ -152,7 +152,7 @@ def test_listeners_of_different_transports_are_named_one_by_one(manifests: Path)
 
 class TestWorkersDie:
     def test_a_killed_worker_is_replaced_and_loses_no_queued_query(self, manifests: Path) -> None:
-        """Queries that arrive while nobody answers wait in the socket, which dnsd holds."""
+        """Queries that arrive between two workers wait in the socket, which dnsd holds open."""
         with serving("--manifests", str(manifests)) as server:
             (worker,) = server.workers()
             assert server.values(WEB)  # it is idle now, no packet is in its hands
@@ -188,7 +188,7 @@ class TestWorkersDie:
             (third,) = until(lambda: [one for one in dnsd.workers() if one != second])
             assert os.getpriority(os.PRIO_PROCESS, third) == usual
 
-    def test_a_replacement_knows_what_changed_meanwhile(self, manifests: Path) -> None:
+    def test_a_replacement_has_the_changes_before_it(self, manifests: Path) -> None:
         with serving("--manifests", str(manifests)) as server:
             (worker,) = server.workers()
             (manifests / "web.yaml").write_text(service("web", "10.96.0.7"))
@@ -197,7 +197,7 @@ class TestWorkersDie:
             assert server.values(WEB) == ["10.96.0.7"]
             until(lambda: server.workers() not in ([], [worker]))
 
-    def test_a_killed_parent_takes_the_workers_along(self, manifests: Path) -> None:
+    def test_workers_end_when_the_control_process_is_killed(self, manifests: Path) -> None:
         with serving("--manifests", str(manifests), "--workers", "2") as server:
             workers = server.workers()
             assert len(workers) == 2
@@ -217,7 +217,9 @@ class TestWorkersDie:
 
 class TestStopping:
     @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-    def test_it_finishes_and_exits_with_0(self, manifests: Path, number: signal.Signals) -> None:
+    def test_a_signal_drains_and_the_exit_code_is_0(
+        self, manifests: Path, number: signal.Signals
+    ) -> None:
         flags = ("--manifests", str(manifests), "--drain-quiet", "10ms")
         with serving(*flags) as server:
             workers = server.workers()
@@ -254,7 +256,7 @@ class TestStopping:
             assert server.ended() == 0, server.stderr
             assert "Traceback" not in server.stderr
 
-    def test_the_limit_ends_a_drain_that_questions_keep_up(self, manifests: Path) -> None:
+    def test_the_limit_ends_a_drain_during_which_queries_arrive(self, manifests: Path) -> None:
         flags = ("--drain-quiet", "10m", "--drain-limit", "200ms")
         with serving("--manifests", str(manifests), *flags) as server:
             stop = threading.Event()
@@ -267,7 +269,7 @@ class TestStopping:
                 stop.set()
                 asker.join()
 
-    def test_it_can_be_stopped_before_it_answers(self, tmp_path: Path) -> None:
+    def test_a_signal_before_the_start_is_complete_stops_dnsd(self, tmp_path: Path) -> None:
         os.mkfifo(tmp_path / "endless.yaml")
         with started("serve", "--manifests", str(tmp_path), "--listen", "127.0.0.1:0") as server:
             until(lambda: server.workers(), "it has begun")
@@ -282,7 +284,7 @@ def _ask_until(host: str, port: int, stop: threading.Event) -> None:
 
 
 class TestReload:
-    def test_a_new_configuration_is_taken_in(self, manifests: Path, tmp_path: Path) -> None:
+    def test_sighup_applies_a_new_configuration(self, manifests: Path, tmp_path: Path) -> None:
         config = tmp_path / "dnsd.yaml"
         config.write_text(f"manifests: {manifests}\nttl: 30\n")
         with serving("--config", str(config)) as server:
@@ -315,7 +317,7 @@ class TestReload:
             assert server.values(WEB) == ["10.96.0.1"]
             assert not server.logged("a worker ended and is being replaced")
 
-    def test_a_bad_configuration_is_reported_and_the_old_goes_on(
+    def test_a_configuration_with_errors_is_reported_and_not_used(
         self, manifests: Path, tmp_path: Path
     ) -> None:
         config = tmp_path / "dnsd.yaml"
@@ -328,10 +330,10 @@ class TestReload:
             assert line["problem"] == f"{config}:2: ttl: 30000 is not in 0 to 3600"
             assert server.ask(WEB).answer[0].ttl == 30
 
-    def test_a_refused_configuration_changes_nothing_at_all(
+    def test_a_configuration_that_is_refused_late_changes_nothing(
         self, manifests: Path, tmp_path: Path
     ) -> None:
-        """Not even what of it could be used: what is refused late is refused whole."""
+        """All settings of a configuration are applied, or none."""
         junk = tmp_path / "ca.pem"
         junk.write_text("junk")
         usual = f"manifests: {manifests}\nttl: 30\n"
@@ -351,7 +353,7 @@ class TestReload:
             (line,) = server.logged("reloaded")
             assert line["changed"] == []
 
-    async def test_a_bug_in_it_is_logged_as_one(self, manifests: Path) -> None:
+    async def test_a_bug_during_a_reload_is_logged(self, manifests: Path) -> None:
         def reread() -> Settings:
             raise RuntimeError("a bug")
 
@@ -369,7 +371,7 @@ class TestReload:
 
 
 class TestState:
-    def test_the_serial_goes_on_after_a_restart(self, manifests: Path, tmp_path: Path) -> None:
+    def test_the_serial_continues_after_a_restart(self, manifests: Path, tmp_path: Path) -> None:
         state = tmp_path / "state"
         state.mkdir()
         (state / "serial").write_text("4000000000\n")  # ahead of the clock
@@ -419,7 +421,7 @@ class TestWrongStarts:
             (("--manifests", ".", "--kubernetes"), "--manifests and --kubernetes: give one"),
         ],
     )
-    def test_others(self, flags: tuple[str, ...], line: str) -> None:
+    def test_other_problems_of_the_configuration(self, flags: tuple[str, ...], line: str) -> None:
         found = dnsd("serve", *flags)
         assert found.stderr.startswith(f"dnsd: {line}")
         assert found.stderr.count("\n") == 1

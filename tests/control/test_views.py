@@ -1,4 +1,4 @@
-"""A hidden name is answered exactly like one that never was, on every path."""
+"""A hidden name is answered exactly like a name that does not exist, on every path."""
 
 from __future__ import annotations
 
@@ -148,7 +148,7 @@ class Served:
         self.feed(*events)
 
     def fresh(self) -> Views:
-        """A worker that is told everything now."""
+        """An engine that gets the whole table now."""
         engine = Views(EngineConfig(views=True), TRANSPORTS)
         assert isinstance(engine, Views)
         for frame in compile_all(self.pipeline.zone):
@@ -159,14 +159,14 @@ class Served:
         return engine
 
     def feed(self, *events: Event) -> None:
-        """One step, as the house takes it."""
+        """One batch, in the order of the control plane."""
         self.frames.clear()
         self.view_zones.take()
         self.pipeline.feed(Batch(tuple(events), synced=True), 0.0)
         self._pass_on(events)
 
     def set_ns_addresses(self, address: str) -> None:
-        """The server moves, as the house takes it."""
+        """The address of the name server changes."""
         self.frames.clear()
         self.view_zones.take()
         self.pipeline.set_ns_addresses(
@@ -189,7 +189,7 @@ def said(
     client: str = "10.0.0.1",
     transport: Transport = UDP,
 ) -> list[str]:
-    """The reply as sorted lines; a zone's serial says nothing of names, and is left out."""
+    """The reply as sorted lines, without the serial of the zone."""
     query = dns.message.make_query(name, type_, use_edns=0)
     query.id = 1
     reply = engine.answer(query.to_wire(), pack_address(client), transport)
@@ -199,7 +199,7 @@ def said(
 
 
 def never_was(view: View, events: Iterable[Event]) -> Engine:
-    """An engine for which only what a sight sees has ever been."""
+    """An engine whose zone was built of the visible names only."""
     pipeline = Pipeline(SCHEMA, 1)
     pipeline.feed(Batch(tuple(events), synced=True), 0.0)
     zone = Zone(SCHEMA, 1)
@@ -245,7 +245,7 @@ def served() -> Served:
     return Served(CONFIG, cluster())
 
 
-def test_the_networks_have_these_sights(served: Served) -> None:
+def test_each_network_has_its_view(served: Served) -> None:
     for client, view in SIGHTS.items():
         assert served.view_zones.of_client(pack_address(client)) == view
 
@@ -253,10 +253,10 @@ def test_the_networks_have_these_sights(served: Served) -> None:
 @pytest.mark.parametrize(
     ("client", "transport"), [*((client, UDP) for client in SIGHTS), ("10.0.1.1", TCP)]
 )
-def test_what_is_hidden_is_as_if_it_never_was(
+def test_a_hidden_name_is_answered_like_a_name_that_does_not_exist(
     served: Served, client: str, transport: Transport
 ) -> None:
-    """Every name there is, and one below and beside each, for every type."""
+    """Every name that exists, and one below and beside each, for every type."""
     other = never_was(SIGHTS[client], cluster())
     names = {text_of(name) for name in served.pipeline.zone.names()}
     names |= {"nobody." + name for name in names}
@@ -270,8 +270,8 @@ def test_what_is_hidden_is_as_if_it_never_was(
     assert differing == []
 
 
-def test_every_sight_follows_the_server_that_moves() -> None:
-    """And keeps the zones themselves, those outside too."""
+def test_every_view_has_the_new_address_of_the_name_server() -> None:
+    """The zones themselves stay, also the external ones."""
     served = Served(CONFIG, cluster())
     at = [(client, f"ns.dns.{zone}", zone) for client in SIGHTS for zone in map(text_of, ZONES)]
     before = {client: said(served.engine, zone, "NS", client) for client, _, zone in at}
@@ -324,7 +324,7 @@ def of_b() -> Served:
 
 @pytest.mark.parametrize("allowed", [True, False], ids=["allow", "deny"])
 @pytest.mark.parametrize("path", PATHS, ids=lambda path: path[0])
-def test_every_path_for_who_may_and_who_may_not(
+def test_every_path_for_a_client_that_sees_the_name_and_one_that_does_not(
     of_b: Served, path: tuple[str, ...], allowed: bool
 ) -> None:
     _, name, type_, may, may_not = path
@@ -356,7 +356,7 @@ def test_additional_records_hold_nothing_hidden(of_b: Served) -> None:
 
 
 class TestPods:
-    """Clients known by their pod."""
+    """Clients that dnsd identifies by their pod."""
 
     OWN = rules(
         PolicyRule(namespaces=("*",), see=("own", "shared")),
@@ -420,7 +420,7 @@ class TestPods:
         served.feed(taken.key)
         assert not self.visible(served, self.WEB_B, "10.1.1.7")
 
-    def test_a_pod_on_its_nodes_network_and_a_finished_one_count_by_network(self) -> None:
+    def test_a_pod_with_host_network_and_a_finished_pod_are_treated_by_network(self) -> None:
         served = Served(self.OWN, cluster())
         ip = pack_address("10.1.1.8")
         served.feed(Pod("a", "host", (ip,), "Running", host_network=True))
@@ -430,7 +430,7 @@ class TestPods:
         served.feed(Pod("a", "host", (ip,), "Succeeded"))
         assert not self.visible(served, self.WEB_A, "10.1.1.8")
 
-    def test_sights_go_with_the_last_pod(self) -> None:
+    def test_a_view_ends_with_its_last_pod(self) -> None:
         served = Served(self.OWN, cluster())
         with_pods = len(served.view_zones)
         served.feed(Key("Pod", "a", "p"))
@@ -439,7 +439,7 @@ class TestPods:
         assert len(served.view_zones) == with_pods
         assert self.visible(served, self.WEB_A, "10.1.1.7")
 
-    def test_there_are_only_so_many(self) -> None:
+    def test_the_number_of_views_is_bounded(self) -> None:
         served = Served(self.OWN)
         limit = dnsd.control.views.MAX_VIEWS
         with capture_logs() as logs:
@@ -457,14 +457,14 @@ class TestPods:
 
 
 class TestViews:
-    def test_a_worker_without_a_table_for_a_client_says_nothing(self) -> None:
+    def test_without_the_table_of_a_client_the_answer_is_servfail(self) -> None:
         engine = Views(EngineConfig(views=True), TRANSPORTS)
         for frame in compile_all(Zone(SCHEMA, 1)):
             engine.apply(frame)
         engine.apply(compile_state(FRESH))
         assert "rcode SERVFAIL" in said(engine, "cluster.local", "SOA")
 
-    def test_all_tables_share_one_state(self, served: Served) -> None:
+    def test_all_tables_have_one_claim(self, served: Served) -> None:
         served.engine.apply(compile_state(NOT_READY))
         for client in SIGHTS:
             assert "rcode SERVFAIL" in said(served.engine, "cluster.local", "SOA", client)
@@ -473,7 +473,9 @@ class TestViews:
             assert "rcode NOERROR" in said(served.engine, "cluster.local", "SOA", client)
 
     @pytest.mark.parametrize("clients", [["10.0.0.1"] * 4, ["10.0.0.1", "10.0.1.1"] * 2])
-    def test_a_batch_is_answered_as_one_by_one(self, served: Served, clients: list[str]) -> None:
+    def test_a_batch_is_answered_like_single_queries(
+        self, served: Served, clients: list[str]
+    ) -> None:
         names = ("web.a", "web.b", "db.a", "db.b")
         packets = [
             dns.message.make_query(f"{name}.svc.cluster.local", "TXT").to_wire() for name in names
@@ -487,12 +489,12 @@ class TestViews:
         ]
         assert replies == alone
 
-    def test_without_rules_the_engine_is_the_usual_one(self) -> None:
+    def test_without_rules_there_is_one_engine(self) -> None:
         assert not ViewConfig().on
         assert not EngineConfig().views
         assert not Engine(EngineConfig(), TRANSPORTS).needs_client
 
-    def test_counters_are_those_of_all(self, served: Served) -> None:
+    def test_counters_include_all_engines(self, served: Served) -> None:
         before = sum(served.engine.counters())
         for client in SIGHTS:
             said(served.engine, "cluster.local", "SOA", client)
@@ -504,7 +506,9 @@ _EVENTS = [*cluster(), *(event.key for event in cluster() if not isinstance(even
 
 @settings(max_examples=10, deadline=None)
 @given(st.lists(st.lists(st.sampled_from(_EVENTS), max_size=8), max_size=5))
-def test_any_order_of_events_ends_where_a_fresh_worker_begins(batches: list[list[Event]]) -> None:
+def test_any_order_of_events_ends_with_the_tables_of_a_new_worker(
+    batches: list[list[Event]],
+) -> None:
     served = Served(
         rules(
             PolicyRule(namespaces=("*",), see=("own",)),
@@ -522,7 +526,7 @@ def test_any_order_of_events_ends_where_a_fresh_worker_begins(batches: list[list
                 assert said(served.engine, name, type_, client) == said(fresh, name, type_, client)
 
 
-def test_another_schema_keeps_what_everybody_sees() -> None:
+def test_another_schema_keeps_the_view_of_each_client() -> None:
     served = Served(CONFIG, cluster())
     served.pipeline.reconfigure(msgspec.structs.replace(SCHEMA, ttl=77))
     engine = served.fresh()
@@ -537,7 +541,7 @@ def test_what_is_in_no_namespace_is_hidden_by_views_only(served: Served) -> None
     assert "rcode NXDOMAIN" in said(served.engine, name, "A", "10.0.2.1")
 
 
-def test_pinned_names_are_seen_by_all() -> None:
+def test_pinned_names_are_visible_to_all_clients() -> None:
     served = Served(CONFIG, [Namespace("a")])
     contributor = Key("Hosts", "", "pinned.cluster.local")
     pinned = RRset(name_from_text("pinned.cluster.local."), Type.A, 5, (b"\x0a\0\0\x07",))

@@ -1,4 +1,4 @@
-"""What hostile input must not move: a million mutated messages, and the server is as it was.
+"""Hostile input: after a million mutated messages the server answers as before.
 
 The messages go to a real `dnsd serve`, 900,000 over UDP and 100,000 over TCP. Every kind of
 damage is made of real queries, so that most of them get past the first checks: octets
@@ -71,18 +71,18 @@ def mutated(count: int, seed: int) -> Iterator[bytes]:
 
 
 def rss(server: Serving) -> int:
-    """Octets of resident memory of all its processes."""
+    """Bytes of resident memory of all processes of a server."""
     return sum(map(rss_of, (server.process.pid, *server.workers())))
 
 
 def rss_of(pid: int) -> int:
-    """Octets of resident memory of one process."""
+    """Bytes of resident memory of one process."""
     status = Path(f"/proc/{pid}/status").read_text()
     return int(status.partition("VmRSS:")[2].split()[0]) << 10
 
 
 def send_udp(port: int, count: int, seed: int) -> int:
-    """Sends them as fast as replies come back, at most; how many replies there were."""
+    """Send damaged messages over UDP, and return the number of replies."""
     replies = 0
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
         sock.connect(("127.0.0.1", port))
@@ -98,7 +98,7 @@ def send_udp(port: int, count: int, seed: int) -> int:
 
 
 def drain(sock: socket.socket) -> int:
-    """Reads what is there; replies to replies would be among it."""
+    """Read the replies that have arrived. Each must be a response."""
     replies = 0
     try:
         while True:
@@ -159,7 +159,7 @@ def test_the_engine_never_raises() -> None:
 
 
 def test_work_is_bounded() -> None:
-    """No message makes the engine execute many times the lines that a usual one does.
+    """No message makes the engine execute many times the lines of a usual query.
 
     The bound is on lines, which do not depend on the machine: 20 times the median's, as for
     the time. The longest names, most labels, most records and most options are among the
@@ -188,8 +188,8 @@ def test_work_is_bounded() -> None:
     assert lines_of(partial(engine.answer, dearest, b"", UDP)) < 40 * median
 
 
-def test_names_that_do_not_exist_leave_nothing_behind() -> None:
-    """100,000 different NXDOMAIN names: what the engine holds does not grow by one object."""
+def test_names_that_do_not_exist_use_no_memory() -> None:
+    """100,000 different names that do not exist: the engine holds no additional object."""
     engine = build()
     template = dns.message.make_query("x" * 8 + ".prod.svc.cluster.local.", "A").to_wire()
 
@@ -212,7 +212,7 @@ _UNANSWERED = 100  # queries under way: what a socket's buffer holds in any case
 
 
 def flood(port: int, names: range) -> int:
-    """Asks for as many different names that do not exist, as fast as replies come back."""
+    """Query these names, which do not exist, and return the number of replies."""
     template = dns.message.make_query("x" * 8 + ".prod.svc.cluster.local.", "A").to_wire()
     before, after = template.split(b"x" * 8)
     replies = 0

@@ -1,4 +1,4 @@
-"""A small zone and real worker processes around it, for the tests of this room."""
+"""A small zone, and real worker processes that serve it."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ class Plane:
         yield compile_state(FRESH)
 
     def put(self, address: str, name: str = WEB) -> list[bytes]:
-        """Gives `name` one address; the frames that say so."""
+        """Give `name` one address. Returns the frames of the change."""
         contributor = Key("Service", "default", name)
         packed = bytes(map(int, address.split(".")))
         records = [rrset(name_from_text(name), Type.A, 5, [packed])]
@@ -62,18 +62,18 @@ class Plane:
         return [compile_change(change, self.zone)] if change else []
 
     def change(self, address: str, name: str = WEB) -> None:
-        """The same, told to the workers."""
+        """The same, and send the frames to the workers."""
         self.supervisor.broadcast(self.put(address, name), asyncio.get_running_loop().time())
 
     async def ask(self, name: str = WEB, *, tcp: bool = False) -> list[str]:
-        """The addresses that are answered."""
+        """The addresses in the answer."""
         query = dns.message.make_query(name, "A")
         ask = dns.asyncquery.tcp if tcp else dns.asyncquery.udp
         reply = await ask(query, HOST, port=self.port, timeout=20)
         return sorted(rdata.to_text() for one in reply.answer for rdata in one)
 
     async def answers(self, name: str, address: str) -> bool:
-        """Whether `name` has just this address."""
+        """Whether `name` has only this address."""
         return await self.ask(name) == [address]
 
     async def version(self) -> str:

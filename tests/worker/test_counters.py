@@ -1,4 +1,4 @@
-"""Counters add up over workers, and a worker that talks nonsense counts nothing."""
+"""Counters add up over workers. Totals of another length count as zero."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ def test_names_are_distinct_and_begin_with_the_engine_s() -> None:
     assert {"udp.received", "tcp.accepted"} <= set(counters.names())
 
 
-def test_sums() -> None:
+def test_totals_of_workers_add_up() -> None:
     ones = (1,) * len(counters.names())
     assert counters.summed([]) == counters.zero()
     assert counters.summed([ones, ones, counters.zero()]) == tuple(2 for _ in ones)

@@ -1,4 +1,4 @@
-"""The feed's framing: any stream, cut anywhere, gives the messages that went in."""
+"""The framing of the channel: a stream, split anywhere, gives the messages that were sent."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ UP = [Applied(2**40), Opened(), Heartbeat((1, 2, 3), 0.5), Drained(True)]
 class TestAssembler:
     @given(st.lists(st.integers(1, 3000), max_size=40))
     @settings(max_examples=30, deadline=None)
-    def test_messages_come_out_as_they_went_in(self, cuts: list[int]) -> None:
+    def test_a_stream_split_anywhere_gives_the_messages(self, cuts: list[int]) -> None:
         stream = b"".join(map(packed, DOWN))
         assembler, found = Assembler(1 << 20), []
         for cut in [*cuts, len(stream)]:
@@ -40,11 +40,11 @@ class TestAssembler:
             stream = stream[cut:]
         assert found == DOWN
 
-    def test_a_message_over_the_limit_is_refused_before_it_is_there(self) -> None:
+    def test_a_message_over_the_limit_is_refused_at_its_length(self) -> None:
         with pytest.raises(BadMessage, match="101 bytes, the limit is 100"):
             list(Assembler(100).take(pack("!I", 101)))
 
-    def test_messages_before_a_bad_one_are_not_lost(self) -> None:
+    def test_messages_before_an_invalid_one_are_read(self) -> None:
         stream = Assembler(100).take(packed(Open()) + pack("!I", 101))
         assert read_down(next(stream)) == Open()
         with pytest.raises(BadMessage):
@@ -56,7 +56,7 @@ class TestMessages:
     def test_up(self, message: Applied) -> None:
         assert read_up(packed(message)[4:]) == message
 
-    def test_neither_side_takes_what_is_the_other_s(self) -> None:
+    def test_each_side_refuses_the_messages_of_the_other_direction(self) -> None:
         with pytest.raises(BadMessage):
             read_up(packed(Open())[4:])
         with pytest.raises(BadMessage):

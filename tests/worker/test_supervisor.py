@@ -1,4 +1,4 @@
-"""Workers as processes: they come, take changes, die, are replaced, hand over, finish."""
+"""The supervisor with real workers: changes, replacement, renewal, and drain."""
 
 from __future__ import annotations
 
@@ -33,12 +33,12 @@ class TestChanges:
             assert await plane.ask(tcp=True) == ["10.0.0.1"]
             plane.change("10.0.0.2")
             await eventually(lambda: told)
-            for _ in range(10):  # from ten ports: both workers are asked
+            for _ in range(10):  # from ten ports, so both workers answer
                 assert await plane.ask() == ["10.0.0.2"]
             ((at, now),) = told
             assert at < now
 
-    async def test_a_zone_that_changes_while_it_is_sent(self) -> None:
+    async def test_a_zone_that_changes_during_the_table_load_is_answered_as_it_is(self) -> None:
         plane = Plane()
         for number in range(5000):
             plane.put("10.1.0.1", f"s{number}.default.svc.cluster.local.")
@@ -111,7 +111,7 @@ class TestChanges:
                 await plane.supervisor.caught_up()
             plane.supervisor.on_applied.clear()
 
-    async def test_another_zone_takes_the_place_of_the_first(self) -> None:
+    async def test_a_reload_replaces_the_whole_table(self) -> None:
         async with answering() as plane:
             former, plane.zone = plane.zone, Plane().zone
             plane.zone.serial = former.serial + 1
@@ -122,7 +122,7 @@ class TestChanges:
 
 
 class TestEnds:
-    async def test_a_killed_worker_is_replaced_and_counted_on(self) -> None:
+    async def test_a_killed_worker_is_replaced_and_its_counters_stay(self) -> None:
         async with answering() as plane:
             for _ in range(5):
                 await plane.ask()
@@ -136,7 +136,7 @@ class TestEnds:
             assert status.pid != former
             await eventually(lambda: plane.supervisor.counters()[answers] == 6)
 
-    async def test_one_that_is_killed_again_and_again_is_replaced_each_time(self) -> None:
+    async def test_a_worker_that_is_killed_repeatedly_is_replaced_each_time(self) -> None:
         async with answering() as plane:
             for times in range(1, 6):
                 os.kill(plane.pids()[0], signal.SIGKILL)
@@ -146,7 +146,7 @@ class TestEnds:
                 assert await plane.ask() == ["10.0.0.1"]
                 await plane.supervisor.opened()
 
-    async def test_one_that_is_stuck_is_ended_and_replaced(self) -> None:
+    async def test_a_worker_without_heartbeat_is_ended_and_replaced(self) -> None:
         async with answering(timeouts=Timeouts(silence=2.5)) as plane:
             (former,) = plane.pids()
             os.kill(former, signal.SIGSTOP)
@@ -155,7 +155,7 @@ class TestEnds:
             (status,) = plane.supervisor.status()
             assert status.last_end == "it sent no heartbeat"
 
-    async def test_one_that_takes_no_changes_is_ended_and_memory_stays(self) -> None:
+    async def test_a_worker_that_does_not_read_its_changes_is_ended(self) -> None:
         async with answering(timeouts=Timeouts(backlog=100_000)) as plane:
             (former,) = plane.pids()
             os.kill(former, signal.SIGSTOP)
@@ -170,7 +170,7 @@ class TestEnds:
             (status,) = plane.supervisor.status()
             assert status.last_end == "it did not read its changes"
 
-    async def test_workers_that_cannot_start_are_given_up_with_the_reason(self) -> None:
+    async def test_a_start_fails_with_the_reason_when_workers_cannot_start(self) -> None:
         plane = Plane(setup=replace(SETUP, engine=EngineConfig(allow_query=("nonsense",))))
         plane.supervisor.start()
         try:
@@ -208,7 +208,7 @@ class TestRenew:
             (status,) = plane.supervisor.status()
             assert status.restarts == 0
 
-    async def test_when_successors_do_not_start_the_old_ones_stay(self) -> None:
+    async def test_when_successors_do_not_start_the_former_workers_stay(self) -> None:
         async with answering() as plane:
             before = plane.pids()
             bad = replace(SETUP, engine=EngineConfig(allow_query=("nonsense",)))
@@ -222,8 +222,8 @@ class TestRenew:
             assert await plane.version() == "first"
             assert await plane.ask() == ["10.0.0.5"]
 
-    async def test_all_are_renewed_or_none(self) -> None:
-        plane = _SecondDies(2)
+    async def test_all_workers_are_renewed_or_none(self) -> None:
+        plane = SecondDies(2)
         plane.supervisor.start()
         try:
             plane.supervisor.release()
@@ -236,7 +236,7 @@ class TestRenew:
             await eventually(
                 lambda: [len(slot.workers) for slot in plane.supervisor.slots] == [1, 1]
             )
-            for _ in range(10):  # from ten ports: both workers are asked
+            for _ in range(10):  # from ten ports, so both workers answer
                 assert await plane.version() == "first"
             assert [status.restarts for status in plane.supervisor.status()] == [0, 0]
         finally:
@@ -275,7 +275,7 @@ class FailsOnce(Plane):
         yield from super().table()
 
 
-class _SecondDies(Plane):
+class SecondDies(Plane):
     """The successor in the second slot is killed before it has a table."""
 
     def table(self) -> Iterator[bytes]:
@@ -286,7 +286,7 @@ class _SecondDies(Plane):
 
 
 class TestDrain:
-    async def test_connections_finish_and_processes_exit(self) -> None:
+    async def test_a_drain_closes_connections_and_processes_exit(self) -> None:
         async with answering(2) as plane:
             pids = plane.pids()
             reader, writer = await asyncio.open_connection(HOST, plane.port)
@@ -295,7 +295,7 @@ class TestDrain:
             writer.close()
             assert not any(map(alive, pids))
 
-    async def test_workers_that_do_not_finish_are_ended(self) -> None:
+    async def test_a_worker_that_does_not_finish_is_ended(self) -> None:
         async with answering() as plane:
             pids = plane.pids()
             os.kill(pids[0], signal.SIGSTOP)
@@ -316,15 +316,15 @@ class TestDrain:
             ends = [status.last_end for status in plane.supervisor.status()]
             assert ends == ["", ""]
 
-    async def test_stopping_before_anything_answered(self) -> None:
+    async def test_workers_can_be_stopped_before_they_answer(self) -> None:
         plane = Plane()
         plane.supervisor.start()
         await plane.supervisor.stop()
         assert all(status.pid == 0 or not alive(status.pid) for status in plane.supervisor.status())
 
 
-async def test_a_worker_that_is_not_told_to_open_answers_nothing() -> None:
-    """Its packets wait: it has no table, and any answer would be a guess."""
+async def test_a_worker_does_not_answer_before_open() -> None:
+    """It has no table. Its packets wait in the socket."""
     plane = Plane()
     plane.supervisor.start()
     try:
