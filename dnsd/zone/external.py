@@ -26,7 +26,7 @@ function of each. `EXT` is each of the external zones:
 Several contributors may claim one host. Their records are not merged: the oldest contributor has
 the name (see `merge.py`), because two load balancers that answer in turn are never intended.
 
-`cluster/external_state.py` states what a Service at node ports costs when a Node changes.
+`cluster/index.py` states what a Service at node ports costs when a Node changes.
 """
 
 from __future__ import annotations
