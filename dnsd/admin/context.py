@@ -301,7 +301,7 @@ class Context:
 
     def facts(self) -> Facts:
         """The values of all metrics."""
-        pipeline, kept = self.pipeline, self.history_status
+        pipeline, history = self.pipeline, self.history_status
         return Facts(
             version=__version__,
             now=time.time(),
@@ -323,9 +323,9 @@ class Context:
             answer_seconds=self.live.answer_seconds,
             sources=tuple(self.sources()),
             servers=tuple(self.servers()),
-            history_changes=kept.changes,
-            history_bytes=kept.bytes,
-            history_lost=kept.lost,
+            history_changes=history.changes,
+            history_bytes=history.bytes,
+            history_lost=history.lost,
             streams=len(self.live.listeners),
             samples=self.live.samples,
         )
