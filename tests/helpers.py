@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import subprocess
 import sys
@@ -107,9 +108,13 @@ def lines_of(work: Callable[[], object]) -> int:
         count += event == "line"
         return trace
 
+    collecting = gc.isenabled()
+    gc.disable()  # a callback of the collector would be counted too
     sys.settrace(trace)  # type: ignore[arg-type]
     try:
         work()
     finally:
         sys.settrace(None)
+        if collecting:
+            gc.enable()
     return count

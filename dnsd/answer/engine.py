@@ -72,6 +72,7 @@ class Engine:
         "_seen",
         "_shapes",
         "_unknown",
+        "_width",
         "shared",
         "table",
     )
@@ -86,6 +87,7 @@ class Engine:
         self.shared = shared or Shared(config, transports)
         self.table = Table()
         self._access, self._counters = self.shared.access, self.shared.counters
+        self._width = len(self.shared.transports)  # shapes for each sum of rights
         # Index of the shapes -> remembered replies to whole packets, and to packets with options
         # that dnsd ignores. A key of the latter ends before the length of the options.
         self._replies: dict[int, tuple[Replies, Replies]] = {}
@@ -133,7 +135,7 @@ class Engine:
         if self._seen != self.table.version:
             self._renew()
         shared, counters = self.shared, self._counters
-        index = shared.shapes.index(rights, transport)
+        index = rights * self._width + transport.index
         plain, with_opt = self._shapes[index]
         types, other, counters_of = self.table.types, counters.other, counters.of
         answered, join = counter_index(transport, ANSWERED), b"".join
@@ -214,7 +216,7 @@ class Engine:
             self._renew()
         access = self._access
         rights = access.of(client) if access.needs_client else access.rights
-        plain, with_opt = self._shapes[self.shared.shapes.index(rights, transport)]
+        plain, with_opt = self._shapes[rights * self._width + transport.index]
         head = packet[2:12]
         shape = plain.get(head)
         if shape is not None:
@@ -253,7 +255,8 @@ class Engine:
             head = kind
         else:
             return self._miss(packet, client, transport, shape, asked, kind, rrsets, name)
-        self._counters.count(kind, shape.counter + ANSWERED)
+        counters = self._counters
+        counters.of.get(kind, counters.other)[shape.counter + ANSWERED] += 1
         return b"".join((packet[:2], shape.hit, asked, head, rdata, shape.opt))
 
     def _miss(

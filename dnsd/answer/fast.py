@@ -91,7 +91,10 @@ _option = Packing("!HH").unpack_from  # code, length
 
 
 class Shapes:
-    """The shape tables of a process, by what `index` gives. Computed for one state at a time."""
+    """The shape tables of a process, for one state of the data at a time.
+
+    They are ordered by the rights of a client (`gate.Access`), and then by transport.
+    """
 
     __slots__ = ("_config", "_none", "_state", "_tables", "_transports")
 
@@ -100,12 +103,8 @@ class Shapes:
         self._none = self._tables = (NO_SHAPES,) * (4 * len(transports))
         self._state = NOT_READY
 
-    def index(self, rights: int, transport: Transport) -> int:
-        """The position of the shapes for clients with these rights of `gate.Access`."""
-        return rights * len(self._transports) + transport.index
-
     def of(self, state: int) -> tuple[ShapeTable, ...]:
-        """The tables for this state of the data; empty ones while it is NOT_READY."""
+        """The tables for this state; empty ones while it is NOT_READY."""
         if state == NOT_READY:
             return self._none
         if state != self._state:

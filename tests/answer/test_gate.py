@@ -26,15 +26,16 @@ def engine() -> Engine:
 
 @pytest.mark.parametrize("raw", [*RAW, *LARGEST], ids=lambda raw: raw.title)
 @pytest.mark.parametrize("transport", TRANSPORTS, ids=lambda transport: transport.name)
-def test_raw(engine: Engine, raw: Raw, transport: Transport) -> None:
+def test_each_raw_packet_gets_its_response_code(
+    engine: Engine, raw: Raw, transport: Transport
+) -> None:
     reply = engine.answer(raw.packet, b"", transport)
     assert reply is None or isinstance(reply, bytes)
     check(raw, reply)
 
 
 @pytest.mark.parametrize("raw", RAW, ids=lambda raw: raw.title)
-def test_in_a_batch(engine: Engine, raw: Raw) -> None:
-    """A batch gives each packet what it would get alone, whoever its neighbours are."""
+def test_a_packet_in_a_batch_gets_the_outcome_that_it_gets_alone(engine: Engine, raw: Raw) -> None:
     usual = message(QUESTION)
     packets = [usual, raw.packet, usual]
     stride = max(map(len, packets))

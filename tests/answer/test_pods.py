@@ -1,4 +1,4 @@
-"""Labels that spell addresses."""
+"""Pod names by form: labels that contain addresses."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from dnsd.zone.building import address_label
 
 @settings(max_examples=200, deadline=None)
 @given(st.ip_addresses())
-def test_every_address_has_a_label(address: object) -> None:
+def test_the_label_of_an_address_contains_it(address: object) -> None:
     packed = ip_address(str(address)).packed
     assert address_of(address_label(packed)[1:]) == packed
 
@@ -33,10 +33,10 @@ def test_every_address_has_a_label(address: object) -> None:
             b"\xff",
             b"-",
         ),
-        # What the textual forms of addresses have, and a label may have too.
+        # Characters of textual addresses that a label may contain.
         *(b"::1", b"fe80::1", b"fd00--1:2", b"fe80--1%eth0", b"fe80--1%", b"1.2.3.4"),
         b"--ffff-1.2.3.4",
     ],
 )
-def test_what_spells_none(label: bytes) -> None:
+def test_a_label_of_another_form_contains_no_address(label: bytes) -> None:
     assert address_of(label) is None

@@ -1,4 +1,4 @@
-"""The table by itself: zones that come and go, and what a frame costs."""
+"""The answer table: zones that are added and removed, and the cost of a frame."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from dnsd.dns.names import Name, name_from_text
 from dnsd.zone.frame import Apex, Frame, Node
 from tests.helpers import lines_of
 
-# Some lie below others, one ends with the octets of another and not with its labels.
+# Some are below others. One ends with the octets of another one, but not with its labels.
 ZONES = [
     name_from_text(text)
     for text in (
@@ -60,10 +60,12 @@ class TestZones:
             max_size=15,
         )
     )
-    def test_come_and_go(self, steps: list[tuple[str, Name, int]]) -> None:
-        """Whatever came before, it is as if only those that are there had ever come.
+    def test_zones_that_come_and_go_leave_nothing_behind(
+        self, steps: list[tuple[str, Name, int]]
+    ) -> None:
+        """A table is as if only the zones that are there had ever been added.
 
-        Denials are asked for all along, so that those of an older serial would be seen.
+        Negative replies are made all along, so that those of an older serial would be found.
         """
         table = table_of([])
         there: dict[Name, int] = {}
@@ -76,13 +78,13 @@ class TestZones:
             elif what == "go":
                 there.pop(zone, None)
                 table.apply(frame(serial, zones_gone=(zone,), gone=(b"\x03web" + zone,)))
-            else:  # a table from scratch, filled beside the one that answers
+            else:  # another generation, filled beside the one that answers
                 if what == "again and go":
                     there.pop(zone, None)
                 apexes = tuple(apex(name, ttl) for name, ttl in there.items())
                 nodes = tuple(node(b"\x03web" + name, i) for i, name in enumerate(there))
                 table.apply(frame(serial, reset=True, zones=apexes, ttl=5))
-                self.check_denials(table, serial, dict(table.zone_refs))
+                self.check_negatives(table, serial, dict(table.zone_refs))
                 table.apply(frame(serial, zones=apexes, nodes=nodes))
                 table.apply(frame(serial, complete=True))
             self.check(table, serial, there)
@@ -93,12 +95,12 @@ class TestZones:
         assert table.depths == sorted({labels(name) for name in there}, reverse=True)
         apart = not any(a != b and a.endswith(b) for a in there for b in there)
         assert dict(table.apart) == (table.zone_refs if apart else {})
-        self.check_denials(table, serial, dict(table.zone_refs))
+        self.check_negatives(table, serial, dict(table.zone_refs))
         for name in there:
             assert table.zone_above(b"\x03web" + name) is table.zone_refs[name]
 
     @staticmethod
-    def check_denials(table: Table, serial: int, zone_refs: dict[Name, object]) -> None:
+    def check_negatives(table: Table, serial: int, zone_refs: dict[Name, object]) -> None:
         for name in zone_refs:
             zone_ref = table.zone_refs[name]
             for sibling in zone_ref.siblings.values():
@@ -106,7 +108,7 @@ class TestZones:
                 assert denial[-20:-16] == serial.to_bytes(4, "big")
                 assert denial[6:10] == zone_ref.apex.ttl.to_bytes(4, "big")
 
-    def test_zoned_grows_with_them_only(self) -> None:
+    def test_zoned_grows_when_a_zone_is_added_or_removed(self) -> None:
         table = table_of(ZONES[:2])
         before = table.zoned
         table.apply(frame(2, zones=(apex(ZONES[0]),), nodes=(node(b"\x03new" + ZONES[0]),)))
@@ -115,8 +117,8 @@ class TestZones:
         table.apply(frame(4, zones_gone=(ZONES[1],)))
         assert table.zoned == before + 1
 
-    def test_of_many_a_names_is_found_by_its_labels(self) -> None:
-        """To compare with each apex would take longer than to look up each label."""
+    def test_with_many_zones_the_zone_of_a_name_is_found_by_its_labels(self) -> None:
+        """Comparing with each apex would take longer than looking up each label."""
         zones = [name_from_text(f"z{i}.test.") for i in range(200)]
         table = table_of(zones)
         assert table.apart == ()
@@ -132,10 +134,10 @@ def labels(name: Name) -> int:
 
 
 class TestCost:
-    """What a frame costs depends on what it touches, not on how many zones there are."""
+    """The cost of a frame depends on what it touches, not on the number of zones."""
 
     @pytest.mark.parametrize("what", ["a name", "a name that goes", "a zone", "a zone that goes"])
-    def test_does_not_grow_with_the_zones(self, what: str) -> None:
+    def test_a_frame_costs_the_same_with_more_zones(self, what: str) -> None:
         costs = []
         for count in (40, 1_000):
             zones = [name_from_text(f"z{i}.test.") for i in range(count)]
@@ -152,8 +154,8 @@ class TestCost:
             costs.append(lines_of(partial(table.apply, step)))
         assert costs[0] == costs[1]
 
-    def test_denials_are_forgotten_once(self) -> None:
-        """The first frame after each zone was asked for drops as many denials, the next none."""
+    def test_negative_replies_are_dropped_once(self) -> None:
+        """The first frame drops the negative replies of every zone, the next frame none."""
         zones = [name_from_text(f"z{i}.test.") for i in range(1_000)]
         table = table_of(zones)
         for zone_ref in table.zone_refs.values():
