@@ -54,7 +54,7 @@ PLURALS = (
 NAMESPACES = ("default", "team-a", "team-b")
 # Streams that end at once and without a word, as some faults have it, do not count as 410 here:
 # whether that leads to lists is tested elsewhere.
-TIMING = {"empty_ends": 10_000, "idle": 2.0, "settle": 0.1}
+TIMING = {"empty_ends": 10_000, "idle": 2.0, "grace": 0.1}
 
 
 def records(pipeline: Pipeline) -> set[RRset]:
