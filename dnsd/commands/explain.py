@@ -121,7 +121,8 @@ def _print_step(step: dict[str, Any]) -> None:
 
 
 def _candidate(one: dict[str, Any]) -> list[str]:
-    return [one["name"], one["outcome"] + (" (the resolver stops here)" if one["used"] else "")]
+    outcome = "external" if one["outcome"] == "not ours" else one["outcome"]
+    return [one["name"], outcome + (" (the resolver stops here)" if one["used"] else "")]
 
 
 def _print_change(last: dict[str, Any]) -> None:

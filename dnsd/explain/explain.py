@@ -29,7 +29,7 @@ from dnsd.dns.rrset import RRset
 from dnsd.dns.text import rdata_text
 from dnsd.dns.types import Type, type_text
 from dnsd.explain import external, inside
-from dnsd.explain.lookup import Found, lookup
+from dnsd.explain.lookup import EXTERNAL, Found, lookup
 from dnsd.explain.search_list import Candidate, domains, expand, name_or_none, pod_of
 from dnsd.explain.suggestions import Near, suggestions
 from dnsd.explain.trace import Cited, Step, Trace
@@ -226,7 +226,7 @@ def explain(
         answer=_lines(*found.answer) if rcode != "SERVFAIL" else (),
         steps=tuple(trace.steps),
         objects=tuple(trace.objects.values()),
-        nearest=suggestions(trace) if outcome in ("nxdomain", "external") else (),
+        nearest=suggestions(trace) if outcome in ("nxdomain", EXTERNAL) else (),
         search=meant.search,
         changed=_last_change(entries[0]) if entries else None,
         serial=zone.serial,
@@ -320,7 +320,7 @@ def _outcome(found: Found, runtime: Runtime, trace: Trace) -> tuple[str, str]:
     """The response code ("" for an upstream server's), and the outcome."""
     if trace.refused:
         return "REFUSED", "refused"
-    own = found.kind != "external"
+    own = found.kind != EXTERNAL
     if runtime.data == "not ready" and own:
         return "SERVFAIL", "not ready"
     if runtime.data == "not known" and found.rcode == "NXDOMAIN":

@@ -66,11 +66,11 @@ def _cite(trace: Trace, subject: Subject) -> None:
     else:
         trace.cite(subject)
     for sentence in exposure_notes(subject, trace.pipeline.zone.config):
-        trace.step("external", None, sentence)
+        trace.step("outside", None, sentence)  # the kind of the step, as API clients know it
         if trace.found.kind == "nxdomain" or sentence.startswith("pending"):
             trace.because(sentence)
     for problem in trace.pipeline.problems.get(subject.key, ()):
-        trace.step("external", False, problem)
+        trace.step("outside", False, problem)
 
 
 def _without_contributor(trace: Trace, apex: Name) -> None:

@@ -19,6 +19,9 @@ from dnsd.zone.zone import Zone
 
 NOERROR, NXDOMAIN, SERVFAIL, REFUSED = "NOERROR", "NXDOMAIN", "SERVFAIL", "REFUSED"
 
+# The outcome of an external name, as API clients know it.
+EXTERNAL = "not ours"
+
 
 class Found(Struct, frozen=True):
     """The answer to a question. `answer`: RRsets in order, aliases first.
@@ -34,9 +37,9 @@ class Found(Struct, frozen=True):
 
     @property
     def kind(self) -> str:
-        """ "answer", "nodata", "nxdomain", "servfail", "alias", or "external"."""
+        """ "answer", "nodata", "nxdomain", "servfail", "alias", or `EXTERNAL`."""
         if self.left:
-            return "alias" if self.answer else "external"
+            return "alias" if self.answer else EXTERNAL
         if self.rcode == NOERROR:
             return "answer" if self.answer else "nodata"
         return self.rcode.lower()

@@ -95,7 +95,7 @@ def compare(pipeline: Pipeline, engine: Engine, name: Name, type_: Type) -> str:
         ("google.prod.svc.cluster.local.", Type.A, "alias"),
         ("ring-a.prod.svc.cluster.local.", Type.A, "servfail"),
         ("inside-none.prod.svc.cluster.local.", Type.A, "nxdomain"),
-        ("www.example.org.", Type.A, "external"),
+        ("www.example.org.", Type.A, "not ours"),
     ],
 )
 def test_kinds(name: str, type_: Type, kind: str) -> None:

@@ -51,7 +51,7 @@ class TestExpand:
             ("nxdomain", False),
             ("answer", True),
             ("nxdomain", False),
-            ("external", False),
+            ("not ours", False),
         ]
 
     def test_a_candidate_may_be_too_long(self) -> None:

@@ -221,7 +221,7 @@ function shown(found) {
           [{ name: "Name", class: "wide" }, { name: "Outcome" }],
           found.search.map((one) => [
             h("span", { class: "name" }, dotted(one.name)),
-            one.used ? h("strong", {}, `${one.outcome} (the resolver stops here)`) : one.outcome,
+            one.used ? h("strong", {}, `${shownOutcome(one)} (the resolver stops here)`) : shownOutcome(one),
           ]),
           { class: "rows" },
         ),
@@ -229,6 +229,10 @@ function shown(found) {
     );
   }
   return out;
+}
+
+function shownOutcome(one) {
+  return one.outcome === "not ours" ? "external" : one.outcome;
 }
 
 function step(one) {
