@@ -111,7 +111,7 @@ def reading(dnsd: Dnsd, path: str) -> Iterator[list[int]]:
     try:
         yield count
     finally:
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(OSError, AttributeError):  # the stream may have ended
             response.fp.raw._sock.shutdown(2)
         thread.join(10)
 
