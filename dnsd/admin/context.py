@@ -175,8 +175,8 @@ class Context:
 
     def _trigger(self, change: Change) -> tuple[float, str]:
         """When the cluster changed (seconds since the epoch, 0.0 for unknown), and the kind."""
-        cause = self.pipeline.state.get(change.cause.key)
-        service = self.pipeline.state.get(change.contributor)
+        cause = self.pipeline.get(change.cause.key)
+        service = self.pipeline.get(change.contributor)
         kind = "headless" if isinstance(service, Service) and service.headless else "cluster_ip"
         if isinstance(cause, EndpointSlice) and cause.trigger_time:
             with contextlib.suppress(ValueError):

@@ -1,4 +1,4 @@
-"""The Kubernetes source in the house: what the settings make of it, and its snapshot."""
+"""The source of the settings: an API server with its snapshot, and what it watches."""
 
 from __future__ import annotations
 
@@ -47,12 +47,12 @@ def settings(kube, tmp_path) -> Settings:
 
 @asynccontextmanager
 async def running(settings: Settings):
-    """A link, running until the end of the block, and the batches it publishes."""
-    link: SavingSource = await kubernetes_source(settings, QUICK)
+    """A source, running until the end of the block, and the batches it publishes."""
+    source: SavingSource = await kubernetes_source(settings, QUICK)
     batches: list[Batch] = []
-    task = asyncio.create_task(link.run(batches.append))
+    task = asyncio.create_task(source.run(batches.append))
     try:
-        yield link, batches
+        yield source, batches
     finally:
         task.cancel()
         with contextlib.suppress(asyncio.CancelledError):
@@ -70,37 +70,37 @@ def _path(settings: Settings) -> Path:
     return Path(settings.state_dir) / FILE
 
 
-async def test_the_snapshot_follows_what_changes(kube, settings):
+async def test_the_snapshot_has_each_change(kube, settings):
     async with running(settings):
         await eventually(lambda: saved(settings) == {"web"})
         kube.store.put("services", plain.service("new", "10.96.0.2"))
         await eventually(lambda: saved(settings) == {"web", "new"})
 
 
-async def test_it_is_written_at_the_end(kube, settings):
+async def test_the_snapshot_is_written_when_the_source_stops(kube, settings):
     seldom = settings.updated(snapshot_every=3600.0)
-    async with running(seldom) as (link, _):
-        await eventually(lambda: link.source.state == "synced")
+    async with running(seldom) as (source, _):
+        await eventually(lambda: source.source.state == "synced")
         assert not _path(settings).exists()
     assert saved(settings) == {"web"}
 
 
-async def test_it_is_written_when_told_to(kube, settings):
+async def test_the_snapshot_is_written_on_request(kube, settings):
     seldom = settings.updated(snapshot_every=3600.0)
-    async with running(seldom) as (link, _):
-        assert await link.save() == ""  # nothing is known yet
-        await eventually(lambda: link.source.state == "synced")
-        assert await link.save() == str(_path(settings))
+    async with running(seldom) as (source, _):
+        assert await source.save() == ""  # it is not synced yet
+        await eventually(lambda: source.source.state == "synced")
+        assert await source.save() == str(_path(settings))
         assert saved(settings) == {"web"}
         await asyncio.to_thread(_path(settings).unlink)
         os.rmdir(settings.state_dir)
         with pytest.raises(FileNotFoundError):
-            await link.save()
+            await source.save()
 
 
-async def test_without_a_state_directory_there_is_none(kube, settings, tmp_path):
-    async with running(msgspec.structs.replace(settings, state_dir="")) as (link, _):
-        await eventually(lambda: link.source.state == "synced")
+async def test_without_a_state_directory_no_snapshot_is_written(kube, settings, tmp_path):
+    async with running(msgspec.structs.replace(settings, state_dir="")) as (source, _):
+        await eventually(lambda: source.source.state == "synced")
     assert not _path(settings).exists()
 
 
@@ -118,10 +118,10 @@ class TestConfig:
             (PolicyRule((), ("10.0.0.0/8",), ()), ()),
         ],
     )
-    def test_pods_are_needed_where_policies_tell_clients_by_them(self, policy, needed):
+    def test_policies_by_namespace_need_pods(self, policy, needed):
         assert kubernetes_config(Settings.of(policies=(policy,))).needed == needed
 
-    def test_settings_arrive(self):
+    def test_the_config_has_the_settings(self):
         config = kubernetes_config(
             Settings.of(
                 namespaces=("a", "b"),
@@ -137,7 +137,7 @@ class TestConfig:
         assert "Pod" in config.kinds
 
     @pytest.mark.parametrize("pods", ["disabled", "insecure"])
-    def test_pods_are_followed_for_verified_names_only(self, pods):
+    def test_pods_are_watched_for_verified_names_only(self, pods):
         assert "Pod" not in kubernetes_config(Settings.of(pods=pods)).kinds
 
     def test_only_kinds_that_a_setting_uses_are_watched(self):

@@ -1,3 +1,5 @@
+"""The control process gives way, and the thread that starts workers does not."""
+
 from __future__ import annotations
 
 import json
@@ -11,8 +13,8 @@ from dnsd.runtime.priority import NICE
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="priorities of threads are Linux's")
 
-# In a process of its own, for a priority is not had back. Prints the priority of each thread:
-# the first, one that was spared, one that was there, and one that came after.
+# In a process of its own, because a priority cannot be raised again. Prints the priority of the
+# main thread, of a thread that was left out, of one that existed, and of one that started later.
 _ACT = """
 import json, os, threading
 from dnsd.runtime.priority import give_way, request_short_slices
@@ -20,22 +22,22 @@ from dnsd.runtime.priority import give_way, request_short_slices
 def of_this_thread():
     found.append(os.getpriority(os.PRIO_PROCESS, 0))
 
-def there(told):
+def wait(event):
     ids.append(threading.get_native_id())
     begun.release()
-    told.wait()
+    event.wait()
     of_this_thread()
 
 found, ids, begun = [], [], threading.Semaphore(0)
-told = [threading.Event(), threading.Event()]
-threads = [threading.Thread(target=there, args=(one,)) for one in told]
+events = [threading.Event(), threading.Event()]
+threads = [threading.Thread(target=wait, args=(one,)) for one in events]
 for thread in threads:
     thread.start()
     begun.acquire()
 give_way(but={ids[0]})
 request_short_slices()
 of_this_thread()
-for thread, one in zip(threads, told):
+for thread, one in zip(threads, events):
     one.set()
     thread.join()
 after = threading.Thread(target=of_this_thread)
@@ -45,7 +47,7 @@ print(json.dumps([found, os.sched_getscheduler(0)]))
 """
 
 
-def test_all_give_way_but_who_is_spared_and_short_turns_change_nothing() -> None:
+def test_all_threads_give_way_except_those_left_out() -> None:
     usual = os.getpriority(os.PRIO_PROCESS, 0)
     nice = min(usual + NICE, 19)
     done = subprocess.run(

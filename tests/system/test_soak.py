@@ -5,7 +5,7 @@ what a pipeline makes that is fed the fake server's contents in one batch.
 
 * The first soak is about the watches, so nothing else may mend what they lose: there is no
   reconcile, and in its second half no fault after which a kind is listed again.
-* The second is about the reconcile: writes that no watch is told of, and no list but its own.
+* The second is about the reconcile: no watch reports some writes, and only the reconcile lists.
 """
 
 from __future__ import annotations

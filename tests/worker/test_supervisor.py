@@ -27,15 +27,15 @@ class TestChanges:
     @pytest.mark.parametrize("uvloop", [False, True])
     async def test_a_change_is_answered_everywhere(self, uvloop: bool) -> None:
         async with answering(2, replace(SETUP, uvloop=uvloop)) as plane:
-            told: list[tuple[float, float]] = []
-            plane.supervisor.on_applied.append(lambda at, now: told.append((at, now)))
+            applied: list[tuple[float, float]] = []
+            plane.supervisor.on_applied.append(lambda at, now: applied.append((at, now)))
             assert await plane.ask() == ["10.0.0.1"]
             assert await plane.ask(tcp=True) == ["10.0.0.1"]
             plane.change("10.0.0.2")
-            await eventually(lambda: told)
+            await eventually(lambda: applied)
             for _ in range(10):  # from ten ports, so both workers answer
                 assert await plane.ask() == ["10.0.0.2"]
-            ((at, now),) = told
+            ((at, now),) = applied
             assert at < now
 
     async def test_a_zone_that_changes_during_the_table_load_is_answered_as_it_is(self) -> None:
