@@ -1,8 +1,10 @@
-"""What tests of every room share.
+"""The markers of all tests.
 
-`needs("dig")` marks a test that runs a program from outside, or takes one for a fixture:
-without the program the test is skipped and says which is missing, and where `DNSD_CI` is
-set it fails instead, so that a machine meant to run everything cannot quietly run less.
+In `tests/` (support of all tests). Change here: markers, and when a test is skipped.
+
+`needs("dig")` marks a test that runs an installed program. Without the program, the test is skipped
+with the name of the program. With `DNSD_CI` set, it fails instead, so that the CI cannot skip it
+unnoticed.
 """
 
 from __future__ import annotations
@@ -14,8 +16,8 @@ import pytest
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    config.addinivalue_line("markers", "needs(*programs): programs that the test runs")
-    config.addinivalue_line("markers", "slow: takes seconds; left out of second passes")
+    config.addinivalue_line("markers", "needs(*programs): installed programs that the test runs")
+    config.addinivalue_line("markers", "slow: takes seconds; excluded from quick runs")
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
@@ -28,5 +30,5 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 
 
 def _found(program: str) -> bool:
-    # Servers live in sbin, which the PATH of an ordinary user may lack.
+    # Servers are in sbin, which the PATH of a user may lack.
     return bool(shutil.which(program) or shutil.which(program, path="/usr/sbin:/sbin"))

@@ -1,4 +1,9 @@
-"""Conditions with a deadline, for no test sleeps. Counted work, and very deep directories."""
+"""Conditions with a deadline, counted work, and deep directories.
+
+In `tests/` (support of all tests). Change here: how a test waits, and how it counts work.
+
+Tests do not sleep: they wait for a condition with `until` or `eventually`.
+"""
 
 from __future__ import annotations
 
@@ -17,12 +22,12 @@ from typing import TypeVar
 
 T = TypeVar("T")
 
-DEADLINE = 20.0  # seconds; long because machines are shared, never reached when all is well
+DEADLINE = 20.0  # seconds; long for busy machines, only a failing test reaches it
 _STEP = 0.005
 
 
 def until(condition: Callable[[], T], what: str = "", deadline: float = DEADLINE) -> T:
-    """The first truthy value of `condition()`; fails the test when the deadline passes."""
+    """The first true value of `condition()`; the test fails at the deadline."""
     end = time.monotonic() + deadline
     while not (value := condition()):
         assert time.monotonic() < end, f"not within {deadline} s: {what or condition}"
@@ -33,7 +38,7 @@ def until(condition: Callable[[], T], what: str = "", deadline: float = DEADLINE
 async def eventually(
     condition: Callable[[], T | Awaitable[T]], what: str = "", deadline: float = DEADLINE
 ) -> T:
-    """Like `until`, on the running event loop; `condition` may be a coroutine function."""
+    """`until` on the running event loop; `condition` may be a coroutine function."""
     end = time.monotonic() + deadline
     while True:
         value = condition()
@@ -47,7 +52,7 @@ async def eventually(
 
 @contextmanager
 def deep(root: Path, *names: str) -> Iterator[int]:
-    """Directories in directories, and the innermost's descriptor: a path may be too long."""
+    """Nested directories; the descriptor of the innermost, because its path may be too long."""
     made = [os.open(root, os.O_RDONLY)]
     for name in names:
         os.mkdir(name, dir_fd=made[-1])
@@ -59,20 +64,20 @@ def deep(root: Path, *names: str) -> Iterator[int]:
     finally:
         for one in made:
             os.close(one)
-        # shutil.rmtree recurses in Python 3.11, and the clean-up of tmp_path calls it.
+        # The cleanup of tmp_path calls shutil.rmtree, which recurses in Python 3.11.
         subprocess.run(["rm", "-rf", str(root / names[0])], check=True)
 
 
 @contextmanager
 def counted() -> Iterator[Counter[str]]:
-    """Counts the calls of this thread while it lasts, by the function's qualified name."""
+    """Count the calls of this thread during the block, by qualified name."""
     calls: Counter[str] = Counter()
 
-    def note(frame: FrameType, event: str, arg: object) -> None:
+    def count(frame: FrameType, event: str, arg: object) -> None:
         if event == "call":
             calls[frame.f_code.co_qualname] += 1
 
-    sys.setprofile(note)
+    sys.setprofile(count)
     try:
         yield calls
     finally:
@@ -82,7 +87,7 @@ def counted() -> Iterator[Counter[str]]:
 def calls_of(
     functions: Sequence[Callable[..., object]], run: Callable[[], T]
 ) -> tuple[T, list[int]]:
-    """The result of `run`, and how often it calls each of these functions."""
+    """The result of `run`, and its number of calls of each function."""
     codes = [function.__code__ for function in functions]  # type: ignore[attr-defined]
     counts = [0] * len(codes)
 
@@ -100,7 +105,7 @@ def calls_of(
 
 
 def lines_of(work: Callable[[], object]) -> int:
-    """How many lines of Python a call executes."""
+    """The number of lines of Python that a call executes."""
     count = 0
 
     def trace(_frame: object, event: str, _argument: object) -> object:

@@ -130,10 +130,10 @@ class TestManifests:
         from tests.helpers import until
 
         file = str(there.manifests / "web.yaml")
-        there.server.ask("web.default.svc.cluster.local")
+        there.server.query("web.default.svc.cluster.local")
 
         def reported() -> bool:
-            there.server.ask("web.default.svc.cluster.local")
+            there.server.query("web.default.svc.cluster.local")
             out = run(capsys, "plan", "--delete", "-f", file, *there.flags).out
             return "queries in 10 min)" in out
 

@@ -11,7 +11,7 @@ WEB = "web.default.svc.cluster.local"
 
 
 def test_the_text_has_readiness_sources_and_workers(there: Running, capsys: Capture) -> None:
-    there.server.ask(WEB)
+    there.server.query(WEB)
     found = run(capsys, "status", *there.flags)
     assert found.code == 0
     assert re.match(r"dnsd \S+: ready \(synced\)\n", found.out)

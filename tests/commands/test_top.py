@@ -21,8 +21,8 @@ def test_once_prints_names_nxdomains_clients_and_types(there: Running, capsys: C
     missing = "missing.default.svc.cluster.local"
 
     def seen() -> str:
-        there.server.ask(WEB)
-        there.server.ask(missing)
+        there.server.query(WEB)
+        there.server.query(missing)
         out = run(capsys, "top", "--once", *there.flags).out
         return out if out.count(missing) == 2 else ""
 

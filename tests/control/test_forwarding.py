@@ -97,7 +97,7 @@ def test_an_external_name_ends_in_addresses(manifests: Path, tmp_path: Path) -> 
         flags = ("--manifests", str(manifests), "--upstream", f"udp://127.0.0.1:{port}")
         with serving(*flags) as server:
             for tcp in (False, True):
-                reply = server.ask("ext.default.svc.cluster.local", tcp=tcp)
+                reply = server.query("ext.default.svc.cluster.local", tcp=tcp)
                 assert lines(reply) == [
                     "ext.default.svc.cluster.local. CNAME www.example.org.",
                     "www.example.org. CNAME web.example.org.",
@@ -105,21 +105,21 @@ def test_an_external_name_ends_in_addresses(manifests: Path, tmp_path: Path) -> 
                 ]
                 assert reply.flags & dns.flags.RA
                 assert reply.flags & dns.flags.AA
-            assert lines(server.ask("home.example.org"))[-1].endswith("A 10.96.100.100")
-            gone = server.ask("gone.default.svc.cluster.local")
+            assert lines(server.query("home.example.org"))[-1].endswith("A 10.96.100.100")
+            gone = server.query("gone.default.svc.cluster.local")
             assert gone.rcode() == dns.rcode.NXDOMAIN
             assert lines(gone) == ["gone.default.svc.cluster.local. CNAME nope.example.org."]
-            assert server.ask("web.example.org").answer  # asked
-            assert server.ask("web.example.org").answer  # kept
-            assert server.ask("localhost").answer
+            assert server.query("web.example.org").answer  # asked
+            assert server.query("web.example.org").answer  # kept
+            assert server.query("localhost").answer
 
 
 def test_without_an_upstream_recursion_is_not_available(manifests: Path) -> None:
     with serving("--manifests", str(manifests)) as server:
-        reply = server.ask("ext.default.svc.cluster.local")
+        reply = server.query("ext.default.svc.cluster.local")
         assert lines(reply) == ["ext.default.svc.cluster.local. CNAME www.example.org."]
         assert not reply.flags & dns.flags.RA
-        assert server.ask("www.example.org").rcode() == dns.rcode.REFUSED
+        assert server.query("www.example.org").rcode() == dns.rcode.REFUSED
 
 
 def test_a_client_outside_allow_recursion_is_refused_with_error_18(manifests: Path) -> None:
@@ -130,10 +130,10 @@ def test_a_client_outside_allow_recursion_is_refused_with_error_18(manifests: Pa
         assert reply.rcode() == dns.rcode.REFUSED
         assert [int(error.code) for error in reply.extended_errors()] == [18]
         assert not reply.flags & dns.flags.RA
-        own = server.ask("webui.default.svc.cluster.local")
+        own = server.query("webui.default.svc.cluster.local")
         assert own.answer
         assert not own.flags & dns.flags.RA
-        ext = server.ask("ext.default.svc.cluster.local")
+        ext = server.query("ext.default.svc.cluster.local")
         assert lines(ext) == ["ext.default.svc.cluster.local. CNAME www.example.org."]
 
 
@@ -150,7 +150,7 @@ def test_changes_of_a_hosts_file_are_followed(manifests: Path, tmp_path: Path) -
             assert server.values("db.corp.example") == ["10.0.0.1"]
             assert server.values("mail.corp.example") == ["10.0.0.9"]
             assert server.values("new.corp.example") == ["192.0.2.1"]
-            assert server.ask("x.ads.example").rcode() == dns.rcode.NXDOMAIN
+            assert server.query("x.ads.example").rcode() == dns.rcode.NXDOMAIN
             hosts.write_text("10.0.0.2 new.corp.example\n")
             until(lambda: server.values("new.corp.example") == ["10.0.0.2"], "the file was read")
             assert server.values("db.corp.example") == ["192.0.2.1"]
@@ -164,10 +164,10 @@ def test_the_address_of_dnsd_as_an_upstream_is_not_fatal(manifests: Path) -> Non
     flags = ("--manifests", str(manifests), "--listen", address, "--upstream", f"udp://{address}")
     with serving(*flags) as server:
         name = "a-name-with-many-letters.example.org"
-        assert server.ask(name).rcode() == dns.rcode.SERVFAIL
+        assert server.query(name).rcode() == dns.rcode.SERVFAIL
         until(lambda: server.logged("upstream forwards queries back to this server"), "a loop")
         assert server.values("webui.default.svc.cluster.local") == ["10.96.100.100"]
-        assert server.ask(name).rcode() == dns.rcode.SERVFAIL
+        assert server.query(name).rcode() == dns.rcode.SERVFAIL
 
 
 def test_hosts_override_the_names_of_services_only_if_set(manifests: Path, tmp_path: Path) -> None:
@@ -210,12 +210,12 @@ def test_dnsd_walks_the_search_list_of_a_pod(manifests: Path, tmp_path: Path) ->
         with serving("--manifests", str(manifests), *flags, "--search-completion") as server:
             name = "web.example.org.default.svc.cluster.local"
             for tcp in (False, True):
-                assert lines(server.ask(name, tcp=tcp)) == [
+                assert lines(server.query(name, tcp=tcp)) == [
                     f"{name}. CNAME web.example.org.",
                     "web.example.org. A 192.0.2.1",
                 ]
             (manifests / "pod.yaml").write_text(POD.replace("Running", "Succeeded"))
-            until(lambda: server.ask(name).rcode() == dns.rcode.NXDOMAIN, "the pod is gone")
+            until(lambda: server.query(name).rcode() == dns.rcode.NXDOMAIN, "the pod is gone")
 
 
 class TestSettings:

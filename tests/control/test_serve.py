@@ -47,12 +47,12 @@ class TestSeed:
             assert f"127.0.0.1:{server.port} (UDP and TCP)" in first
             assert second.startswith(f"try: dig -p {server.port} @127.0.0.1 ")
             for tcp in (False, True):
-                reply = server.ask("webui-svc.default.svc.cluster.local", tcp=tcp)
+                reply = server.query("webui-svc.default.svc.cluster.local", tcp=tcp)
                 assert [rdata.to_text() for rdata in reply.answer[0]] == ["10.96.100.100"]
                 assert reply.flags & dns.flags.AA
-            reply = server.ask("externalname-svc.default.svc.cluster.local")
+            reply = server.query("externalname-svc.default.svc.cluster.local")
             assert reply.answer[0].to_text().endswith("IN CNAME google.com.")
-            assert server.ask("none.default.svc.cluster.local").rcode() == dns.rcode.NXDOMAIN
+            assert server.query("none.default.svc.cluster.local").rcode() == dns.rcode.NXDOMAIN
             server.signal(signal.SIGTERM)
             assert server.ended() == 0, server.stderr
 
@@ -72,7 +72,7 @@ class TestSeed:
             (manifests / "web.yaml").write_text(service("web", "10.96.0.3"))
             until(lambda: server.values(WEB) == ["10.96.0.3"])
             (manifests / "web.yaml").unlink()
-            until(lambda: server.ask(WEB).rcode() == dns.rcode.NXDOMAIN)
+            until(lambda: server.query(WEB).rcode() == dns.rcode.NXDOMAIN)
 
     def test_ipv4_and_ipv6_and_several_zones(self, manifests: Path) -> None:
         flags = ["--listen", "[::1]:0", "--listen", "127.0.0.1:0", "--zone", "a.example"]
@@ -82,15 +82,15 @@ class TestSeed:
             assert server.values("web.default.svc.a.example") == ["10.96.0.1"]
             assert server.values("web.default.svc.b.example") == ["10.96.0.1"]
             assert server.values("1.0.96.10.in-addr.arpa", "PTR") == ["web.default.svc.a.example."]
-            assert server.ask(WEB).rcode() == dns.rcode.REFUSED
+            assert server.query(WEB).rcode() == dns.rcode.REFUSED
             assert server.values("ns.dns.a.example", "AAAA") == ["::1"]
 
     def test_an_empty_directory_serves_the_zone_itself(self, tmp_path: Path) -> None:
         with serving("--manifests", str(tmp_path)) as server:
             assert "0 Services" in server.stdout
             assert "only the zone itself" in server.stdout
-            assert server.ask("cluster.local", "SOA").answer
-            assert server.ask(WEB).rcode() == dns.rcode.NXDOMAIN
+            assert server.query("cluster.local", "SOA").answer
+            assert server.query(WEB).rcode() == dns.rcode.NXDOMAIN
 
     def test_a_broken_manifest_is_reported_and_the_rest_is_served(self, manifests: Path) -> None:
         (manifests / "broken.yaml").write_text("kind: Service\nspec: [\n")
@@ -125,11 +125,11 @@ class TestOneTransport:
             option = "" if transport.datagram else f"+{transport.name} "
             assert second.startswith(f"try: dig {option}-p {server.port} @127.0.0.1 ")
             tcp = not transport.datagram
-            assert server.ask(WEB, tcp=tcp).answer
+            assert server.query(WEB, tcp=tcp).answer
             (worker,) = server.workers()
             os.kill(worker, signal.SIGKILL)
             until(lambda: server.workers() not in ([], [worker]))
-            assert server.ask(WEB, tcp=tcp).answer
+            assert server.query(WEB, tcp=tcp).answer
             server.signal(signal.SIGTERM)
             assert server.ended() == 0, server.stderr
 
@@ -289,10 +289,10 @@ class TestReload:
         config.write_text(f"manifests: {manifests}\nttl: 30\n")
         with serving("--config", str(config)) as server:
             (worker,) = server.workers()
-            assert server.ask(WEB).answer[0].ttl == 30
+            assert server.query(WEB).answer[0].ttl == 30
             config.write_text(f"manifests: {manifests}\nttl: 60\nworkers: 2\n")
             server.signal(signal.SIGHUP)
-            until(lambda: server.ask(WEB).answer[0].ttl == 60)
+            until(lambda: server.query(WEB).answer[0].ttl == 60)
             until(lambda: server.logged("reloaded"))
             (line,) = server.logged("these settings need a restart")
             assert line["settings"] == ["workers"]
@@ -328,7 +328,7 @@ class TestReload:
             until(lambda: server.logged("the new configuration is not used"))
             (line,) = server.logged("the new configuration is not used")
             assert line["problem"] == f"{config}:2: ttl: 30000 is not in 0 to 3600"
-            assert server.ask(WEB).answer[0].ttl == 30
+            assert server.query(WEB).answer[0].ttl == 30
 
     def test_a_configuration_that_is_refused_late_changes_nothing(
         self, manifests: Path, tmp_path: Path
@@ -345,7 +345,7 @@ class TestReload:
             config.write_text(other)
             server.signal(signal.SIGHUP)
             until(lambda: server.logged("the new configuration is not used"))
-            assert server.ask(WEB).answer[0].ttl == 30
+            assert server.query(WEB).answer[0].ttl == 30
             assert not server.logged("these settings need a restart")
             config.write_text(usual)
             server.signal(signal.SIGHUP)
@@ -379,7 +379,7 @@ class TestState:
         serials = []
         for _ in range(2):
             with serving(*flags) as server:
-                (soa,) = server.ask("cluster.local", "SOA").answer[0]
+                (soa,) = server.query("cluster.local", "SOA").answer[0]
                 serials.append(soa.serial)
                 server.signal(signal.SIGTERM)
                 assert server.ended() == 0, server.stderr

@@ -30,10 +30,10 @@ from dnsd.transport.registry import TRANSPORTS, UDP
 from dnsd.zone.compile import compile_all, compile_change
 from dnsd.zone.frame import FRESH, compile_state
 from dnsd.zone.pipeline import Pipeline
-from tests.asking import over_tcp, over_udp
 from tests.cases import tables
 from tests.cases.cluster import objects
 from tests.cases.raw import LARGEST, RAW, check
+from tests.exchange import over_tcp, over_udp
 from tests.fakekube.server import FakeKube
 from tests.helpers import DEADLINE
 from tests.system.test_cases import ENGINE, SCHEMA

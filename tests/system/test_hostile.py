@@ -143,7 +143,7 @@ def test_a_million_mutated_messages(tmp_path: Path) -> None:
         assert send_udp(server.port, OVER_UDP, 3) > OVER_UDP // 10
         assert send_tcp(server.port, OVER_TCP, 4)
         assert server.values("web.prod.svc.cluster.local") == ["10.96.0.10"]
-        assert server.ask("web.prod.svc.cluster.local", tcp=True).answer
+        assert server.query("web.prod.svc.cluster.local", tcp=True).answer
         assert server.workers() == workers, "a worker was replaced"
         assert rss(server) - before < RSS_GROWTH
         assert not [line for line in server.log() if line["level"] in ("error", "critical")]

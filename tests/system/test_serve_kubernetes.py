@@ -64,7 +64,7 @@ def test_it_answers_what_the_api_server_says_and_follows(kube, tmp_path):
         kube.do(lambda kube: kube.store.put("services", plain.service("new", "10.96.0.2")))
         until(lambda: server.values(NEW) == ["10.96.0.2"])
         kube.do(lambda kube: kube.store.delete("services", "web", "default"))
-        until(lambda: server.ask(WEB).rcode() == dns.rcode.NXDOMAIN)
+        until(lambda: server.query(WEB).rcode() == dns.rcode.NXDOMAIN)
         stop(server)
 
 
@@ -123,7 +123,7 @@ def test_the_snapshot_answers_at_once_marked_stale_and_resumes(kube, tmp_path):
         kube.wait_for(kube.kube.start())
         until(lambda: errors(ask(server, NEW)) == set())
         assert server.values(NEW) == ["10.96.0.2"]
-        assert server.ask(WEB).rcode() == dns.rcode.NXDOMAIN
+        assert server.query(WEB).rcode() == dns.rcode.NXDOMAIN
         asked = kube.do(lambda kube: [one for one in kube.seen if one.verb != "get"])
         assert all("resourceVersion" in one.params for one in asked if one.verb == "watch")
         assert all(one.params == {"limit": "1"} for one in asked if one.verb == "list")
@@ -171,7 +171,7 @@ def test_never_an_address_of_another_cluster(kube, tmp_path):
         other.do(lambda kube: kube.store.put("services", plain.service("new", "10.96.9.9")))
         write(other, tmp_path)
         with serving(*flags(tmp_path, *state)) as server:
-            assert server.ask(WEB).rcode() == dns.rcode.NXDOMAIN
+            assert server.query(WEB).rcode() == dns.rcode.NXDOMAIN
             assert server.values(NEW) == ["10.96.9.9"]
             assert "another cluster" in str(server.logged("the snapshot is not served"))
 

@@ -146,7 +146,7 @@ def test_a_plan_counts_recent_queries(running: Api) -> None:
     }
 
     def asked() -> bool:
-        running.server.ask(NAME)
+        running.server.query(NAME)
         found = running.call("/api/v1/plan?mode=delete", "POST", manifest)
         return any(row["asked"] for row in found["vanish"])
 

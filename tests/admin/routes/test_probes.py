@@ -54,7 +54,7 @@ def test_a_synced_dnsd_is_ready_and_healthy(running: Api) -> None:
 
 
 def test_metrics_count_queries(running: Api) -> None:
-    running.server.ask(NAME)
+    running.server.query(NAME)
 
     def counted() -> bool:
         found = re.search(

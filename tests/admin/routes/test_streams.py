@@ -79,9 +79,9 @@ def test_a_live_stream_sends_matching_queries_only(running: Api) -> None:
     until(lambda: any("hello" in line for line in lines))
 
     def seen() -> bool:
-        running.server.ask("clusterip-service.default.svc.cluster.local")
-        running.server.ask(f"nothing.{NAME}")
-        running.server.ask(NAME)
+        running.server.query("clusterip-service.default.svc.cluster.local")
+        running.server.query(f"nothing.{NAME}")
+        running.server.query(NAME)
         return not thread.is_alive()
 
     until(seen)
@@ -93,7 +93,7 @@ def test_a_live_stream_sends_matching_queries_only(running: Api) -> None:
 
 def test_the_top_lists_hold_recent_queries(running: Api) -> None:
     def seen() -> bool:
-        running.server.ask("missing.default.svc.cluster.local")
+        running.server.query("missing.default.svc.cluster.local")
         top = running.call("/api/v1/queries/top?window=10m")
         nxdomains = {one["item"] for one in top["nxdomains"]}
         return "missing.default.svc.cluster.local." in nxdomains

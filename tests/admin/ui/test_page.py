@@ -68,8 +68,8 @@ class TestOverview:
         chart = page.get_by_role("img", name=re.compile("^Queries per second by outcome"))
         await expect(chart).to_have_attribute("aria-label", re.compile("NXDOMAIN 0,"))
         for number in range(40):
-            there.server.ask(f"none{number}.default.svc.cluster.local")
-            there.server.ask(WEB)
+            there.server.query(f"none{number}.default.svc.cluster.local")
+            there.server.query(WEB)
         await expect(chart).to_have_attribute("aria-label", re.compile("NXDOMAIN [1-9]"))
         await expect(chart).to_have_attribute("aria-label", re.compile("NOERROR [1-9]"))
         assert await chart.locator("path.area.c-nxdomain").get_attribute("d")
@@ -294,14 +294,14 @@ class TestLiveQueries:
         await page.keyboard.press("p")
         await expect(page.get_by_role("button", name="Resume")).to_be_visible()
         for _ in range(5):
-            there.server.ask("paused.default.svc.cluster.local")
+            there.server.query("paused.default.svc.cluster.local")
         await expect(note).to_have_text(re.compile(r"Paused; [1-9]\d* new queries\."))
         await expect(table).not_to_contain_text("paused.default")
         await page.get_by_role("button", name="Resume").click()
         await expect(table).to_contain_text("paused.default")
         await page.get_by_label("Rcode").select_option("NXDOMAIN")
         await expect(table).to_be_hidden()
-        there.server.ask(WEB)
+        there.server.query(WEB)
         await ask_until(there, "absent.default.svc.cluster.local", table, "NXDOMAIN")
         await expect(table).not_to_contain_text(f"{WEB}.")
 
@@ -314,7 +314,7 @@ class TestLiveQueries:
 async def ask_until(there: Running, name: str, table: object, words: str) -> None:
     """Asks again and again, since the workers sample, until the table has the words."""
     for attempt in range(50):
-        there.server.ask(name)
+        there.server.query(name)
         try:
             await expect(table).to_contain_text(words, timeout=400)  # type: ignore[call-overload]
         except AssertionError:
@@ -327,7 +327,7 @@ class TestTop:
     async def test_names_clients_and_nxdomains_are_listed(self, page: Page, there: Running) -> None:
         await visit(page, "Top")
         for _ in range(3):
-            there.server.ask("lost.default.svc.cluster.local")
+            there.server.query("lost.default.svc.cluster.local")
         missing = page.get_by_role("region", name="NXDOMAIN")
         await expect(missing).to_contain_text("lost.default.svc.cluster.local.")
         await expect(page.get_by_role("region", name="Clients")).to_contain_text("127.0.0.1")

@@ -1,15 +1,18 @@
-"""Asking over a real socket, one message at a time."""
+"""One DNS message to a server, and its reply, over a real socket.
+
+In `tests/` (support of all tests). Change here: how a test sends a message over UDP or TCP.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import socket
 
-TIMEOUT = 10.0  # seconds; never reached when all is well
+TIMEOUT = 10.0  # seconds; only a failing test reaches it
 
 
 async def over_udp(port: int, packet: bytes, wait: float = TIMEOUT) -> bytes | None:
-    """The reply to one datagram; None when none comes within `wait` seconds."""
+    """The reply to one datagram, or None after `wait` seconds."""
     loop = asyncio.get_running_loop()
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
         sock.setblocking(False)
@@ -23,7 +26,7 @@ async def over_udp(port: int, packet: bytes, wait: float = TIMEOUT) -> bytes | N
 
 
 async def over_tcp(port: int, packet: bytes) -> bytes | None:
-    """The reply to one message on a connection of its own; None when it ends without one."""
+    """The reply to one message on a new connection, or None if the connection ends first."""
     async with asyncio.timeout(TIMEOUT):
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         try:
