@@ -50,6 +50,7 @@ from dnsd.answer.shared import Shared
 from dnsd.answer.stages import answer_by_group
 from dnsd.answer.table import Table
 from dnsd.answer.transport import Transport
+from dnsd.answer.zones import Sets
 from dnsd.dns.message import OPCODE, QR, RD, Query
 from dnsd.dns.names import MAX_NAME, Name
 from dnsd.zone.frame import ALIAS, APEX, PODS
@@ -60,6 +61,21 @@ _WALK = (0, 1, 2, 3)
 
 # Packet without id -> reply without id, and the counters of the type.
 Replies = dict[bytes, tuple[bytes, list[int]]]
+# All that the fast way reads for clients with the same rights over one transport, in one tuple,
+# so that a batch of one query looks it up once: the two parts of the shape table, the types of
+# the table, the counters of each type and of other types, the position of ANSWERED in them, and
+# the remembered replies to whole packets, and to packets with options that dnsd ignores. A key of
+# the latter ends before the length of the options.
+FastWay = tuple[
+    dict[bytes, Shape],
+    dict[bytes, dict[bytes, Shape]],
+    dict[bytes, Sets],
+    dict[bytes, list[int]],
+    list[int],
+    int,
+    Replies,
+    Replies,
+]
 
 
 class Engine:
@@ -68,11 +84,13 @@ class Engine:
     __slots__ = (
         "_access",
         "_counters",
-        "_replies",
+        "_rights",
         "_seen",
         "_shapes",
         "_unknown",
+        "_ways",
         "_width",
+        "needs_client",
         "shared",
         "table",
     )
@@ -87,18 +105,13 @@ class Engine:
         self.shared = shared or Shared(config, transports)
         self.table = Table()
         self._access, self._counters = self.shared.access, self.shared.counters
+        self._rights = self._access.rights
+        self.needs_client = self._access.needs_client  # see `Stage`
         self._width = len(self.shared.transports)  # shapes for each sum of rights
-        # Index of the shapes -> remembered replies to whole packets, and to packets with options
-        # that dnsd ignores. A key of the latter ends before the length of the options.
-        self._replies: dict[int, tuple[Replies, Replies]] = {}
-        self._seen = -1  # version of the table
+        self._ways: list[FastWay | None] = [None] * len(self.shared.shapes)  # see `_fast_way`
         self._shapes: tuple[ShapeTable, ...] = ()
+        self._seen = -1  # version of the table
         self._unknown = False  # whether some names may exist without being in the table
-
-    @property
-    def needs_client(self) -> bool:
-        """See `Stage`."""
-        return self._access.needs_client
 
     def apply(self, frame: bytes) -> None:
         """Applies one frame to the table. Raises msgspec.DecodeError."""
@@ -115,32 +128,20 @@ class Engine:
         transport: Transport,
     ) -> list[Outcome]:
         """See `Stage`."""
-        rights = self._access.rights
-        if clients is not None and self._access.needs_client:
-            rights_of = self._access.of_batch(clients)
-            if len(distinct := set(rights_of)) == 1:
-                (rights,) = distinct
-            else:
-                return answer_by_group(
-                    rights_of,
-                    lambda _: self.answer_batch,
-                    blob,
-                    lengths,
-                    stride,
-                    clients,
-                    transport,
-                )
-        else:
+        rights = self._rights
+        if not self.needs_client:
             clients = None
+        elif clients:
+            rights_of = self._access.of_batch(clients)
+            rights = rights_of[0]
+            if rights_of.count(rights) != len(rights_of):
+                return self._answer_by_rights(rights_of, blob, lengths, stride, clients, transport)
         if self._seen != self.table.version:
             self._renew()
-        shared, counters = self.shared, self._counters
         index = rights * self._width + transport.index
-        plain, with_opt = self._shapes[index]
-        types, other, counters_of = self.table.types, counters.other, counters.of
-        answered, join = counter_index(transport, ANSWERED), b"".join
-        known, with_options = self._replies.setdefault(index, ({}, {}))
-        recall, room = known.get, shared.budget
+        way = self._ways[index] or self._fast_way(index)
+        plain, with_opt, types, counters_of, other, answered, known, with_options = way
+        shared, recall, join = self.shared, known.get, b"".join
         outcomes: list[Outcome] = []
         append = outcomes.append
         begin = 0
@@ -148,16 +149,6 @@ class Engine:
             key = blob[begin + 2 : begin + length]
             reply = recall(key)
             if reply is not None:
-                tail, counter = reply
-                counter[answered] += 1
-                append(blob[begin : begin + 2] + tail)
-                begin += stride
-                continue
-            if (
-                with_options
-                and key[COOKIE:COOKIE_DATA] == COOKIE_HEAD
-                and (reply := with_options.get(key[:COOKIE])) is not None
-            ):
                 tail, counter = reply
                 counter[answered] += 1
                 append(blob[begin : begin + 2] + tail)
@@ -175,9 +166,13 @@ class Engine:
             elif (shape := shapes.get(packet[-11:])) is not None:
                 name, kind = packet[12:-15], packet[-15:-11]
             else:
-                opt = opt_with_ignored_options(packet)
-                key, memory = packet[2 : opt + OPT_FIXED], with_options
-                if (reply := with_options.get(key)) is not None:
+                if packet[COOKIE:COOKIE_DATA] == COOKIE_HEAD:
+                    reply = with_options.get(packet[2:COOKIE])
+                if reply is None:
+                    opt = opt_with_ignored_options(packet)
+                    key, memory = packet[2 : opt + OPT_FIXED], with_options
+                    reply = with_options.get(key)
+                if reply is not None:
                     tail, counter = reply
                     counter[answered] += 1
                     append(packet[:2] + tail)
@@ -204,19 +199,32 @@ class Engine:
             counter[answered] += 1
             tail = join((shape.hit, name, head, rdata, shape.opt))
             append(packet[:2] + tail)
-            if room > 0:
-                room -= 1
+            if shared.budget > 0:
+                shared.budget -= 1
                 memory[key] = tail, counter
-        shared.budget = room
         return outcomes
+
+    def _answer_by_rights(
+        self,
+        rights_of: Sequence[int],
+        blob: bytes,
+        lengths: Sequence[int],
+        stride: int,
+        clients: Sequence[bytes],
+        transport: Transport,
+    ) -> list[Outcome]:
+        """`answer_batch` for clients with different rights."""
+        return answer_by_group(
+            rights_of, lambda _: self.answer_batch, blob, lengths, stride, clients, transport
+        )
 
     def answer(self, packet: bytes, client: bytes, transport: Transport) -> Outcome:
         """See `Stage`."""
         if self._seen != self.table.version:
             self._renew()
-        access = self._access
-        rights = access.of(client) if access.needs_client else access.rights
-        plain, with_opt = self._shapes[rights * self._width + transport.index]
+        rights = self._access.of(client) if self.needs_client else self._rights
+        index = rights * self._width + transport.index
+        plain, with_opt = self._shapes[index]
         head = packet[2:12]
         shape = plain.get(head)
         if shape is not None:
@@ -278,8 +286,7 @@ class Engine:
         if rrset is not None:
             return self._several(packet, shape, asked, kind, rrset)
         table, counters = self.table, self._counters
-        find = table.names.get
-        zone_ref = find(name)
+        zone_ref = table.names.get(name)
         if zone_ref is not None:
             if zone_ref.kind in (APEX, ALIAS):
                 return self._complete(packet, client, transport)
@@ -305,7 +312,7 @@ class Engine:
                 return reply
         # The closest encloser: what is behind the labels walked is a name of the table, which
         # proves that these octets are a name. (A leaf lies in the zone of the name above it.)
-        encloser, position, length = None, 0, len(name)
+        find, encloser, position, length = table.names.get, None, 0, len(name)
         try:
             for _ in _WALK:
                 octets = name[position]
@@ -360,10 +367,27 @@ class Engine:
         self._shapes = self.shared.shapes.of(claim.state)
         self._unknown = bool(claim.unknown)
 
+    def _fast_way(self, index: int) -> FastWay:
+        """The fast way of clients and transport with this index of shapes, made if it is new."""
+        plain, with_opt = self._shapes[index]
+        counters = self._counters
+        way = self._ways[index] = (
+            plain,
+            with_opt,
+            self.table.types,
+            counters.of,
+            counters.other,
+            counter_index(self.shared.transports[index % self._width], ANSWERED),
+            {},
+            {},
+        )
+        return way
+
     def forget(self) -> None:
         """Drops the remembered replies; the budget may be used for others."""
-        self.shared.budget += sum(len(one) for pair in self._replies.values() for one in pair)
-        self._replies.clear()
+        remembered = (way[6:] for way in self._ways if way is not None)
+        self.shared.budget += sum(len(replies) for pair in remembered for replies in pair)
+        self._ways = [None] * len(self._ways)
 
     # -- the complete way --------------------------------------------------------------------
 

@@ -103,6 +103,10 @@ class Shapes:
         self._none = self._tables = (NO_SHAPES,) * (4 * len(transports))
         self._state = NOT_READY
 
+    def __len__(self) -> int:
+        """The number of shape tables."""
+        return len(self._none)
+
     def of(self, state: int) -> tuple[ShapeTable, ...]:
         """The tables for this state; empty ones while it is NOT_READY."""
         if state == NOT_READY:

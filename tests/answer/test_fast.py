@@ -23,6 +23,7 @@ from dnsd.zone.compile import compile_all
 from dnsd.zone.frame import FRESH, NOT_READY, STALE, compile_state
 from tests.answer.building import engine_of, pipeline_of, query_with
 from tests.cases.cluster import objects
+from tests.helpers import counted
 
 PIPELINE = pipeline_of(objects())
 TYPES = ["A", "AAAA", "SRV", "PTR", "CNAME", "SOA", "MX", "NS", "TXT"]
@@ -64,6 +65,28 @@ def agree(fast: Engine, complete: Engine, packet: bytes, transport: Transport) -
     for _ in range(3):
         batch = fast.answer_batch(packet, [len(packet)], len(packet), None, transport)
         assert batch == [complete.answer(packet, b"", transport)]
+
+
+class TestCalls:
+    """What a usual query costs, in calls of Python functions."""
+
+    @pytest.mark.parametrize("options", [None, [], [CLIENT_COOKIE]])
+    def test_a_remembered_query_costs_one_call(
+        self, options: list[tuple[int, bytes]] | None
+    ) -> None:
+        engine = engine_of(PIPELINE)
+        packet = query_with("web.prod", options)
+        arguments = packet, [len(packet)], len(packet), None, UDP
+        first = engine.answer_batch(*arguments)
+        with counted() as calls:
+            assert engine.answer_batch(*arguments) == first
+        # The last two are those that end the count.
+        assert list(calls) == [
+            "Engine.answer_batch",
+            "_GeneratorContextManager.__exit__",
+            "counted",
+        ]
+        assert calls["Engine.answer_batch"] == 1
 
 
 class TestFastWay:
