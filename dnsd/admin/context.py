@@ -333,17 +333,17 @@ class Context:
 
 def _upstream(where: Where) -> str:
     """Where an external name is answered, as a clause."""
-    if where.how == "servers":
+    if where.servers:
         rule = f" (rule for {text_of(where.suffix)})" if where.suffix not in (b"", ROOT) else ""
         return f"forwarded to {', '.join(where.servers)}{rule}"
-    if where.how == "here":
+    if where.by_dnsd:
         return "dnsd answers it: a name of `hosts`, or a special-use name (RFC 6761)"
     return ""
 
 
 def _cached(where: Where) -> str:
     """What the cache of one worker holds for a name, as a clause."""
-    if where.how != "servers":
+    if not where.servers:
         return ""
     if where.left is None:
         return "the cache of the queried worker has no reply"

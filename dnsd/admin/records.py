@@ -33,7 +33,7 @@ from dnsd.dns.rrset import RRset, rrset
 from dnsd.dns.text import rdata_text
 from dnsd.dns.types import Type, type_text
 from dnsd.zone.change import Cause, Change
-from dnsd.zone.merge import APEX
+from dnsd.zone.merge import APEX_KEY
 from dnsd.zone.zone import Zone
 
 log = structlog.get_logger(__name__)
@@ -144,11 +144,11 @@ class Records:
                 aliases,
                 forceable=False,
             )
-        if APEX in others and (alias or zone.rrset(made.name, made.type)):
+        if APEX_KEY in others and (alias or zone.rrset(made.name, made.type)):
             raise Conflict(
-                f"dnsd itself generates {record.name} {record.type}", [APEX], forceable=False
+                f"dnsd itself generates {record.name} {record.type}", [APEX_KEY], forceable=False
             )
-        objects = [one for one in objects if one != APEX]
+        objects = [one for one in objects if one != APEX_KEY]
         if objects and not record.forced:
             raise Conflict(
                 f"{record.name} belongs to {_listed(objects)}; with force=true, dnsd serves the"

@@ -232,9 +232,9 @@ def _put(zones: Zones, node: Node, zone_ref: ZoneRef, compiler: Compiler) -> Non
             leaf = leaf or type_ in _LEAF_TYPES
         else:
             whole[name] = record
-    for found in node.many:
-        zones.sets(found.type)[3][name] = compiler.rrset(found, name)
-        leaf = leaf or found.type == _SRV
+    for body in node.bodies:
+        zones.sets(body.type)[3][name] = compiler.rrset(body, name)
+        leaf = leaf or body.type == _SRV
     if node.target:
         zones.alias[name] = node.target
     if not leaf or node.kind != PLAIN:

@@ -42,7 +42,7 @@ from dnsd.zone.change import Cause, Change
 from dnsd.zone.compile import NODES_PER_FRAME, compile_all, compile_change, compile_empty
 from dnsd.zone.frame import NOT_READY, compile_state
 from dnsd.zone.journal import Journal
-from dnsd.zone.merge import APEX, HOSTS, OVERRIDES, YIELDS
+from dnsd.zone.merge import APEX_KEY, HOSTS, OVERRIDES, YIELDS
 from dnsd.zone.pipeline import Pipeline
 from dnsd.zone.schema import names_of
 from dnsd.zone.zone import Zone
@@ -178,7 +178,7 @@ class ControlPlane:
             return
         service = self._own_service(self.settings)
         if service is None:
-            self.pipeline.set_ns_addresses(self._here, Cause(APEX, at=at))
+            self.pipeline.set_ns_addresses(self._here, Cause(APEX_KEY, at=at))
         else:
             cause = Cause(key, service.version, service.origin, at)
             self.pipeline.set_ns_addresses(service.cluster_ips, cause)

@@ -15,7 +15,7 @@ from dnsd.explain.inside import labels_below
 from dnsd.explain.trace import Cited, Trace
 from dnsd.zone.building import MARKER
 from dnsd.zone.external import exposure_notes
-from dnsd.zone.merge import APEX
+from dnsd.zone.merge import APEX_KEY
 
 _LISTED = 8  # contributors in a sentence
 
@@ -29,7 +29,7 @@ def analyze(trace: Trace, apex: Name) -> None:
         _contributor(trace, contributor)
     if dispute := zone.disputes.get(trace.name):
         winner, *others = dispute
-        holder = "the zone itself" if winner == APEX else str(winner)
+        holder = "the zone itself" if winner == APEX_KEY else str(winner)
         listed = ", ".join(map(str, others[:_LISTED]))
         text = f"name also claimed by {listed}; {holder} wins: the oldest, then the first by key"
         trace.step("conflict", False, text)
@@ -42,7 +42,7 @@ def analyze(trace: Trace, apex: Name) -> None:
 
 
 def _contributor(trace: Trace, contributor: Key) -> None:
-    if contributor == APEX:
+    if contributor == APEX_KEY:
         trace.step("owner", True, "dnsd generates it for the zone")
         trace.because("it is the zone apex, or one of its name servers")
         return

@@ -20,7 +20,7 @@ from dnsd.dns.names import IN_ADDR_ARPA, IP6_ARPA, Name, is_below, labels_of, te
 from dnsd.dns.types import Type, type_text
 from dnsd.explain.trace import MAX_CITED, Target, Trace
 from dnsd.zone.building import address_label
-from dnsd.zone.merge import APEX
+from dnsd.zone.merge import APEX_KEY
 
 _PARENT = "it only has names below it"
 
@@ -36,7 +36,7 @@ def analyze(trace: Trace, apex: Name) -> None:
         _under_svc(trace, apex, own[:-1])
     elif own[-1:] == ["pod"]:
         _under_pod(trace, own[:-1])
-    elif not own or APEX in zone.contributors(trace.name) or zone.exists(trace.name):
+    elif not own or APEX_KEY in zone.contributors(trace.name) or zone.exists(trace.name):
         generated = "it is the zone apex" if not own else "dnsd generates it for the zone"
         trace.because(generated if trace.found.kind == "answer" else _other_types(trace))
     else:

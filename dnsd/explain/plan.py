@@ -42,7 +42,7 @@ from dnsd.dns.text import canonical, rdata_text
 from dnsd.dns.types import Type, type_text
 from dnsd.sources.manifests.file import parse
 from dnsd.zone.change import Cause
-from dnsd.zone.merge import APEX
+from dnsd.zone.merge import APEX_KEY
 from dnsd.zone.pipeline import Pipeline
 from dnsd.zone.schema import age_of, examine
 from dnsd.zone.zone import Zone
@@ -255,7 +255,7 @@ class _Draft:
             )
         for name in names:
             for contributor in served.contributors(name):
-                if contributor != APEX and contributor not in wanted:
+                if contributor != APEX_KEY and contributor not in wanted:
                     wanted[contributor] = list(served.contribution(contributor))
         for contributor, made in wanted.items():
             subject = self.scratch.subject(contributor)

@@ -303,19 +303,16 @@ class Resolver:
     def where(self, name: Name, type_: int) -> Where:
         """Where an external name (lower case) is answered. Sends no query and counts nothing."""
         source = self._source(name, type_)
-        if source is None:
-            return Where("nobody")
-        if isinstance(source, Answer):
-            return Where("here")
-        found = self.routes.find(name)
+        if not isinstance(source, Pool):
+            return Where(by_dnsd=source is not None)
         servers = tuple(str(one.spec) for one in source.servers)
         rest = type_.to_bytes(2, "big") + _CLASS_IN
         cached = [self._entries.get(key_of(name, rest, do, False)) for do in (False, True)]
         entry = next((one for one in cached if one is not None), None)
-        suffix = found[0] if found else b""
+        where = Where(servers, suffix=source.suffix)
         if entry is None:
-            return Where("servers", servers, suffix)
-        return Where("servers", servers, suffix, entry.expires - self._clock(), int(entry.rcode))
+            return where
+        return replace(where, left=entry.expires - self._clock(), rcode=int(entry.rcode))
 
     def pin(self, hosts: Hosts) -> None:
         """Replaces the pinned names, and drops cached replies that may contradict them."""

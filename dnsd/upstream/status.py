@@ -26,13 +26,13 @@ COUNTER_NAMES = (
 class Where(Struct, frozen=True):
     """Where an external name is answered, and its cache entry.
 
-    `how`: "servers" (`servers`, of the rule for `suffix`), "here" (pinned, or a special-use name),
-    "nobody" (no rule). `left`: seconds until the cache entry expires, negative if it has expired;
-    None if there is no entry. `rcode`: that of the entry.
+    `servers`: those of the rule for `suffix`. Without servers, dnsd itself answers (`by_dnsd`: a
+    pinned or a special-use name), or no rule matches. `left`: seconds until the cache entry
+    expires, negative after that, None without an entry. `rcode`: that of the entry.
     """
 
-    how: str
     servers: tuple[str, ...] = ()
+    by_dnsd: bool = False
     suffix: Name = b""
     left: float | None = None
     rcode: int = 0

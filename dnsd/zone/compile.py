@@ -165,7 +165,7 @@ def _apexes(zone: Zone, names: Iterable[Name]) -> Iterator[Apex]:
 def _node(zone: Zone, name: Name, served: tuple[RRset, ...], apex: Name, index: int) -> Node:
     kind, target = PLAIN, b""
     singles: list[tuple[int, bytes]] = []
-    many: list[RRsetBody] = []
+    bodies: list[RRsetBody] = []
     external = zone.external
     for rrset in served:
         if rrset.type == _CNAME:
@@ -174,12 +174,12 @@ def _node(zone: Zone, name: Name, served: tuple[RRset, ...], apex: Name, index: 
         if len(rrset.rdatas) == 1 and len(body) <= SMALL_BODY and rrset.type != _SRV:
             singles.append((rrset.type, body))
         else:
-            many.append(_many(zone, rrset, body, stated=apex in external))
+            bodies.append(_rrset_body(zone, rrset, body, stated=apex in external))
     if name == apex:
         kind = APEX
     elif zone.config.pods == "insecure" and _is_pod_namespace(name, apex):
         kind = PODS
-    return Node(name, index, kind, tuple(singles), tuple(many), target)
+    return Node(name, index, kind, tuple(singles), tuple(bodies), target)
 
 
 def _is_pod_namespace(name: Name, apex: Name) -> bool:
@@ -197,7 +197,7 @@ def _body(rrset: RRset) -> bytes:
     return b"".join([fixed + pack("!H", len(rdata)) + rdata for rdata in rdatas])
 
 
-def _many(zone: Zone, rrset: RRset, body: bytes, stated: bool) -> RRsetBody:
+def _rrset_body(zone: Zone, rrset: RRset, body: bytes, stated: bool) -> RRsetBody:
     """`stated`: the targets may be names of other contributors, as those of a DNSEndpoint.
 
     Then only names that the contributor shares have additional records, because `compile_change`

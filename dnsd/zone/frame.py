@@ -70,7 +70,7 @@ class Node(Struct, array_like=True, frozen=True, gc=False):
     zone: int
     kind: int = PLAIN
     singles: tuple[tuple[int, bytes], ...] = ()
-    many: tuple[RRsetBody, ...] = ()
+    bodies: tuple[RRsetBody, ...] = ()
     target: Name = b""
 
 

@@ -25,7 +25,7 @@ from dnsd.cluster.objects import Key
 from dnsd.dns.rrset import RRset, rrset
 from dnsd.dns.types import Type
 
-APEX = Key("Zone", "", "apex")  # the contributor of the records that zones have without objects
+APEX_KEY = Key("Zone", "", "apex")  # the contributor of the records that zones have without objects
 HOSTS = "Hosts"  # contributors of pinned names are Key(HOSTS, YIELDS or OVERRIDES, name)
 RECORD = "Record"  # contributors of records pinned by the admin API, one for each name and type
 YIELDS, OVERRIDES = "", "override"
@@ -36,13 +36,13 @@ Contributions = Mapping[Key, tuple[RRset, ...]]  # at one name
 
 def precedence(contributor: Key) -> tuple[bool, Key]:
     """The sort key of contributors whose records are merged."""
-    return (contributor != APEX, contributor)
+    return (contributor != APEX_KEY, contributor)
 
 
 def seniority(contributor: Key, ages: Mapping[Key, str]) -> tuple[bool, bool, str, Key]:
     """The sort key of contributors of which one has the name; `ages`: RFC 3339 in UTC."""
     age = ages.get(contributor, "")
-    return (contributor != APEX, not age, age, contributor)
+    return (contributor != APEX_KEY, not age, age, contributor)
 
 
 def merged(found: Contributions) -> tuple[RRset, ...]:
@@ -62,8 +62,8 @@ def won(found: Contributions, ages: Mapping[Key, str]) -> tuple[tuple[RRset, ...
     """
     found = _apply_hosts(found)
     order = sorted(found, key=lambda contributor: seniority(contributor, ages))
-    own = found.get(APEX, ())
-    claimants = [contributor for contributor in order if contributor != APEX]
+    own = found.get(APEX_KEY, ())
+    claimants = [contributor for contributor in order if contributor != APEX_KEY]
     served = own
     if claimants:
         taken = {one.type for one in own}

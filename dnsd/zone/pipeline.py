@@ -34,7 +34,7 @@ from dnsd.dns.rrset import RRset
 from dnsd.sources.source import Batch
 from dnsd.zone.change import Cause, Change
 from dnsd.zone.journal import Journal
-from dnsd.zone.merge import APEX
+from dnsd.zone.merge import APEX_KEY
 from dnsd.zone.schema import age_of, apex, examine
 from dnsd.zone.settings import SchemaConfig
 from dnsd.zone.zone import Zone
@@ -164,7 +164,7 @@ class Pipeline:
         if config == self.zone.config:
             return None
         self.zone.config = config
-        change = self._replace(self.zone, APEX, apex(config), cause, "")
+        change = self._replace(self.zone, APEX_KEY, apex(config), cause, "")
         if change is not None:
             self._publish(change)
         return change

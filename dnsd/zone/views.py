@@ -35,7 +35,7 @@ from dnsd.dns.names import Name, is_below
 from dnsd.dns.networks import EVERYONE, NetworkMap
 from dnsd.dns.rrset import RRset
 from dnsd.dns.types import Type
-from dnsd.zone.merge import APEX
+from dnsd.zone.merge import APEX_KEY
 from dnsd.zone.settings import ANY, BOTH, INSIDE, OUTSIDE, OWN, PolicyRule, SchemaConfig, ViewConfig
 
 _PTR = int(Type.PTR)
@@ -74,7 +74,7 @@ def visible_rrsets(
     """The RRsets of a contributor that are visible in a view."""
     if not view.visible(contributor):
         return ()
-    if (view.inside and view.external) or contributor == APEX:  # the zones themselves
+    if (view.inside and view.external) or contributor == APEX_KEY:  # the zones themselves
         return tuple(rrsets)
     zones = tuple(zone.name for zone in config.external.zones)
     return tuple(

@@ -34,7 +34,7 @@ from dnsd.dns.rrset import RRset
 from dnsd.dns.types import Type
 from dnsd.zone.building import MARKER
 from dnsd.zone.change import Cause, Change, Edit
-from dnsd.zone.merge import APEX, merged, precedence, seniority, won
+from dnsd.zone.merge import APEX_KEY, merged, precedence, seniority, won
 from dnsd.zone.reverse import reverse_zones
 from dnsd.zone.schema import Authority, apex, authority_of, reverse_ns
 from dnsd.zone.settings import SchemaConfig
@@ -76,7 +76,7 @@ class Zone:
         self._tops = frozenset(
             name for name in every if not any(above in every for above in _ancestors(name))
         )
-        self.replace(APEX, apex(config), Cause(APEX))
+        self.replace(APEX_KEY, apex(config), Cause(APEX_KEY))
         self.serial = serial % 2**32
 
     # -- the edit
@@ -211,7 +211,7 @@ class Zone:
         if len(shared) == 1:
             (alone,) = shared
             store.assign(name, node, alone)
-            if not (node.contributor == APEX and name in self._as_needed):
+            if not (node.contributor == APEX_KEY and name in self._as_needed):
                 node.rrsets = None
             del self._shared[name]
             self.disputes.pop(name, None)
@@ -261,7 +261,7 @@ class Zone:
         nodes = self._store.nodes
         while (node := nodes.get(name)) is not None:
             as_needed = name in self._as_needed
-            unused = node.contributor is None or (as_needed and node.contributor == APEX)
+            unused = node.contributor is None or (as_needed and node.contributor == APEX_KEY)
             if node.children or not unused:
                 self._store.demote(name, node)
                 return
@@ -278,7 +278,7 @@ class Zone:
 
     def _open_zone(self, name: Name, node: Node, edit: Edit) -> None:
         """Makes this new node the apex of a reverse zone."""
-        node.contributor, node.rrsets = APEX, (reverse_ns(name, self.config),)
+        node.contributor, node.rrsets = APEX_KEY, (reverse_ns(name, self.config),)
         self._apexes[name] = None
         edit.added += node.rrsets
         edit.zones_born.append(name)
@@ -335,7 +335,7 @@ class Zone:
     ) -> Iterator[tuple[Key, RRsets, str]]:
         """Every contributor that is `wanted`, except the apex, with its RRsets and its age."""
         for contributor, rrsets in self._store.contributions(wanted):
-            if contributor != APEX:
+            if contributor != APEX_KEY:
                 yield contributor, rrsets, self._ages.get(contributor, "")
 
     def zone_of(self, name: Name) -> Name | None:

@@ -18,7 +18,7 @@ from dnsd.dns.addresses import pack_address
 from dnsd.settings.schema import SettingsError
 from dnsd.sources.source import Batch
 from dnsd.worker.supervisor import WorkersFailed
-from dnsd.zone.merge import APEX
+from dnsd.zone.merge import APEX_KEY
 from tests.control.planes import HOST, NAME, ask, plane, publish, said, web
 from tests.helpers import eventually
 
@@ -139,7 +139,7 @@ class TestOwnService:
             publish(it, web("10.96.0.2"), synced=True)
             await is_at("10.96.0.2")
             change = next(it.journal.latest())
-            assert change.contributor == APEX
+            assert change.contributor == APEX_KEY
             assert change.cause.key == Key("Service", "default", "web")
             assert abs(change.cause.at - time.time()) < 60
             await it.reconfigure(Settings.of(ns_service="default/web", ttl=7))

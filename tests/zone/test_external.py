@@ -33,7 +33,7 @@ from dnsd.dns.text import rdata_text
 from dnsd.dns.types import Type
 from dnsd.zone.change import Cause
 from dnsd.zone.external import exposure_notes, external_apex, external_rrsets
-from dnsd.zone.merge import APEX
+from dnsd.zone.merge import APEX_KEY
 from dnsd.zone.schema import examine
 from dnsd.zone.settings import ExternalConfig, ExternalZone, SchemaConfig
 from dnsd.zone.zone import Zone
@@ -569,7 +569,7 @@ class TestSeveralWantOneName:
         found = zone.rrset(OUT, Type.NS)
         assert found is not None
         assert found.rdatas == (name_from_text("ns.dns.k8s.example.com."),)
-        assert zone.disputes == {OUT: (APEX, self.A)}
+        assert zone.disputes == {OUT: (APEX_KEY, self.A)}
 
     def test_records_pinned_at_a_name_are_one_contributor(self) -> None:
         zone = self.zone()

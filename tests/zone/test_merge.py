@@ -6,7 +6,7 @@ from dnsd.cluster.objects import Key
 from dnsd.dns.rrset import RRset
 from dnsd.dns.types import Type
 from dnsd.zone.building import marker
-from dnsd.zone.merge import APEX, HOSTS, OVERRIDES, YIELDS, merged, precedence, won
+from dnsd.zone.merge import APEX_KEY, HOSTS, OVERRIDES, YIELDS, merged, precedence, won
 from tests.zone.made import (
     Z,
 )
@@ -28,7 +28,7 @@ class TestMerged:
         assert merged({SERVICE: (record,), OTHER: (cname,)}) == (record,)
 
     def test_the_apex_has_precedence(self) -> None:
-        assert sorted([SERVICE, APEX], key=precedence) == [APEX, SERVICE]
+        assert sorted([SERVICE, APEX_KEY], key=precedence) == [APEX_KEY, SERVICE]
 
 
 AGES = {SERVICE: "2026-02-01T00:00:00Z", OTHER: "2026-01-01T00:00:00Z"}
@@ -51,7 +51,7 @@ class TestWon:
     def test_the_records_of_the_zone_stay_and_the_oldest_adds_other_types(self) -> None:
         own, added = address("@", "10.0.0.9"), marker(Z)
         six = RRset(Z, Type.AAAA, 5, (bytes(16),))
-        served, _ = won({APEX: (own,), SERVICE: (address("@", "10.0.0.1"), six)}, AGES)
+        served, _ = won({APEX_KEY: (own,), SERVICE: (address("@", "10.0.0.1"), six)}, AGES)
         assert served == (own, six)
         assert added not in served
 

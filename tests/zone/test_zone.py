@@ -18,7 +18,7 @@ from dnsd.dns.text import rdata_text
 from dnsd.dns.types import Type
 from dnsd.zone.building import marker
 from dnsd.zone.change import Cause, Change
-from dnsd.zone.merge import APEX
+from dnsd.zone.merge import APEX_KEY
 from dnsd.zone.schema import apex
 from dnsd.zone.settings import SchemaConfig
 from dnsd.zone.zone import Zone
@@ -103,8 +103,8 @@ class TestEmptyZone:
 
     def test_its_own_names_have_the_apex_as_contributor(self) -> None:
         zone = Zone(CONFIG, 1)
-        assert zone.contributors(Z) == (APEX,)
-        assert list(zone.contribution(APEX)) == apex(CONFIG)
+        assert zone.contributors(Z) == (APEX_KEY,)
+        assert list(zone.contribution(APEX_KEY)) == apex(CONFIG)
 
 
 class TestReplace:
@@ -285,7 +285,7 @@ class TestSeveralContributors:
         zone = Zone(CONFIG, 7)
         assert replace(zone, A, alias("@", "x")) is None
         assert zone.types(Z) == (Type.NS, Type.SOA)
-        assert zone.contributors(Z) == (APEX, A)
+        assert zone.contributors(Z) == (APEX_KEY, A)
 
     def test_an_edit_that_serves_the_same_is_not_a_change(self) -> None:
         zone = Zone(CONFIG, 7)
