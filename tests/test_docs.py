@@ -1,4 +1,4 @@
-"""What is written about dnsd agrees with what it does."""
+"""The documentation agrees with the declarations of the settings."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ ROOT = Path(__file__).parent.parent
 
 
 @pytest.mark.parametrize("path", FILES)
-def test_generated_files_are_as_generated(path: str) -> None:
+def test_generated_files_are_up_to_date(path: str) -> None:
     assert (ROOT / path).read_text(encoding="utf-8") == FILES[path](Settings), "run: make docs"
 
 

@@ -1,4 +1,4 @@
-"""docs/commands.md and the picture of the first screen: what they show is what happens."""
+"""docs/commands.md and the picture of the first screen show the real output of the commands."""
 
 from __future__ import annotations
 
@@ -22,17 +22,19 @@ EXAMPLES = re.findall(r"^```\n\$ (dnsd [^\n]*--manifests [^\n]*)\n(.*?)^```$", P
 
 
 @pytest.mark.parametrize("name", COMMANDS)
-def test_every_command_is_there_with_an_example(name: str) -> None:
+def test_each_command_has_a_section_with_an_example(name: str) -> None:
     assert f"[`dnsd {name}`](#dnsd-{name})" in PAGE
     assert re.search(rf"^```\n(?:\$ )?dnsd {name} |^```\ndnsd {name}\n", SECTIONS[name], re.M)
 
 
-def test_no_command_is_there_that_does_not_exist() -> None:
+def test_each_section_is_that_of_a_command() -> None:
     assert list(SECTIONS) == list(COMMANDS)
 
 
 @pytest.mark.parametrize(("line", "output"), EXAMPLES, ids=[line for line, _ in EXAMPLES])
-def test_examples_are_real(line: str, output: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_example_shows_the_real_output(
+    line: str, output: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     command, _, head = line.partition(" | head -")
     with contextlib.chdir(ROOT):
         main(shlex.split(command)[1:])
@@ -40,16 +42,16 @@ def test_examples_are_real(line: str, output: str, capsys: pytest.CaptureFixture
     assert (found[: int(head)] if head else found) == output.splitlines()
 
 
-def test_there_are_such_examples() -> None:
+def test_the_commands_without_a_server_have_examples_with_output() -> None:
     assert {line.split()[1] for line, _ in EXAMPLES} == {"check", "zone", "explain", "plan"}
 
 
 @pytest.mark.parametrize("name", [name for name in COMMANDS if name not in ("serve", "check")])
-def test_every_flag_that_is_named_exists(name: str) -> None:
-    """In the section of a command, and in the one on connections."""
+def test_each_flag_of_the_page_exists(name: str) -> None:
+    """The flags in the section of a command and in the section on connections."""
     known = set(re.findall(r"(?<!\S)--?[a-z-]+", dnsd(name, "--help").stdout))
     if name in ("query", "status", "history", "top"):
-        known.add("--manifests")  # the shared section tells which commands take it
+        known.add("--manifests")  # the shared section names the commands that take it
     which = PAGE.partition("## Connection to a running dnsd")[2].partition("\n## ")[0]
     code = re.findall(r"`([^`\n]*)`", SECTIONS[name] + which)
     named = {flag for text in code for flag in re.findall(r"(?<!\S)--?[a-z-]+", text)}
@@ -57,19 +59,19 @@ def test_every_flag_that_is_named_exists(name: str) -> None:
     assert named <= known
 
 
-def test_the_exit_codes_are_those_of_help() -> None:
+def test_the_exit_codes_are_those_of_the_help() -> None:
     for name in ("explain", "query", "plan", "status"):
         help_ = " ".join(dnsd(name, "--help").stdout.split())
-        told = set(re.findall(r"(?:codes:|,) (\d) ", help_.partition("Exit codes:")[2]))
+        listed = set(re.findall(r"(?:codes:|,) (\d) ", help_.partition("Exit codes:")[2]))
         rows = re.findall(r"^\| (\d) \| ([^|]*) \|", PAGE, re.M)
-        assert {code for code, of in rows if f"`{name}`" in of} <= told | {"1", "2"}
-        assert {code for code in told if int(code) > 2} == {
+        assert {code for code, of in rows if f"`{name}`" in of} <= listed | {"1", "2"}
+        assert {code for code in listed if int(code) > 2} == {
             code for code, of in rows if f"`{name}`" in of and int(code) > 2
         }
 
 
 class TestPicture:
-    """docs/pictures.py draws it from what the commands really say."""
+    """docs/pictures.py draws it from the output of the commands."""
 
     text = "\n".join(ElementTree.parse(PICTURE).getroot().itertext()).replace("\xa0", " ")
 
@@ -83,16 +85,16 @@ class TestPicture:
             "does not exist (NXDOMAIN)",
         ],
     )
-    def test_what_the_readme_promises(self, words: str) -> None:
+    def test_the_picture_shows_the_answers_of_the_readme(self, words: str) -> None:
         assert words in self.text
 
-    def test_the_explanation_is_todays(self) -> None:
+    def test_the_explanation_is_up_to_date(self) -> None:
         name = re.search(r"dnsd explain (\S+)", self.text)
         assert name
         found = dnsd("explain", name[1], "--manifests", str(SEED))
         assert found.stdout.splitlines()[0] in self.text
 
-    def test_nothing_of_a_machine_and_no_token(self) -> None:
+    def test_the_picture_shows_no_path_of_a_machine_and_no_token(self) -> None:
         source = PICTURE.read_text(encoding="utf-8")
         assert re.findall(r"/(?:home|root|tmp|work|Users)/", source) == []
         assert set(re.findall(r"token=\S", source)) == {"token=…"}

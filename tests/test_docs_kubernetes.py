@@ -1,4 +1,4 @@
-"""docs/kubernetes.md and the examples beside it say what is so."""
+"""docs/kubernetes.md and its examples agree with the settings, the log, and the chart."""
 
 from __future__ import annotations
 
@@ -23,20 +23,22 @@ def squeezed(text: str) -> str:
     return re.sub(r"\s+", " ", "\n".join(line.partition("#")[0] for line in text.splitlines()))
 
 
-def test_every_setting_of_the_source_is_explained():
-    ours = [name for name, one in declared(Settings).items() if one.setting.group == Group.SOURCES]
+def test_each_setting_of_the_source_is_on_the_page():
+    settings = [
+        name for name, one in declared(Settings).items() if one.setting.group == Group.SOURCES
+    ]
     manifests_only = {"manifests", "service_cidr"}
-    for name in set(ours) - manifests_only:
+    for name in set(settings) - manifests_only:
         spelled = (f"`{name}`", f"`{name}:", f"--{name.replace('_', '-')}")
         assert any(text in PAGE for text in spelled), name
 
 
-def test_every_word_that_looks_like_a_setting_is_one():
+def test_each_word_in_the_form_of_a_setting_is_a_setting():
     for word in re.findall(r"`([a-z]+_[a-z_]+)", PAGE):
         assert word in declared(Settings), word
 
 
-def test_every_message_of_the_log_is_one_that_is_logged():
+def test_each_log_message_of_the_page_is_in_the_code():
     messages = {row.partition(" …")[0] for row in re.findall(r"^\| `([^`]+)` \|", TROUBLE, re.M)}
     assert len(messages) >= 5
     sources = "".join(path.read_text() for path in (ROOT / "dnsd").rglob("*.py"))
@@ -44,12 +46,12 @@ def test_every_message_of_the_log_is_one_that_is_logged():
 
 
 @pytest.mark.parametrize("path", re.findall(r"\]\((?!http)([^)#]+)\)", PAGE))
-def test_links_lead_somewhere(path):
+def test_the_target_of_each_link_exists(path):
     assert (ROOT / "docs" / path).resolve().exists()
 
 
 class TestStubDomain:
-    def test_the_patch_carries_the_block_of_the_corefile(self):
+    def test_the_patch_contains_the_block_of_the_corefile(self):
         patch = yaml.safe_load((STUB / "configmap-patch.yaml").read_text())
         corefile = patch["data"]["Corefile"]
         assert squeezed((STUB / "Corefile").read_text()).strip() in squeezed(corefile)
@@ -59,7 +61,7 @@ class TestStubDomain:
             code = "".join(line.partition("#")[0] + "\n" for line in text.splitlines())
             assert code.count("{") == code.count("}")
 
-    def test_one_address_everywhere(self):
+    def test_all_examples_use_one_address(self):
         behind = PAGE.partition("## In place of CoreDNS")[0]
         text = behind + "".join(path.read_text() for path in STUB.iterdir())
         assert set(re.findall(r"forward \. ([0-9.]+)", text)) == {"10.96.0.11"}
@@ -67,7 +69,7 @@ class TestStubDomain:
 
 
 class TestLaptop:
-    def test_the_commands_write_the_files_that_the_kubeconfig_names(self):
+    def test_the_commands_write_the_files_of_the_kubeconfig(self):
         text = (LAPTOP / "README.md").read_text()
         config = yaml.safe_load((LAPTOP / "reader.yaml").read_text())
         (user,), (cluster,) = config["users"], config["clusters"]
@@ -76,12 +78,12 @@ class TestLaptop:
         (account,) = set(re.findall(r"create token (\S+)", text))
         assert account == user["name"]
 
-    def test_the_account_may_do_what_the_chart_allows_and_no_more(self):
+    def test_the_account_has_the_rules_of_the_chart(self):
         objects = yaml.safe_load_all((LAPTOP / "rbac.yaml").read_text())
         (role,) = [one for one in objects if one["kind"] == "ClusterRole"]
         assert role["rules"] == GOLDEN
 
-    async def test_the_kubeconfig_can_be_loaded(self, tmp_path: Path):
+    async def test_the_client_loads_the_kubeconfig(self, tmp_path: Path):
         from dnsd.sources.kubernetes.credentials import Access, Timing, load
         from tests.fakekube.tls import Authority
 

@@ -1,4 +1,4 @@
-"""docs/names.md says what is: every example is asked of the zone made from the seed manifests."""
+"""Each example of docs/names.md has the answer of the zone of the seed manifests."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ OUTSIDE = load(ROOT / "config" / "examples" / "outside")
 
 class Example(NamedTuple):
     options: str  # YAML: settings that differ from their defaults
-    question: str  # what follows `dig`
+    question: str  # the arguments of `dig`
     answer: tuple[str, ...]
 
 
@@ -67,7 +67,7 @@ def zone_with(options: str) -> Zone:
 
 
 def answer(zone: Zone, question: str) -> tuple[str, ...]:
-    """What dig would print, one blank between the fields."""
+    """The output of dig, with one blank between the fields."""
     first, second = question.split()
     if first == "-x":
         name, type_ = reverse_name(pack_address(second)), Type.PTR
@@ -84,16 +84,16 @@ def answer(zone: Zone, question: str) -> tuple[str, ...]:
 
 
 @pytest.mark.parametrize("example", EXAMPLES, ids=lambda example: example.question)
-def test_example(example: Example) -> None:
+def test_an_example_shows_the_answer_of_the_zone(example: Example) -> None:
     assert answer(zone_with(example.options), example.question) == example.answer
 
 
-def test_the_examples_are_found() -> None:
+def test_each_dig_command_is_an_example() -> None:
     assert len(EXAMPLES) == PAGE.count("$ dig ")
     assert len(EXAMPLES) > 30
 
 
-def test_the_manifests_are_good() -> None:
+def test_the_manifests_of_the_examples_have_no_problem() -> None:
     assert (SEED.problems, OUTSIDE.problems) == ((), ())
 
 
@@ -102,5 +102,5 @@ SETTINGS = [name for name, one in declared(Settings).items() if one.setting.grou
 
 
 @pytest.mark.parametrize("setting", [*SETTINGS, "service_cidr"])
-def test_every_setting_that_decides_about_names_is_there(setting: str) -> None:
+def test_each_setting_about_names_is_on_the_page(setting: str) -> None:
     assert re.search(rf"`{setting}[`:]", PAGE)

@@ -1,5 +1,7 @@
 """Tables of queries in zone-file text, and the cluster that they query.
 
+In `tests/cases/` (query tables). Change here: the notation of the tables.
+
 `cluster.py` makes the manifests. Each `*.txt` beside it is a table:
 
     ;; the rule that this case verifies
@@ -7,14 +9,14 @@
     NOERROR aa rd
     AN web.prod.svc.cluster.local. 5 IN A 10.96.0.10
 
-* `Q NAME TYPE [CLASS] [options]`: the query. RD is set unless `-rd`. Options: `+edns` or
-  `+edns=SIZE`, `+do`, `+nsid`, `+keepalive`, `+ad`, `+cd`; `udp` or `tcp`: this case is for
-  that transport, and those that carry datagrams or streams like it, only.
-* then the response code and the flags that are set, from aa tc rd ra ad cd. `+opt`: the
-  reply has an OPT (and without it, it has none); `ede=N`: it has that extended error;
-  `size<=N`: the whole message is not longer.
-* `AN`, `NS`, `AR`: the records of a section, as a set; none means that it is empty. `*` in
-  place of the serial matches any. `AN #N` instead: N records, whatever they are.
+* `Q NAME TYPE [CLASS] [options]`: the query. RD is set, except with `-rd`. Options: `+edns` or
+  `+edns=SIZE`, `+do`, `+nsid`, `+keepalive`, `+ad`, `+cd`; `udp` or `tcp`: the case is only for
+  transports with datagrams (udp) or with streams (tcp).
+* Next, the response code and the set flags of aa tc rd ra ad cd. `+opt`: the reply has an OPT
+  record; without it, the reply has no OPT record. `ede=N`: the reply has this extended error.
+  `size<=N`: the message has at most N octets.
+* `AN`, `NS`, `AR`: the records of a section, as a set; a section without a line is empty. `*` in
+  place of the serial matches each serial. `AN #N` matches any N records.
 """
 
 from __future__ import annotations
@@ -46,7 +48,7 @@ class Case:
     sections: dict[str, list[str]] = field(default_factory=dict)
 
     def query(self) -> dns.message.Message:
-        """The query, with a fresh id."""
+        """The query, with a new ID."""
         name, type_, *rest = self.question.split()
         message = dns.message.make_query(name, type_, rest[0] if rest else "IN")
         for option in self.options:
@@ -66,18 +68,19 @@ class Case:
         return message
 
     def runs_over(self, transport: Transport) -> bool:
-        """Whether this case is for that transport, or for one like it."""
+        """Whether this case is for the transport."""
         only = {"udp", "tcp"} & set(self.options)
         return not only or ("udp" if transport.datagram else "tcp") in only
 
     def check(self, query: dns.message.Message, wire: bytes) -> None:
-        """Fails with the difference, in the notation of the table."""
+        """Fail with the difference, in the notation of the tables."""
         reply = dns.message.from_wire(wire)
         assert reply.id == query.id
         assert [q.to_text() for q in reply.question] == [q.to_text() for q in query.question]
-        assert self.said(reply, wire) == self.expected(), f"{self.where}: {self.title}"
+        assert self.found(reply, wire) == self.expected(), f"{self.where}: {self.title}"
 
     def expected(self) -> list[str]:
+        """The expected reply, in the notation of the tables."""
         flags = [flag for flag in self.flags if not flag.startswith("size<=")]
         lines = [" ".join([self.rcode, *sorted(flags)])]
         for section in ("AN", "NS", "AR"):
@@ -86,8 +89,8 @@ class Case:
             )
         return lines
 
-    def said(self, reply: dns.message.Message, wire: bytes) -> list[str]:
-        """The reply in the notation of the table, as far as the case states it."""
+    def found(self, reply: dns.message.Message, wire: bytes) -> list[str]:
+        """The reply in the notation of the tables, as far as the case states it."""
         flags = dns.flags.to_text(reply.flags & ~dns.flags.QR).lower().split()
         if reply.edns >= 0:
             flags.append("+opt")
@@ -121,7 +124,7 @@ def _without_serial(record: str) -> str:
 
 
 def read(path: Path) -> Iterator[Case]:
-    """The cases of one table; raises ValueError with file and line."""
+    """The cases of one table. Raises ValueError with file and line."""
     case: Case | None = None
     title = ""
     for number, line in enumerate(path.read_text().splitlines(), 1):

@@ -1,14 +1,16 @@
 """The cluster of the query tables, as objects of the API.
 
-Every kind of Service of docs/names.md is in it once, with addresses that tell what they are:
-10.96.0.x are ClusterIPs, 10.244.x.x and fd00:244::x are Pods.
+In `tests/cases/` (query tables). Change here: the objects that the tables query.
+
+It has each kind of Service of docs/names.md once. 10.96.0.x are ClusterIPs; 10.244.x.x and
+fd00:244::x are Pods.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
-from tests.cases.external import outside_objects
+from tests.cases.external import external_objects
 
 Plain = dict[str, Any]
 
@@ -16,7 +18,7 @@ SLICE_LABEL = "kubernetes.io/service-name"
 
 
 def service(name: str, ip: str | list[str] = "", ns: str = "prod", **spec: Any) -> Plain:
-    """A Service; `ip` its ClusterIP, "None", or both of a dual-stack one."""
+    """A Service; `ip`: its ClusterIP, "None", or both ClusterIPs of a dual-stack Service."""
     ips = [ip] if isinstance(ip, str) else ip
     if ips[0]:
         spec |= {"clusterIP": ips[0], "clusterIPs": ips}
@@ -69,7 +71,7 @@ def external(name: str, target: str) -> Plain:
 
 
 def objects() -> list[Plain]:
-    """All objects, in no particular order."""
+    """All objects, in any order."""
     http = port(80, "http")
     chain = [external(f"chain{i}", f"chain{i + 1}.prod.svc.cluster.local") for i in range(12)]
     big = [endpoint(f"10.244.9.{i}") for i in range(1, 201)]
@@ -141,5 +143,5 @@ def objects() -> list[Plain]:
                 "ports": [port(80)],
             },
         },
-        *outside_objects(),
+        *external_objects(),
     ]

@@ -1,5 +1,7 @@
 """The objects with external names in the cluster of the query tables.
 
+In `tests/cases/` (query tables). Change here: the objects of external names.
+
 192.0.2.x are load balancers, 198.51.100.x external addresses, 203.0.113.x Gateways; Nodes are
 10.0.0.x inside and 192.0.2.10x outside.
 """
@@ -16,7 +18,7 @@ GATEWAY_API = "gateway.networking.k8s.io"
 
 
 def thing(kind: str, name: str, api: str = "v1", **more: Any) -> Plain:
-    """An object of namespace edge; `more`: spec, status, and fields of its metadata."""
+    """An object in the namespace edge; `more`: spec, status, and fields of its metadata."""
     meta: Plain = {"name": name, "namespace": "edge"}
     for field in ("annotations", "labels", "creationTimestamp"):
         if field in more:
@@ -73,8 +75,8 @@ def ingress(name: str, host: str, ip: str, created: str) -> Plain:
     )
 
 
-def outside_objects() -> list[Plain]:
-    """All of them, in no particular order."""
+def external_objects() -> list[Plain]:
+    """All objects, in any order."""
     local = {
         "apiVersion": "discovery.k8s.io/v1",
         "kind": "EndpointSlice",

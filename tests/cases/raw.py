@@ -1,8 +1,10 @@
-"""Messages that no library would send: header and EDNS rows that need raw octets.
+"""Messages that no library sends: wrong headers, questions, and EDNS as raw octets.
 
-Each is (title, packet, expectation): the RCODE of the reply, or None for no reply at all.
-A reply is checked for more than its RCODE by `check`: it is a response, has the id and the
-opcode of the packet, carries no data, and can be parsed.
+In `tests/cases/` (query tables). Change here: malformed messages, and their replies.
+
+Each row is (title, packet, RCODE of the reply, or None for no reply). `check` also verifies that
+the reply is a response, has the ID and the opcode of the packet, and can be parsed, and that it has
+an answer only if the row expects one.
 """
 
 from __future__ import annotations
@@ -52,13 +54,13 @@ NAME_255 = b"".join(b"\x3f" + b"a" * 63 for _ in range(3)) + b"\x3d" + b"a" * 61
 assert len(NAME_255) == 255
 MOST_LABELS = b"\x01a" * 127 + b"\x00"
 assert len(MOST_LABELS) == 255
-TXT = b"\x00\x10\x00\x01" + bytes(4) + b"\x00\x00"  # a record of no data, behind its owner
+TXT = b"\x00\x10\x00\x01" + bytes(4) + b"\x00\x00"  # a record without data, after its owner name
 
 RAW: list[Raw] = [
     # header
     *(Raw(f"{n} octets", message(QUESTION)[:n], None) for n in (0, 1, 2, 11)),
     Raw("a response", message(QUESTION, flags=0x8180), None),
-    Raw("a response with a foreign opcode", message(QUESTION, flags=0xA800), None),
+    Raw("a response with another opcode", message(QUESTION, flags=0xA800), None),
     Raw("AA set in the query", message(QUESTION, flags=0x0500), NOERROR, True),
     Raw("TC set in the query", message(QUESTION, flags=0x0300), NOERROR, True),
     Raw("RA set in the query", message(QUESTION, flags=0x0180), NOERROR, True),
@@ -78,7 +80,7 @@ RAW: list[Raw] = [
     Raw("an answer count", message(QUESTION, an=1), FORMERR),
     Raw("an authority count", message(QUESTION, ns=1), FORMERR),
     Raw("65535 additional records", message(QUESTION, ar=65535), FORMERR),
-    Raw("an additional record that is not there", message(QUESTION, ar=1), FORMERR),
+    Raw("a missing additional record", message(QUESTION, ar=1), FORMERR),
     Raw("a header only", message(b""), FORMERR),
     # the question
     Raw("label type 0x40", message(b"\x41" + QUESTION), FORMERR),
@@ -86,7 +88,7 @@ RAW: list[Raw] = [
     Raw("a pointer to itself", message(b"\xc0\x0c" + A_IN), FORMERR),
     Raw("a pointer forward", message(b"\xc0\x20" + A_IN + QUESTION), FORMERR),
     Raw("a pointer past the end", message(b"\xff\xff" + A_IN), FORMERR),
-    Raw("a pointer behind a label", message(b"\x03web\xc0\x0c" + A_IN), FORMERR),
+    Raw("a pointer after a label", message(b"\x03web\xc0\x0c" + A_IN), FORMERR),
     Raw("a label of 64", message(LONG_LABEL + QUESTION), FORMERR),
     Raw("a name of 257", message(NAME_256 + A_IN), FORMERR),
     Raw("a name of 255 that is external", message(NAME_255 + A_IN), REFUSED),
@@ -94,11 +96,11 @@ RAW: list[Raw] = [
     Raw("a name without its end", message(WEB[:-1]), FORMERR),
     Raw("no type", message(WEB), FORMERR),
     Raw("no class", message(WEB + b"\x00\x01"), FORMERR),
-    Raw("an octet behind the question", message(QUESTION + b"\x00"), FORMERR),
-    Raw("a second question behind the first", message(QUESTION * 2), FORMERR),
+    Raw("an octet after the question", message(QUESTION + b"\x00"), FORMERR),
+    Raw("a second question after the first", message(QUESTION * 2), FORMERR),
     Raw("an OPT that is not counted", message(QUESTION + opt()), FORMERR),
     # EDNS
-    Raw("an octet behind OPT", message(QUESTION + opt() + b"\x00", ar=1), FORMERR),
+    Raw("an octet after OPT", message(QUESTION + opt() + b"\x00", ar=1), FORMERR),
     Raw("two OPTs", message(QUESTION + opt() * 2, ar=2), FORMERR),
     Raw("OPT with an owner", message(QUESTION + b"\x01a" + opt(), ar=1), FORMERR),
     Raw("OPT with a pointer as owner", message(QUESTION + b"\xc0\x12" + opt()[1:], ar=1), FORMERR),
@@ -130,7 +132,7 @@ RAW: list[Raw] = [
             ("an octet too many", b"\x00\x01\x18\x00\xc0\x00\x02\x01"),
             ("an octet too few", b"\x00\x01\x18\x00\xc0\x00"),
             ("a scope", b"\x00\x01\x18\x18\xc0\x00\x02"),
-            ("bits behind the prefix", b"\x00\x01\x17\x00\xc0\x00\x03"),
+            ("bits after the prefix", b"\x00\x01\x17\x00\xc0\x00\x03"),
         )
     ),
     Raw(
@@ -140,11 +142,11 @@ RAW: list[Raw] = [
         True,
     ),
     Raw(
-        "a record whose data is not there",
+        "a record with missing data",
         message(QUESTION + b"\x00\x00\x10\x00\x01" + bytes(4) + b"\x00\x20\x01a", ar=1),
         FORMERR,
     ),
-    # what is more than queries have, and the most that they may
+    # more records and options than queries have, up to the limits
     Raw("16 additional records", message(QUESTION + (b"\0" + TXT) * 16, ar=16), NOERROR, True),
     Raw("17 additional records", message(QUESTION + (b"\0" + TXT) * 17, ar=17), FORMERR),
     Raw("368 additional records", message(QUESTION + (b"\0" + TXT) * 368, ar=368), FORMERR),
@@ -163,7 +165,7 @@ RAW: list[Raw] = [
     Raw("IXFR", message(WEB + b"\x00\xfb\x00\x01"), REFUSED),
 ]
 
-# As large as messages over TCP can be.
+# The largest messages over TCP.
 _ROOM = 65_535 - len(message(QUESTION + opt()))
 LARGEST: list[Raw] = [
     Raw("one option", message(QUESTION + opt(option(12, bytes(_ROOM - 4))), ar=1), NOERROR, True),
@@ -174,24 +176,24 @@ LARGEST: list[Raw] = [
 
 
 def check(raw: Raw, reply: bytes | None) -> None:
-    """Fails unless `reply` is what is to come back."""
+    """Fail if `reply` is not the expected one."""
     if raw.rcode is None:
         assert reply is None
         return
     assert reply is not None
     assert reply[:2] == raw.packet[:2]
     assert reply[2] & 0x80
-    assert reply[2] & 0x79 == raw.packet[2] & 0x79, "opcode and RD come back"
-    assert reply[3] & 0x70 == 0, "Z, AD and CD are clear"
-    assert reply[3] & 0x80 == 0, "RA is clear: nothing is resolved here"
+    assert reply[2] & 0x79 == raw.packet[2] & 0x79, "the reply has the opcode and RD of the query"
+    assert reply[3] & 0x70 == 0, "Z, AD, and CD are clear"
+    assert reply[3] & 0x80 == 0, "RA is clear, because the engine does not forward"
     assert reply[2] & 0x02 == 0
-    if reply[2] & 0x78 == 0x28:  # UPDATE: its sections mean other things to a parser
+    if reply[2] & 0x78 == 0x28:  # a parser reads the sections of UPDATE differently
         assert reply[3] & 15 == raw.rcode
         return
     parsed = dns.message.from_wire(reply)
     assert parsed.rcode() == raw.rcode
     assert bool(parsed.answer) == raw.data
-    assert bool(reply[2] & 0x04) == raw.data, "AA comes with data only"
+    assert bool(reply[2] & 0x04) == raw.data, "AA is set with data only"
     if parsed.edns >= 0:
         assert parsed.edns == 0
         assert parsed.payload == 1232

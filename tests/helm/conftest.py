@@ -1,4 +1,4 @@
-"""The real helm program, for all tests of the chart."""
+"""The helm program, for all tests of the chart."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def helm() -> str:
 
 @pytest.fixture
 def render(helm, tmp_path):
-    """`render(values)`: the objects that the chart makes of these values."""
+    """`render(values)`: the objects of the chart with these values."""
 
     def template(values: dict[str, Any] | None = None) -> Objects:
         done = run(helm, tmp_path, values)

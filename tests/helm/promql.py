@@ -1,13 +1,12 @@
-"""Just enough of PromQL to say what an expression asks for.
+"""A parser for the part of PromQL that the chart uses.
 
-`parse` reads the part of the language that the chart uses, and refuses the rest, so that
-nothing is overlooked: a word that is neither function, keyword nor label is a metric. What
-it returns is what a test can hold to the exported names:
+`parse` rejects the rest of the language, so that no metric is overlooked: a word that is not a
+function, a keyword, or a label is a metric. A test compares its result with the exported names:
 
-* every metric, with its matchers, and with the labels that each aggregation around it keeps;
-* the labels that the result has, as far as the expression says so.
+* each metric, with its matchers, and with the labels that each aggregation around it keeps;
+* the labels of the result, if the expression defines them.
 
-An aggregation writes its labels in front, `sum by (a) (...)`, or has none.
+An aggregation has its labels in front, `sum by (a) (...)`, or no labels.
 """
 
 from __future__ import annotations
@@ -33,8 +32,8 @@ _TOKEN = re.compile(
 )
 
 
-class NotUnderstood(ValueError):
-    """What `parse` does not read: an error in the expression, or more of PromQL than it knows."""
+class UnsupportedExpression(ValueError):
+    """An error in the expression, or a part of PromQL that `parse` does not support."""
 
 
 class Matcher(Struct, frozen=True):
@@ -46,9 +45,9 @@ class Matcher(Struct, frozen=True):
 
 
 class Metric(Struct, frozen=True):
-    """A metric where it is used; `inside` are the functions around it, outermost first.
+    """A use of a metric; `inside`: the functions around it, the outermost first.
 
-    `kept` are the labels that the aggregations around it keep, of each.
+    `kept`: the labels that each aggregation around it keeps.
     """
 
     name: str
@@ -59,18 +58,18 @@ class Metric(Struct, frozen=True):
 
 
 class Expression(Struct, frozen=True):
-    """`labels`: those of the result, None when they are the metrics' own."""
+    """`labels`: those of the result, or None if the result has the labels of the metrics."""
 
     metrics: tuple[Metric, ...]
     labels: tuple[str, ...] | None
 
 
 def parse(text: str) -> Expression:
-    """What `text` asks for. Raises NotUnderstood."""
+    """The metrics and labels of an expression. Raises UnsupportedExpression."""
     reader = _Reader(tuple(_tokens(text)), text)
     reader.expression(inside=(), kept=())
     if reader.peek():
-        raise NotUnderstood(f"{text}: {reader.peek()!r} is one too many")
+        raise UnsupportedExpression(f"{text}: {reader.peek()!r} after the end of the expression")
     outermost = [one.kept[0] if one.kept else None for one in reader.metrics]
     kept = [one for one in outermost if one is not None]
     labels = tuple(label for label in kept[0] if _survives(label, reader.metrics)) if kept else None
@@ -78,7 +77,7 @@ def parse(text: str) -> Expression:
 
 
 def _survives(label: str, metrics: list[Metric]) -> bool:
-    """`le` is what histogram_quantile takes away."""
+    """histogram_quantile removes the label `le`."""
     return label != "le" or not any("histogram_quantile" in one.inside for one in metrics)
 
 
@@ -87,13 +86,13 @@ def _tokens(text: str) -> Iterator[str]:
     while text[place:].strip():
         found = _TOKEN.match(text, place)
         if not found:
-            raise NotUnderstood(f"{text}: cannot be read from {text[place:]!r}")
+            raise UnsupportedExpression(f"{text}: cannot be read from {text[place:]!r}")
         yield found.group(found.lastgroup or 0)
         place = found.end()
 
 
 class _Reader:
-    """Reads tokens by recursive descent; `metrics` is what it came across."""
+    """Reads tokens by recursive descent; `metrics` are those read so far."""
 
     def __init__(self, tokens: tuple[str, ...], text: str) -> None:
         self._tokens, self._text, self._at = tokens, text, 0
@@ -105,7 +104,9 @@ class _Reader:
     def take(self, *wanted: str) -> str:
         token = self.peek()
         if not token or (wanted and token not in wanted):
-            raise NotUnderstood(f"{self._text}: {token!r} where {wanted or 'more'} is due")
+            raise UnsupportedExpression(
+                f"{self._text}: {token!r} instead of {wanted or 'an operand'}"
+            )
         self._at += 1
         return token
 
@@ -132,7 +133,7 @@ class _Reader:
                 self.take()
             self.metrics.append(Metric(token, matchers, inside, kept, ranged))
         elif not token[0].isdigit():
-            raise NotUnderstood(f"{self._text}: {token!r} is no operand")
+            raise UnsupportedExpression(f"{self._text}: {token!r} is not an operand")
 
     def _arguments(self, inside: tuple[str, ...], kept: tuple[tuple[str, ...], ...]) -> None:
         self.take("(")
@@ -155,7 +156,7 @@ class _Reader:
         while True:
             label, op, value = self.take(), self.take("=", "=~", "!=", "!~"), self.take()
             if value[0] != '"':
-                raise NotUnderstood(f"{self._text}: {value!r} is no string")
+                raise UnsupportedExpression(f"{self._text}: {value!r} is not a string")
             yield Matcher(label, op, value[1:-1])
             if self.take(",", "}") == "}":
                 return

@@ -1,4 +1,4 @@
-"""The chart, by the real helm: linted, rendered, validated, and held to what dnsd needs."""
+"""The chart, rendered by helm: lint, schemas, permissions, and the settings of dnsd in it."""
 
 from __future__ import annotations
 
@@ -87,8 +87,10 @@ VARIANTS = {
 
 
 def in_effect(objects: Objects, folder: Path) -> Settings:
-    """The settings of the dnsd in the Pod: the image's variables, the Pod's, its arguments and
-    the ConfigMap together, read as `dnsd serve` reads them. Paths are moved below `folder`.
+    """The settings of dnsd in the Pod, read as `dnsd serve` reads them.
+
+    They come from the variables of the image and of the Pod, the arguments, and the ConfigMap. All
+    paths are below `folder`.
     """
     (container,) = pod_of(objects)["containers"]
     environ = {**image_environment(), **{e["name"]: e["value"] for e in container.get("env", ())}}
@@ -115,19 +117,18 @@ def in_effect(objects: Objects, folder: Path) -> Settings:
 
 @pytest.mark.parametrize("variant", VARIANTS)
 class TestEveryVariant:
-    def test_lint_strict(self, variant, helm, tmp_path):
+    def test_strict_lint_passes(self, variant, helm, tmp_path):
         done = run(helm, tmp_path, VARIANTS[variant], "lint", "--strict")
         assert done.returncode == 0, done.stdout + done.stderr
 
-    def test_the_api_server_would_take_it(self, variant, render):
+    def test_each_object_matches_the_schema_of_its_kind(self, variant, render):
         objects = render(VARIANTS[variant])
         for plain in objects:
-            if plain["kind"] != "ServiceMonitor":  # not the API server's own
+            if plain["kind"] != "ServiceMonitor":  # a CRD
                 kubernetes_validate.validate(plain, NEWEST, strict=True)
         assert {plain["kind"] for plain in objects} >= {"ConfigMap", "Service"}
 
-    def test_the_pod_is_restricted(self, variant, render):
-        """Pod Security Standards, level "restricted"."""
+    def test_the_pod_meets_the_restricted_pod_security_standard(self, variant, render):
         (workload,) = [o for o in render(VARIANTS[variant]) if "template" in o.get("spec", {})]
         pod = workload["spec"]["template"]["spec"]
         (container,) = pod["containers"]
@@ -144,12 +145,13 @@ class TestEveryVariant:
         allowed = {"configMap", "emptyDir", "secret", "persistentVolumeClaim"}
         assert {next(iter(set(v) - {"name"})) for v in pod["volumes"]} <= allowed
 
-    def test_dnsd_takes_its_settings(self, variant, render, tmp_path):
+    def test_dnsd_accepts_the_settings_of_the_chart(self, variant, render, tmp_path):
         settings = in_effect(render(VARIANTS[variant]), tmp_path)
         assert settings.kubernetes.on is (variant != "manifests")
 
-    def test_the_pod_fits_its_settings(self, variant, render, tmp_path):
-        """Ports, probes and mounts are where the settings in effect put them."""
+    def test_ports_probes_and_mounts_of_the_pod_follow_its_settings(
+        self, variant, render, tmp_path
+    ):
         objects = render(VARIANTS[variant])
         settings = in_effect(objects, tmp_path)
         pod = pod_of(objects)
@@ -171,7 +173,7 @@ class TestEveryVariant:
         named = [mount["name"] for mount in mounts.values()]
         assert sorted(named) == sorted(volume["name"] for volume in pod["volumes"])
 
-    def test_selectors_find_the_pods(self, variant, render):
+    def test_selectors_match_the_labels_of_the_pods(self, variant, render):
         objects = render(VARIANTS[variant])
         (workload,) = [o for o in objects if "template" in o.get("spec", {})]
         labels = workload["spec"]["template"]["metadata"]["labels"].items()
@@ -181,7 +183,7 @@ class TestEveryVariant:
 
 
 class TestWorkload:
-    def test_a_deployment_over_nodes_and_zones_with_a_budget(self, render):
+    def test_the_default_is_a_deployment_over_nodes_and_zones_with_a_budget(self, render):
         objects = render()
         spec = one(objects, "Deployment")["spec"]
         assert spec["replicas"] == 2
@@ -189,12 +191,12 @@ class TestWorkload:
         assert keys == ["kubernetes.io/hostname", "topology.kubernetes.io/zone"]
         assert one(objects, "PodDisruptionBudget")["spec"]["maxUnavailable"] == 1
 
-    def test_a_daemonset_by_a_value(self, render):
+    def test_kind_daemonset_makes_a_daemonset_without_a_budget(self, render):
         objects = render(EVERYTHING)
         assert one(objects, "DaemonSet")
         assert not [o for o in objects if o["kind"] in ("Deployment", "PodDisruptionBudget")]
 
-    def test_the_new_pod_answers_before_the_old_one_goes(self, render):
+    def test_the_new_pod_answers_before_the_old_one_ends(self, render):
         for kind, field in (("Deployment", "strategy"), ("DaemonSet", "updateStrategy")):
             workload = one(render({"kind": kind.lower()}), kind)
             assert workload["spec"][field] == {
@@ -213,12 +215,13 @@ class TestWorkload:
         ],
         ids=str,
     )
-    def test_state_is_the_volume_as_it_is_written(self, values, kept, render):
-        """And never two Pods on one of them."""
+    def test_state_is_the_given_volume_and_two_pods_never_share_a_kept_one(
+        self, values, kept, render
+    ):
         objects = render(values)
         (volume,) = [v for v in pod_of(objects)["volumes"] if v["name"] == "state"]
-        asked = values.get("state", {"emptyDir": {"sizeLimit": "1Gi"}})
-        assert volume == {"name": "state", **asked}
+        given = values.get("state", {"emptyDir": {"sizeLimit": "1Gi"}})
+        assert volume == {"name": "state", **given}
         (workload,) = [o for o in objects if "template" in o.get("spec", {})]
         strategy = workload["spec"].get("strategy") or workload["spec"]["updateStrategy"]
         surge = (
@@ -226,11 +229,11 @@ class TestWorkload:
         )
         assert strategy["rollingUpdate"] == surge
 
-    def test_a_budget_of_one_pod_lets_a_node_be_drained(self, render):
+    def test_the_budget_of_a_single_pod_allows_a_node_drain(self, render):
         objects = render({"replicas": 1})
         assert one(objects, "PodDisruptionBudget")["spec"]["maxUnavailable"] == 1
 
-    def test_dns_on_53_outside_and_1053_inside(self, render):
+    def test_the_service_has_port_53_and_the_pod_port_1053(self, render):
         objects = render()
         spec = one(objects, "Service", "demo-dnsd")["spec"]
         assert [(p["port"], p["protocol"], p["targetPort"]) for p in spec["ports"]] == [
@@ -243,7 +246,7 @@ class TestWorkload:
         admin = one(objects, "Service", "demo-dnsd-admin")["spec"]
         assert [port["targetPort"] for port in admin["ports"]] == ["admin"]
 
-    def test_probes_ask_the_admin_port(self, render):
+    def test_probes_query_the_admin_port(self, render):
         (container,) = one(render(), "Deployment")["spec"]["template"]["spec"]["containers"]
         paths = {
             probe: container[probe]["httpGet"]["path"]
@@ -259,14 +262,14 @@ class TestWorkload:
         (container,) = one(render(), "Deployment")["spec"]["template"]["spec"]["containers"]
         assert container["startupProbe"]["timeoutSeconds"] > OPEN_TIMEOUT
 
-    def test_another_configuration_is_another_pod(self, render):
+    def test_a_new_configuration_replaces_the_pods(self, render):
         def checksum(values: dict[str, Any]) -> str:
             template = one(render(values), "Deployment")["spec"]["template"]
             return str(template["metadata"]["annotations"]["checksum/config"])
 
         assert checksum({}) != checksum({"config": {"ttl": 9}})
 
-    def test_image_by_tag_and_by_digest(self, render):
+    def test_the_image_has_a_tag_or_a_digest(self, render):
         def image(values: dict[str, Any]) -> str:
             (workload,) = [o for o in render(values) if "template" in o.get("spec", {})]
             return str(workload["spec"]["template"]["spec"]["containers"][0]["image"])
@@ -275,7 +278,7 @@ class TestWorkload:
         assert image(EVERYTHING).endswith("dnsd@sha256:" + "0" * 64)
         assert "@" not in image({})
 
-    def test_optional_objects(self, render):
+    def test_the_optional_objects_are_off_by_default(self, render):
         kinds = {o["kind"] for o in render()}
         assert not kinds & {"ServiceMonitor", "NetworkPolicy"}
         objects = render(EVERYTHING)
@@ -288,8 +291,8 @@ class TestWorkload:
         ingress = one(objects, "NetworkPolicy")["spec"]["ingress"]
         assert ingress[0]["from"] == [{"namespaceSelector": {}}]
 
-    def test_a_network_policy_leaves_open_what_is_needed(self, render):
-        """Kubelet's probes come from the Pod's node, which no policy keeps out."""
+    def test_the_network_policy_allows_dns_the_admin_port_and_all_egress(self, render):
+        """The probes of the kubelet come from the node of the Pod, which no policy blocks."""
         spec = one(render({"networkPolicy": {"enabled": True}}), "NetworkPolicy")["spec"]
         dns, admin = spec["ingress"]
         assert [(p["port"], p["protocol"]) for p in dns["ports"]] == [
@@ -310,7 +313,7 @@ class TestWorkload:
             ({"serverName": "dnsd.example"}, {"serverName": "dnsd.example"}),
         ],
     )
-    def test_prometheus_speaks_as_the_admin_port_does(self, checked, tls, render):
+    def test_prometheus_uses_https_if_the_admin_port_does(self, checked, tls, render):
         by_secret = {"adminService": {"tlsSecret": "dnsd-tls"}}
         by_hand = {"config": {"admin_tls_cert": "/tls/both.pem"}}
         for values in (by_secret, by_hand):
@@ -319,7 +322,7 @@ class TestWorkload:
             assert endpoint["scheme"] == "https"
             assert endpoint["tlsConfig"] == tls
 
-    def test_a_certificate_out_of_a_secret(self, render, tmp_path):
+    def test_the_certificate_is_read_from_a_secret(self, render, tmp_path):
         objects = render(VARIANTS["tls"])
         settings = in_effect(objects, tmp_path)
         assert Path(settings.admin.tls_cert).name == "tls.crt"
@@ -335,7 +338,7 @@ FEATURES: list[dict[str, Any]] = [
     {"pods": "verified"},
     {"search_completion": True},
     {"policies": [{"namespaces": ["*"], "see": ["own"]}]},
-    {"outside_names": ["nodes", "ingresses"]},  # of no use without a zone
+    {"outside_names": ["nodes", "ingresses"]},  # without effect, because there is no zone
     {"outside_zones": _ZONES},
     {"outside_zones": _ZONES, "outside_names": ["nodes", "ingresses"]},
     {"outside_zones": _ZONES, "outside_names": ["routes"]},
@@ -360,13 +363,13 @@ FEATURES += [
 
 
 def brief(config: dict[str, Any]) -> str:
-    """The name of a test with this configuration."""
+    """A short name of a test with this configuration."""
     named = config.get("namespaces", ())
     return str(config if len(named) < 9 else {**config, "namespaces": len(named)})
 
 
 def allowed(objects: Objects, kind: str) -> dict[str, list[str]]:
-    """Resource (with its group, where there is one) -> verbs, of all roles of a kind."""
+    """Resource (with its group, if any) -> verbs, of all roles of a kind."""
     return {
         f"{resource}.{group}" if group else resource: rule["verbs"]
         for role in objects
@@ -378,7 +381,7 @@ def allowed(objects: Objects, kind: str) -> dict[str, list[str]]:
 
 
 def bound(objects: Objects) -> dict[tuple[str, str], set[str]]:
-    """(namespace, "" for all; resource.group) -> verbs, that the Pod's account has by bindings."""
+    """(namespace or "" for all, resource.group) -> verbs of the ServiceAccount of the Pod."""
     account = {
         "kind": "ServiceAccount",
         "name": pod_of(objects)["serviceAccountName"],
@@ -401,13 +404,13 @@ def bound(objects: Objects) -> dict[tuple[str, str], set[str]]:
 
 
 class TestRules:
-    def test_the_golden_cluster_role(self, render):
-        """All that dnsd may read by default. A change here is a change to look at twice."""
+    def test_the_cluster_role_is_that_of_the_golden_file(self, render):
+        """All that dnsd may read by default. Review each change of it with care."""
         assert one(render(), "ClusterRole")["rules"] == yaml.safe_load(GOLDEN.read_text())
 
     @pytest.mark.parametrize("config", [{}, {"namespaces": ["team-a"]}], ids=str)
-    def test_reviews_are_created_by_option_and_nothing_else_is(self, config, render):
-        """`admin_cluster_tokens`; the second golden file is all that it adds."""
+    def test_only_admin_cluster_tokens_adds_the_right_to_create_reviews(self, config, render):
+        """The second golden file has the added rules."""
         before = one(render({"config": config}), "ClusterRole")["rules"]
         more = {"config": config | {"admin_cluster_tokens": True}}
         after = one(render(more), "ClusterRole")["rules"]
@@ -415,20 +418,20 @@ class TestRules:
         assert added == yaml.safe_load(GOLDEN_REVIEWS.read_text())
         assert len(after) == len(before) + len(added)
 
-    def test_the_kinds_without_a_namespace(self):
-        """What a Role in a namespace cannot give."""
+    def test_the_kinds_without_a_namespace_are_namespace_and_node(self):
+        """A Role in a namespace cannot allow them."""
         assert {"Namespace", "Node"} == {kind for kind in RESOURCES if kind in CLUSTER_SCOPED}
 
     @pytest.mark.parametrize("variant", VARIANTS)
-    def test_reading_only(self, variant, render):
+    def test_the_rules_allow_reads_only(self, variant, render):
         objects = render(VARIANTS[variant])
         for kind in ("ClusterRole", "Role"):
             for verbs in allowed(objects, kind).values():
                 assert set(verbs) <= {"get", "list", "watch"}
 
     @pytest.mark.parametrize("config", FEATURES, ids=brief)
-    def test_what_dnsd_watches_is_allowed_and_no_more(self, config, render, tmp_path):
-        """dnsd itself is asked what it watches, and where, with the settings in effect."""
+    def test_the_rules_allow_exactly_the_watches_of_dnsd(self, config, render, tmp_path):
+        """The expected watches are those of dnsd with the settings in effect."""
         objects = render({"config": config})
         wanted = set()
         for scope in scopes(kubernetes_config(in_effect(objects, tmp_path))):
@@ -443,8 +446,8 @@ class TestRules:
         if not named:
             assert not [o for o in objects if o["kind"] in ("Role", "RoleBinding")]
 
-    def test_releases_of_one_name_do_not_meet(self, helm, tmp_path):
-        """What lies outside of the release's namespace has that namespace's name in its own."""
+    def test_two_releases_with_one_name_share_no_object(self, helm, tmp_path):
+        """An object outside the namespace of the release has this namespace in its name."""
         values = {
             "config": {"namespaces": ["team-a"]},
             "grafana": {"dashboard": {"enabled": True, "namespace": "monitoring"}},
@@ -463,7 +466,7 @@ class TestRules:
         assert len(elsewhere("one")) == 5
         assert not elsewhere("one") & elsewhere("two")
 
-    def test_with_namespaces_a_role_in_each(self, render):
+    def test_with_namespaces_each_of_them_has_a_role(self, render):
         objects = render(VARIANTS["namespaces"])
         roles = [o for o in objects if o["kind"] == "Role"]
         assert [role["metadata"]["namespace"] for role in roles] == ["team-a", "team-b"]
@@ -472,18 +475,18 @@ class TestRules:
         bindings = [o for o in objects if o["kind"] == "RoleBinding"]
         assert {b["subjects"][0]["namespace"] for b in bindings} == {"dns"}
 
-    def test_manifests_need_no_rule_and_no_token(self, render):
+    def test_a_release_with_manifests_has_no_rule_and_no_token(self, render):
         objects = render(VARIANTS["manifests"])
         assert not [o for o in objects if "Role" in o["kind"]]
         pod = one(objects, "Deployment")["spec"]["template"]["spec"]
         assert pod["automountServiceAccountToken"] is False
 
-    def test_the_kinds_always_followed(self):
+    def test_the_default_settings_follow_the_required_kinds_only(self):
         assert set(kinds_of(Settings())) == set(ALWAYS)
 
 
 def another(name: str, than: object, folder: Path) -> Any:
-    """A value of this setting that does not read as `than`."""
+    """A value of this setting that differs from `than`."""
     setting = declared(Settings)[name].setting
     (folder / "there").touch()
     (folder / "directory").mkdir(exist_ok=True)
@@ -501,15 +504,15 @@ def another(name: str, than: object, folder: Path) -> Any:
                 return value
         except BadValue:
             continue
-    raise AssertionError(f"no example of {name}")
+    raise AssertionError(f"there is no example of {name}")
 
 
 class TestSettings:
     @pytest.mark.parametrize(
         "name", [name for name, one in declared(Settings).items() if one.setting.in_file]
     )
-    def test_every_setting_can_be_set_through_values(self, name, render, tmp_path):
-        """`config.NAME` is in effect: not only in the file, but with nothing that wins over it."""
+    def test_each_setting_can_be_set_in_the_values(self, name, render, tmp_path):
+        """`config.NAME` is in effect: no other source of settings overrides it."""
         chart = in_effect(render(), tmp_path)
         value = another(name, chart.value(name), tmp_path)
         if name == "state_dir":
@@ -527,12 +530,12 @@ class TestSettings:
             assert found == wanted or (isinstance(value, dict) and set(found) == set(wanted))
             assert found != chart.value(name)
 
-    def test_what_the_chart_reads_cannot_be_a_variable(self, helm, tmp_path):
-        """Rules, ports and volumes would not follow it."""
+    def test_a_setting_that_the_chart_reads_cannot_be_a_variable(self, helm, tmp_path):
+        """The rules, ports, and volumes of the chart would not follow the variable."""
         templates = "".join(path.read_text() for path in (CHART / "templates").iterdir())
         read = {name for name in declared(Settings) if f"onfig.{name}" in templates}
         read |= {name for name in declared(Settings) if f'"{name}"' in templates}
-        read.discard("log_format")  # only written
+        read.discard("log_format")  # written, but not read
         for name in sorted(read):
             variable = f"DNSD_{name.upper()}"
             done = run(helm, tmp_path, {"env": [{"name": variable, "value": "x"}]})
@@ -566,18 +569,18 @@ class TestSettings:
             ),
         ],
     )
-    def test_settings_that_no_pod_could_have(self, values, word, helm, tmp_path):
+    def test_settings_that_no_pod_can_have_are_refused(self, values, word, helm, tmp_path):
         done = run(helm, tmp_path, values)
         assert done.returncode != 0
         assert word in done.stderr
 
-    def test_no_state_directory_no_volume(self, render, tmp_path):
+    def test_without_a_state_directory_there_is_no_state_volume(self, render, tmp_path):
         objects = render({"config": {"state_dir": ""}})
         assert in_effect(objects, tmp_path).state_dir == ""
         assert "state" not in [volume["name"] for volume in pod_of(objects)["volumes"]]
 
     @pytest.mark.parametrize("inside", ["", "/dnsd"])
-    def test_a_volume_of_ones_own_for_the_state(self, inside, render):
+    def test_an_extra_volume_at_the_state_directory_replaces_the_state_volume(self, inside, render):
         values = {
             "config": {"state_dir": "/data" + inside},
             "extraVolumes": [{"name": "data", "emptyDir": {}}],
@@ -588,19 +591,19 @@ class TestSettings:
         mounts = [mount["mountPath"] for mount in pod["containers"][0]["volumeMounts"]]
         assert mounts == ["/etc/dnsd", "/tmp", "/data/"]
 
-    async def test_the_admin_service_may_be_called_by_its_names(self, render, tmp_path):
+    async def test_the_admin_api_accepts_the_names_of_its_service(self, render, tmp_path):
         objects = render({"config": {"zone": "a.example,b.example", "admin_hosts": "c.example"}})
         name = one(objects, "Service", "demo-dnsd-admin")["metadata"]["name"]
         gate = Gate(Tokens(), in_effect(objects, tmp_path).admin.hosts, False)
         inside = [f"{name}.dns.svc.{zone}" for zone in ("a.example", "b.example")]
         for host in ("c.example", name, f"{name}.dns", f"{name}.dns.svc", *inside):
-            asked = make_mocked_request("GET", "/metrics", {"Host": f"{host}:8053"})
-            assert await gate.admit(asked, Access.OPEN) == ""
+            request = make_mocked_request("GET", "/metrics", {"Host": f"{host}:8053"})
+            assert await gate.admit(request, Access.OPEN) == ""
         elsewhere = make_mocked_request("GET", "/metrics", {"Host": f"{name}.dns.svc.c.example"})
         with pytest.raises(Problem):
             await gate.admit(elsewhere, Access.OPEN)
 
-    def test_the_services_address_is_that_of_ns(self, render, tmp_path):
+    def test_the_address_of_the_service_is_that_of_the_name_server(self, render, tmp_path):
         def addresses(**values: Any) -> tuple[str, ...]:
             return tuple(map(address_text, in_effect(render(values), tmp_path).schema.ns_addresses))
 
@@ -608,7 +611,7 @@ class TestSettings:
         assert in_effect(render(), tmp_path).ns_service == "dns/demo-dnsd"
         assert addresses(service={"clusterIP": "10.96.0.11"}) == ("10.96.0.11",)
         dual = {"clusterIP": "10.96.0.11", "ipFamilyPolicy": "RequireDualStack"}
-        assert addresses(service=dual) == ()  # it has another one, which ns_service finds
+        assert addresses(service=dual) == ()  # it has a second address, which ns_service finds
         assert addresses(service={"clusterIP": "None"}) == ()
         other = {"ns_addresses": ["10.96.0.11", "fd00::11"]}
         assert addresses(service={"clusterIP": "10.96.0.11"}, config=other) == (
@@ -626,27 +629,27 @@ class TestSettings:
             ({"service": {"type": "ExternalName"}}, "type"),
         ],
     )
-    def test_values_that_cannot_be_are_refused_by_name(self, values, word, helm, tmp_path):
+    def test_invalid_values_are_refused_by_name(self, values, word, helm, tmp_path):
         done = run(helm, tmp_path, values)
         assert done.returncode != 0
         assert word in done.stderr
 
 
-def test_notes_tell_how_to_point_coredns_here(helm, tmp_path):
+def test_the_notes_have_the_stub_domain_for_coredns(helm, tmp_path):
     done = run(helm, tmp_path, {}, "install", "demo", "--dry-run=client", "--namespace", "dns")
     assert "forward . ADDRESS" in done.stdout, done.stderr
     assert "cluster.local:53 {" in done.stdout
 
 
 @pytest.mark.parametrize("zone", ["a.example, b.example", ["a.example", "b.example"]])
-def test_notes_name_the_zones(zone, helm, tmp_path):
+def test_the_notes_name_the_zones(zone, helm, tmp_path):
     values = {"config": {"zone": zone}}
     done = run(helm, tmp_path, values, "install", "demo", "--dry-run=client", "--namespace", "dns")
     assert "dnsd serves a.example, b.example from" in done.stdout, done.stderr
     assert "\n  a.example:53 {" in done.stdout
 
 
-def test_the_charts_version_of_dnsd_is_this_one():
+def test_the_app_version_of_the_chart_is_that_of_dnsd():
     import dnsd
 
     chart = yaml.safe_load((CHART / "Chart.yaml").read_text())

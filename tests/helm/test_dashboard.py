@@ -1,8 +1,8 @@
-"""The dashboard and the alerts ask for what dnsd exports, and arrive in the cluster whole.
+"""The dashboard and the alerts use exported metrics only, and the chart installs them unchanged.
 
-Exported is what `exposition` writes when everything there is has a value. Labels that
-Prometheus adds to what it scrapes are `TARGET`; all others have to be the metric's own.
-Values are checked where dnsd alone decides them (`CLOSED`).
+The exported metrics are those that `exposition` writes when each of them has a value. Prometheus
+adds the labels `TARGET` to all metrics; all other labels must be those of the metric. The values of
+a label are checked if dnsd alone defines them (`CLOSED`).
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from dnsd.observe.histogram import CHANGE_BOUNDS, Histogram
 from dnsd.observe.metrics import SOURCE_STATES, exposition, sample_names
 from dnsd.sources.source import SourceStatus
 from tests.helm.charting import CHART, NEWEST, one, run
-from tests.helm.promql import Metric, NotUnderstood, parse
+from tests.helm.promql import Metric, UnsupportedExpression, parse
 from tests.observe.test_metrics import facts
 
 TARGET = {"namespace", "job", "pod"}
@@ -43,7 +43,7 @@ VALUES = {"prometheusRule": {"enabled": True}, "grafana": {"dashboard": {"enable
 
 
 def _exported() -> dict[str, dict[str, set[str]]]:
-    """Sample name -> label -> the values it has."""
+    """Sample name -> label -> its values."""
     everything = facts(
         programming_seconds={kind: Histogram(CHANGE_BOUNDS) for kind in ("headless", "cluster_ip")},
         sources=tuple(SourceStatus(s, s, last_event=1.0, last_contact=1.0) for s in SOURCE_STATES),
@@ -60,12 +60,12 @@ def _exported() -> dict[str, dict[str, set[str]]]:
 EXPORTED = _exported()
 
 
-def complaints(expr: str) -> list[str]:
-    """What in an expression dnsd does not export, and what can give no sensible number."""
-    return [found for metric in parse(expr).metrics for found in _complaints(metric)]
+def errors_of(expr: str) -> list[str]:
+    """The errors of an expression: metrics and labels that do not exist, and wrong functions."""
+    return [found for metric in parse(expr).metrics for found in _errors_of(metric)]
 
 
-def _complaints(metric: Metric) -> list[str]:
+def _errors_of(metric: Metric) -> list[str]:
     if metric.name not in EXPORTED:
         return [f"{metric.name} is not exported"]
     known = EXPORTED[metric.name]
@@ -75,22 +75,22 @@ def _complaints(metric: Metric) -> list[str]:
         if label not in known and label not in TARGET
     ]
     for matcher in metric.matchers:
-        asked = matcher.value.split("|") if "~" in matcher.op else [matcher.value]
+        named = matcher.value.split("|") if "~" in matcher.op else [matcher.value]
         if matcher.label in CLOSED & set(known):
-            wrong = set(asked) - known[matcher.label]
+            wrong = set(named) - known[matcher.label]
             found += [f"{metric.name} has no {matcher.label}={value}" for value in sorted(wrong)]
     if metric.ranged != bool({"rate", "increase"} & set(metric.inside)):
-        found.append(f"{metric.name}: a range, and rate or increase, come together")
+        found.append(f"{metric.name}: a range requires rate or increase, and these a range")
     if metric.name.endswith(("_total", "_bucket")) and not metric.ranged:
-        found.append(f"{metric.name} grows for ever; rate or increase is meant")
+        found.append(f"{metric.name} is a counter; use rate or increase")
     quantile = "histogram_quantile" in metric.inside
     if quantile != metric.name.endswith("_bucket") or (quantile and "le" not in metric.kept[-1]):
-        found.append(f"{metric.name}: quantiles are those of buckets, by le")
+        found.append(f"{metric.name}: histogram_quantile requires buckets, by le")
     return found
 
 
 def labels_of(expr: str) -> set[str]:
-    """The labels that the result can have."""
+    """The possible labels of the result."""
     parsed = parse(expr)
     if parsed.labels is not None:
         return set(parsed.labels)
@@ -98,12 +98,12 @@ def labels_of(expr: str) -> set[str]:
 
 
 def placeholders(text: str) -> set[str]:
-    """The labels that a legend, `{{name}}`, or an annotation, `{{ $labels.name }}`, shows."""
+    """The labels in a legend (`{{name}}`) or in an annotation (`{{ $labels.name }}`)."""
     return set(re.findall(r"\{\{\s*(?:\$labels\.)?([a-z_]+)\s*\}\}", text))
 
 
 class TestTheCheck:
-    """What holds the expressions to the exported names would notice."""
+    """The check of the expressions finds errors."""
 
     def test_samples_belong_to_the_documented_families(self):
         documented = sample_names(facts())
@@ -122,18 +122,18 @@ class TestTheCheck:
             ('dnsd_stale{server="x"}', "no label server"),
             ('rate(dnsd_queries_total{rcode="SERVFIAL"}[5m])', "no rcode=SERVFIAL"),
             ('dnsd_source_state{state=~"stale|broken"}', "no state=broken"),
-            ("dnsd_drops_total > 5", "grows for ever"),
-            ("rate(dnsd_drops_total)", "come together"),
-            ("dnsd_ready[5m]", "come together"),
-            ("histogram_quantile(0.9, rate(dnsd_zone_changes_total[5m]))", "those of buckets"),
+            ("dnsd_drops_total > 5", "is a counter"),
+            ("rate(dnsd_drops_total)", "requires rate or increase"),
+            ("dnsd_ready[5m]", "requires rate or increase"),
+            ("histogram_quantile(0.9, rate(dnsd_zone_changes_total[5m]))", "requires buckets"),
             (
                 "histogram_quantile(0.9, sum by (pod) (rate(dnsd_change_seconds_bucket[5m])))",
                 "by le",
             ),
         ],
     )
-    def test_mistakes_are_found(self, expr, word):
-        assert any(word in complaint for complaint in complaints(expr))
+    def test_an_error_of_an_expression_is_found(self, expr, word):
+        assert any(word in error for error in errors_of(expr))
 
     @pytest.mark.parametrize(
         "expr",
@@ -150,11 +150,11 @@ class TestTheCheck:
             "",
         ],
     )
-    def test_what_it_cannot_read_is_refused(self, expr):
-        with pytest.raises(NotUnderstood):
+    def test_an_unsupported_expression_is_refused(self, expr):
+        with pytest.raises(UnsupportedExpression):
             parse(expr)
 
-    def test_labels_of_the_result(self):
+    def test_the_labels_of_the_result_are_those_of_the_outermost_aggregation(self):
         quantile = (
             "histogram_quantile(0.9, sum by (le, pod) (rate(dnsd_change_seconds_bucket[5m])))"
         )
@@ -165,11 +165,11 @@ class TestTheCheck:
 
 class TestAlerts:
     @pytest.mark.parametrize("name", ALERTS)
-    def test_expression(self, name):
-        assert complaints(ALERTS[name]["expr"]) == []
+    def test_the_expression_has_no_error(self, name):
+        assert errors_of(ALERTS[name]["expr"]) == []
 
     @pytest.mark.parametrize("name", ALERTS)
-    def test_what_it_says(self, name):
+    def test_an_alert_has_a_severity_a_summary_and_a_description(self, name):
         rule = ALERTS[name]
         assert rule.keys() <= {"alert", "expr", "for", "labels", "annotations"}
         assert re.fullmatch(r"Dnsd[A-Z][A-Za-z]+", name)
@@ -180,19 +180,19 @@ class TestAlerts:
         assert not placeholders(rule["annotations"]["summary"])
         assert placeholders(rule["annotations"]["description"]) <= labels_of(rule["expr"])
 
-    def test_names_are_unique(self):
+    def test_the_names_of_the_alerts_are_unique(self):
         assert len(ALERTS) == sum(len(group["rules"]) for group in RULES["groups"])
 
-    def test_the_file_is_one_that_prometheus_reads_as_it_stands(self):
-        """Every metric has the matcher that the chart replaces, in exactly its spelling."""
+    def test_the_file_is_valid_for_prometheus_without_the_chart(self):
+        """Each metric has the exact matcher that the chart replaces."""
         for rule in ALERTS.values():
             metrics = parse(rule["expr"]).metrics
             jobs = [m for metric in metrics for m in metric.matchers if m.label == "job"]
             assert {job.value for job in jobs} == {"dnsd-admin"}
             assert len(jobs) == len(metrics) == rule["expr"].count('job="dnsd-admin"')
 
-    def test_the_prometheusrule_finds_the_metrics_of_its_release(self, render):
-        """As serviceMonitor has them scraped: the job is the admin Service's name."""
+    def test_the_prometheusrule_selects_the_metrics_of_its_release(self, render):
+        """The job that the ServiceMonitor sets is the name of the admin Service."""
         objects = render({**VALUES, "serviceMonitor": {"enabled": True}})
         rule = one(objects, "PrometheusRule")
         admin = one(objects, "Service", "demo-dnsd-admin")["metadata"]
@@ -203,7 +203,7 @@ class TestAlerts:
         assert "jobLabel" not in one(objects, "ServiceMonitor")["spec"]
         assert rule["apiVersion"] == "monitoring.coreos.com/v1"
 
-    def test_but_for_the_release_it_says_what_the_file_says(self, render):
+    def test_the_rules_of_the_chart_differ_from_the_file_by_the_release_only(self, render):
         (group,) = one(render(VALUES), "PrometheusRule")["spec"]["groups"]
         assert group["name"] == RULES["groups"][0]["name"]
         selector = 'namespace="dns", job="demo-dnsd-admin"'
@@ -211,7 +211,7 @@ class TestAlerts:
             expr = rule["expr"].replace(selector, 'job="dnsd-admin"')
             assert {**rule, "expr": expr} == written
 
-    def test_another_selector_other_labels_fewer_alerts(self, render):
+    def test_the_values_set_the_selector_the_labels_and_the_omitted_alerts(self, render):
         values = {
             "enabled": True,
             "selector": 'cluster="a"',
@@ -234,7 +234,7 @@ class TestAlerts:
             ({"enable": True}, "enable"),
         ],
     )
-    def test_values_that_cannot_be(self, values, word, helm, tmp_path):
+    def test_invalid_values_are_refused_by_name(self, values, word, helm, tmp_path):
         done = run(helm, tmp_path, {"prometheusRule": values})
         assert done.returncode != 0
         assert word in done.stderr
@@ -242,14 +242,14 @@ class TestAlerts:
 
 class TestDashboard:
     @pytest.mark.parametrize(("expr", "legend"), QUERIES)
-    def test_expression(self, expr, legend):
-        assert complaints(expr) == []
+    def test_the_expression_has_no_error(self, expr, legend):
+        assert errors_of(expr) == []
         assert placeholders(legend) <= labels_of(expr)
         for metric in parse(expr).metrics:
             chosen = {(m.label, m.op, m.value) for m in metric.matchers if m.label in TARGET}
             assert chosen == {(name, "=~", f"${name}") for name in TARGET}
 
-    def test_variables_choose_the_data_source_and_the_pods(self):
+    def test_the_variables_select_the_data_source_and_the_pods(self):
         assert VARIABLES["datasource"]["type"] == "datasource"
         assert VARIABLES["datasource"]["query"] == "prometheus"
         assert VARIABLES.keys() == {"datasource", *TARGET}
@@ -258,9 +258,9 @@ class TestDashboard:
             found = re.fullmatch(r"label_values\((.+), (\w+)\)", query)
             assert found
             assert found[2] == name
-            assert complaints(found[1]) == []
+            assert errors_of(found[1]) == []
 
-    def test_everything_asks_the_chosen_data_source(self):
+    def test_each_panel_and_query_uses_the_selected_data_source(self):
         def sources(part: Any) -> list[Any]:
             if isinstance(part, list):
                 return [found for each in part for found in sources(each)]
@@ -269,15 +269,15 @@ class TestDashboard:
             own = [part["datasource"]] if "datasource" in part else []
             return own + [found for each in part.values() for found in sources(each)]
 
-        asked = sources(DASHBOARD)
-        assert len(asked) == len(PANELS) + len(QUERIES) + len(TARGET)
-        assert all(each == {"type": "prometheus", "uid": "${datasource}"} for each in asked)
+        found = sources(DASHBOARD)
+        assert len(found) == len(PANELS) + len(QUERIES) + len(TARGET)
+        assert all(each == {"type": "prometheus", "uid": "${datasource}"} for each in found)
 
-    def test_what_is_chosen_is_declared(self):
+    def test_each_used_variable_is_declared(self):
         for used in re.findall(r"\$\{?(\w+)", json.dumps(DASHBOARD)):
             assert used in VARIABLES or used in {"__rate_interval", "__all"}
 
-    def test_panels_are_told_apart_and_explained(self):
+    def test_each_panel_has_a_title_a_type_and_a_unit(self):
         everything = DASHBOARD["panels"]
         for key in ("id", "title"):
             assert len({panel[key] for panel in everything}) == len(everything)
@@ -289,14 +289,14 @@ class TestDashboard:
             assert len(set(references)) == len(references)
         assert DASHBOARD["uid"] == "dnsd"
 
-    def test_panels_lie_side_by_side(self):
+    def test_no_two_panels_overlap(self):
         places = [panel["gridPos"] for panel in DASHBOARD["panels"]]
         assert all(place["x"] >= 0 and place["x"] + place["w"] <= 24 for place in places)
         for a, b in combinations(places, 2):
             beside = a["x"] + a["w"] <= b["x"] or b["x"] + b["w"] <= a["x"]
             assert beside or a["y"] + a["h"] <= b["y"] or b["y"] + b["h"] <= a["y"]
 
-    def test_the_configmap_holds_it_whole_where_the_sidecar_looks(self, render):
+    def test_the_configmap_holds_the_dashboard_with_the_label_of_the_sidecar(self, render):
         chosen = {
             "enabled": True,
             "namespace": "monitoring",
@@ -309,7 +309,7 @@ class TestDashboard:
         assert found["metadata"]["labels"]["grafana_dashboard"] == "1"
         assert found["metadata"]["annotations"] == {"grafana_folder": "DNS"}
 
-    def test_a_label_of_ones_own(self, render):
+    def test_a_value_replaces_the_label_of_the_sidecar(self, render):
         labels = {"grafana_dashboard": None, "boards": "yes"}
         values = {"grafana": {"dashboard": {"enabled": True, "labels": labels}}}
         found = one(render(values), "ConfigMap", "demo-dnsd-dashboard")["metadata"]["labels"]
@@ -318,22 +318,22 @@ class TestDashboard:
 
 
 class TestBoth:
-    def test_off_unless_asked_for(self, render):
+    def test_rules_and_dashboard_are_off_by_default(self, render):
         objects = render()
         assert not [o for o in objects if o["kind"] == "PrometheusRule"]
         assert not [o for o in objects if o["metadata"]["name"].endswith("-dashboard")]
 
-    def test_lint_strict(self, helm, tmp_path):
+    def test_strict_lint_passes(self, helm, tmp_path):
         done = run(helm, tmp_path, VALUES, "lint", "--strict")
         assert done.returncode == 0, done.stdout + done.stderr
 
-    def test_the_api_server_would_take_the_configmap(self, render):
+    def test_the_configmap_matches_its_schema_and_limit(self, render):
         found = one(render(VALUES), "ConfigMap", "demo-dnsd-dashboard")
         kubernetes_validate.validate(found, NEWEST, strict=True)
-        assert len(found["data"]["dnsd.json"].encode()) < 1 << 20  # a ConfigMap's limit
+        assert len(found["data"]["dnsd.json"].encode()) < 1 << 20  # the limit of a ConfigMap
 
-    def test_labels_are_those_of_the_release(self, render):
+    def test_the_labels_are_those_of_the_release(self, render):
         objects = render(VALUES)
-        ours = one(objects, "ConfigMap", "demo-dnsd")["metadata"]["labels"].items()
+        expected = one(objects, "ConfigMap", "demo-dnsd")["metadata"]["labels"].items()
         for kind, name in (("PrometheusRule", "demo-dnsd"), ("ConfigMap", "demo-dnsd-dashboard")):
-            assert ours <= one(objects, kind, name)["metadata"]["labels"].items()
+            assert expected <= one(objects, kind, name)["metadata"]["labels"].items()

@@ -1,4 +1,4 @@
-"""The helm commands of the documentation, run as they stand, but for rendering only."""
+"""The helm commands of the documentation, changed only to render the chart."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tests.helm.charting import NEWEST, Objects, one, pod_of
 from tests.serving import ROOT
 
 PAGES = ("docs/kubernetes.md", "config/examples/coredns-stub-domain/README.md")
-# A command with its continued lines, and its document, if it has one.
+# A command with its continued lines, and its here-document, if any.
 _COMMAND = re.compile(
     r"^ *(helm (?:install|upgrade) (?:.*\\\n)*.*\n(?:(?<=<<EOF\n)(?:.*\n)*? *EOF\n)?)", re.M
 )
@@ -33,7 +33,7 @@ COMMANDS = [(page, command) for page in PAGES for command in commands(page)]
 
 
 def made_by(command: str, helm: str, folder: Path) -> Objects:
-    """What the command would have the cluster take."""
+    """The objects that the command would apply."""
     script = re.sub(r"^helm \w+", '"$HELM" template', command)
     script = script.replace("--reset-then-reuse-values", "")
     caches = {"HELM_CACHE_HOME": str(folder), "HELM_CONFIG_HOME": str(folder)}
@@ -49,7 +49,7 @@ def made_by(command: str, helm: str, folder: Path) -> Objects:
 
 
 @pytest.mark.parametrize(("page", "command"), COMMANDS, ids=[c[1][:40] for c in COMMANDS])
-def test_it_makes_what_the_api_server_would_take(page, command, helm, tmp_path):
+def test_a_documented_command_makes_valid_objects(page, command, helm, tmp_path):
     objects = made_by(command, helm, tmp_path)
     for plain in objects:
         if plain["apiVersion"] != "monitoring.coreos.com/v1":
@@ -58,23 +58,23 @@ def test_it_makes_what_the_api_server_would_take(page, command, helm, tmp_path):
     assert settings.keys() <= declared(Settings).keys()
 
 
-class TestWhatTheyMake:
+class TestCommands:
     def made(self, word: str, helm: str, folder: Path) -> Objects:
         (command,) = [c for page, c in COMMANDS if page == PAGES[0] and word in c]
         return made_by(command, helm, folder)
 
-    def test_there_are_as_many_as_we_think(self):
+    def test_all_commands_of_the_pages_are_found(self):
         assert [len(commands(page)) for page in PAGES] == [6, 1]
 
-    def test_in_place_of_coredns(self, helm, tmp_path):
-        """Beside it first: at an address of its own choice nothing can collide."""
+    def test_dnsd_replaces_coredns_in_two_steps(self, helm, tmp_path):
+        """First beside CoreDNS at an allocated address, so that the addresses cannot collide."""
         objects = self.made("kind: daemonset", helm, tmp_path)
         assert one(objects, "DaemonSet", "dnsd")
         assert "clusterIP" not in one(objects, "Service", "dnsd")["spec"]
         objects = self.made("service.clusterIP=10.96.0.10", helm, tmp_path)
         assert one(objects, "Service", "dnsd")["spec"]["clusterIP"] == "10.96.0.10"
 
-    def test_tokens_out_of_a_secret(self, helm, tmp_path):
+    def test_the_tokens_are_read_from_a_secret(self, helm, tmp_path):
         objects = self.made("dnsd-tokens", helm, tmp_path)
         settings: dict[str, Any] = yaml.safe_load(
             one(objects, "ConfigMap", "dnsd")["data"]["dnsd.yaml"]
