@@ -14,7 +14,7 @@ import structlog
 from msgspec.structs import replace
 
 from dnsd.control.settings import Settings
-from dnsd.dns.names import Name
+from dnsd.dns.names import Name, text_of
 from dnsd.settings.kinds import NAME, BadValue
 from dnsd.settings.schema import BadSetting
 from dnsd.upstream.settings import UpstreamConfig
@@ -41,7 +41,7 @@ def _config(settings: Settings) -> UpstreamConfig | None:
         raise BadSetting("cache_min_ttl", f"{least} is more than cache_max_ttl, which is {most}")
     servers = _servers(config, with_cluster=settings.kubernetes.on)
     forward = {
-        suffix: _resolved("forward", texts, config, f"{suffix}: ") or ("none",)
+        suffix: _resolved("forward", texts, config, f"{text_of(suffix)}: ") or ("none",)
         for suffix, texts in config.forward.items()
     }
     if not (servers or forward or config.hosts or config.hosts_files):
@@ -91,13 +91,9 @@ def _resolved(
 
 
 def _check_files(config: UpstreamConfig) -> None:
-    from dnsd.upstream.hosts import from_setting, read_file  # not needed without forwarding
+    from dnsd.upstream.hosts import read_file  # not needed without forwarding
     from dnsd.upstream.stream import tls_context
 
-    try:
-        list(from_setting(config.hosts))
-    except BadUpstream as error:
-        raise BadSetting("hosts", str(error)) from error
     for path in config.hosts_files:
         try:
             problems = read_file(path)[1]

@@ -30,14 +30,13 @@ from dnsd.control.resolve import own_addresses, schema_config, worker_setup
 from dnsd.control.serial import SerialFile
 from dnsd.control.settings import Settings
 from dnsd.control.views import ViewZones
-from dnsd.dns.addresses import pack_address
-from dnsd.dns.names import Name, name_from_text
-from dnsd.dns.rrset import RRset, rrset
-from dnsd.dns.types import Type
+from dnsd.dns.names import Name, text_of
+from dnsd.dns.rrset import RRset
 from dnsd.sources.source import Batch, Source
 from dnsd.transport.listener import Listener
 from dnsd.upstream.clients import compile_clients
 from dnsd.worker.supervisor import Supervisor
+from dnsd.zone.building import addresses_at
 from dnsd.zone.change import Cause, Change
 from dnsd.zone.compile import NODES_PER_FRAME, compile_all, compile_change, compile_empty
 from dnsd.zone.frame import NOT_READY, compile_state
@@ -288,13 +287,7 @@ def _age(at: float) -> str:
 def pinned_names(settings: Settings, zone: Zone) -> Iterator[tuple[Key, tuple[RRset, ...]]]:
     """The names of the setting `hosts` in the zones of dnsd: contributor and records of each."""
     how = OVERRIDES if settings.upstream.hosts_override else YIELDS
-    for text, addresses in settings.upstream.hosts.items():
-        name = name_from_text(text)
-        if zone.zone_of(name) is None:
-            continue
-        packed = [pack_address(address) for address in addresses]
-        sets = (
-            rrset(name, type_, settings.schema.ttl, [one for one in packed if len(one) == size])
-            for type_, size in ((Type.A, 4), (Type.AAAA, 16))
-        )
-        yield Key(HOSTS, how, text), tuple(one for one in sets if one.rdatas)
+    for name, addresses in settings.upstream.hosts.items():
+        if zone.zone_of(name) is not None:
+            rrsets = addresses_at(name, addresses, settings.schema.ttl)
+            yield Key(HOSTS, how, text_of(name).removesuffix(".")), tuple(rrsets)

@@ -10,10 +10,11 @@ from ipaddress import IPv4Address, IPv6Address, ip_address
 
 from msgspec import Struct
 
+from dnsd.dns.types import Type
+
+_A, _AAAA = int(Type.A), int(Type.AAAA)
 _OCTETS = {str(octet): octet for octet in range(256)}
 _four_octets = struct.Struct("4B").pack
-
-
 _LOOPBACK = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # of the wildcard addresses
 
 
@@ -106,6 +107,11 @@ def address_text(packed: bytes) -> str:
     if packed.startswith(_MAPPED):
         return f"::ffff:{packed[12] << 8 | packed[13]:x}:{packed[14] << 8 | packed[15]:x}"
     return str(IPv6Address(packed))
+
+
+def address_type(packed: bytes) -> int:
+    """The type of the records that hold a packed address: A or AAAA."""
+    return _A if len(packed) == 4 else _AAAA
 
 
 def is_address(text: str) -> bool:

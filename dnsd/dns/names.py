@@ -13,7 +13,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Container, Iterator
 
 Name = bytes
 ROOT: Name = b"\x00"
@@ -114,6 +114,15 @@ def is_below(name: Name, ancestor: Name) -> bool:
     while position < end:
         position += 1 + name[position]
     return position == end
+
+
+def longest_suffix(name: Name, among: Container[Name]) -> Name | None:
+    """The longest of these names that `name` is or lies below. One lookup for each label."""
+    while name not in among:
+        if name == ROOT:
+            return None
+        name = parent_of(name)
+    return name
 
 
 _PLAIN = frozenset(b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_*/+=")

@@ -10,13 +10,12 @@ typing error does not remove the other names. The size of a file is bounded.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from msgspec import Struct
 
 from dnsd.cluster.objects import is_host_name
-from dnsd.dns.addresses import is_address, pack_address
+from dnsd.dns.addresses import address_type, is_address, pack_address
 from dnsd.dns.message import Rcode
 from dnsd.dns.names import Name, name_from_text, reverse_name
 from dnsd.dns.records import Record
@@ -27,7 +26,6 @@ from dnsd.upstream.special_use import empty_zone_soa
 
 MAX_FILE = 16 << 20  # octets; large block lists have 5 MiB
 _MAX_PROBLEMS = 20  # reported of one file
-_SIZES = {int(Type.A): 4, int(Type.AAAA): 16}
 
 Pins = dict[Name, tuple[bytes, ...]]
 
@@ -41,41 +39,18 @@ class Hosts(Struct, frozen=True):
 
     def answer(self, name: Name, type_: int) -> Answer | None:
         """The answer for a pinned name (lower case); None if it is not pinned."""
-        addresses = self.addresses.get(name)
-        if addresses is None:
-            target = self.names.get(name)
-            if target is None:
-                return None
-            rdatas = [target] if type_ in (Type.PTR, Type.ANY) else []
-            return self._answer(name, [(int(Type.PTR), rdata) for rdata in rdatas])
-        found = [
-            (kind, address)
-            for kind, size in _SIZES.items()
+        if name in self.addresses:
+            rdatas = [(address_type(one), one) for one in self.addresses[name]]
+        elif name in self.names:
+            rdatas = [(int(Type.PTR), self.names[name])]
+        else:
+            return None
+        records = tuple(
+            Record(name, kind, self.ttl, rdata)
+            for kind, rdata in rdatas
             if type_ in (kind, Type.ANY)
-            for address in addresses
-            if len(address) == size
-        ]
-        return self._answer(name, found)
-
-    def _answer(self, name: Name, found: list[tuple[int, bytes]]) -> Answer:
-        if not found:
-            return Answer(Rcode.NOERROR, authority=(empty_zone_soa(name, self.ttl),))
-        return Answer(
-            Rcode.NOERROR, tuple(Record(name, kind, self.ttl, rdata) for kind, rdata in found)
         )
-
-
-def from_setting(hosts: Mapping[str, tuple[str, ...]]) -> Iterator[tuple[bytes, Name]]:
-    """(address, name) pairs of the `hosts` setting; raises `BadUpstream`."""
-    for name, addresses in hosts.items():
-        if not is_host_name(name) or is_address(name):
-            raise BadUpstream(f"{name!r} is not a host name")
-        if not addresses:
-            raise BadUpstream(f"{name}: no address")
-        for address in addresses:
-            if not is_address(address):
-                raise BadUpstream(f"{name}: {address!r} is not an IP address")
-            yield pack_address(address), name_from_text(name)
+        return Answer(Rcode.NOERROR, records, () if records else (empty_zone_soa(name, self.ttl),))
 
 
 def read_file(path: str) -> tuple[list[tuple[bytes, Name]], list[str]]:
@@ -118,12 +93,15 @@ def _line(words: list[str], pairs: list[tuple[bytes, Name]]) -> str:
     return problem
 
 
-def load(setting: Mapping[str, tuple[str, ...]], files: tuple[str, ...], ttl: int) -> Hosts:
+def load(setting: Pins, files: tuple[str, ...], ttl: int) -> Hosts:
     """All pinned names: those of the setting first, then those of the files in their order.
 
     Raises `BadUpstream`. Only `read_file` reports the problems of single lines.
     """
-    return collect([*from_setting(setting), *(p for f in files for p in read_file(f)[0])], ttl)
+    pairs = [(address, name) for name, addresses in setting.items() for address in addresses]
+    for path in files:
+        pairs += read_file(path)[0]
+    return collect(pairs, ttl)
 
 
 def collect(pairs: list[tuple[bytes, Name]], ttl: int) -> Hosts:
@@ -133,4 +111,7 @@ def collect(pairs: list[tuple[bytes, Name]], ttl: int) -> Hosts:
     for address, name in pairs:
         addresses.setdefault(name, {})[address] = None
         names.setdefault(reverse_name(address), name)
-    return Hosts({name: tuple(found) for name, found in addresses.items()}, names, ttl)
+    # IPv4 first, as RRsets of one type are together in a message.
+    return Hosts(
+        {name: tuple(sorted(some, key=len)) for name, some in addresses.items()}, names, ttl
+    )

@@ -11,9 +11,9 @@ Each name on a CNAME chain has one *source*, and only the answer of that source 
 1. The zones of dnsd: the engine answers as for any client, so a Service created a moment ago is
    found, and names in these zones are never in the cache.
 2. Pinned names (`hosts.py`).
-3. A forward rule that is at least as long as the special-use zone of the name.
+3. A forward rule, not that of the root, at least as long as the special-use zone of the name.
 4. Special-use names (`special_use.py`).
-5. The longest forward rule, at last the default servers (`routes.py`).
+5. The longest forward rule; the rule of the root holds the default servers.
 
 The source may change with every CNAME, ten times at most. If a chain began in the zones of dnsd,
 its beginning is always answered: if the rest fails, the reply is NOERROR with the known CNAMEs and
@@ -35,7 +35,7 @@ from dnsd.answer.outcome import Forward, Outcome
 from dnsd.answer.shared import Shared
 from dnsd.answer.transport import Transport
 from dnsd.dns.message import Ede, Malformed, Rcode, opt_record, query
-from dnsd.dns.names import ROOT, Name
+from dnsd.dns.names import ROOT, Name, longest_suffix
 from dnsd.dns.records import Record, read_reply
 from dnsd.dns.types import Type
 from dnsd.upstream.cache import Cache, key_of
@@ -45,11 +45,10 @@ from dnsd.upstream.hosts import Hosts, load
 from dnsd.upstream.lookup import Failed, Lookup, Request
 from dnsd.upstream.loops import Loops
 from dnsd.upstream.pool import Pool
-from dnsd.upstream.routes import Routes, outranks
 from dnsd.upstream.search import Completion, complete
 from dnsd.upstream.server import Server
 from dnsd.upstream.settings import UpstreamConfig
-from dnsd.upstream.spec import parse_name, parse_servers
+from dnsd.upstream.spec import parse_servers
 from dnsd.upstream.special_use import SpecialUseNames
 from dnsd.upstream.status import COUNTER_NAMES, Where
 from dnsd.upstream.stream import tls_context
@@ -98,10 +97,8 @@ class Resolver:
         self._opts = opt_record(udp_size, False), opt_record(udp_size, True)
         self._active = 0
         self.loops = Loops()
-        self.routes = _routes(config, self.loops, dice or random.Random())  # noqa: S311
-        self._special_use = SpecialUseNames(
-            parse_name(text, "never_leave") for text in config.never_leave
-        )
+        self._pools = _pools(config, self.loops, dice or random.Random())  # noqa: S311
+        self._special_use = SpecialUseNames(config.never_leave)
         self.hosts = load(config.hosts, config.hosts_files, config.hosts_ttl)
         self.cache = Cache(config.cache_entries, config.cache_bytes, config.stale_for)
         self._lookup = Lookup(config, self.cache, self.loops, clock)
@@ -273,13 +270,13 @@ class Resolver:
         pinned = self.hosts.answer(name, type_)
         if pinned is not None:
             return pinned
-        found = self.routes.find(name)
+        suffix = longest_suffix(name, self._pools)
         zone = self._special_use.zone_of(name, type_)
-        if zone is not None and not (found and outranks(found[0], zone)):
+        if zone is not None and (suffix is None or suffix == ROOT or len(suffix) < len(zone)):
             return self._special_use.answer(name, type_, zone)
-        if found is None:
+        if suffix is None:
             return None
-        suffix, pool = found
+        pool = self._pools[suffix]
         return pool if pool.servers else self._special_use.answer(name, type_, suffix)
 
     def _local_answer(self, forward: Forward, name: Name) -> Answer:
@@ -340,7 +337,7 @@ class Resolver:
 
     def servers(self) -> list[Server]:
         """All servers of all rules, with their health."""
-        return [server for pool in self.routes.rules.values() for server in pool.servers]
+        return [server for pool in self._pools.values() for server in pool.servers]
 
     async def close(self) -> None:
         """Cancels the queries in flight and the probes, and closes the connections."""
@@ -357,20 +354,19 @@ def _with_chain(forward: Forward, failure: Answer, known: tuple[Record, ...]) ->
     return Answer(Rcode.NOERROR, known, errors=failure.errors)
 
 
-def _routes(config: UpstreamConfig, loops: Loops, dice: random.Random) -> Routes[Pool]:
-    """The pools of the forward rules; raises `BadUpstream`."""
-    lists = {suffix: (servers, f"forward: {suffix}") for suffix, servers in config.forward.items()}
-    if config.servers and tuple(config.servers) != ("none",):
-        lists["."] = (config.servers, "upstream")
+def _pools(config: UpstreamConfig, loops: Loops, dice: random.Random) -> dict[Name, Pool]:
+    """The pool of each forward rule, by suffix; raises `BadUpstream`."""
+    lists = dict(config.forward)
+    if config.servers and config.servers != ("none",):
+        lists[ROOT] = config.servers
     tls = None
-    rules = {}
-    for text, (texts, where) in lists.items():
-        suffix = ROOT if text == "." else parse_name(text, where)
+    pools = {}
+    for suffix, texts in lists.items():
         specs = parse_servers(texts, config.resolv_conf)
         if tls is None and any(spec.scheme == "tls" for spec in specs):
             tls = tls_context(config.tls_ca)
         servers = [Server(s, suffix, tls, config.random_case, loops.in_flight) for s in specs]
-        rules[suffix] = Pool(
+        pools[suffix] = Pool(
             suffix, servers, config.policy, config.timeout, config.attempt_timeout, dice
         )
-    return Routes(rules)
+    return pools

@@ -9,12 +9,13 @@ from typing import Annotated
 
 from msgspec import Struct
 
-from dnsd.dns.names import Name
+from dnsd.dns.addresses import is_address
+from dnsd.dns.names import ROOT, Name
 from dnsd.settings.kinds import (
     BOOLEAN,
     DOMAIN,
-    IP,
     NAME,
+    PACKED_IP,
     TEXT,
     BadValue,
     Kind,
@@ -40,14 +41,26 @@ def _upstream(value: object) -> str:
         raise BadValue(value, f"cannot be used: {error}") from None
 
 
-def _suffix(value: object) -> str:
-    return "." if value == "." else str(DOMAIN.parse(value))
+def _suffix(value: object) -> Name:
+    return ROOT if value == "." else bytes(NAME.parse(value))
+
+
+def _show_suffix(suffix: Name) -> str:
+    return NAME.show(suffix) if suffix != ROOT else '"."'
+
+
+def _host(value: object) -> Name:
+    from dnsd.cluster.validation import is_host_name  # a worker has no use for it
+
+    text = DOMAIN.parse(value)
+    if is_address(text) or not is_host_name(text):
+        raise BadValue(value, "is not a host name, like db.corp.example")
+    return bytes(NAME.parse(text))
 
 
 UPSTREAM = Kind("upstream", "SERVER", _upstream, lambda value: f'"{value}"')
-_SUFFIX = Kind("suffix", "SUFFIX", _suffix, lambda name: f'"{name}"')
-RULES = mapping(_SUFFIX, UPSTREAM, "SUFFIX=SERVER")
-HOSTS = mapping(DOMAIN, IP, "NAME=ADDRESS")
+RULES = mapping(Kind("suffix", "SUFFIX", _suffix, _show_suffix), UPSTREAM, "SUFFIX=SERVER")
+HOSTS = mapping(Kind(DOMAIN.name, DOMAIN.metavar, _host, NAME.show), PACKED_IP, "NAME=ADDRESS")
 _NAMES = {
     "servers": "upstream",
     "policy": "upstream_policy",
@@ -87,15 +100,15 @@ class UpstreamConfig(Struct, frozen=True, kw_only=True, rename=_NAMES):
     tls_ca: Annotated[str, Setting(Group.FORWARDING, FILE,
         "Certificate authorities for tls:// upstreams (PEM). Default: those of the system.",
         "/etc/ssl/certs/ca-certificates.crt", reload=True)] = ""
-    forward: Annotated[dict[str, tuple[str, ...]], Setting(Group.FORWARDING, RULES,
+    forward: Annotated[dict[Name, tuple[str, ...]], Setting(Group.FORWARDING, RULES,
         "Other upstreams for names below a suffix; the longest suffix decides. none answers"
         " NXDOMAIN without a query to any upstream. Empty: upstream is for every external name.",
         '{corp.example: ["udp://192.0.2.55"], ads.example: none}', reload=True)] = {}
-    never_leave: Annotated[tuple[str, ...], Setting(Group.FORWARDING, several(DOMAIN),
+    never_leave: Annotated[tuple[Name, ...], Setting(Group.FORWARDING, several(NAME),
         "Names that dnsd never sends to an upstream, besides localhost, invalid, onion, local,"
         " home.arpa, private reverse zones, and single labels. Empty: only those.",
         "[secret.example]", reload=True)] = ()
-    hosts: Annotated[dict[str, tuple[str, ...]], Setting(Group.FORWARDING, HOSTS,
+    hosts: Annotated[dict[Name, tuple[bytes, ...]], Setting(Group.FORWARDING, HOSTS,
         "Names with fixed addresses. They override upstreams, but not the names of a Service."
         " Empty: no such names.", '{db.corp.example: ["10.1.2.3", "fd00::3"]}',
         reload=True)] = {}

@@ -19,8 +19,6 @@ from pathlib import Path
 
 from msgspec import Struct
 
-from dnsd.dns.names import BadName, Name, name_from_text
-
 PORTS = {"udp": 53, "tcp": 53, "tls": 853}
 MAX_SERVERS = 16  # of one list; resolv.conf itself has three at most
 _MAX_RESOLV_CONF = 65_536  # octets
@@ -113,11 +111,3 @@ def read_resolv_conf(path: str) -> tuple[tuple[ServerSpec, ...], tuple[str, ...]
     if not servers:
         raise BadUpstream(f"upstream resolv.conf: {path} has no usable name server")
     return tuple(servers), search
-
-
-def parse_name(text: str, where: str) -> Name:
-    """The absolute name written in a setting; raises `BadUpstream`."""
-    try:
-        return name_from_text(text)
-    except (BadName, UnicodeError) as error:
-        raise BadUpstream(f"{where}: {error}") from error

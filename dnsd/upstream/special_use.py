@@ -25,7 +25,16 @@ from collections.abc import Iterable, Iterator
 from struct import pack
 
 from dnsd.dns.message import Rcode
-from dnsd.dns.names import IN_ADDR_ARPA, IP6_ARPA, ROOT, Name, name_from_text, name_of, parent_of
+from dnsd.dns.names import (
+    IN_ADDR_ARPA,
+    IP6_ARPA,
+    ROOT,
+    Name,
+    longest_suffix,
+    name_from_text,
+    name_of,
+    parent_of,
+)
 from dnsd.dns.records import Record
 from dnsd.dns.types import Type
 from dnsd.upstream.chain import Answer
@@ -59,25 +68,20 @@ def _reverse_zones() -> Iterator[Name]:
         yield name_of(*nibbles, below=IP6_ARPA)
 
 
-_SPECIAL_USE: dict[Name, Name] = {
-    zone: zone for zone in (_LOCALHOST, *_NONEXISTENT, _HOME, *_reverse_zones())
-}
+_SPECIAL_USE = frozenset((_LOCALHOST, *_NONEXISTENT, _HOME, *_reverse_zones()))
 
 
 class SpecialUseNames:
     """The special-use zones with those of `never_leave`, and their answers."""
 
     def __init__(self, extra: Iterable[Name] = ()) -> None:
-        self._zones = dict(_SPECIAL_USE)
-        self._zones.update((name, name) for name in extra)
+        self._zones = _SPECIAL_USE.union(extra)
 
     def zone_of(self, name: Name, type_: int) -> Name | None:
         """The special-use zone that holds a name, or None. The root stands for single labels."""
-        here = name
-        while here != ROOT:
-            if here in self._zones:
-                return here
-            here = parent_of(here)
+        zone = longest_suffix(name, self._zones)
+        if zone is not None:
+            return zone
         if name != ROOT and parent_of(name) == ROOT and type_ not in _DELEGATION:
             return ROOT
         return None

@@ -106,11 +106,6 @@ def addresses_at(name: Name, addresses: Iterable[bytes], ttl: int) -> list[RRset
     return [RRset(name, type_, ttl, some) for type_, some in ((_A, four), (_AAAA, six)) if some]
 
 
-def family(address: bytes) -> int:
-    """The type of record that holds a packed address: A or AAAA."""
-    return _A if len(address) == 4 else _AAAA
-
-
 def port_name(port: str, protocol: str, base: Name, problems: list[str]) -> Name | None:
     """`_port._proto` below the Service; None for an unnamed port, or one that does not fit."""
     if not port:

@@ -49,6 +49,7 @@ from dnsd.cluster.objects import (
     ServiceSubject,
     Subject,
 )
+from dnsd.dns.addresses import address_type
 from dnsd.dns.names import Name, name_of
 from dnsd.dns.rrset import RRset, rrset
 from dnsd.dns.types import Type
@@ -57,7 +58,6 @@ from dnsd.zone.building import (
     address_label,
     addresses_at,
     common_label,
-    family,
     fits,
     marker,
     namespace_markers,
@@ -187,5 +187,5 @@ def _pod(pod: Pod, plan: Plan, problems: list[str]) -> list[RRset]:
         for address in sorted(set(pod.ips)):
             name = address_label(address) + below
             if fits(name, problems):
-                out.append(RRset(name, family(address), plan.ttl, (address,)))
+                out.append(RRset(name, address_type(address), plan.ttl, (address,)))
     return out

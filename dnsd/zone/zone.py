@@ -29,7 +29,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from struct import Struct as Packing
 
 from dnsd.cluster.objects import Key
-from dnsd.dns.names import ROOT, Name, parent_of
+from dnsd.dns.names import ROOT, Name, longest_suffix, parent_of
 from dnsd.dns.rrset import RRset
 from dnsd.dns.types import Type
 from dnsd.zone.building import MARKER
@@ -74,7 +74,7 @@ class Zone:
         # Apexes below no other apex: the walk from a name to the root ends there.
         every = {*fixed, *self._as_needed}
         self._tops = frozenset(
-            name for name in every if not any(above in every for above in _ancestors(name))
+            name for name in every if name == ROOT or longest_suffix(parent_of(name), every) is None
         )
         self.replace(APEX_KEY, apex(config), Cause(APEX_KEY))
         self.serial = serial % 2**32
@@ -340,9 +340,7 @@ class Zone:
 
     def zone_of(self, name: Name) -> Name | None:
         """The apex of the zone that holds a name: the longest one; None outside all of them."""
-        if name in self._apexes:
-            return name
-        return next((above for above in _ancestors(name) if above in self._apexes), None)
+        return longest_suffix(name, self._apexes)
 
     def _is_external(self, name: Name) -> bool:
         return bool(self._external) and self.zone_of(name) in self._external
@@ -392,10 +390,3 @@ class Zone:
     def __len__(self) -> int:
         """The number of names that exist."""
         return len(self._store)
-
-
-def _ancestors(name: Name) -> Iterator[Name]:
-    """The names above a name, nearest first, the root last."""
-    while name != ROOT:
-        name = parent_of(name)
-        yield name

@@ -16,6 +16,8 @@ import pytest
 
 from dnsd.control.forwarding import upstream_config
 from dnsd.control.settings import Settings
+from dnsd.dns.addresses import pack_address
+from dnsd.dns.names import ROOT, name_from_text
 from dnsd.settings.load import load
 from dnsd.settings.schema import SettingsError
 from tests.helpers import until
@@ -238,10 +240,12 @@ class TestSettings:
         )
         assert config is not None
         assert config.forward == {
-            "corp.example": ("udp://192.0.2.1:53", "tcp://192.0.2.2:53"),
-            ".": ("tls://192.0.2.3:853#dns.example",),
+            name_from_text("corp.example"): ("udp://192.0.2.1:53", "tcp://192.0.2.2:53"),
+            ROOT: ("tls://192.0.2.3:853#dns.example",),
         }
-        assert config.hosts == {"a.example": ("10.0.0.1", "fd00::1")}
+        assert config.hosts == {
+            name_from_text("a.example"): (pack_address("10.0.0.1"), pack_address("fd00::1"))
+        }
 
     @pytest.mark.parametrize(
         ("setting", "value", "problem"),

@@ -15,6 +15,7 @@ import pytest
 from dnsd.cluster.objects import Key, Pod, Service
 from dnsd.control.settings import Settings
 from dnsd.dns.addresses import pack_address
+from dnsd.dns.names import name_from_text
 from dnsd.settings.schema import SettingsError
 from dnsd.sources.source import Batch
 from dnsd.worker.supervisor import WorkersFailed
@@ -180,7 +181,11 @@ class TestReconfigure:
             await it.supervisor.caught_up()
             before, zone, workers = it.settings, it.pipeline.zone, it.supervisor.status()
             pinned = "pinned.default.svc.cluster.local"
-            new = Settings.of(ttl=77, version_text="new", hosts={pinned: ("10.1.1.1",)})
+            new = Settings.of(
+                ttl=77,
+                version_text="new",
+                hosts={name_from_text(pinned): (pack_address("10.1.1.1"),)},
+            )
             with monkeypatch.context() as patch:
                 patch.setenv("PYTHONHOME", "/nonexistent")  # no interpreter starts with that
                 with pytest.raises(WorkersFailed):

@@ -15,6 +15,7 @@ from dnsd.dns.names import (
     BadName,
     is_below,
     labels_of,
+    longest_suffix,
     name_end,
     name_from_text,
     name_of,
@@ -24,6 +25,27 @@ from dnsd.dns.names import (
 )
 
 labels = st.lists(st.binary(min_size=1, max_size=20), max_size=8)
+
+
+@pytest.mark.parametrize(
+    ("name", "suffix"),
+    [
+        ("www.corp.example.", "corp.example."),
+        ("corp.example.", "corp.example."),
+        ("acorp.example.", "example."),
+        ("c.d.", "."),
+        (".", "."),
+    ],
+)
+def test_the_longest_suffix_of_a_name_begins_at_a_label(name: str, suffix: str) -> None:
+    suffixes = [name_from_text(text) for text in (".", "example.", "corp.example.", "b.c.d.")]
+    assert longest_suffix(name_from_text(name), suffixes) == name_from_text(suffix)
+
+
+def test_a_name_outside_every_suffix_has_none() -> None:
+    suffixes = {name_from_text("example.")}
+    assert longest_suffix(name_from_text("a.test."), suffixes) is None
+    assert longest_suffix(ROOT, suffixes) is None
 
 
 class TestNames:

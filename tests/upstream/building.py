@@ -14,9 +14,10 @@ from dnsd.answer.engine import Engine
 from dnsd.answer.outcome import Forward
 from dnsd.answer.settings import EngineConfig
 from dnsd.answer.transport import Transport
+from dnsd.settings.kinds import NAME, several
 from dnsd.transport.registry import UDP
 from dnsd.upstream.resolver import Resolver
-from dnsd.upstream.settings import UpstreamConfig
+from dnsd.upstream.settings import HOSTS, RULES, UpstreamConfig
 from dnsd.zone.compile import compile_all, compile_change
 from dnsd.zone.pipeline import Pipeline
 from tests.answer.building import engine_of, feed, pipeline_of
@@ -36,6 +37,9 @@ def alias(name: str, target: str) -> dict[str, Any]:
         "metadata": {"name": name, "namespace": "default"},
         "spec": {"type": "ExternalName", "externalName": target},
     }
+
+
+_KINDS = {"forward": RULES, "hosts": HOSTS, "never_leave": several(NAME)}
 
 
 class Clock:
@@ -94,8 +98,13 @@ class ControlPlane:
 async def plane(
     *plains: dict[str, Any], engine: EngineConfig | None = None, **settings: Any
 ) -> AsyncIterator[ControlPlane]:
-    """An engine whose zone holds these objects; `settings` are those of `UpstreamConfig`."""
+    """An engine whose zone holds these objects; `settings` are those of `UpstreamConfig`.
+
+    Names and addresses in `settings` are text.
+    """
     settings.setdefault("timeout", 2.0)
+    for setting in settings.keys() & _KINDS.keys():
+        settings[setting] = _KINDS[setting].parse(settings[setting])
     clock = Clock()
     pipeline = pipeline_of(list(plains))
     answering = engine_of(pipeline, engine or EngineConfig(forwarding=True))
