@@ -143,6 +143,12 @@ class NameTable(Generic[T]):
             for name in names:
                 yield space, name
 
+    def items(self) -> Iterator[tuple[str, str, T]]:
+        """Namespace, name, and value, ordered by namespace and name."""
+        for space, names in sorted(self._spaces.items()):
+            for name in sorted(names):
+                yield space, name, names[name]
+
     def sizes(self) -> dict[str, int]:
         """The number of values in each namespace that has any."""
         return {space: len(names) for space, names in self._spaces.items()}
@@ -174,8 +180,8 @@ class KeyTable(Generic[T]):
     def items(self) -> Iterator[tuple[Key, T]]:
         """All keys with their values, ordered by key."""
         for kind, names in sorted(self._kinds.items()):
-            for place in sorted(names.places()):
-                yield Key(kind, *place), cast(T, names.get(*place))
+            for space, name, value in names.items():
+                yield Key(kind, space, name), value
 
 
 class Store(NameTable[Packed], Generic[O]):

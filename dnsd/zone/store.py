@@ -125,6 +125,7 @@ class Store:
         self._implied = 0  # leaves that have no entry there
         self._packed: dict[Key, _Packed] = {}
         self._recent: dict[Key, Contribution] = {}
+        self._puts = 0  # how often a contribution was stored
         self._edit = _NO_EDIT
         # For each walk of `served` under way: names that lost one of several contributors.
         self._walks: list[dict[Name, None]] = []
@@ -148,6 +149,7 @@ class Store:
 
     def put(self, contributor: Key, contribution: Contribution) -> Key:
         """Stores a contribution instead of the one before; returns the shared Key object."""
+        self._puts += 1
         packed = self._packed.get(contributor)
         if not contribution.rrsets:
             self._packed.pop(contributor, None)
@@ -253,16 +255,19 @@ class Store:
         """The names whose RRsets are those of one contribution, by contributor."""
         nodes, leaves, orphans = self.nodes, self._leaves, self.orphans
         for contributor in list(self._packed):
-            for name in list(self.contribution(contributor).by_name):
-                rrsets = self.contribution(contributor).by_name.get(name)
-                if rrsets is None:  # the zone changed during the walk
-                    continue
+            puts = self._puts
+            for name, rrsets in self.contribution(contributor).by_name.items():
+                if self._puts != puts:  # the zone changed during the walk
+                    if (now := self.contribution(contributor).by_name.get(name)) is None:
+                        continue
+                    rrsets = now
                 node = nodes.get(name)
                 if node is None:
                     above = nodes.get(name[1 + name[0] :])
                     implied = above is not None and above.contributor == contributor
-                    known = leaves.get(self._digest(name)) == contributor and name not in orphans
-                    if implied or known:
+                    if implied or (
+                        leaves.get(self._digest(name)) == contributor and name not in orphans
+                    ):
                         yield name, rrsets
                 elif node.rrsets is None and node.contributor == contributor:
                     yield name, rrsets

@@ -114,7 +114,11 @@ def _strip(raw: _RawSlice, check: Check) -> EndpointSlice:
         endpoints=tuple([_endpoint(check, i, one, family) for i, one in enumerate(endpoints)]),
         ports=_ports(check, "ports", raw.ports),
         trigger_time=(meta.annotations or {}).get(TRIGGER_TIME, ""),
-        **check.metadata(EndpointSlice),
+        namespace=check.namespace,
+        name=check.name,
+        uid=check.uid,
+        version=check.version,
+        origin=check.origin,
     )
 
 

@@ -64,7 +64,11 @@ def _strip(raw: _Raw, check: Check) -> Pod:
         host_network=bool(spec.host_network),
         dns_policy=spec.dns_policy or "ClusterFirst",
         searches=tuple((spec.dns_config and spec.dns_config.searches) or ()),
-        **check.metadata(Pod),
+        namespace=check.namespace,
+        name=check.name,
+        uid=check.uid,
+        version=check.version,
+        origin=check.origin,
     )
 
 

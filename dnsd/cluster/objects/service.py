@@ -109,7 +109,12 @@ def _strip(raw: _Raw, check: Check) -> Service:
         external_traffic_policy=spec.external_traffic_policy or "",
         hostnames=_hostnames(meta.annotations or {}),
         labels=meta.labels or {},
-        **check.metadata(Service),
+        namespace=check.namespace,
+        name=check.name,
+        uid=check.uid,
+        version=check.version,
+        created=check.created,
+        origin=check.origin,
     )
 
 
@@ -139,7 +144,7 @@ def _ports(check: Check, ports: list[_RawPort]) -> tuple[ServicePort, ...]:
         if name in seen:
             raise check.error(f"{field}.name", f"{name!r} is used twice")
         seen.add(name)
-        node_port = check.port(f"{field}.nodePort", port.node_port, optional=True)
+        node_port = check.port(f"{field}.nodePort", port.node_port) if port.node_port else 0
         protocol = check.one_of(f"{field}.protocol", port.protocol or "TCP", PROTOCOLS)
         out.append(ServicePort(name, protocol, check.port(f"{field}.port", port.port), node_port))
     return tuple(out)

@@ -25,7 +25,6 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import suppress
 from itertools import islice
 from typing import Any
 
@@ -364,12 +363,20 @@ def _head(value: Any) -> tuple[Any, Any, list[Any] | None]:
         items = value.get("items")
         kind, api_version = value.get("kind"), value.get("apiVersion")
         return kind, api_version, items if isinstance(items, list) else None
-    head, items = _JSONHead(), None
-    if isinstance(value, msgspec.Raw):
-        with suppress(msgspec.ValidationError):
-            head = _decode_head(value)
-            items = _decode_items(head.items) if head.items else None
-    return head.kind, head.api_version, items
+    if not isinstance(value, msgspec.Raw):
+        return None, None, None
+    try:
+        head = _decode_head(value)
+    except msgspec.ValidationError:
+        return None, None, None
+    return head.kind, head.api_version, _items(head.items) if head.items else None
+
+
+def _items(value: msgspec.Raw) -> list[msgspec.Raw] | None:
+    try:
+        return _decode_items(value)
+    except msgspec.ValidationError:
+        return None
 
 
 def _is_object(value: Any) -> bool:

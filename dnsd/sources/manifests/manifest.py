@@ -70,8 +70,11 @@ def _claims(service: Service) -> bytes | None:
     dual = service.ip_family_policy.endswith("DualStack")
     if service.type != "ClusterIP" or dual or service.ip_families not in _ONE_FAMILY:
         return None
-    ips = sorted(service.cluster_ips, key=len)
-    return b"".join(ips) if len(ips) == 1 or [len(ip) for ip in ips] == [4, 16] else None
+    ips = service.cluster_ips
+    if len(ips) == 1:
+        return ips[0]
+    ips = tuple(sorted(ips, key=len))
+    return b"".join(ips) if [len(ip) for ip in ips] == [4, 16] else None
 
 
 def origin_of(path: str, document: int, item: int) -> str:

@@ -108,7 +108,8 @@ class Registry:
                 self._touch(Key("Service", *request))
         for key in self._ports.moved():
             self._touch(key)
-        events = [event for key in sorted(self._touched) for event in self._publish(key)]
+        published = map(self._publish, sorted(self._touched))
+        events = [event for event in published if event is not None]
         self._collect_problems()
         # A new dictionary if this one has shrunk, which dictionaries do not do by themselves.
         if len(self._touched) > len(self._declared):
@@ -153,7 +154,10 @@ class Registry:
             self._declared[key].remove(manifest)
         for key, manifest in added:
             self._touch(key)
-            insort(self._declared[key], manifest, key=_place)
+            if declared := self._declared[key]:
+                insort(declared, manifest, key=_place)
+            else:
+                declared.append(manifest)
         return {key for key, _ in (*removed, *added)}
 
     def _candidate(self, key: Key) -> Manifest | None:
@@ -175,7 +179,8 @@ class Registry:
             if active := self._touched[key]:
                 kept = _addresses(candidate)
                 freed |= self._release(key, [ip for ip in _addresses(active) if ip not in kept])
-            self._stop_waiting(key)
+            if key in self._refused:
+                self._stop_waiting(key)
             if candidate is None:
                 self._touched[key] = None
         refused = []
@@ -198,7 +203,7 @@ class Registry:
         if manifest.claims is None:
             self._families(_service(manifest))  # refuses families without a network
         ips = _addresses(manifest)
-        held = [ip for ip in ips if not self._is_free(ip, key)]
+        held = [ip for ip in ips if not self._is_free(ip, key)] if ips else ()
         if held:
             holder = self._holders[held[0]]
             text = f"{address_text(held[0])} is the address of {holder.key} ({holder.origin})"
@@ -243,7 +248,7 @@ class Registry:
         return released
 
     def _stop_waiting(self, key: Key) -> None:
-        for ip in self._refused.pop(key, (None, ()))[1]:
+        for ip in self._refused.pop(key)[1]:
             self._waiting[ip].discard(key)
             if not self._waiting[ip]:
                 del self._waiting[ip]
@@ -286,8 +291,8 @@ class Registry:
             else:
                 allocator.withdraw((key.namespace, key.name))
 
-    def _publish(self, key: Key) -> Iterator[Packed | Key]:
-        """Take over the active manifest of a key. Yields the event, if the object changes."""
+    def _publish(self, key: Key) -> Packed | Key | None:
+        """Take over the active manifest of a key. Returns the event, if the object changes."""
         before, active = self._active.get(key), self._touched[key]
         old = self._published.pop(key, before.packed if before else None)
         self._exhausted.pop(key, None)
@@ -303,8 +308,9 @@ class Registry:
         if self._declared[key] == ([active] if active else []):
             del self._declared[key]
         self._count += (new is not None) - (old is not None)
-        if new != old:
-            yield key if new is None else new
+        if new == old:
+            return None
+        return key if new is None else new
 
     def _allocated(self, key: Key, manifest: Manifest) -> Packed:
         """The Service with the addresses and node ports allocated to it."""
@@ -330,7 +336,8 @@ class Registry:
 
     def _collect_problems(self) -> None:
         """Find the problems of the touched keys. Those of other keys cannot have changed."""
-        for key in self._touched:
+        parts = self._problems, self._declared, self._exhausted, self._refused
+        for key in {key for part in parts for key in part.keys() & self._touched.keys()}:
             count(self._changes, self._problems.pop(key, ()), -1)
             found = [*self._duplicates(key), *self._exhausted.get(key, ())]
             if key in self._refused:
