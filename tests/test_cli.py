@@ -1,4 +1,4 @@
-"""The command line: what it says, where, and with which exit code."""
+"""The command line: its output, its streams, and its exit codes."""
 
 from __future__ import annotations
 
@@ -37,17 +37,17 @@ def refused(capsys: Capture, *arguments: str) -> str:
 
 
 class TestHelp:
-    def test_the_version(self, capsys: Capture) -> None:
+    def test_version_prints_the_version(self, capsys: Capture) -> None:
         assert main(["--version"]) == 0
         assert capsys.readouterr().out == f"dnsd {__version__}\n"
 
-    def test_the_first_page_teaches(self, capsys: Capture) -> None:
+    def test_the_help_lists_the_commands_and_an_example(self, capsys: Capture) -> None:
         assert main(["--help"]) == 0
         page = capsys.readouterr().out
         assert "dnsd serve --manifests" in page
         assert all(name in page for name in COMMANDS)
 
-    def test_no_command_at_all_shows_it_and_is_wrong_usage(self, capsys: Capture) -> None:
+    def test_no_command_shows_the_help_and_is_wrong_usage(self, capsys: Capture) -> None:
         assert main([]) == 2
         captured = capsys.readouterr()
         assert captured.out == ""
@@ -66,7 +66,7 @@ class TestHelp:
         for name in declared(Settings):
             assert f"  {flag_of(name)} " in page
 
-    def test_python_m_dnsd_is_the_same(self) -> None:
+    def test_python_m_dnsd_is_the_command(self) -> None:
         assert dnsd("--version").stdout == f"dnsd {__version__}\n"
 
 
@@ -101,10 +101,14 @@ class TestRefusals:
             ),
         ],
     )
-    def test_one_line(self, arguments: list[str], line: str, capsys: Capture) -> None:
+    def test_wrong_usage_is_one_line_with_the_remedy(
+        self, arguments: list[str], line: str, capsys: Capture
+    ) -> None:
         assert refused(capsys, *arguments).startswith(line)
 
-    def test_all_problems_of_a_configuration(self, capsys: Capture, tmp_path: Path) -> None:
+    def test_each_problem_of_a_configuration_is_one_line(
+        self, capsys: Capture, tmp_path: Path
+    ) -> None:
         config = tmp_path / "dnsd.yaml"
         config.write_text("ttl: x\nlisten: here\n")
         assert main(["serve", "--config", str(config)]) == 2
@@ -125,10 +129,10 @@ class TestImports:
         found = subprocess.run(command, capture_output=True, text=True, check=True)
         return found.stdout.split()
 
-    def test_serving_manifests_needs_no_cluster_client_and_no_http(self) -> None:
+    def test_serving_manifests_imports_no_kubernetes_client_and_no_http(self) -> None:
         modules = "dnsd.commands.serve, dnsd.control.serve, dnsd.sources.manifests.source"
         assert self.imported(modules, "kubernetes", "aiohttp") == []
 
-    def test_a_worker_imports_little(self) -> None:
+    def test_a_worker_imports_no_client_no_yaml_and_no_command_line(self) -> None:
         heavy = ("kubernetes", "aiohttp", "yaml", "click", "dnsd.settings.load")
         assert self.imported("dnsd.worker.main", *heavy) == []

@@ -1,4 +1,4 @@
-"""The query tables, asked of the engine itself. Transports and sources run the same ones."""
+"""The query tables over the engine alone. `test_everywhere.py` runs them over all transports."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ SCHEMA = SchemaConfig(
 
 
 def build() -> Engine:
-    """An engine that answers for the tables' cluster."""
+    """An engine with the names of the cluster of the tables."""
     pipeline = Pipeline(SCHEMA, 1)
     events = [event for plain in objects() for event in from_plain(plain)]
     pipeline.feed(Batch(tuple(events), synced=True), 0.0)
@@ -60,7 +60,9 @@ ALL = [
 
 
 @pytest.mark.parametrize(("case", "transport"), ALL)
-def test_case(engine: Engine, case: Case, transport: Transport) -> None:
+def test_the_engine_gives_the_reply_of_the_table(
+    engine: Engine, case: Case, transport: Transport
+) -> None:
     query = case.query()
     reply = engine.answer(query.to_wire(), b"", transport)
     assert isinstance(reply, bytes)

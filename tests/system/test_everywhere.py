@@ -42,7 +42,7 @@ Query = Callable[[int, bytes], Awaitable[bytes | None]]
 
 
 def write(folder: Path) -> None:
-    """The cluster as manifests, one object a file."""
+    """The cluster as manifests, one object per file."""
     for i, plain in enumerate(objects()):
         (folder / f"{i}.json").write_bytes(msgspec.json.encode(plain))
 
@@ -70,7 +70,7 @@ async def kubernetes(folder: Path) -> AsyncIterator[Source]:
 
 @contextlib.asynccontextmanager
 async def serving(source: Source, **options: Any) -> AsyncIterator[int]:
-    """The port at which every transport serves the data of `source`, once it is synced.
+    """The port of each transport that serves the data of `source`, when it is synced.
 
     `options` are those of UDP servers.
     """
@@ -124,7 +124,7 @@ def query_over(transport: Transport) -> Query:
 async def test_the_tables_hold_over_every_transport_and_from_every_source(
     of: Any, transport: Transport, options: dict[str, Any], tmp_path: Path
 ) -> None:
-    asked = 0
+    queries = 0
     async with of(tmp_path) as source, serving(source, **options) as port:
         for case in tables():
             if not case.runs_over(transport):
@@ -133,12 +133,12 @@ async def test_the_tables_hold_over_every_transport_and_from_every_source(
             reply = await query_over(transport)(port, query.to_wire())
             assert reply is not None, case.where
             case.check(query, reply)
-            asked += 1
-    assert asked > 100
+            queries += 1
+    assert queries > 100
 
 
 @pytest.mark.parametrize(("transport", "options"), WAYS)
-async def test_raw_messages_get_the_same_refusal_over_every_transport(
+async def test_raw_messages_get_the_same_reply_over_every_transport(
     transport: Transport, options: dict[str, Any], tmp_path: Path
 ) -> None:
     send = query_over(transport)

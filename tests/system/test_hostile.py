@@ -1,8 +1,8 @@
 """Hostile input: after a million mutated messages the server answers as before.
 
-The messages go to a real `dnsd serve`, 900,000 over UDP and 100,000 over TCP. Every kind of
-damage is made of real queries, so that most of them get past the first checks: octets
-changed, cut, doubled and spliced, counts and flags set at random.
+A real `dnsd serve` gets 900,000 messages over UDP and 100,000 over TCP. They are real queries with
+octets that are changed, cut, doubled, or spliced, and with random counts and flags, so that most of
+them pass the first checks.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ SEEDS = [raw.packet for raw in RAW] + [
 
 
 def mutated(count: int, seed: int) -> Iterator[bytes]:
-    """`count` damaged messages, the same ones each time."""
+    """`count` damaged messages, the same ones in each run."""
     rng = random.Random(seed)
     random_int, random_bytes, choice = rng.randrange, rng.randbytes, rng.choice
     for i in range(count):
@@ -110,7 +110,7 @@ def drain(sock: socket.socket) -> int:
 
 
 def send_tcp(port: int, count: int, seed: int) -> int:
-    """Sends them in pipelines of a few hundred, a new connection each; octets that came back.
+    """Send them in pipelines of a few hundred, each on a new connection; octets of the replies.
 
     A message too short to have a header ends the connection, so those come last in each.
     """
@@ -132,7 +132,7 @@ def send_tcp(port: int, count: int, seed: int) -> int:
 
 @pytest.mark.slow
 @pytest.mark.timeout(600)
-def test_a_million_mutated_messages(tmp_path: Path) -> None:
+def test_a_million_mutated_messages_end_no_worker_and_use_no_memory(tmp_path: Path) -> None:
     for i, plain in enumerate(objects()):
         (tmp_path / f"{i}.json").write_bytes(msgspec.json.encode(plain))
     with serving("--manifests", str(tmp_path)) as server:
@@ -158,7 +158,7 @@ def test_the_engine_never_raises() -> None:
             assert reply is None or reply[:2] == packet[:2]
 
 
-def test_work_is_bounded() -> None:
+def test_the_work_of_a_message_is_bounded() -> None:
     """No message makes the engine execute many times the lines of a usual query.
 
     The bound is on lines, which do not depend on the machine: 20 times the median's, as for
@@ -231,8 +231,8 @@ def flood(port: int, names: range) -> int:
     return replies
 
 
-def test_a_flood_of_names_that_do_not_exist(tmp_path: Path) -> None:
-    """100,000 of them, as fast as one client can: neither process grows, sampled as they are.
+def test_a_flood_of_names_that_do_not_exist_uses_no_memory(tmp_path: Path) -> None:
+    """100,000 sampled queries at the full rate of one client: neither process grows.
 
     With the API on, each worker hands samples to the top names of the control process.
     """
@@ -251,7 +251,7 @@ def test_a_flood_of_names_that_do_not_exist(tmp_path: Path) -> None:
 
 
 def sampled(dnsd: Running) -> object:
-    """The top names that do not exist, as the API has them."""
+    """The top names that do not exist, from the API."""
     token = {"Authorization": f"Bearer {dnsd.token}"}
     request = urllib.request.Request(f"{dnsd.url}/api/v1/queries/top", headers=token)
     with urllib.request.urlopen(request, timeout=20) as reply:

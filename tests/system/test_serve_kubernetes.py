@@ -1,4 +1,4 @@
-"""`dnsd serve --kubernetes` as a process, asked over the wire, against a fake API server."""
+"""`dnsd serve --kubernetes` as a process with a fake API server, queried over the network."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def stop(server: Serving) -> None:
     assert server.ended() == 0
 
 
-def test_it_answers_what_the_api_server_says_and_follows(kube, tmp_path):
+def test_it_answers_from_the_api_server_and_follows_its_changes(kube, tmp_path):
     with serving(*flags(tmp_path)) as server:
         assert server.values(WEB) == ["10.96.0.1"]
         kube.do(lambda kube: kube.store.put("services", plain.service("new", "10.96.0.2")))
@@ -68,7 +68,7 @@ def test_it_answers_what_the_api_server_says_and_follows(kube, tmp_path):
         stop(server)
 
 
-def test_the_environments_kubeconfig(kube, tmp_path):
+def test_the_kubeconfig_of_the_environment_is_used(kube, tmp_path):
     environ = {"KUBECONFIG": str(tmp_path / "config"), "KUBERNETES_SERVICE_HOST": ""}
     with serving("--kubernetes", "--admin", "off", environ=environ) as server:
         assert server.values(WEB) == ["10.96.0.1"]
@@ -76,7 +76,7 @@ def test_the_environments_kubeconfig(kube, tmp_path):
 
 @contextmanager
 def not_yet_synced(kube: Background, folder: Path) -> Iterator[Serving]:
-    """A server that has started beside an API server that forbids it the Services."""
+    """A server with an API server that forbids the Services."""
     kube.do(lambda kube: kube.forbidden.update({("list", "services"), ("watch", "services")}))
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
@@ -87,7 +87,7 @@ def not_yet_synced(kube: Background, folder: Path) -> Iterator[Serving]:
         yield server
 
 
-def test_servfail_with_not_ready_until_synced_and_never_nxdomain(kube, tmp_path):
+def test_until_synced_every_answer_is_servfail_with_not_ready(kube, tmp_path):
     with not_yet_synced(kube, tmp_path) as server:
         for name in (WEB, "nothing.default.svc.cluster.local"):
             reply = until(lambda name=name: _try(server, name))
@@ -106,7 +106,7 @@ def _try(server: Serving, name: str) -> dns.message.Message | None:
         return None
 
 
-def test_the_snapshot_answers_at_once_marked_stale_and_resumes(kube, tmp_path):
+def test_a_snapshot_answers_at_once_as_stale_and_its_watches_resume(kube, tmp_path):
     state = ("--state-dir", str(tmp_path / "state"))
     with serving(*flags(tmp_path, *state)) as server:
         assert errors(ask(server, WEB)) == set()
@@ -130,7 +130,7 @@ def test_the_snapshot_answers_at_once_marked_stale_and_resumes(kube, tmp_path):
         stop(server)
 
 
-def test_it_is_written_while_running_too(kube, tmp_path):
+def test_a_running_dnsd_writes_the_snapshot_periodically(kube, tmp_path):
     state = ("--state-dir", str(tmp_path / "state"), "--snapshot-every", "100ms")
     with serving(*flags(tmp_path, *state)):
         path = tmp_path / "state" / FILE
@@ -150,7 +150,7 @@ def test_it_is_written_while_running_too(kube, tmp_path):
         (lambda data: data, ("--service-selector", "app!=x"), "other kinds or filters"),
     ],
 )
-def test_a_snapshot_that_is_not_certainly_good_is_refused(kube, tmp_path, spoil, more, reason):
+def test_a_corrupt_or_unsuitable_snapshot_is_refused(kube, tmp_path, spoil, more, reason):
     state = ("--state-dir", str(tmp_path / "state"))
     with serving(*flags(tmp_path, *state)) as server:
         stop(server)
@@ -162,7 +162,7 @@ def test_a_snapshot_that_is_not_certainly_good_is_refused(kube, tmp_path, spoil,
         assert errors(ask(server, WEB)) == set()
 
 
-def test_never_an_address_of_another_cluster(kube, tmp_path):
+def test_a_snapshot_of_another_cluster_is_not_served(kube, tmp_path):
     state = ("--state-dir", str(tmp_path / "state"))
     with serving(*flags(tmp_path, *state)) as server:
         assert server.values(WEB) == ["10.96.0.1"]
@@ -176,7 +176,7 @@ def test_never_an_address_of_another_cluster(kube, tmp_path):
             assert "another cluster" in str(server.logged("the snapshot is not served"))
 
 
-def test_answers_are_called_stale_when_the_api_server_falls_silent(kube, tmp_path):
+def test_answers_are_stale_when_the_api_server_is_unreachable(kube, tmp_path):
     kube.kube.bookmark_every = 0.1
     with serving(*flags(tmp_path, "--stale-after", "2s")) as server:
         assert errors(ask(server, WEB)) == set()
@@ -193,8 +193,8 @@ def test_pods_are_watched_when_their_names_are_served(kube, tmp_path):
         assert server.values("10-1-2-3.default.pod.cluster.local") == ["10.1.2.3"]
 
 
-def test_what_must_not_be_read_is_not_denied(kube, tmp_path):
-    """No Role in one namespace, and no right to list Pods: of neither it is known what exists."""
+def test_names_that_dnsd_may_not_read_are_servfail(kube, tmp_path):
+    """dnsd has no Role in one namespace, and may not list Pods, so it cannot deny their names."""
 
     def forbid(kube) -> None:
         kube.store.put("namespaces", plain.namespace("team-b"))
@@ -226,13 +226,13 @@ def test_what_must_not_be_read_is_not_denied(kube, tmp_path):
         (["--context", "production"], ["production"]),
     ],
 )
-def test_credentials_that_cannot_be_used_are_exit_code_2(kube, tmp_path, arguments, words):
+def test_unusable_credentials_end_with_exit_code_2(kube, tmp_path, arguments, words):
     done = dnsd("serve", *flags(tmp_path), "--listen", "127.0.0.1:0", *arguments)
     assert done.returncode == 2
     assert all(word in done.stderr for word in words)
 
 
-def test_two_sources_are_one_too_many(kube, tmp_path):
+def test_manifests_and_kubernetes_together_are_refused(kube, tmp_path):
     done = dnsd("serve", *flags(tmp_path, "--manifests", str(tmp_path)))
     assert done.returncode == 2
     assert "not both" in done.stderr

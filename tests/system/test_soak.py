@@ -1,11 +1,11 @@
-"""Thousands of random writes under random faults: at the end the zone is the cluster's.
+"""Thousands of random writes under random faults: at the end, the zone matches the cluster.
 
-Through the real reflector and the real pipeline: what is known and served at the end must be
-what a pipeline makes that is fed the fake server's contents in one batch.
+The tests use the real reflector and pipeline. At the end, objects and records must be those of a
+pipeline that gets the contents of the fake server in one batch.
 
-* The first soak is about the watches, so nothing else may mend what they lose: there is no
-  reconcile, and in its second half no fault after which a kind is listed again.
-* The second is about the reconcile: no watch reports some writes, and only the reconcile lists.
+* The first soak tests the watches. No reconcile may correct them, and in the second half no fault
+  causes a new list.
+* The second soak tests the reconcile: no watch reports some writes, and only the reconcile lists.
 """
 
 from __future__ import annotations
@@ -58,19 +58,19 @@ TIMING = {"empty_ends": 10_000, "idle": 2.0, "grace": 0.1}
 
 
 def records(pipeline: Pipeline) -> set[RRset]:
-    """All that is served, but the SOA, which counts the steps taken."""
+    """All served records except the SOA, whose serial counts the steps."""
     return {one for one in pipeline.zone.rrsets() if one.type != Type.SOA}
 
 
 def wanted(kube: FakeKube) -> Pipeline:
-    """What is to be known and served: the fake server's contents, fed in one batch."""
+    """The expected pipeline: the contents of the fake server, fed in one batch."""
     pipeline = Pipeline(SCHEMA, 1)
     pipeline.feed(Batch(tuple(contents(kube).values()), synced=True), 0.0)
     return pipeline
 
 
 def equal(one: Pipeline, other: Pipeline) -> bool:
-    """Whether two pipelines know the same versions of the same objects, and serve the same."""
+    """Whether two pipelines hold the same versions of all objects and serve the same records."""
     known, wanted = (
         {(thing.key, thing.version) for thing in p.state.objects()} for p in (one, other)
     )
@@ -78,7 +78,7 @@ def equal(one: Pipeline, other: Pipeline) -> bool:
 
 
 class Writer:
-    """Makes random writes; names come from small sets, so that most are updates and deletes."""
+    """Random writes; names are from small sets, so most writes are updates and deletes."""
 
     def __init__(self, kube: FakeKube, rng: random.Random) -> None:
         self.kube, self.rng = kube, rng
@@ -149,7 +149,7 @@ class Writer:
 
 
 def interrupt(kube: FakeKube, rng: random.Random) -> None:
-    """What a watch resumes after, from where it was."""
+    """A fault after which a watch resumes from its last resourceVersion."""
     plural = rng.choice([*PLURALS, ""])
     match rng.randrange(7):
         case 0:
@@ -172,7 +172,7 @@ def interrupt(kube: FakeKube, rng: random.Random) -> None:
 
 
 async def disturb(kube: FakeKube, rng: random.Random) -> None:
-    """One of everything that can go wrong."""
+    """A random fault of any kind."""
     plural = rng.choice(PLURALS)
     match rng.randrange(12):
         case 0:
@@ -202,7 +202,7 @@ async def disturb(kube: FakeKube, rng: random.Random) -> None:
 
 
 def calm(kube: FakeKube) -> None:
-    """Nothing goes wrong from here on."""
+    """End all faults."""
     kube.faults.clear()
     kube.forbidden, kube.tokens, kube.not_installed = set(), set(), set()
 
@@ -211,7 +211,7 @@ def calm(kube: FakeKube) -> None:
 async def soaking(
     kube: FakeKube, folder, config: KubernetesConfig, seed: int
 ) -> AsyncIterator[tuple[KubernetesSource, Pipeline]]:
-    """A source, running, and the pipeline that it feeds."""
+    """A running source and the pipeline that it feeds."""
     pipeline = Pipeline(SCHEMA, 1)
     async with client_of(kube, folder, **TIMING) as client:
         source = KubernetesSource(client, config, rng=random.Random(seed))
@@ -230,13 +230,13 @@ def total(source: KubernetesSource, count: str) -> int:
 
 
 async def in_step(kube: FakeKube, source: KubernetesSource, pipeline: Pipeline) -> None:
-    """Until all is as the fake server has it, with nothing in the way."""
+    """End all faults, and wait until the pipeline matches the fake server."""
     calm(kube)
     await eventually(lambda: source.synced and equal(pipeline, wanted(kube)))
 
 
 @pytest.mark.parametrize("seed", [1, 2])
-async def test_after_all_that_the_zone_is_the_clusters(seed, tmp_path):
+async def test_after_all_faults_the_zone_matches_the_cluster(seed, tmp_path):
     rng = random.Random(seed)
     async with (
         FakeKube(bookmark_every=0.05, uid="one") as kube,
@@ -268,7 +268,7 @@ async def test_after_all_that_the_zone_is_the_clusters(seed, tmp_path):
         assert len(records(pipeline)) > 50
 
 
-async def test_what_no_watch_was_told_of_a_reconcile_finds(tmp_path):
+async def test_a_reconcile_finds_the_writes_that_no_watch_reported(tmp_path):
     rng = random.Random(3)
     config = msgspec.structs.replace(CONFIG, reconcile_every=0.2)
     async with (
