@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
+import resource
 import shutil
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -157,17 +160,54 @@ class TestDirectories:
         await reports(following, "link/a.yaml")
 
 
+@contextmanager
+def no_more_files() -> Iterator[None]:
+    """This process can open no further file, as at the limit of inotify instances."""
+    free = os.dup(0)
+    os.close(free)
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (free, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
 class TestRefusals:
-    async def test_a_directory_that_cannot_be_watched_is_reported_each_second_and_logged(
+    """A directory that cannot be watched is reported each second, and the log names the remedy."""
+
+    EVENT = "the directory cannot be watched; dnsd reads it every second instead"
+
+    async def test_a_name_that_is_not_utf8_ends_the_watch(
         self, tmp_path: Path, watch: Watch
     ) -> None:
         with capture_logs() as logs:
             (tmp_path / "root" / os.fsdecode(b"\xff.yaml")).write_text("a: 1")
             for _ in range(2):
                 assert await reported(watch) is None
-        assert [one["event"] for one in logs] == [
-            "the directory cannot be watched; dnsd reads it every second instead"
-        ]
+        (line,) = logs
+        assert (line["event"], line["hint"]) == (self.EVENT, "give this file a name in UTF-8")
+        assert r"\xFF.yaml" in line["problem"]
+
+    async def test_a_limit_of_the_system_prevents_the_watch(
+        self, watch: Watch, open_watch: Callable[[], Watch]
+    ) -> None:
+        with capture_logs() as logs, no_more_files():
+            refused = open_watch()
+            for _ in range(2):
+                assert await reported(refused) is None
+        (line,) = logs
+        assert line["event"] == self.EVENT
+        assert line["hint"].startswith("raise fs.inotify.max_user_watches")
+
+
+async def test_the_library_does_not_log_each_change(
+    tmp_path: Path, watch: Watch, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    (tmp_path / "root" / "a.yaml").write_text("a: 1")
+    await reports(watch, "a.yaml")
+    assert caplog.records == []
 
 
 class TestNamesOf:
