@@ -57,10 +57,11 @@ class Echo:
 
 async def serve(sock: socket.socket, batched: bool) -> None:
     """Answer until SIGTERM, then print the counters and the CPU time."""
+    from dnsd.transport.answering import Answering
     from dnsd.transport.registry import UDP
     from dnsd.transport.udp import Udp
 
-    udp = Udp(sock, UDP, Echo(), batched=batched)
+    udp = Udp(sock, Answering(UDP, Echo()), batched=batched)
     stop = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
     used = resource.getrusage(resource.RUSAGE_SELF)

@@ -29,6 +29,7 @@ from dnsd.answer.outcome import Outcome
 from dnsd.answer.stages import Stage
 from dnsd.answer.transport import Transport
 from dnsd.dns.message import HEADER, Malformed, question_end
+from dnsd.transport.answering import Answering
 
 _BUNDLE = 100  # samples sent together at most
 _WAIT = 0.1  # seconds that a sample waits for others at most
@@ -76,8 +77,7 @@ class Samples(Struct, frozen=True, tag="samples"):
 class Tapped(Protocol):
     """The part of a server of `transport/` that the tap needs."""
 
-    def answer_with(self, engine: Stage) -> None:
-        """Calls this stage from now on."""
+    answering: Answering
 
     def client(self, i: int) -> bytes:
         """The packed address of the client of packet `i` of the current batch."""
@@ -191,13 +191,13 @@ class Tap:
         if not self._inserted:
             self._inserted = True
             for server, stage in self._stages:
-                server.answer_with(stage)
+                server.answering.stage = stage
 
     def _remove(self) -> None:
         if self._inserted:
             self._inserted = False
             for server, _ in self._stages:
-                server.answer_with(self._next)
+                server.answering.stage = self._next
 
     def _pause(self) -> None:
         """Leaves the path until there is a budget again."""

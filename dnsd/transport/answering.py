@@ -2,9 +2,9 @@
 
 In `transport/` (data plane: sockets). Change here: what every transport does with an outcome.
 
-A transport hands each query to a stage and gets one of four outcomes (`answer/outcome.py`).
-`bytes` is the reply, and None means that no reply is due. A `Deferred` has its reply later: it goes
-to `on_deferred` together with a `LateReply`, which sends the reply to the right client from the
+A server hands each query to a stage and gets one of four outcomes (`answer/outcome.py`). `bytes`
+is the reply, and None means that no reply is due. A `Deferred` has its reply later: it goes to
+`on_deferred` together with a `LateReply`, which sends the reply to the right client from the
 address that the client queried. A `Stream` is a reply of many messages: a transport with framing
 sends each of them, a datagram transport sends `Stream.datagram` instead.
 
@@ -24,6 +24,7 @@ import structlog
 from dnsd.answer.outcome import Deferred, Outcome
 from dnsd.answer.stages import Stage
 from dnsd.answer.transport import Transport
+from dnsd.transport.limits import StreamLimits
 
 log = structlog.get_logger(__name__)
 
@@ -55,49 +56,62 @@ class LateReply:
             send(reply)
 
 
-class Failures:
-    """Counts and logs exceptions of the engine, each of which is a bug."""
+class Answering:
+    """What one server answers with: its stage, its transport, and the handler of deferred queries.
 
-    __slots__ = ("_quiet_until", "count", "transport")
+    `stage` may be replaced at any time (see observe/tap.py). Without `on_deferred`, deferred
+    queries are dropped. `limits` are those of connections. `failures` counts the exceptions of the
+    engine, each of which is a bug.
+    """
 
-    def __init__(self, transport: str) -> None:
-        self.transport = transport
-        self.count = 0
+    __slots__ = ("_quiet_until", "failures", "limits", "on_deferred", "stage", "transport")
+
+    def __init__(
+        self,
+        transport: Transport,
+        stage: Stage,
+        on_deferred: OnDeferred | None = None,
+        limits: StreamLimits = StreamLimits(),  # noqa: B008 - frozen
+    ) -> None:
+        self.transport, self.stage = transport, stage
+        self.on_deferred, self.limits = on_deferred, limits
+        self.failures = 0
         self._quiet_until = 0.0
 
-    def note(self, error: Exception, packet: bytes) -> None:
+    def answer(self, packet: bytes, client: bytes) -> Outcome:
+        """The outcome for one packet; None if the engine raises."""
+        try:
+            return self.stage.answer(packet, client, self.transport)
+        except Exception as error:  # noqa: BLE001  (no packet may end the process)
+            self.fail(error, packet)
+            return None
+
+    def defer(self, outcome: Outcome, send: Callable[[bytes | None], None]) -> bool:
+        """Hand over a deferred query, whose reply goes to `send`; if that raises, send no reply.
+
+        False if the outcome is not a deferred query, or has no handler.
+        """
+        if self.on_deferred is None or not isinstance(outcome, Deferred):
+            return False
+        reply = LateReply(send)
+        try:
+            self.on_deferred(outcome, reply)
+        except Exception as error:  # noqa: BLE001  (as above)
+            self.fail(error, b"")
+            reply(None)
+        return True
+
+    def fail(self, error: Exception, packet: bytes) -> None:
         """Count a failure; log it with the start of the packet, at most once a second."""
-        self.count += 1
+        self.failures += 1
         now = time.monotonic()
         if now >= self._quiet_until:
             self._quiet_until = now + _LOG_INTERVAL
             log.error(
-                "a query was dropped because answering it failed; this is a bug",
-                transport=self.transport,
-                failures=self.count,
+                "a query was dropped because answering it failed; this is a bug, please report it",
+                transport=self.transport.name,
+                failures=self.failures,
                 packet=packet[:64].hex(),
                 length=len(packet),
                 exc_info=error,
             )
-
-
-def answer_safely(
-    engine: Stage, packet: bytes, client: bytes, transport: Transport, failures: Failures
-) -> Outcome:
-    """The outcome for one packet; None if the engine raises, which `failures` counts."""
-    try:
-        return engine.answer(packet, client, transport)
-    except Exception as error:  # noqa: BLE001  (no packet may end the process)
-        failures.note(error, packet)
-        return None
-
-
-def defer_safely(
-    on_deferred: OnDeferred, query: Deferred, reply: LateReply, failures: Failures
-) -> None:
-    """Hand over a deferred query; if that raises, count it and send no reply."""
-    try:
-        on_deferred(query, reply)
-    except Exception as error:  # noqa: BLE001  (as above)
-        failures.note(error, b"")
-        reply(None)

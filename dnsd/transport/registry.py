@@ -20,9 +20,7 @@ if TYPE_CHECKING:
 
     from msgspec import Struct
 
-    from dnsd.answer.stages import Stage
-    from dnsd.transport.answering import OnDeferred
-    from dnsd.transport.limits import StreamLimits
+    from dnsd.transport.answering import Answering
 
 
 class UnknownTransport(ValueError):
@@ -34,23 +32,12 @@ class Server(Protocol):
 
     socket_type: ClassVar[socket.SocketKind]
     counters_type: ClassVar[type[Struct]]
-    transport: Transport
+    answering: Answering
 
-    def __init__(
-        self,
-        sock: socket.socket,
-        transport: Transport,
-        engine: Stage,
-        *,
-        on_deferred: OnDeferred | None = None,
-        limits: StreamLimits = ...,
-    ) -> None: ...
+    def __init__(self, sock: socket.socket, answering: Answering) -> None: ...
 
     def start(self) -> None:
         """Answer from now on, on the running event loop."""
-
-    def answer_with(self, engine: Stage) -> None:
-        """Query another engine from the next message on (see observe/tap.py)."""
 
     def client(self, i: int) -> bytes:
         """The packed address that packet `i` of the current batch came from."""

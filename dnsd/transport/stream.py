@@ -34,17 +34,9 @@ from typing import Protocol, cast
 from msgspec import Struct
 
 from dnsd.answer.outcome import Stream
-from dnsd.answer.stages import Stage
-from dnsd.answer.transport import Transport
-from dnsd.transport.answering import (
-    HEADER_BYTES,
-    Failures,
-    LateReply,
-    OnDeferred,
-    answer_safely,
-    defer_safely,
-)
-from dnsd.transport.limits import StreamLimits
+from dnsd.dns.framing import PREFIX, frame
+from dnsd.dns.message import MAX_MESSAGE
+from dnsd.transport.answering import HEADER_BYTES, Answering
 
 # So many octets of messages count as the work of one query. The number is a guess: usual queries
 # count as one, and the largest message counts as 129, a whole turn.
@@ -52,7 +44,6 @@ OCTETS_PER_QUERY = 512
 
 _HIGH_WATER = 32 * 1024  # octets a peer may leave unread before dnsd stops answering it
 _MAX_UNSENT = 256 * 1024
-_MAX_MESSAGE = 65_535
 
 
 class StreamCounters(Struct):
@@ -83,12 +74,8 @@ class Overdue(Enum):
 class StreamServer(Protocol):
     """The part of a server that its connections use."""
 
-    transport: Transport
-    engine: Stage
-    failures: Failures
-    limits: StreamLimits
+    answering: Answering
     totals: StreamCounters
-    on_deferred: OnDeferred | None
     inbox: memoryview
     draining: bool
 
@@ -232,7 +219,7 @@ class Connection(asyncio.BufferedProtocol):
 
     def overdue(self, now: float) -> Overdue:
         """Whether a limit of time has passed."""
-        limits = self._server.limits
+        limits = self._server.answering.limits
         if self._closing_since:
             late = now - self._closing_since > limits.write_timeout
             return Overdue.ABORT if late else Overdue.NO
@@ -269,61 +256,59 @@ class Connection(asyncio.BufferedProtocol):
         return not (
             self._stalled_since
             or self._closing_since
-            or self._deferred >= self._server.limits.max_forwards
+            or self._deferred >= self._server.answering.limits.max_forwards
             or self._out_bytes > _HIGH_WATER
         )
 
     def _has_work(self) -> bool:
         """Whether a stream goes on, or the buffer has a message, or an impossible length."""
-        if self._messages is not None:
-            return True
-        buffer = self._buffer
-        if len(buffer) < 2:
-            return False
-        length = buffer[0] << 8 | buffer[1]
-        return length < HEADER_BYTES or len(buffer) >= 2 + length
+        return self._messages is not None or self._length() is not None
 
-    def _next_query(self) -> bytes | None:
+    def _length(self) -> int | None:
+        """The length of the next message; None until its last octet is there.
+
+        A length that no message can have needs no further octet.
+        """
         buffer = self._buffer
-        if len(buffer) < 2:
+        if len(buffer) < PREFIX:
             return None
         length = buffer[0] << 8 | buffer[1]
+        return length if length < HEADER_BYTES or len(buffer) >= PREFIX + length else None
+
+    def _next_query(self) -> bytes | None:
+        buffer, length = self._buffer, self._length()
+        if length is None:
+            return None
         if length < HEADER_BYTES:
             self._server.totals.malformed += 1
             self._read(False)
             self._ended = True
             buffer.clear()
             return None
-        if len(buffer) < 2 + length:
-            return None
-        query = bytes(buffer[2 : 2 + length])
-        del buffer[: 2 + length]
+        query = bytes(buffer[PREFIX : PREFIX + length])
+        del buffer[: PREFIX + length]
         return query
 
     def _answer(self, query: bytes) -> None:
-        server = self._server
-        totals = server.totals
+        answering, totals = self._server.answering, self._server.totals
         totals.received += 1
-        outcome = answer_safely(
-            server.engine, query, self.client, server.transport, server.failures
-        )
+        outcome = answering.answer(query, self.client)
         if isinstance(outcome, bytes):
             self._put(outcome)
         elif isinstance(outcome, Stream):
             self._messages = outcome.messages
-        elif outcome is None or server.on_deferred is None:
-            totals.dropped += 1
-        else:
+        elif answering.defer(outcome, self._reply_late):
             totals.deferred += 1
             self._deferred += 1
-            defer_safely(server.on_deferred, outcome, LateReply(self._reply_late), server.failures)
+        else:
+            totals.dropped += 1
 
     def _continue(self, messages: Iterator[bytes]) -> int:
         """Send the next message of a stream; what it cost."""
         try:
             message = next(messages, None)
         except Exception as error:  # noqa: BLE001  (no query may end the process)
-            self._server.failures.note(error, b"")
+            self._server.answering.fail(error, b"")
             self.abort()
             message = None
         if message is None:
@@ -347,12 +332,11 @@ class Connection(asyncio.BufferedProtocol):
         self._proceed(False)
 
     def _put(self, reply: bytes) -> None:
-        if len(reply) > _MAX_MESSAGE:
+        if len(reply) > MAX_MESSAGE:
             self._server.totals.dropped += 1
             return
-        self._out.append(len(reply).to_bytes(2, "big"))
-        self._out.append(reply)
-        self._out_bytes += len(reply) + 2
+        self._out.append(frame(reply))
+        self._out_bytes += PREFIX + len(reply)
         self._server.totals.sent += 1
 
     def _flush(self) -> None:

@@ -36,11 +36,8 @@ from typing import ClassVar
 import structlog
 from msgspec import Struct
 
-from dnsd.answer.stages import Stage
-from dnsd.answer.transport import Transport
 from dnsd.runtime.tasks import Tasks
-from dnsd.transport.answering import Failures, OnDeferred
-from dnsd.transport.limits import StreamLimits
+from dnsd.transport.answering import Answering
 from dnsd.transport.stream import Connection, Overdue, StreamCounters
 
 log = structlog.get_logger(__name__)
@@ -65,29 +62,16 @@ _ONE_CONNECTION = frozenset(
 class Tcp:
     """Answers the queries on connections to one listening socket.
 
-    `sock` listens (see listener.py) and belongs to this object. `on_deferred` takes deferred
-    queries; without it they are dropped.
+    `sock` listens (see listener.py) and belongs to this object.
     """
 
     socket_type: ClassVar[socket.SocketKind] = socket.SOCK_STREAM
     counters_type: ClassVar[type[Struct]] = StreamCounters
 
-    def __init__(
-        self,
-        sock: socket.socket,
-        transport: Transport,
-        engine: Stage,
-        *,
-        on_deferred: OnDeferred | None = None,
-        limits: StreamLimits = StreamLimits(),  # noqa: B008 - frozen,
-    ) -> None:
+    def __init__(self, sock: socket.socket, answering: Answering) -> None:
         sock.setblocking(False)
-        self.transport = transport
-        self.engine = engine
-        self.on_deferred = on_deferred
-        self.limits = limits
+        self.answering = answering
         self.totals = StreamCounters()
-        self.failures = Failures(transport.name)
         self.inbox = memoryview(bytearray(_INBOX))
         self.draining = False
         self._socket = sock
@@ -112,17 +96,13 @@ class Tcp:
         self._start_accepting()
         self._sweep()
 
-    def answer_with(self, engine: Stage) -> None:
-        """Query another engine from the next message on (see observe/tap.py)."""
-        self.engine = engine
-
     def client(self, i: int) -> bytes:  # noqa: ARG002 - batches are of datagrams
         """As of UDP. Unused: the engine gets the client with each message."""
         return b""
 
     def counters(self) -> StreamCounters:
         """The counters as they are now; the same object each time."""
-        self.totals.failures = self.failures.count
+        self.totals.failures = self.answering.failures
         return self.totals
 
     def __len__(self) -> int:
@@ -200,7 +180,7 @@ class Tcp:
         self._make_room(self._connections)
         log.warning(
             "cannot accept connections",
-            transport=self.transport.name,
+            transport=self.answering.transport.name,
             error=error.strerror,
             pause=self._pause,
         )
@@ -208,7 +188,7 @@ class Tcp:
         self._pause = min(2 * self._pause, _MAX_PAUSE)
 
     def _admit(self, sock: socket.socket, client: bytes) -> None:
-        limits = self.limits
+        limits = self.answering.limits
         others = self._clients.get(client, {})
         full = len(others) >= limits.per_client and not self._make_room(others)
         full = full or (
@@ -313,7 +293,7 @@ class Tcp:
         self._schedule_turn()
 
     def _sweep(self) -> None:
-        limits = self.limits
+        limits = self.answering.limits
         shortest = min(
             limits.idle_timeout,
             limits.message_timeout,

@@ -27,17 +27,9 @@ from typing import ClassVar, Protocol
 
 from msgspec import Struct
 
-from dnsd.answer.outcome import Deferred, Outcome, Stream
-from dnsd.answer.stages import Stage
-from dnsd.answer.transport import Transport
+from dnsd.answer.outcome import Outcome, Stream
 from dnsd.transport import mmsg
-from dnsd.transport.answering import (
-    Failures,
-    LateReply,
-    OnDeferred,
-    answer_safely,
-    defer_safely,
-)
+from dnsd.transport.answering import Answering
 from dnsd.transport.mmsg import MAX_PACKET, STRIDE, Mmsg
 from dnsd.transport.peer import Peer, is_wildcard, request_destination
 from dnsd.transport.plain import Plain
@@ -78,22 +70,14 @@ class Udp:
     """Answers the queries that arrive on one socket.
 
     `sock` is bound (see listener.py) and belongs to this object. `batched`: one system call per
-    batch; None where the platform has it. `on_deferred` takes deferred queries; without it they
-    are dropped.
+    batch; None where the platform has it.
     """
 
     socket_type: ClassVar[socket.SocketKind] = socket.SOCK_DGRAM
     counters_type: ClassVar[type[Struct]] = UdpCounters
 
     def __init__(
-        self,
-        sock: socket.socket,
-        transport: Transport,
-        engine: Stage,
-        *,
-        on_deferred: OnDeferred | None = None,
-        limits: object = None,  # noqa: ARG002 - those of streams
-        batched: bool | None = None,
+        self, sock: socket.socket, answering: Answering, *, batched: bool | None = None
     ) -> None:
         sock.setblocking(False)
         wildcard = is_wildcard(sock)
@@ -104,10 +88,7 @@ class Udp:
         make = Mmsg if batched else Plain
         self._datagrams: Datagrams = make(sock, source_addresses=wildcard)
         self._socket = sock
-        self.transport = transport
-        self._engine = engine
-        self._on_deferred = on_deferred
-        self._failures = Failures(transport.name)
+        self.answering = answering
         self._counters = UdpCounters()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._deferred = 0  # deferred queries without a reply
@@ -117,10 +98,6 @@ class Udp:
         self._loop = asyncio.get_running_loop()
         self._loop.add_reader(self._socket, self._ready)
 
-    def answer_with(self, engine: Stage) -> None:
-        """Query another engine from the next batch on (see observe/tap.py)."""
-        self._engine = engine
-
     def client(self, i: int) -> bytes:
         """The packed address that packet `i` of the current batch came from."""
         return self._datagrams.peer(i).packed
@@ -128,7 +105,7 @@ class Udp:
     def counters(self) -> UdpCounters:
         """The counters as they are now; the same object each time."""
         self._counters.errors = self._datagrams.errors
-        self._counters.failures = self._failures.count
+        self._counters.failures = self.answering.failures
         return self._counters
 
     def _ready(self) -> None:
@@ -147,46 +124,47 @@ class Udp:
 
     def _answer(self, n: int) -> Sequence[Outcome]:
         """The outcomes for the packets in the first n slots."""
-        datagrams, engine = self._datagrams, self._engine
+        datagrams, stage = self._datagrams, self.answering.stage
         lengths = datagrams.lengths(n)
         if max(lengths) > STRIDE:
             return self._answer_singly(lengths)
-        clients = datagrams.clients(n) if engine.needs_client else None
-        transport = self.transport
+        clients = datagrams.clients(n) if stage.needs_client else None
+        transport = self.answering.transport
         try:
-            return engine.answer_batch(datagrams.blob(n), lengths, STRIDE, clients, transport)
+            return stage.answer_batch(datagrams.blob(n), lengths, STRIDE, clients, transport)
         except Exception:  # noqa: BLE001  (packet by packet, the one that raises is found)
             return self._answer_singly(lengths)
 
     def _answer_singly(self, lengths: Sequence[int]) -> list[Outcome]:
-        datagrams, engine, failures = self._datagrams, self._engine, self._failures
+        datagrams, answering = self._datagrams, self.answering
         n = len(lengths)
-        clients = datagrams.clients(n) if engine.needs_client else [b""] * n
+        clients = datagrams.clients(n) if answering.stage.needs_client else [b""] * n
         outcomes: list[Outcome] = []
         for i, length in enumerate(lengths):
             if length >= MAX_PACKET:
                 self._counters.truncated += 1
                 outcomes.append(None)
                 continue
-            packet = datagrams.packet(i, length)
-            outcomes.append(answer_safely(engine, packet, clients[i], self.transport, failures))
+            outcomes.append(answering.answer(datagrams.packet(i, length), clients[i]))
         return outcomes
 
     def _handle_unsent(self, outcomes: Sequence[Outcome]) -> None:
         """Count, defer, or send the outcomes that are not replies."""
+        counters = self._counters
         for i, outcome in enumerate(outcomes):
             if isinstance(outcome, bytes):
                 continue
+            if outcome is None:
+                counters.dropped += 1
+                continue
+            peer = self._datagrams.peer(i)
             if isinstance(outcome, Stream) and outcome.datagram is not None:
-                self._counters.sent += self._send(self._datagrams.peer(i), outcome.datagram)
-                continue
-            if not isinstance(outcome, Deferred) or self._on_deferred is None:
-                self._counters.dropped += 1
-                continue
-            self._counters.deferred += 1
-            self._deferred += 1
-            reply = LateReply(functools.partial(self._reply_late, self._datagrams.peer(i)))
-            defer_safely(self._on_deferred, outcome, reply, self._failures)
+                counters.sent += self._send(peer, outcome.datagram)
+            elif self.answering.defer(outcome, functools.partial(self._reply_late, peer)):
+                counters.deferred += 1
+                self._deferred += 1
+            else:
+                counters.dropped += 1
 
     def _reply_late(self, peer: Peer, reply: bytes | None) -> None:
         self._deferred -= 1

@@ -58,7 +58,9 @@ def collect(
     """The totals of this process, in the order of `names`."""
     totals = list(engine.counters())
     for transport, server in TRANSPORTS.items():
-        counts = (astuple(one.counters()) for one in servers if one.transport == transport)
+        counts = (
+            astuple(one.counters()) for one in servers if one.answering.transport == transport
+        )
         totals += _sum(counts, len(fields(server().counters_type)))
     totals += resolver.counters() if resolver is not None else (0,) * len(UPSTREAM_NAMES)
     return tuple(totals)

@@ -41,6 +41,7 @@ from dnsd.observe.tap import Samples, Tap, Watch
 from dnsd.runtime.loop import loop_factory
 from dnsd.runtime.memory import give_back
 from dnsd.runtime.priority import request_short_slices
+from dnsd.transport.answering import Answering
 from dnsd.transport.listener import adopt
 from dnsd.transport.registry import TRANSPORTS, Server, named
 from dnsd.upstream.status import is_clients_frame
@@ -139,10 +140,8 @@ class _Worker:
         self.draining: asyncio.Task[None] | None = None
         for one in setup.sockets:
             transport = named(one.transport)
-            server, sock = TRANSPORTS[transport](), adopt(one.fd)
-            self.servers.append(
-                server(sock, transport, self.stage, on_deferred=self.defer, limits=setup.limits)
-            )
+            answering = Answering(transport, self.stage, self.defer, setup.limits)
+            self.servers.append(TRANSPORTS[transport]()(adopt(one.fd), answering))
 
     async def run(self, first: list[Down]) -> int:
         """Runs until the worker is drained; returns the exit code."""

@@ -13,6 +13,7 @@ from dnsd.answer.stages import Stage
 from dnsd.dns.message import HEADER
 from dnsd.dns.names import name_from_text
 from dnsd.observe.tap import DROPPED, Sample, Samples, Tap, Watch
+from dnsd.transport.answering import Answering
 from dnsd.transport.registry import TCP, UDP
 from dnsd.worker.supervisor import NoWorker
 from tests.answer.building import engine_of, pipeline_of
@@ -28,10 +29,11 @@ class FakeServer:
     """A server without a socket; `stage` answers its batches."""
 
     def __init__(self) -> None:
-        self.stage: Stage = ENGINE
+        self.answering = Answering(UDP, ENGINE)
 
-    def answer_with(self, engine: Stage) -> None:
-        self.stage = engine
+    @property
+    def stage(self) -> Stage:
+        return self.answering.stage
 
     def client(self, i: int) -> bytes:
         return bytes((127, 0, 0, i + 1))

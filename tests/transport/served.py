@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dnsd.dns.addresses import Address
+from dnsd.transport.answering import Answering
 from dnsd.transport.limits import StreamLimits
 from dnsd.transport.listener import bind
 from dnsd.transport.registry import TCP
@@ -22,7 +23,7 @@ class Served:
         self.upstream = Upstream()
         self.sock = bind(Address("127.0.0.1", 0), TCP).socket
         self.port = self.sock.getsockname()[1]
-        self.tcp = Tcp(self.sock, TCP, self.engine, on_deferred=self.upstream, limits=limits)
+        self.tcp = Tcp(self.sock, Answering(TCP, self.engine, self.upstream, limits))
         self.clients: list[TcpClient] = []
         self.tcp.start()
 

@@ -5,31 +5,26 @@ from __future__ import annotations
 import structlog
 from structlog.testing import capture_logs
 
-from dnsd.transport.answering import (
-    Failures,
-    LateReply,
-    answer_safely,
-    defer_safely,
-)
-from dnsd.transport.registry import UDP
-from tests.transport.engines import Obedient, query, reply_to
+from dnsd.transport.answering import Answering, LateReply
+from dnsd.transport.registry import TCP, UDP
+from tests.transport.engines import Obedient, Slow, Upstream, query, reply_to
 
 
 class TestFailures:
     def test_the_outcome_of_the_engine_is_returned(self) -> None:
-        failures = Failures("udp")
+        answering = Answering(UDP, Obedient())
         packet = query()
-        assert answer_safely(Obedient(), packet, b"", UDP, failures) == reply_to(packet)
-        assert failures.count == 0
+        assert answering.answer(packet, b"") == reply_to(packet)
+        assert answering.failures == 0
 
     def test_every_failure_is_counted_and_one_a_second_is_logged(self) -> None:
         structlog.reset_defaults()
-        failures = Failures("udp")
+        answering = Answering(UDP, Obedient())
         packet = query(b"raise", size=500)
         with capture_logs() as lines:
             for _ in range(50):
-                assert answer_safely(Obedient(), packet, b"", UDP, failures) is None
-        assert failures.count == 50
+                assert answering.answer(packet, b"") is None
+        assert answering.failures == 50
         (line,) = lines
         assert line["transport"] == "udp"
         assert line["length"] == 500
@@ -42,10 +37,27 @@ class TestFailures:
         def refuse(deferred: object, reply: LateReply) -> None:
             raise RuntimeError("as ordered")
 
-        failures = Failures("tcp")
-        defer_safely(refuse, object(), LateReply(sent.append), failures)
-        assert failures.count == 1
+        answering = Answering(TCP, Obedient(), refuse)
+        assert answering.defer(Slow(query(), b""), sent.append)
+        assert answering.failures == 1
         assert sent == [None]
+
+
+class TestDeferring:
+    def test_the_handler_gets_the_query_and_sends_its_reply(self) -> None:
+        sent: list[bytes | None] = []
+        upstream = Upstream()
+        assert Answering(UDP, Obedient(), upstream).defer(Slow(packet := query(), b""), sent.append)
+        upstream.answer_all()
+        assert sent == [reply_to(packet)]
+
+    def test_without_a_handler_no_query_is_deferred(self) -> None:
+        assert not Answering(UDP, Obedient()).defer(Slow(query(), b""), print)
+
+    def test_only_a_deferred_outcome_is_handed_over(self) -> None:
+        upstream = Upstream()
+        assert not Answering(UDP, Obedient(), upstream).defer(None, print)
+        assert upstream.held == []
 
 
 class TestLateReply:

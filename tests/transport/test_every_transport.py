@@ -9,6 +9,7 @@ import pytest
 
 from dnsd.dns.addresses import Address
 from dnsd.transport import mmsg
+from dnsd.transport.answering import Answering
 from dnsd.transport.listener import bind_group
 from dnsd.transport.registry import TCP, UDP
 from dnsd.transport.tcp import Tcp
@@ -41,10 +42,9 @@ async def exchange(request: pytest.FixtureRequest) -> AsyncIterator[Exchange]:
         pytest.skip("this platform has no recvmmsg")
     ((udp_listener, tcp_listener),) = bind_group(Address("127.0.0.1", 0))
     batched = request.param == "udp mmsg"
-    udp = Udp(
-        udp_listener.socket, UDP, Obedient(needs_client=True), on_deferred=Prompt(), batched=batched
-    )
-    tcp = Tcp(tcp_listener.socket, TCP, Obedient(needs_client=True), on_deferred=Prompt())
+    engine = Obedient(needs_client=True)
+    udp = Udp(udp_listener.socket, Answering(UDP, engine, Prompt()), batched=batched)
+    tcp = Tcp(tcp_listener.socket, Answering(TCP, engine, Prompt()))
     udp.start()
     tcp.start()
     datagrams = udp_client(udp_listener.socket.getsockname())

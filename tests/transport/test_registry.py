@@ -10,14 +10,13 @@ import pytest
 from msgspec import Struct
 
 from dnsd.answer.engine import Engine
-from dnsd.answer.stages import Stage
 from dnsd.answer.transport import Transport
 from dnsd.control.serve import bind
 from dnsd.control.settings import Settings
 from dnsd.dns.addresses import Address, Endpoint
 from dnsd.observe.metrics import exposition
 from dnsd.settings.kinds import BadValue
-from dnsd.transport.answering import OnDeferred
+from dnsd.transport.answering import Answering
 from dnsd.transport.listener import close, endpoints
 from dnsd.transport.registry import TCP, TRANSPORTS, UDP, UnknownTransport, name_of, named
 from dnsd.transport.settings import ENDPOINTS
@@ -42,30 +41,19 @@ class Memory:
     socket_type: ClassVar[socket.SocketKind] = socket.SOCK_STREAM
     counters_type: ClassVar[type[Struct]] = MemoryCounters
 
-    def __init__(
-        self,
-        sock: socket.socket,
-        transport: Transport,
-        engine: Stage,
-        *,
-        on_deferred: OnDeferred | None = None,
-        limits: object = None,
-    ) -> None:
-        self.transport = transport
-        self._socket, self._engine, self._totals = sock, engine, MemoryCounters()
+    def __init__(self, sock: socket.socket, answering: Answering) -> None:
+        self.answering = answering
+        self._socket, self._totals = sock, MemoryCounters()
 
     def exchange(self, framed: bytes) -> bytes:
         assert int.from_bytes(framed[:2], "big") == len(framed) - 2
         self._totals.received += 1
-        reply = self._engine.answer(framed[2:], b"", self.transport)
+        reply = self.answering.answer(framed[2:], b"")
         assert isinstance(reply, bytes)
         self._totals.sent += 1
         return len(reply).to_bytes(2, "big") + reply
 
     def start(self) -> None: ...
-
-    def answer_with(self, engine: Stage) -> None:
-        self._engine = engine
 
     def client(self, i: int) -> bytes:
         raise NotImplementedError
@@ -97,7 +85,7 @@ class TestAThirdTransportTakesOneFile:
         settings = Settings.of(listen=(Endpoint(Address("127.0.0.1", 0), third.name),))
         ((listener,),) = bind(settings)
         assert [str(one) for one in endpoints([listener])] == [f"memory://{listener.address}"]
-        server = TRANSPORTS[named(third.name)]()(listener.socket, third, engine)
+        server = TRANSPORTS[named(third.name)]()(listener.socket, Answering(third, engine))
         assert isinstance(server, Memory)
         yield server
         server.close()

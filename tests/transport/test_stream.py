@@ -10,6 +10,7 @@ import struct
 import pytest
 
 from dnsd.dns.addresses import Address
+from dnsd.transport.answering import Answering
 from dnsd.transport.limits import StreamLimits
 from dnsd.transport.listener import bind
 from dnsd.transport.registry import TCP
@@ -213,9 +214,8 @@ class TestRfc7766Section7ResponseReordering:
         def at_once(deferred: object, reply: object) -> None:
             reply(reply_to(deferred.packet))
 
-        tcp = Tcp(
-            sock := bind(Address("127.0.0.1", 0), TCP).socket, TCP, Obedient(), on_deferred=at_once
-        )
+        sock = bind(Address("127.0.0.1", 0), TCP).socket
+        tcp = Tcp(sock, Answering(TCP, Obedient(), at_once))
         tcp.start()
         client = await TcpClient.connect(sock.getsockname()[1])
         packets = [query(b"slow"), query(), query(b"slow")]
@@ -266,7 +266,8 @@ class TestRfc9210Section44Timeouts:
         assert await client.receive() == b""
 
     async def test_octets_that_trickle_in_do_not_extend_the_time_of_a_message(self) -> None:
-        tcp = ByHand(sock := bind(Address("127.0.0.1", 0), TCP).socket, TCP, Obedient())
+        sock = bind(Address("127.0.0.1", 0), TCP).socket
+        tcp = ByHand(sock, Answering(TCP, Obedient()))
         tcp.start()
         client = await TcpClient.connect(sock.getsockname()[1])
         client.writer.write(b"\xff\xff")
@@ -274,20 +275,21 @@ class TestRfc9210Section44Timeouts:
             await eventually(lambda count=arrivals: tcp.arrivals == count)
             (connection,) = tcp.connections()
             assert connection.overdue(tcp.hand) is Overdue.NO
-            tcp.hand += 0.3 * tcp.limits.message_timeout
+            tcp.hand += 0.3 * tcp.answering.limits.message_timeout
             client.writer.write(b"x")
         assert connection.overdue(tcp.hand) is Overdue.CLOSE
         client.close()
         tcp.close()
 
     async def test_each_message_has_its_own_time(self) -> None:
-        tcp = ByHand(sock := bind(Address("127.0.0.1", 0), TCP).socket, TCP, Obedient())
+        sock = bind(Address("127.0.0.1", 0), TCP).socket
+        tcp = ByHand(sock, Answering(TCP, Obedient()))
         tcp.start()
         client = await TcpClient.connect(sock.getsockname()[1])
         client.writer.write(b"\0")
         await eventually(lambda: any(c.partial() for c in tcp.connections()))
         (connection,) = tcp.connections()
-        limit = tcp.limits.message_timeout
+        limit = tcp.answering.limits.message_timeout
         for _ in range(3):
             tcp.hand += 0.9 * limit
             assert connection.overdue(tcp.hand) is Overdue.NO

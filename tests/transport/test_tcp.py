@@ -8,6 +8,7 @@ import resource
 import socket
 
 from dnsd.dns.addresses import Address
+from dnsd.transport.answering import Answering
 from dnsd.transport.limits import StreamLimits
 from dnsd.transport.listener import bind
 from dnsd.transport.registry import TCP, UDP
@@ -188,12 +189,9 @@ class TestFairness:
         assert sum(one > 5 * 65_536 for one in reads) <= 2
 
     async def test_overdue_connections_are_closed_a_few_per_turn(self) -> None:
-        tcp = ByHand(
-            sock := bind(Address("127.0.0.1", 0), TCP).socket,
-            TCP,
-            Obedient(),
-            limits=StreamLimits(per_client=300, message_timeout=0.04),
-        )
+        sock = bind(Address("127.0.0.1", 0), TCP).socket
+        limits = StreamLimits(per_client=300, message_timeout=0.04)
+        tcp = ByHand(sock, Answering(TCP, Obedient(), limits=limits))
         tcp.start()
         port = sock.getsockname()[1]
         clients = [await TcpClient.connect(port) for _ in range(200)]
@@ -235,7 +233,8 @@ class TestFairness:
 
     async def test_10_000_pipelined_queries_leave_udp_its_turns(self, serve: type[Served]) -> None:
         served = serve()
-        udp = Udp(sock := bind(Address("127.0.0.1", 0), UDP).socket, UDP, Obedient())
+        sock = bind(Address("127.0.0.1", 0), UDP).socket
+        udp = Udp(sock, Answering(UDP, Obedient()))
         udp.start()
         client = await served.client()
         packets = [query() for _ in range(10_000)]

@@ -10,6 +10,7 @@ import pytest
 
 from dnsd.dns.addresses import Address
 from dnsd.transport import mmsg
+from dnsd.transport.answering import Answering
 from dnsd.transport.listener import bind
 from dnsd.transport.mmsg import MAX_PACKET, SLOTS
 from dnsd.transport.registry import UDP
@@ -37,7 +38,7 @@ class Served:
         self.engine = Obedient(needs_client=needs_client)
         self.upstream = Upstream()
         self.sock = bind(Address(host, 0), UDP).socket
-        self.udp = Udp(self.sock, UDP, self.engine, on_deferred=self.upstream, batched=batched)
+        self.udp = Udp(self.sock, Answering(UDP, self.engine, self.upstream), batched=batched)
         self.clients: list[socket.socket] = []
 
     def client(self, to: str = "") -> socket.socket:
@@ -252,7 +253,7 @@ class TestDeferred:
 
     async def test_a_deferred_query_without_a_handler_is_dropped(self) -> None:
         with bind(Address("127.0.0.1", 0), UDP).socket as sock:
-            udp = Udp(sock, UDP, Obedient())
+            udp = Udp(sock, Answering(UDP, Obedient()))
             udp.start()
             with udp_client(sock.getsockname()) as client:
                 client.send(query(b"slow"))
@@ -263,9 +264,8 @@ class TestDeferred:
         def refuse(deferred: object, reply: object) -> None:
             raise RuntimeError("as ordered")
 
-        udp = Udp(
-            sock := bind(Address("127.0.0.1", 0), UDP).socket, UDP, Obedient(), on_deferred=refuse
-        )
+        sock = bind(Address("127.0.0.1", 0), UDP).socket
+        udp = Udp(sock, Answering(UDP, Obedient(), refuse))
         udp.start()
         with udp_client(sock.getsockname()) as client:
             client.send(query(b"slow"))
