@@ -12,13 +12,16 @@ and the problem.
 from __future__ import annotations
 
 import re
-from functools import cache
+from collections.abc import Callable, Iterable
 from sys import intern
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from msgspec import Struct
 
 from dnsd.dns.addresses import pack_address, pack_addresses
+
+S = TypeVar("S")
+T = TypeVar("T")
 
 
 class Key(NamedTuple):
@@ -93,18 +96,19 @@ class Meta(Struct, rename="camel"):
 
 
 class LabelRule(NamedTuple):
-    """A pattern for one label, and its description in an error."""
+    """A test for one label, and its description in an error."""
 
-    pattern: re.Pattern[str]
+    matches: Callable[[str], object]
     description: str
 
 
 RFC_1035 = LabelRule(
-    re.compile(r"[a-z]([-a-z0-9]{0,61}[a-z0-9])?"),
+    re.compile(r"[a-z]([-a-z0-9]{0,61}[a-z0-9])?").fullmatch,
     "DNS label (RFC 1035: a-z, 0-9, '-', begins with a letter)",
 )
 RFC_1123 = LabelRule(
-    re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?"), "DNS label (RFC 1123: a-z, 0-9, '-')"
+    re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?").fullmatch,
+    "DNS label (RFC 1123: a-z, 0-9, '-')",
 )
 # The API server checks externalName as a lower-case RFC 1123 subdomain. The DNS also uses names
 # with underscores and capitals (`_spf`, `Foo.example`), and a CNAME can carry them.
@@ -122,39 +126,34 @@ def is_host_name(text: str) -> bool:
     return 0 < len(text) <= 253 and all(_HOST_LABEL.fullmatch(part) for part in text.split("."))
 
 
-@cache
-def _metadata_fields(stripped: type[Struct]) -> tuple[str, ...]:
-    """The fields of a stripped struct that `Check` has too."""
-    return tuple(name for name in stripped.__struct_fields__ if name in Check.__slots__)
-
-
 class Check:
-    """The object under validation. Each method raises BadObject with the field and the problem."""
+    """The object under validation. Each method raises BadObject with the field and the problem.
 
-    __slots__ = ("created", "kind", "name", "namespace", "origin", "uid", "version")
+    `metadata`: the fields of the stripped struct that come from the metadata.
+    """
+
+    __slots__ = ("kind", "metadata", "name", "namespace")
 
     def __init__(
         self, kind: str, meta: Meta, origin: str, namespaced: bool, rule: LabelRule | None
     ) -> None:
         """Checks the names. `rule`: for metadata.name; None accepts any name that is present."""
-        self.kind, self.name, self.origin = kind, meta.name, origin
-        self.uid, self.version = meta.uid or "", meta.resource_version or ""
-        self.created = meta.creation_timestamp or ""
+        self.kind, self.name = kind, meta.name
         # Few namespaces occur in many objects, so all objects share one copy of each.
         self.namespace = intern(meta.namespace or "default") if namespaced else ""
+        self.metadata: dict[str, Any] = {
+            "name": meta.name,
+            "uid": meta.uid or "",
+            "version": meta.resource_version or "",
+            "origin": origin,
+        }
         if rule:
             self.label("metadata.name", self.name, rule)
         elif not self.name:
             raise self.error("metadata.name", "is missing")
         if namespaced:
+            self.metadata["namespace"] = self.namespace
             self.label("metadata.namespace", self.namespace)
-
-    def metadata(self, stripped: type[Struct]) -> dict[str, Any]:
-        """The fields of a stripped struct that come from the metadata.
-
-        The kinds with the most objects name the fields themselves, which takes 0.5 µs less.
-        """
-        return {field: getattr(self, field) for field in _metadata_fields(stripped)}
 
     def error(self, field: str, problem: str) -> BadObject:
         """The error for a field of this object."""
@@ -162,7 +161,7 @@ class Check:
 
     def label(self, field: str, value: str, rule: LabelRule = RFC_1123) -> None:
         """Check one DNS label of 1 to 63 characters."""
-        if rule.pattern.fullmatch(value):
+        if rule.matches(value):
             return
         if not value:
             raise self.error(field, "is missing")
@@ -190,31 +189,28 @@ class Check:
         except ValueError:
             raise self.error(field, f"{value!r} is not an IP address") from None
 
-    def addresses(
-        self,
-        field: str,
-        values: list[str] | None,
-        *,
-        item: str = "[{}]",
-        single: str | None = None,
-    ) -> tuple[bytes, ...]:
-        """The octets of IP addresses. `item`: the path of one address below `field`.
-
-        `single`: the value of an older field in the singular (`podIP`, beside `podIPs`).
-        """
-        if not values and single:
-            field, item, values = field.removesuffix("s"), "", [single]
+    def addresses(self, field: str, values: list[str] | None) -> tuple[bytes, ...]:
+        """The octets of IP addresses."""
         packed = pack_addresses(values)
-        if packed is not None:
-            return packed
-        return tuple(
-            self.address(field + item.format(i), value) for i, value in enumerate(values or ())
-        )
+        if packed is None:
+            return self.each(field, values, lambda check, value: check.address("", value))
+        return packed
 
-    def port(self, field: str, value: int | None, optional: bool = False) -> int:
-        """A port from 1 to 65535; with `optional`, 0 if it is absent."""
-        if optional and not value:
-            return 0
+    def each(
+        self, field: str, items: Iterable[S] | None, read: Callable[[Check, S], T]
+    ) -> tuple[T, ...]:
+        """What `read` makes of each item of a list. Its errors name the fields of the item."""
+        out: list[T] = []
+        try:
+            for item in items or ():
+                out.append(read(self, item))  # noqa: PERF401 - len(out) is the index of the item
+        except BadObject as error:
+            path = f"{field}[{len(out)}]" + (f".{error.field}" if error.field else "")
+            raise self.error(path, error.problem) from None
+        return tuple(out)
+
+    def port(self, field: str, value: int | None) -> int:
+        """A port from 1 to 65535."""
         if value is None:
             raise self.error(field, "is missing")
         if not 1 <= value <= 65535:

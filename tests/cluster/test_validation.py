@@ -46,16 +46,16 @@ def test_a_port_is_from_1_to_65535() -> None:
         check().port("p", None)
 
 
-def test_an_optional_port_may_be_absent_but_not_wrong() -> None:
-    assert check().port("p", None, optional=True) == check().port("p", 0, optional=True) == 0
-    with pytest.raises(BadObject, match="p: 65536"):
-        check().port("p", 65536, optional=True)
+def test_the_path_of_a_bad_address_names_its_position() -> None:
+    with pytest.raises(BadObject, match=r"spec\.externalIPs\[1\]: 'x' is not an IP address"):
+        check().addresses("spec.externalIPs", ["10.0.0.1", "x"])
 
 
-def test_the_path_of_a_bad_address_names_the_field_that_was_given() -> None:
-    for values, single, path in (
-        (["10.0.0.1", "x"], None, r"status\.podIPs\[1\]\.ip"),
-        ([], "x", r"status\.podIP"),
-    ):
-        with pytest.raises(BadObject, match=f"{path}: 'x' is not an IP address"):
-            check().addresses("status.podIPs", values, item="[{}].ip", single=single)
+def test_the_path_of_an_error_in_nested_lists_names_each_position() -> None:
+    def read(inner: Check, ports: list[int]) -> tuple[int, ...]:
+        return inner.each("ports", ports, lambda one, port: one.port("port", port))
+
+    assert check().each("subsets", [[1], [2, 3]], read) == ((1,), (2, 3))
+    assert check().each("subsets", None, read) == ()
+    with pytest.raises(BadObject, match=r"d/a: subsets\[1\]\.ports\[2\]\.port: 0 is not in 1 to"):
+        Check("Endpoints", Meta("a", "d"), "", True, None).each("subsets", [[1], [2, 3, 0]], read)

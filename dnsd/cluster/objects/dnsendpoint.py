@@ -47,17 +47,17 @@ _Raw = Raw[_RawSpec, Any]
 
 
 def _strip(raw: _Raw, check: Check) -> DNSEndpoint:
-    records = []
-    for i, one in enumerate((raw.spec and raw.spec.endpoints) or ()):
-        ttl = one.record_ttl or 0
-        if not 0 <= ttl < 2**31:  # RFC 2181 8
-            raise check.error(f"spec.endpoints[{i}].recordTTL", f"{ttl} is not in 0 to 2147483647")
-        targets = tuple(one.targets or ())
-        records.append(StatedRecords(one.dns_name, one.record_type or "A", targets, ttl))
+    spec = raw.spec or _RawSpec()
     return DNSEndpoint(
-        records=tuple(records),
-        **check.metadata(DNSEndpoint),
+        records=check.each("spec.endpoints", spec.endpoints, _records), **check.metadata
     )
+
+
+def _records(check: Check, raw: _RawRecords) -> StatedRecords:
+    ttl = raw.record_ttl or 0
+    if not 0 <= ttl < 2**31:  # RFC 2181 8
+        raise check.error("recordTTL", f"{ttl} is not in 0 to 2147483647")
+    return StatedRecords(raw.dns_name, raw.record_type or "A", tuple(raw.targets or ()), ttl)
 
 
 KIND = Kind(

@@ -6,6 +6,8 @@ EndpointSlice dnsd uses, and how it checks them.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from typing import ClassVar
 
 from msgspec import Struct
@@ -17,7 +19,6 @@ from dnsd.dns.addresses import pack_addresses
 _GROUP = "discovery.k8s.io"
 SERVICE_NAME_LABEL = "kubernetes.io/service-name"
 TRIGGER_TIME = "endpoints.kubernetes.io/last-change-trigger-time"
-_OCTETS: dict[str | None, int] = {"IPv4": 4, "IPv6": 16}  # of an address, by addressType
 
 
 class EndpointPort(Struct, frozen=True, gc=False, array_like=True):
@@ -60,7 +61,9 @@ class _RawAddress(Struct, rename="camel"):
     target_ref: _RawTarget | None = None
     node_name: str | None = None
 
-    def endpoint(self, addresses: tuple[bytes, ...], ready: bool) -> Endpoint:
+    def endpoint(self, check: Check, addresses: tuple[bytes, ...], ready: bool) -> Endpoint:
+        if self.hostname:
+            check.label("hostname", self.hostname)
         target = self.target_ref
         pod = target.name if target and target.kind == "Pod" else ""
         return Endpoint(addresses, self.hostname or "", ready, pod or "", self.node_name or "")
@@ -107,68 +110,65 @@ def _strip(raw: _RawSlice, check: Check) -> EndpointSlice:
     meta, family = raw.metadata, raw.address_type
     if family is not None:
         check.one_of("addressType", family, ("IPv4", "IPv6", "FQDN"))
-    # addressType FQDN carries host names, which an A or AAAA record cannot hold.
-    endpoints = () if family == "FQDN" else raw.endpoints or ()
+    endpoints: tuple[Endpoint, ...] = ()
+    if family != "FQDN":  # an A or AAAA record cannot hold host names
+        endpoints = check.each("endpoints", raw.endpoints, _ENDPOINT_OF[family])
     return EndpointSlice(
         service=(meta.labels or {}).get(SERVICE_NAME_LABEL, ""),
-        endpoints=tuple([_endpoint(check, i, one, family) for i, one in enumerate(endpoints)]),
-        ports=_ports(check, "ports", raw.ports),
+        endpoints=endpoints,
+        ports=check.each("ports", raw.ports, _port),
         trigger_time=(meta.annotations or {}).get(TRIGGER_TIME, ""),
-        namespace=check.namespace,
-        name=check.name,
-        uid=check.uid,
-        version=check.version,
-        origin=check.origin,
+        **check.metadata,
     )
 
 
-def _endpoint(check: Check, i: int, raw: _RawEndpoint, family: str | None) -> Endpoint:
-    addresses = pack_addresses(raw.addresses, _OCTETS.get(family, 0))
-    # The path of a field is built only for an error: a cluster has 100,000 endpoints.
-    if addresses is None:
-        field = f"endpoints[{i}].addresses"
-        check.addresses(field, raw.addresses)
-        raise check.error(field, f"is not of addressType {family}")
-    if raw.hostname:
-        check.label(f"endpoints[{i}].hostname", raw.hostname)
-    return raw.endpoint(addresses, raw.conditions is None or raw.conditions.ready is not False)
+def _endpoint_of(family: str | None, octets: int) -> Callable[[Check, _RawEndpoint], Endpoint]:
+    def endpoint(check: Check, raw: _RawEndpoint) -> Endpoint:
+        addresses = pack_addresses(raw.addresses, octets)
+        if addresses is None:
+            check.addresses("addresses", raw.addresses)
+            raise check.error("addresses", f"is not of addressType {family}")
+        ready = raw.conditions is None or raw.conditions.ready is not False
+        return raw.endpoint(check, addresses, ready)
+
+    return endpoint
 
 
-def _ports(check: Check, field: str, ports: list[_RawPort] | None) -> tuple[EndpointPort, ...]:
-    out = []
-    for i, port in enumerate(ports or ()):
-        if port.name:
-            check.label(f"{field}[{i}].name", port.name)
-        number = 0 if port.port is None else check.port(f"{field}[{i}].port", port.port)
-        protocol = check.one_of(f"{field}[{i}].protocol", port.protocol or "TCP", PROTOCOLS)
-        out.append(EndpointPort(port.name or "", protocol, number))
-    return tuple(out)
+_ENDPOINT_OF = {
+    family: _endpoint_of(family, octets)
+    for family, octets in ((None, 0), ("IPv4", 4), ("IPv6", 16))
+}
+
+
+def _port(check: Check, raw: _RawPort) -> EndpointPort:
+    if raw.name:
+        check.label("name", raw.name)
+    number = 0 if raw.port is None else check.port("port", raw.port)
+    protocol = check.one_of("protocol", raw.protocol or "TCP", PROTOCOLS)
+    return EndpointPort(raw.name or "", protocol, number)
 
 
 def _strip_endpoints(raw: _RawEndpoints, check: Check) -> list[Object]:
     """One slice per subset: each subset pairs its own addresses with its own ports."""
-    slices: list[Object] = []
-    for i, subset in enumerate(raw.subsets or ()):
-        endpoints = []
-        for part, ready, addresses in (
-            ("addresses", True, subset.addresses),
-            ("notReadyAddresses", False, subset.not_ready_addresses),
-        ):
-            for j, one in enumerate(addresses or ()):
-                field = f"subsets[{i}].{part}[{j}]"
-                packed = (check.address(f"{field}.ip", one.ip),)
-                if one.hostname:
-                    check.label(f"{field}.hostname", one.hostname)
-                endpoints.append(one.endpoint(packed, ready))
-        slices.append(
-            EndpointSlice(
-                service=check.name,
-                endpoints=tuple(endpoints),
-                ports=_ports(check, f"subsets[{i}].ports", subset.ports),
-                **check.metadata(EndpointSlice) | {"name": f"endpoints/{check.name}/{i}"},
-            )
+    return [
+        EndpointSlice(
+            service=check.name,
+            endpoints=endpoints,
+            ports=ports,
+            **check.metadata | {"name": f"endpoints/{check.name}/{i}"},
         )
-    return slices
+        for i, (endpoints, ports) in enumerate(check.each("subsets", raw.subsets, _subset))
+    ]
+
+
+def _subset(check: Check, raw: _RawSubset) -> tuple[tuple[Endpoint, ...], tuple[EndpointPort, ...]]:
+    ready = check.each("addresses", raw.addresses, partial(_old_endpoint, True))
+    others = check.each("notReadyAddresses", raw.not_ready_addresses, partial(_old_endpoint, False))
+    return ready + others, check.each("ports", raw.ports, _port)
+
+
+def _old_endpoint(ready: bool, check: Check, raw: _RawEndpointsAddress) -> Endpoint:
+    return raw.endpoint(check, (check.address("ip", raw.ip),), ready)
 
 
 KIND = Kind(

@@ -109,54 +109,55 @@ _Raw = Raw[_RawSpec, _RawStatus]
 
 def _strip(raw: _Raw, check: Check) -> Gateway:
     spec, status = raw.spec or _RawSpec(), raw.status or _RawStatus()
-    points = []
-    for i, one in enumerate(status.addresses or ()):
-        field, kind = f"status.addresses[{i}].value", one.type or "IPAddress"
-        if kind == "IPAddress":
-            points.append(LoadBalancerIngress(check.address(field, one.value)))
-        elif kind == "Hostname":
-            points.append(LoadBalancerIngress(hostname=check.host(field, one.value)))
-        # No record can hold the types that an implementation defines (NamedAddress ...).
+    points = check.each("status.addresses", status.addresses, _point)
     return Gateway(
-        listeners=tuple(
-            Listener(
-                one.name,
-                one.hostname or "",
-                check.port(f"spec.listeners[{i}].port", one.port, optional=True),
-            )
-            for i, one in enumerate(spec.listeners or ())
-        ),
-        ingress=tuple(points),
-        **check.metadata(Gateway),
+        listeners=check.each("spec.listeners", spec.listeners, _listener),
+        ingress=tuple(point for point in points if point),
+        **check.metadata,
     )
+
+
+def _point(check: Check, raw: _RawAddress) -> LoadBalancerIngress | None:
+    """None for a type that an implementation defines (NamedAddress), which no record can hold."""
+    match raw.type or "IPAddress":
+        case "IPAddress":
+            return LoadBalancerIngress(check.address("value", raw.value))
+        case "Hostname":
+            return LoadBalancerIngress(hostname=check.host("value", raw.value))
+    return None
+
+
+def _listener(check: Check, raw: _RawListener) -> Listener:
+    port = check.port("port", raw.port) if raw.port else 0
+    return Listener(raw.name, raw.hostname or "", port)
 
 
 def _strip_route(raw: _Raw, check: Check) -> Route:
     spec = raw.spec or _RawSpec()
-    if raw.status is None and check.origin:  # a manifest: no controller accepts the route
-        refs = [(f"spec.parentRefs[{i}]", one) for i, one in enumerate(spec.parent_refs or ())]
+    if raw.status is None and check.metadata["origin"]:
+        # A manifest: no controller accepts the route.
+        parents = check.each("spec.parentRefs", spec.parent_refs, _parent)
     else:
-        statuses = (raw.status and raw.status.parents) or ()
-        refs = [
-            (f"status.parents[{i}].parentRef", one.parent_ref)
-            for i, one in enumerate(statuses)
-            if is_true(one.conditions, "Accepted")
-        ]
-    parents = [
-        Parent(
-            one.namespace or check.namespace,
-            one.name,
-            one.section_name or "",
-            check.port(f"{field}.port", one.port, optional=True),
-        )
-        for field, one in refs
-        if (one.kind or "Gateway") == "Gateway" and (one.group or _GROUP) == _GROUP
-    ]
+        status = raw.status or _RawStatus()
+        parents = check.each("status.parents", status.parents, _accepted_parent)
     return Route(
+        kind=check.kind,
         hostnames=tuple(dict.fromkeys(spec.hostnames or ())),
-        parents=tuple(dict.fromkeys(parents)),
-        **check.metadata(Route),
+        parents=tuple(dict.fromkeys(parent for parent in parents if parent)),
+        **check.metadata,
     )
+
+
+def _accepted_parent(check: Check, raw: _RawParentStatus) -> Parent | None:
+    accepted = is_true(raw.conditions, "Accepted")
+    return _parent(check, raw.parent_ref, "parentRef.port") if accepted else None
+
+
+def _parent(check: Check, raw: _RawParentRef, field: str = "port") -> Parent | None:
+    if (raw.kind or "Gateway") != "Gateway" or (raw.group or _GROUP) != _GROUP:
+        return None
+    port = check.port(field, raw.port) if raw.port else 0
+    return Parent(raw.namespace or check.namespace, raw.name, raw.section_name or "", port)
 
 
 def _route(name: str, *older: str) -> Kind:

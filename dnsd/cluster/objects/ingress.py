@@ -56,7 +56,7 @@ def _strip(raw: _Raw, check: Check) -> Ingress:
     return Ingress(
         hosts=tuple(dict.fromkeys(host for host in hosts if host)),
         ingress=load_balancer_ingress(check, raw.status),
-        **check.metadata(Ingress),
+        **check.metadata,
     )
 
 

@@ -38,11 +38,10 @@ def load_balancer_ingress(
 ) -> tuple[LoadBalancerIngress, ...]:
     """status.loadBalancer.ingress of a Service or an Ingress. Raises BadObject."""
     balancer = status.load_balancer if status else None
-    field = "status.loadBalancer.ingress"
-    return tuple(
-        LoadBalancerIngress(
-            check.address(f"{field}[{i}].ip", one.ip) if one.ip else b"",
-            check.host(f"{field}[{i}].hostname", one.hostname),
-        )
-        for i, one in enumerate((balancer.ingress if balancer else None) or ())
-    )
+    points = balancer.ingress if balancer else None
+    return check.each("status.loadBalancer.ingress", points, _point)
+
+
+def _point(check: Check, raw: _RawIngress) -> LoadBalancerIngress:
+    ip = check.address("ip", raw.ip) if raw.ip else b""
+    return LoadBalancerIngress(ip, check.host("hostname", raw.hostname))

@@ -27,7 +27,7 @@ _Raw = Raw[Any, Any]
 
 
 def _strip(raw: _Raw, check: Check) -> Namespace:
-    return Namespace(labels=raw.metadata.labels or {}, **check.metadata(Namespace))
+    return Namespace(labels=raw.metadata.labels or {}, **check.metadata)
 
 
 KIND = Kind(

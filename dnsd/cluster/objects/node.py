@@ -40,16 +40,19 @@ _Raw = Raw[Any, _RawStatus]
 
 def _strip(raw: _Raw, check: Check) -> Node:
     status = raw.status or _RawStatus()
-    ips: dict[str, list[bytes]] = {"InternalIP": [], "ExternalIP": []}
-    for i, one in enumerate(status.addresses or ()):
-        if one.type in ips:
-            ips[one.type].append(check.address(f"status.addresses[{i}].address", one.address))
+    addresses = check.each("status.addresses", status.addresses, _address)
     return Node(
-        internal_ips=tuple(ips["InternalIP"]),
-        external_ips=tuple(ips["ExternalIP"]),
+        internal_ips=tuple(ip for type_, ip in addresses if type_ == "InternalIP"),
+        external_ips=tuple(ip for type_, ip in addresses if type_ == "ExternalIP"),
         ready=is_true(status.conditions, "Ready"),
-        **check.metadata(Node),
+        **check.metadata,
     )
+
+
+def _address(check: Check, raw: _RawAddress) -> tuple[str, bytes]:
+    """The type and the octets; a type like Hostname, which dnsd does not use, has none."""
+    is_ip = raw.type in ("InternalIP", "ExternalIP")
+    return raw.type, check.address("address", raw.address) if is_ip else b""
 
 
 KIND = Kind("Node", "nodes", "", _Raw, Node, _strip, namespaced=False)

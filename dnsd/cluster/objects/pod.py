@@ -57,19 +57,21 @@ _Raw = Raw[_RawSpec, _RawStatus]
 
 def _strip(raw: _Raw, check: Check) -> Pod:
     spec, status = raw.spec or _RawSpec(), raw.status or _RawStatus()
-    ips = [one.ip for one in status.pod_ips or ()]
+    ips = check.each("status.podIPs", status.pod_ips, _pod_ip)
+    if not ips and status.pod_ip:
+        ips = (check.address("status.podIP", status.pod_ip),)
     return Pod(
-        ips=check.addresses("status.podIPs", ips, item="[{}].ip", single=status.pod_ip),
+        ips=ips,
         phase=status.phase or "",
         host_network=bool(spec.host_network),
         dns_policy=spec.dns_policy or "ClusterFirst",
         searches=tuple((spec.dns_config and spec.dns_config.searches) or ()),
-        namespace=check.namespace,
-        name=check.name,
-        uid=check.uid,
-        version=check.version,
-        origin=check.origin,
+        **check.metadata,
     )
+
+
+def _pod_ip(check: Check, raw: _RawPodIP) -> bytes:
+    return check.address("ip", raw.ip)
 
 
 KIND = Kind("Pod", "pods", "", _Raw, Pod, _strip)

@@ -6,6 +6,7 @@ Service dnsd uses, and how it checks them.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import ClassVar
 
 from msgspec import Struct, field
@@ -93,12 +94,12 @@ def _strip(raw: _Raw, check: Check) -> Service:
         problem = f"{name!r} is not a host name" if name else "is missing"
         raise check.error("spec.externalName", problem)
     headless, cluster_ips = (False, ()) if external else _cluster_ips(spec, check, type_)
-    balancer_ip = spec.load_balancer_ip
+    balancer_ip, several = spec.load_balancer_ip, len(spec.ports or ()) > 1
     return Service(
         type=type_,
         headless=headless,
         cluster_ips=cluster_ips,
-        ports=_ports(check, spec.ports or []),
+        ports=check.each("spec.ports", spec.ports, partial(_port, set(), several)),
         external_name=name if external else "",
         publish_not_ready=bool(spec.publish_not_ready_addresses),
         ip_families=tuple(spec.ip_families or ()),
@@ -109,12 +110,7 @@ def _strip(raw: _Raw, check: Check) -> Service:
         external_traffic_policy=spec.external_traffic_policy or "",
         hostnames=_hostnames(meta.annotations or {}),
         labels=meta.labels or {},
-        namespace=check.namespace,
-        name=check.name,
-        uid=check.uid,
-        version=check.version,
-        created=check.created,
-        origin=check.origin,
+        **check.metadata,
     )
 
 
@@ -125,29 +121,27 @@ def _cluster_ips(spec: _RawSpec, check: Check, type_: str) -> tuple[bool, tuple[
         if type_ != "ClusterIP":
             raise check.error(field, f"'None' (headless) is not valid with type {type_}")
         return True, ()
-    packed = check.addresses("spec.clusterIPs", spec.cluster_ips, single=spec.cluster_ip)
+    packed = check.addresses("spec.clusterIPs", spec.cluster_ips)
+    if not packed and spec.cluster_ip:
+        packed = (check.address(field, spec.cluster_ip),)
     if len(packed) > 2 or len({len(ip) for ip in packed}) < len(packed):
         raise check.error(field, "holds more than one IPv4 and one IPv6 address")
     return False, packed
 
 
-def _ports(check: Check, ports: list[_RawPort]) -> tuple[ServicePort, ...]:
-    seen: set[str] = set()
-    out = []
-    for i, port in enumerate(ports):
-        field = f"spec.ports[{i}]"
-        name = port.name or ""
-        if name:
-            check.label(f"{field}.name", name)
-        elif len(ports) > 1:
-            raise check.error(f"{field}.name", "is missing; name each of several ports")
-        if name in seen:
-            raise check.error(f"{field}.name", f"{name!r} is used twice")
-        seen.add(name)
-        node_port = check.port(f"{field}.nodePort", port.node_port) if port.node_port else 0
-        protocol = check.one_of(f"{field}.protocol", port.protocol or "TCP", PROTOCOLS)
-        out.append(ServicePort(name, protocol, check.port(f"{field}.port", port.port), node_port))
-    return tuple(out)
+def _port(seen: set[str], several: bool, check: Check, raw: _RawPort) -> ServicePort:
+    """One of spec.ports. `seen`: the names of the ports before it."""
+    name = raw.name or ""
+    if name:
+        check.label("name", name)
+    elif several:
+        raise check.error("name", "is missing; name each of several ports")
+    if name in seen:
+        raise check.error("name", f"{name!r} is used twice")
+    seen.add(name)
+    node_port = check.port("nodePort", raw.node_port) if raw.node_port else 0
+    protocol = check.one_of("protocol", raw.protocol or "TCP", PROTOCOLS)
+    return ServicePort(name, protocol, check.port("port", raw.port), node_port)
 
 
 def _hostnames(annotations: dict[str, str]) -> tuple[str, ...]:

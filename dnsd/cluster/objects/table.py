@@ -21,7 +21,7 @@ from dnsd.cluster.objects import (
     pod,
     service,
 )
-from dnsd.cluster.objects.kind import Object
+from dnsd.cluster.objects.kind import Dated, Object
 from dnsd.cluster.validation import BadObject, Check
 
 # The position of a kind is its tag in a packed object. Add a kind at the end: a position that
@@ -48,12 +48,17 @@ CONTRIBUTOR_KINDS = tuple(
     name for name, kind in TABLE.items() if kind.contributes and kind.stripped
 )
 
+_DATED = {
+    name for name, kind in TABLE.items() if kind.stripped and issubclass(kind.stripped, Dated)
+}
 _DECODERS = {name: msgspec.json.Decoder(kind.raw) for name, kind in TABLE.items()}
 
 
 def _strip(kind: str, raw: Any, origin: str) -> list[Object]:
     row = TABLE[kind]
     check = Check(kind, raw.metadata, origin, row.namespaced, row.name_rule)
+    if kind in _DATED:
+        check.metadata["created"] = raw.metadata.creation_timestamp or ""
     stripped = row.strip(raw, check)
     return stripped if isinstance(stripped, list) else [stripped]
 
