@@ -134,7 +134,7 @@ class Serve:
         if admin.url:
             self.say(f"admin: {admin.url}")
         give_way(but={starter()})
-        for _ in plane.pipeline.compact_all():
+        for _ in plane.pipeline.zone.compact_all():
             await asyncio.sleep(0)
         _settle_memory()
 

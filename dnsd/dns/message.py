@@ -36,9 +36,9 @@ MAX_MESSAGE = 65_535  # octets, RFC 1035 4.2.2
 
 # Flags, first and second octet (RFC 1035 4.1.1, RFC 4035 3.1).
 QR, OPCODE, AA, TC, RD = 0x80, 0x78, 0x04, 0x02, 0x01
-RA, Z, AD, CD = 0x80, 0x40, 0x20, 0x10
+RA, AD, CD = 0x80, 0x20, 0x10
 
-IN, CH, ANY_CLASS = 1, 3, 255
+IN, CH = 1, 3
 OPT = 41
 
 # Guesses, far above what is in use: queries carry an OPT record, and a TSIG or SIG(0) record if

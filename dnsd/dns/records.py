@@ -22,7 +22,6 @@ from __future__ import annotations
 from msgspec import Struct
 
 from dnsd.dns.message import (
-    AA,
     FIXED_SIZE,
     HEADER,
     IN,
@@ -47,24 +46,12 @@ _MAX_POINTER = 0x3FFF
 
 # Where names are in rdata: the octets before the first one, and the number of names.
 NAMES_IN_RDATA: dict[int, tuple[int, int]] = {
-    Type.NS: (0, 1),
-    3: (0, 1),  # MD
-    4: (0, 1),  # MF
-    Type.CNAME: (0, 1),
-    Type.SOA: (0, 2),
-    7: (0, 1),  # MB
-    8: (0, 1),  # MG
-    9: (0, 1),  # MR
-    Type.PTR: (0, 1),
-    14: (0, 2),  # MINFO
-    Type.MX: (2, 1),
-    17: (0, 2),  # RP
-    18: (2, 1),  # AFSDB
-    21: (2, 1),  # RT
+    # NS, MD, MF, CNAME, MB, MG, MR, PTR, DNAME
+    **dict.fromkeys((Type.NS, 3, 4, Type.CNAME, 7, 8, 9, Type.PTR, 39), (0, 1)),
+    **dict.fromkeys((Type.SOA, 14, 17), (0, 2)),  # SOA, MINFO, RP
+    **dict.fromkeys((Type.MX, 18, 21, 36), (2, 1)),  # MX, AFSDB, RT, KX
     26: (2, 2),  # PX
     Type.SRV: (6, 1),
-    36: (2, 1),  # KX
-    39: (0, 1),  # DNAME
 }
 _NAPTR = 35
 _SOA_NUMBERS = 20
@@ -90,7 +77,6 @@ class Reply(Struct, frozen=True):
     """A parsed reply. `errors` are its extended errors: (INFO-CODE, text)."""
 
     rcode: int
-    authoritative: bool
     answer: tuple[Record, ...]
     authority: tuple[Record, ...]
     edns: bool = False
@@ -115,7 +101,6 @@ def read_reply(data: bytes) -> Reply:
         raise Malformed("octets after the last record")
     return Reply(
         rcode=(data[3] & 0x0F) | reader.extended_rcode << 4,
-        authoritative=bool(data[2] & AA),
         answer=answer,
         authority=authority,
         edns=reader.edns,

@@ -17,7 +17,7 @@ directly to main, where each round costs one of the hits that it collected. So a
 are queried once (a scan, an attack with random names) passes through the small queue and displaces
 no popular entry. A hit costs one addition, unlike moving an element to the front of an LRU list.
 
-The bounds are entries and octets, whichever comes first. The octets of an entry are an estimate of
+The bounds are a number of entries and of octets. The octets of an entry are an estimate of
 all its memory, both bodies included.
 """
 
@@ -194,13 +194,11 @@ class Cache:
         while self.bytes > self.max_bytes or len(self.entries) > self.max_entries:
             self._evict()
 
-    def forget(self, key: bytes) -> bool:
-        """Drops the entry with this key; returns whether there was one."""
+    def forget(self, key: bytes) -> None:
+        """Drops the entry with this key, if any."""
         entry = self.entries.get(key)
-        if entry is None:
-            return False
-        self._drop(entry)
-        return True
+        if entry is not None:
+            self._drop(entry)
 
     def flush(self, name: Name | None = None) -> int:
         """Drops all entries, or those of one name; how many. Takes time linear in all."""
@@ -212,10 +210,7 @@ class Cache:
             self._ghosts.clear()
             self.bytes = self._small_bytes = self._small_entries = 0
             return count
-        doomed = [entry for entry in self.entries.values() if entry.key[:-5] == name]
-        for entry in doomed:
-            self._drop(entry)
-        return len(doomed)
+        return self._drop_all([one for one in self.entries.values() if one.key[:-5] == name])
 
     def flush_zones(self, apexes: Collection[Name]) -> int:
         """Drops the entries that have a name at or below these apexes, and returns how many.
@@ -223,10 +218,14 @@ class Cache:
         Those are entries of such names, and entries whose CNAMEs lead there. Takes time linear
         in all entries.
         """
-        doomed = [entry for entry in self.entries.values() if _has_name_below(entry, apexes)]
-        for entry in doomed:
+        return self._drop_all(
+            [one for one in self.entries.values() if _has_name_below(one, apexes)]
+        )
+
+    def _drop_all(self, entries: list[Entry]) -> int:
+        for entry in entries:
             self._drop(entry)
-        return len(doomed)
+        return len(entries)
 
     def _count(self, entry: Entry, sign: int) -> None:
         self.bytes += sign * entry.cost

@@ -24,14 +24,11 @@ from dnsd.dns.message import Rcode
 from dnsd.dns.names import Name, is_below
 from dnsd.dns.records import Record, Reply
 from dnsd.dns.types import Type
+from dnsd.upstream.errors import Unusable
 
 MAX_CHAIN = 10  # CNAMEs followed for one question, from all sources
 _RRSIG, _NSEC, _DNAME, _NSEC3 = 46, 47, 39, 50
 _PROOFS = (_RRSIG, _NSEC, _NSEC3)
-
-
-class BadChain(ValueError):
-    """CNAMEs that loop, or more than `MAX_CHAIN` of them."""
 
 
 class Answer(Struct, frozen=True):
@@ -72,7 +69,7 @@ def along_chain(
     """The records of `reply` on the chain of (name, type_), and where the chain ends.
 
     `name` is in lower case. `in_route`: whether a CNAME's target has the same forward rule.
-    Raises `BadChain`.
+    Raises `Unusable` for CNAMEs that loop, and for more than `MAX_CHAIN` of them.
     """
     sets = _by_owner(reply.answer)
     kept: list[Record] = []
@@ -93,7 +90,7 @@ def along_chain(
         kept += _signatures(here, Type.CNAME, do)
         name = aliases[0].rdata.lower()
         if name in seen or len(seen) > MAX_CHAIN:
-            raise BadChain(f"the upstream's CNAMEs loop, or are more than {MAX_CHAIN}")
+            raise Unusable(f"the upstream's CNAMEs loop, or are more than {MAX_CHAIN}")
         seen.add(name)
         if not in_route(name):
             return Answer(Rcode.NOERROR, tuple(kept), leads_to=name)

@@ -18,7 +18,7 @@ from dnsd.dns.message import AA, RA, RD, Rcode
 from dnsd.dns.names import Name
 from dnsd.dns.types import Type
 from dnsd.upstream.clients import Clients
-from dnsd.upstream.search import Completion, completion
+from dnsd.upstream.search import candidates
 
 if TYPE_CHECKING:
     from dnsd.answer.engine import Engine
@@ -30,13 +30,13 @@ _ONE_SOA = b"\x00\x00\x00\x01"  # counts of answer and authority records: no ali
 
 
 class Search(Deferred, frozen=True):
-    """A query that a search list may complete. `denial`: the reply if none of its names exists."""
+    """A query that a search list may complete. `denial`: the reply if no candidate exists."""
 
     kind: ClassVar[str] = "search"
 
     forward: Forward
     denial: bytes
-    completion: Completion
+    candidates: tuple[Name, ...]
 
 
 class SearchStage:
@@ -90,8 +90,8 @@ class SearchStage:
         forward = self._engine.forward_denied(packet, client, transport)
         if forward is None or forward.question[-2:] != _IN or forward.type in _NOT_COMPLETED:
             return denial
-        found = completion(forward.name, pod, self._zones, self._domains)
-        return denial if found is None else Search(forward, denial, found)
+        names = candidates(forward.name, pod, self._zones, self._domains)
+        return Search(forward, denial, names) if names else denial
 
 
 def _is_denial(outcome: Outcome) -> TypeGuard[bytes]:

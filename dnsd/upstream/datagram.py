@@ -81,17 +81,15 @@ async def query(spec: ServerSpec, packet: bytes, question: bytes) -> Reply:
 
     Waits until cancelled. Raises `UseTcp`, `NetworkError`.
     """
-    loop = asyncio.get_running_loop()
-    future: asyncio.Future[Reply] = loop.create_future()
     try:
         with closing(_open(spec)) as sock:
-            wait = _Wait(loop, sock, packet[:2], question, future)
-            loop.add_reader(sock, wait.readable)
+            wait = _Wait(sock, packet[:2], question)
+            wait.loop.add_reader(sock, wait.readable)
             try:
                 sock.send(packet)
-                return await future
+                return await wait.future
             finally:
-                loop.remove_reader(sock)
+                wait.loop.remove_reader(sock)
                 wait.stop()
     except OSError as error:
         raise NetworkError(f"{spec}: {error.strerror or error}") from error
@@ -102,16 +100,10 @@ class _Wait:
 
     __slots__ = ("future", "grace", "id", "loop", "mismatches", "question", "sock")
 
-    def __init__(
-        self,
-        loop: asyncio.AbstractEventLoop,
-        sock: socket.socket,
-        query_id: bytes,
-        question: bytes,
-        future: asyncio.Future[Reply],
-    ) -> None:
-        self.loop, self.sock, self.id, self.question = loop, sock, query_id, question
-        self.future = future
+    def __init__(self, sock: socket.socket, query_id: bytes, question: bytes) -> None:
+        self.sock, self.id, self.question = sock, query_id, question
+        self.loop = asyncio.get_running_loop()
+        self.future: asyncio.Future[Reply] = self.loop.create_future()
         self.mismatches = 0
         self.grace: asyncio.TimerHandle | None = None
 

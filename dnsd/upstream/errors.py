@@ -10,9 +10,16 @@ from dnsd.dns.message import Ede
 
 
 class UpstreamFailure(Exception):
-    """No usable reply. `code` is the extended error for the client, the text is the reason."""
+    """No usable reply. `code` is the extended error for the client, the text is the reason.
+
+    `errors`: the extended errors of the server, which the client gets too.
+    """
 
     code = Ede.NO_REACHABLE_AUTHORITY
+
+    def __init__(self, reason: str, errors: tuple[tuple[int, str], ...] = ()) -> None:
+        super().__init__(reason)
+        self.errors = errors
 
 
 class NoReply(UpstreamFailure):
@@ -20,14 +27,7 @@ class NoReply(UpstreamFailure):
 
 
 class Unusable(UpstreamFailure):
-    """A reply that is not usable: REFUSED, SERVFAIL, a referral, a looping chain.
-
-    `errors` are its extended errors, which the client gets too.
-    """
-
-    def __init__(self, text: str, errors: tuple[tuple[int, str], ...] = ()) -> None:
-        super().__init__(text)
-        self.errors = errors
+    """A reply that is not usable: REFUSED, SERVFAIL, a referral, a looping chain."""
 
 
 class NetworkError(UpstreamFailure):

@@ -73,7 +73,7 @@ class Forwarder:
 
     def search(self, outcome: Search, send: Send) -> None:
         """Sends the reply to a `Search`, later."""
-        completed = self.resolver.complete(outcome.forward, outcome.denial, outcome.completion)
+        completed = self.resolver.complete(outcome.forward, outcome.denial, outcome.candidates)
         self._start(completed, send)
 
     def _start(self, reply: Coroutine[None, None, bytes], send: Send) -> None:

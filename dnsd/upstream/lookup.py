@@ -26,11 +26,12 @@ from dnsd.dns.records import Record
 from dnsd.dns.types import Type
 from dnsd.runtime.tasks import log_failure
 from dnsd.upstream.cache import Cache, Entry, key_of
-from dnsd.upstream.chain import Answer, BadChain, along_chain
-from dnsd.upstream.errors import NoReply, Unusable, UpstreamFailure
+from dnsd.upstream.chain import Answer, along_chain
+from dnsd.upstream.errors import NoReply, UpstreamFailure
 from dnsd.upstream.loops import Loops
 from dnsd.upstream.pool import NoServer, Pool
 from dnsd.upstream.settings import UpstreamConfig
+from dnsd.upstream.status import Counts
 
 _RECHECK = 30.0  # seconds, RFC 8767 5 "failure recheck timer"
 _POPULAR = 2  # hits in one lifetime of an entry that make it worth a prefetch
@@ -66,16 +67,6 @@ class Failed(Exception):
     def __init__(self, errors: tuple[tuple[int, str], ...]) -> None:
         super().__init__(errors)
         self.errors = errors
-
-
-class Counts:
-    """Totals since the start."""
-
-    __slots__ = ("coalesced", "failures", "hits", "misses", "overloaded", "prefetches", "stale")
-
-    def __init__(self) -> None:
-        self.hits = self.misses = self.coalesced = self.prefetches = 0
-        self.stale = self.failures = self.overloaded = 0
 
 
 class Lookup:
@@ -167,9 +158,6 @@ class Lookup:
         try:
             reply = await request.pool.query(request.name + request.rest, request.do, request.cd)
             answer = along_chain(reply, request.name, request.type, request.do, request.in_route)
-        except BadChain as error:
-            failure = Unusable(str(error))
-            raise self._failed(key, failure, request.pool) from error
         except UpstreamFailure as error:
             raise self._failed(key, error, request.pool) from error
         else:
@@ -180,8 +168,7 @@ class Lookup:
     def _failed(self, key: bytes, failure: UpstreamFailure, pool: Pool) -> Failed:
         """Caches the failure for a while, unless the cache has an answer."""
         self.counts.failures += 1
-        more = failure.errors if isinstance(failure, Unusable) else ()
-        errors = ((int(failure.code), str(failure)[:100]), *more)
+        errors = ((int(failure.code), str(failure)[:100]), *failure.errors)
         if isinstance(failure, NoReply) and self._flights[key].joined:
             for server in pool.servers:
                 self._loops.suspect(server)

@@ -23,6 +23,7 @@ from dnsd.dns.records import Reply
 from dnsd.dns.types import Type
 from dnsd.upstream.errors import NoReply, Unusable, UpstreamFailure
 from dnsd.upstream.server import Server
+from dnsd.upstream.settings import UpstreamConfig
 
 _MIN_TRIES, _MAX_TRIES = 3, 8
 _MAX_OPEN = 2  # servers that one query waits for at once
@@ -35,35 +36,27 @@ class NoServer(NoReply):
 
 
 class Pool:
-    """The servers for the names at and below `suffix`. Times in seconds."""
+    """The servers for the names at and below `suffix`."""
 
     def __init__(
-        self,
-        suffix: Name,
-        servers: Sequence[Server],
-        policy: str,
-        timeout: float,
-        attempt_timeout: float,
-        dice: random.Random,
+        self, suffix: Name, servers: Sequence[Server], config: UpstreamConfig, dice: random.Random
     ) -> None:
         self.suffix = suffix
         self.servers = tuple(servers)
-        self.policy = policy
-        self.timeout = timeout
-        self.attempt_timeout = attempt_timeout
+        self.config = config
         self._dice = dice
 
     async def query(self, question: bytes, do: bool, cd: bool) -> Reply:
         """The reply to a question (name in lower case, type, class).
 
-        Raises `UpstreamFailure`; takes `timeout` at most.
+        Raises `UpstreamFailure`; takes the setting `upstream_timeout` at most.
         """
         order = self.order(asyncio.get_running_loop().time())
         if not order:
             raise NoServer(self.dead)
         race = _Race(self, question, do, cd)
         try:
-            async with asyncio.timeout(self.timeout):
+            async with asyncio.timeout(self.config.timeout):
                 return await race.run(order)
         except TimeoutError:
             raise race.failure from None
@@ -86,12 +79,11 @@ class Pool:
     def order(self, now: float) -> list[Server]:
         """The usable servers in the order in which they are queried."""
         servers = [server for server in self.servers if server.usable(now)]
-        if self.policy == "random":
+        if self.config.policy == "random":
             self._dice.shuffle(servers)
-        elif self.policy == "fastest" and len(servers) > 1:
-            servers.sort(
-                key=lambda server: server.health.latency
-            )  # unknown latencies are 0, hence first
+        elif self.config.policy == "fastest" and len(servers) > 1:
+            # An unknown latency is 0, so its server is first.
+            servers.sort(key=lambda server: server.health.latency)
             if not self._dice.randrange(_EXPLORE):
                 servers.insert(0, servers.pop(self._dice.randrange(1, len(servers))))
         servers.sort(key=lambda server: server.health.suspect)
@@ -116,7 +108,7 @@ class _Race:
             if server in self.unusable or server.loops:
                 continue
             self._start(server)
-            patience = server.health.patience(self.pool.attempt_timeout)
+            patience = server.health.patience(self.pool.config.attempt_timeout)
             reply = await self._first(server, patience if attempt < tries - 1 else None)
             if reply is not None:
                 return reply

@@ -29,7 +29,7 @@ import time
 from collections.abc import Callable
 from typing import Protocol
 
-from msgspec.structs import replace
+from msgspec.structs import astuple, replace
 
 from dnsd.answer.outcome import Forward, Outcome
 from dnsd.answer.shared import Shared
@@ -45,12 +45,12 @@ from dnsd.upstream.hosts import Hosts, load
 from dnsd.upstream.lookup import Failed, Lookup, Request
 from dnsd.upstream.loops import Loops
 from dnsd.upstream.pool import Pool
-from dnsd.upstream.search import Completion, complete
+from dnsd.upstream.search import complete
 from dnsd.upstream.server import Server
 from dnsd.upstream.settings import UpstreamConfig
 from dnsd.upstream.spec import parse_servers
 from dnsd.upstream.special_use import SpecialUseNames
-from dnsd.upstream.status import COUNTER_NAMES, Where
+from dnsd.upstream.status import Where
 from dnsd.upstream.stream import tls_context
 
 _SLACK = 0.05  # seconds; the timeout of a pool ends first, because its error is more specific
@@ -200,7 +200,9 @@ class Resolver:
             self._active -= 1
         return self._reply(forward, answer)
 
-    async def complete(self, forward: Forward, denial: bytes, found: Completion) -> bytes:
+    async def complete(
+        self, forward: Forward, denial: bytes, candidates: tuple[Name, ...]
+    ) -> bytes:
         """The reply to a question that the search list of a pod can complete.
 
         Otherwise it is `denial`, also if too many queries are in flight.
@@ -212,7 +214,9 @@ class Resolver:
         answer = None
         try:
             async with asyncio.timeout(self.config.timeout):
-                answer = await complete(found, functools.partial(self._look_up, forward))
+                answer = await complete(
+                    forward.name, candidates, functools.partial(self._look_up, forward)
+                )
         except TimeoutError:
             return denial
         finally:
@@ -319,11 +323,8 @@ class Resolver:
 
     def counters(self) -> tuple[int, ...]:
         """Totals since the start, in the order of `COUNTER_NAMES`."""
-        others = {"loops": self.loops.found, "evictions": self.cache.evictions}
-        return tuple(
-            others[name] if name in others else getattr(self._counts, name)
-            for name in COUNTER_NAMES
-        )
+        self._counts.loops, self._counts.evictions = self.loops.found, self.cache.evictions
+        return astuple(self._counts)
 
     @property
     def active(self) -> int:
@@ -366,7 +367,5 @@ def _pools(config: UpstreamConfig, loops: Loops, dice: random.Random) -> dict[Na
         if tls is None and any(spec.scheme == "tls" for spec in specs):
             tls = tls_context(config.tls_ca)
         servers = [Server(s, suffix, tls, config.random_case, loops.in_flight) for s in specs]
-        pools[suffix] = Pool(
-            suffix, servers, config.policy, config.timeout, config.attempt_timeout, dice
-        )
+        pools[suffix] = Pool(suffix, servers, config, dice)
     return pools

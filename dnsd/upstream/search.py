@@ -54,53 +54,46 @@ class Client(Struct, array_like=True, frozen=True):
     dns_policy: str = "ClusterFirst"
 
 
-class Completion(Struct, frozen=True):
-    """The names of the search list for a question, in their order."""
-
-    name: Name
-    candidates: tuple[Name, ...]
-
-
-def completion(
+def candidates(
     name: Name, client: Client | None, zones: tuple[Name, ...], domains: tuple[Name, ...]
-) -> Completion | None:
-    """The names that a pod queries after `name` (lower case); None if they are unknown.
+) -> tuple[Name, ...]:
+    """The names that a pod queries after `name` (lower case), in order; empty if unknown.
 
     `zones`: those of the cluster, `domains`: the search domains of the nodes.
     """
     if client is None or client.host_network or client.dns_policy not in _SEARCHING:
-        return None
+        return ()
     suffix = name_of(client.namespace)[:-1] + _SVC
     for zone in zones:
         if is_below(name, suffix + zone) and name != suffix + zone:
             prefix = name[: len(name) - len(suffix) - len(zone)]
             dots = sum(1 for _ in labels_of(prefix + b"\0")) - 1
             if dots >= NDOTS:
-                return None
+                return ()
             searches = (_SVC + zone, zone, *domains, *client.searches, b"\0")
             names = (prefix + search for search in dict.fromkeys(searches))
-            return Completion(name, tuple(one for one in names if len(one) <= MAX_NAME))
-    return None
+            return tuple(one for one in names if len(one) <= MAX_NAME)
+    return ()
 
 
 LookUp = Callable[[Name], Awaitable[Answer | None]]
 
 
-async def complete(found: Completion, look_up: LookUp) -> Answer | None:
-    """The answer to a completed question; None if the answer is the plain NXDOMAIN.
+async def complete(queried: Name, names: tuple[Name, ...], look_up: LookUp) -> Answer | None:
+    """The answer for `queried` from its candidates; None if it is the plain NXDOMAIN.
 
     `look_up` returns the whole answer for a name (chain followed), None if it failed.
     """
     nodata: tuple[Name, Answer] | None = None
-    for name in found.candidates:
+    for name in names:
         answer = await look_up(name)
         if answer is None:
             return None
         if answer.rcode == Rcode.NOERROR and not answer.negative:
-            return _aliased(found.name, name, answer)
+            return _aliased(queried, name, answer)
         if answer.rcode == Rcode.NOERROR and nodata is None:
             nodata = name, answer
-    return _aliased(found.name, *nodata) if nodata else None
+    return _aliased(queried, *nodata) if nodata else None
 
 
 def _aliased(queried: Name, name: Name, answer: Answer) -> Answer:

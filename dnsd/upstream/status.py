@@ -10,17 +10,23 @@ from msgspec import Struct
 from dnsd.dns.names import Name
 
 CLIENTS = b"\xc1"  # the first octet of a frame of clients; no msgpack value begins with it
-COUNTER_NAMES = (
-    "hits",
-    "misses",
-    "coalesced",
-    "prefetches",
-    "stale",
-    "failures",
-    "overloaded",
-    "loops",
-    "evictions",
-)
+
+
+class Counts(Struct):
+    """Totals since the start of a worker."""
+
+    hits: int = 0
+    misses: int = 0
+    coalesced: int = 0
+    prefetches: int = 0
+    stale: int = 0
+    failures: int = 0
+    overloaded: int = 0
+    loops: int = 0
+    evictions: int = 0
+
+
+COUNTER_NAMES = Counts.__struct_fields__
 
 
 class Where(Struct, frozen=True):

@@ -71,17 +71,9 @@ class Edit:
         """The Change; None if what is served is the same."""
         if not (self.removed or self.added or self.born or self.died):
             return None
-        return Change(
-            serial,
-            contributor,
-            tuple(self.removed),
-            tuple(self.added),
-            tuple(self.born),
-            tuple(self.died),
-            tuple(self.zones_born),
-            tuple(self.zones_died),
-            cause,
-        )
+        rrsets = tuple(self.removed), tuple(self.added)
+        names = tuple(self.born), tuple(self.died), tuple(self.zones_born), tuple(self.zones_died)
+        return Change(serial, contributor, *rrsets, *names, cause)
 
 
 def newer(serial: int, than: int) -> bool:

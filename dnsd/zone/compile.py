@@ -30,7 +30,6 @@ from dnsd.zone.frame import (
     PLAIN,
     PODS,
     SMALL_BODY,
-    Apex,
     Frame,
     Node,
     RRsetBody,
@@ -88,8 +87,7 @@ def compile_all(zone: Zone, size: int = NODES_PER_FRAME) -> Iterator[bytes]:
     where it was compiled, because a node says what its name *is*, not what changed.
     """
     apexes = zone.apexes()
-    reset = Frame(zone.serial, reset=True, zones=tuple(_apexes(zone, apexes)), ttl=zone.config.ttl)
-    yield encode_frame(reset)
+    yield _reset(zone)
     served = zone.served()
     above: dict[Name, Name] = {}
     for first in served:  # no lists: each contributor is unpacked once for all its names
@@ -102,10 +100,12 @@ def compile_all(zone: Zone, size: int = NODES_PER_FRAME) -> Iterator[bytes]:
 
 def compile_empty(zone: Zone) -> bytes:
     """The frame of a table with the zones and without names: enough while it is NOT_READY."""
-    zones = tuple(_apexes(zone, zone.apexes()))
-    return encode_frame(
-        Frame(zone.serial, reset=True, complete=True, zones=zones, ttl=zone.config.ttl)
-    )
+    return _reset(zone, complete=True)
+
+
+def _reset(zone: Zone, complete: bool = False) -> bytes:
+    zones, ttl = tuple(map(zone.authority, zone.apexes())), zone.config.ttl
+    return encode_frame(Frame(zone.serial, reset=True, complete=complete, zones=zones, ttl=ttl))
 
 
 def records_that_fit(rrset: RRset) -> int:
@@ -150,16 +150,10 @@ def _frame(
                 nodes.append(Node(name, number, PLAIN, ((type_, body),)))
                 continue
         nodes.append(_node(zone, name, served, apex, number))
-    zones = tuple(_apexes(zone, index))
+    zones = tuple(map(zone.authority, index))
     return encode_frame(
         Frame(zone.serial, zones=zones, nodes=tuple(nodes), gone=gone, zones_gone=zones_gone)
     )
-
-
-def _apexes(zone: Zone, names: Iterable[Name]) -> Iterator[Apex]:
-    for name in names:
-        one = zone.authority(name)
-        yield Apex(name, one.mname, one.rname, one.timers, one.ttl)
 
 
 def _node(zone: Zone, name: Name, served: tuple[RRset, ...], apex: Name, index: int) -> Node:

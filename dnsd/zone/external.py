@@ -47,7 +47,16 @@ from dnsd.cluster.objects import (
     ServiceSubject,
     Subject,
 )
-from dnsd.dns.names import BadName, Name, is_below, name_from_text, name_of, reverse_name, text_of
+from dnsd.dns.names import (
+    MAX_NAME,
+    BadName,
+    Name,
+    is_below,
+    name_from_text,
+    name_of,
+    reverse_name,
+    text_of,
+)
 from dnsd.dns.rdata import BadRecord, endpoint_rdatas
 from dnsd.dns.rrset import RRset, rrset
 from dnsd.dns.types import Type
@@ -324,7 +333,7 @@ def _node(node: Node, config: SchemaConfig, problems: list[str]) -> list[RRset]:
         if fits(name, problems):
             out += addresses_at(name, addresses, zone.ttl) or [marker(name)]
     first = config.external.zones[0]
-    if config.external.node_pointers and len(own + first.name) <= 255:
+    if config.external.node_pointers and len(own + first.name) <= MAX_NAME:
         covers = reverse_zones(config.reverse_zones).covers
         out += [
             RRset(reverse_name(address), _PTR, first.ttl, (own + first.name,))

@@ -75,7 +75,10 @@ class Node(Struct, array_like=True, frozen=True, gc=False):
 
 
 class Apex(Struct, array_like=True, frozen=True, gc=False):
-    """A zone: its SOA without the serial. `timers`: refresh to minimum, 16 octets."""
+    """A zone: its SOA (RFC 1035 3.3.13) without the serial.
+
+    `timers`: refresh to minimum, 16 octets.
+    """
 
     name: Name
     mname: Name

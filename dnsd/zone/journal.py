@@ -24,12 +24,15 @@ _BYTES_OVERHEAD = 48
 
 
 class Journal:
-    """At most `max_changes` Changes of at most `max_bytes` octets together."""
+    """At most `max_changes` Changes of at most `max_bytes` octets together.
+
+    `bytes`: the octets of all Changes, as `weight` estimates them.
+    """
 
     def __init__(self, max_changes: int, max_bytes: int) -> None:
         self.max_changes, self.max_bytes = max_changes, max_bytes
         self._changes: deque[tuple[Change, int]] = deque()
-        self._bytes = 0
+        self.bytes = 0
         self._last: int | None = None  # serial after the newest Change, kept or not
 
     def append(self, change: Change) -> None:
@@ -39,9 +42,9 @@ class Journal:
         self._last = change.serial
         size = weight(change)
         self._changes.append((change, size))
-        self._bytes += size
-        while len(self._changes) > self.max_changes or self._bytes > self.max_bytes:
-            self._bytes -= self._changes.popleft()[1]
+        self.bytes += size
+        while len(self._changes) > self.max_changes or self.bytes > self.max_bytes:
+            self.bytes -= self._changes.popleft()[1]
 
     def since(self, serial: int) -> list[Change] | None:
         """The Changes after `serial`, oldest first; empty if it is the newest serial.
@@ -63,13 +66,8 @@ class Journal:
     def clear(self) -> None:
         """Drops everything, because the zone was rebuilt."""
         self._changes.clear()
-        self._bytes = 0
+        self.bytes = 0
         self._last = None
-
-    @property
-    def bytes(self) -> int:
-        """The octets of all Changes, as estimated by `weight`."""
-        return self._bytes
 
     def __len__(self) -> int:
         return len(self._changes)

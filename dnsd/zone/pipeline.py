@@ -22,7 +22,7 @@ Pure: no clock and no I/O. The caller passes in the log.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Protocol
 
 import msgspec
@@ -85,7 +85,7 @@ class Pipeline:
         self._log: Log = log or _NoLog()
         self.state = State(config.external.node_port_types)  # of the first source
         self.states = {"": self.state}  # by cluster
-        self.zone = Zone(config, serial, unpacked=True)  # see `compact_all`
+        self.zone = Zone(config, serial, unpacked=True)  # until its `compact_all`
         self.journal = journal
         self.on_change: list[Callable[[Change], None]] = []
         self.on_rebuild: list[Callable[[Zone], None]] = []
@@ -137,10 +137,6 @@ class Pipeline:
     def pods_with(self, address: bytes) -> list[Pod]:
         """The Pods of every source that have this packed address."""
         return [pod for state in self.states.values() for pod in state.pods_with(address)]
-
-    def compact_all(self) -> Iterator[None]:
-        """To be called after the initial list: see Zone.compact_all."""
-        return self.zone.compact_all()
 
     def put(
         self, contributor: Key, rrsets: Sequence[RRset], cause: Cause, age: str = ""

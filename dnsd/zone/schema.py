@@ -36,8 +36,6 @@ from __future__ import annotations
 
 from struct import pack
 
-from msgspec import Struct
-
 from dnsd.cluster.objects import (
     DNSEndpoint,
     Ingress,
@@ -64,6 +62,7 @@ from dnsd.zone.building import (
     plan_of,
 )
 from dnsd.zone.external import external_apex, external_rrsets, servers_of
+from dnsd.zone.frame import Apex
 from dnsd.zone.reverse import reverse_zones
 from dnsd.zone.service import service_rrsets
 from dnsd.zone.settings import SchemaConfig
@@ -97,16 +96,7 @@ def apex(config: SchemaConfig) -> list[RRset]:
     return out + external_apex(config)
 
 
-class Authority(Struct, frozen=True, gc=False):
-    """An SOA (RFC 1035 3.3.13) without its serial. `timers`: refresh to minimum, 16 octets."""
-
-    mname: Name
-    rname: Name
-    timers: bytes
-    ttl: int
-
-
-def authority_of(apex: Name, config: SchemaConfig) -> Authority:
+def authority_of(apex: Name, config: SchemaConfig) -> Apex:
     """The SOA of a zone; that of a reverse zone names the server of the primary zone."""
     external = next((zone for zone in config.external.zones if zone.name == apex), None)
     if external is not None:
@@ -115,7 +105,7 @@ def authority_of(apex: Name, config: SchemaConfig) -> Authority:
         below = apex if apex in config.zones else config.zones[0]
         ttl, mname = config.ttl, server_name(below)
     timers = pack(">IIII", SOA_REFRESH, SOA_RETRY, SOA_EXPIRE, ttl)
-    return Authority(mname, name_of("hostmaster", below=below), timers, ttl)
+    return Apex(apex, mname, name_of("hostmaster", below=below), timers, ttl)
 
 
 def server_name(zone: Name) -> Name:

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from dnsd.cluster.objects import EndpointPort, Service, ServiceSubject
-from dnsd.dns.addresses import is_address
+from dnsd.dns.addresses import address_type, is_address
 from dnsd.dns.names import MAX_NAME, BadName, Name, name_from_text, reverse_name
 from dnsd.dns.rrset import RRset
 from dnsd.dns.types import Type
@@ -29,8 +29,7 @@ from dnsd.zone.building import (
     srv,
 )
 
-_A, _AAAA, _CNAME = int(Type.A), int(Type.AAAA), int(Type.CNAME)
-_PTR = int(Type.PTR)
+_CNAME, _PTR = int(Type.CNAME), int(Type.PTR)
 
 # One slice: its ports, and (label, addresses) of its endpoints that count.
 _Members = list[tuple[tuple[EndpointPort, ...], list[tuple[bytes, tuple[bytes, ...]]]]]
@@ -165,7 +164,7 @@ def _endpoint_names(
             continue
         names[label] = name
         if len(addresses) == 1:  # shares the tuple of the endpoint
-            out.append(RRset(name, _A if len(addresses[0]) == 4 else _AAAA, ttl, addresses))
+            out.append(RRset(name, address_type(addresses[0]), ttl, addresses))
         else:
             out += addresses_at(name, addresses, ttl)
     return names

@@ -189,11 +189,7 @@ def _place(text: str, config: ViewConfig) -> _Place:
 
 def _holds(outer: str, inner: str) -> bool:
     a, b = ip_network(outer), ip_network(inner)
-    return (
-        a.version == b.version
-        and a.prefixlen <= b.prefixlen
-        and int(b.network_address) & int(a.netmask) == int(a.network_address)
-    )
+    return a.overlaps(b) and a.prefixlen <= b.prefixlen  # false if the versions differ
 
 
 # ---------------------------------------------------------------------------------------

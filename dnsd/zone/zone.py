@@ -34,9 +34,10 @@ from dnsd.dns.rrset import RRset
 from dnsd.dns.types import Type
 from dnsd.zone.building import MARKER
 from dnsd.zone.change import Cause, Change, Edit
+from dnsd.zone.frame import Apex
 from dnsd.zone.merge import APEX_KEY, merged, precedence, seniority, won
 from dnsd.zone.reverse import reverse_zones
-from dnsd.zone.schema import Authority, apex, authority_of, reverse_ns
+from dnsd.zone.schema import apex, authority_of, reverse_ns
 from dnsd.zone.settings import SchemaConfig
 from dnsd.zone.store import SEVERAL, Contribution, Node, RRsets, Store, digest
 
@@ -60,7 +61,7 @@ class Zone:
         self.serial = serial % 2**32
         self._store = Store(unpacked=unpacked, digest=digest)
         self._shared: dict[Name, dict[Key, RRsets]] = {}
-        self._authorities: dict[Name, Authority] = {}
+        self._authorities: dict[Name, Apex] = {}
         self._ages: dict[Key, str] = {}  # of contributors that have one
         # Name -> the contributor that has it, then those with other records, which are left out.
         self.disputes: dict[Name, tuple[Key, ...]] = {}
@@ -360,7 +361,7 @@ class Zone:
         rdata = one.mname + one.rname + _SERIAL.pack(self.serial) + one.timers
         return RRset(apex, _SOA, one.ttl, (rdata,))
 
-    def authority(self, apex: Name) -> Authority:
+    def authority(self, apex: Name) -> Apex:
         """The part of a zone's SOA that does not change with the serial."""
         known = self._authorities.get(apex)
         if known is None:

@@ -49,7 +49,7 @@ class Pods:
         (outcome,) = self.stage.answer_batch(packet, [len(packet)], len(packet), [client], UDP)
         if isinstance(outcome, Search):
             wire = await self.home.resolver.complete(
-                outcome.forward, outcome.denial, outcome.completion
+                outcome.forward, outcome.denial, outcome.candidates
             )
         else:
             assert isinstance(outcome, bytes)

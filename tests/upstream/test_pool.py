@@ -12,6 +12,7 @@ import pytest
 from dnsd.dns.names import ROOT
 from dnsd.upstream.pool import Pool
 from dnsd.upstream.server import Server
+from dnsd.upstream.settings import UpstreamConfig
 from dnsd.upstream.spec import parse_server
 from tests.upstream.building import plane, texts
 from tests.upstream.clock import SteppedLoop, run_stepped
@@ -54,7 +55,7 @@ class TestPolicies:
         fast, slow = (Server(parse_server(f"192.0.2.{n}"), ROOT, None, False, {}) for n in (1, 2))
         fast.health.answered(0.001)
         slow.health.answered(1.0)
-        pool = Pool(ROOT, (slow, fast), "fastest", 4.0, 1.0, random.Random(1))
+        pool = Pool(ROOT, (slow, fast), UpstreamConfig(policy="fastest"), random.Random(1))
         first = Counter(pool.order(0.0)[0] for _ in range(1_000))
         assert 20 < first[slow] < 100
 

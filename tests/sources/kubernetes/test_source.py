@@ -889,7 +889,7 @@ class TestCost:
         try:
             base, _ = tracemalloc.get_traced_memory()
             await eventually(lambda: source.synced, deadline=90)  # counting takes its time
-            for _ in pipeline.compact_all():
+            for _ in pipeline.zone.compact_all():
                 pass
             steady, _ = tracemalloc.get_traced_memory()
             tracemalloc.reset_peak()
