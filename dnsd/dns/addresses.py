@@ -79,7 +79,7 @@ def pack_addresses(values: list[str] | None, width: int = 0) -> tuple[bytes, ...
     if not values:
         return ()
     try:
-        packed = (  # most have one
+        packed = (  # most objects have one address
             (pack_address(values[0]),)
             if len(values) == 1
             else tuple([pack_address(value) for value in values])

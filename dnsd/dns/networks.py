@@ -38,7 +38,7 @@ class NetworkMap(Generic[T]):
         # The longest prefix first: it has the largest mask.
         self._masks = sorted(
             ((octets, mask, values) for (octets, mask), values in masks.items()),
-            key=lambda one: one[1],
+            key=lambda item: item[1],
             reverse=True,
         )
 
@@ -60,9 +60,9 @@ class Networks(NetworkMap[bool]):
         texts = tuple(networks)
         super().__init__((text, True) for text in texts)
         parsed = [ip_network(text, strict=False) for text in texts]
-        four = collapse_addresses(one for one in parsed if isinstance(one, IPv4Network))
-        six = collapse_addresses(one for one in parsed if isinstance(one, IPv6Network))
-        self.everyone = {str(one) for one in (*four, *six)} == set(EVERYONE)
+        four = collapse_addresses(net for net in parsed if isinstance(net, IPv4Network))
+        six = collapse_addresses(net for net in parsed if isinstance(net, IPv6Network))
+        self.everyone = {str(net) for net in (*four, *six)} == set(EVERYONE)
 
     def __contains__(self, address: bytes) -> bool:
         return self.get(address) is not None

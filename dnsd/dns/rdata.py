@@ -169,7 +169,7 @@ def _by_dnslib(origin: Name, name: str, type_: int, value: str) -> bytes:
         (made,) = RR.fromZone(f". 0 IN {name} {value}", origin=text_of(origin))
         buffer = Uncompressed()
         made.rdata.pack(buffer)
-    except Exception as error:  # dnslib raises whatever its own parsing runs into
+    except Exception as error:  # dnslib's parser raises exceptions of any type
         raise BadRecord(str(error) or type(error).__name__) from error
     if made.rtype != type_ or made.rclass != CLASS.IN:
         raise BadRecord("is a record of another type or class")

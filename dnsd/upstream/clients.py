@@ -1,4 +1,4 @@
-"""Pods by address: what search-list completion knows about clients.
+"""Pods by address: the clients whose search lists dnsd can complete.
 
 In `upstream/` (data plane: external names). Change here: which facts about pods reach the workers.
 

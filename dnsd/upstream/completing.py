@@ -95,7 +95,7 @@ class SearchStage:
 
 
 def _is_denial(outcome: Outcome) -> TypeGuard[bytes]:
-    """Whether this is an NXDOMAIN of the zones of dnsd, to a query that wanted recursion."""
+    """Whether this is an NXDOMAIN of the zones of dnsd, to a client that may use recursion."""
     return (
         isinstance(outcome, bytes)
         and outcome[3] & 0x0F == Rcode.NXDOMAIN

@@ -90,7 +90,7 @@ class Forwarder:
 
     async def _follow(self) -> None:
         config = self.resolver.config
-        # When the pinned names in use were read is not known, so the first check reads them again.
+        # Files may have changed since the start read them, so the first check reads them again.
         seen: tuple[tuple[int, int, int] | None, ...] = ()
         while True:
             await asyncio.sleep(self._interval)

@@ -5,7 +5,7 @@ In `upstream/` (data plane: external names). Change here: which queries are comp
 The resolver of a pod (`ndots:5`) turns `example.com` into `example.com.NS.svc.Z`,
 `example.com.svc.Z`, `example.com.Z`, the search domains of the node, and at last `example.com`,
 each with a query for A and for AAAA. All but the last are usually NXDOMAIN. The first of these
-names shows what the client is about to do. dnsd knows the pod behind the address and therefore its
+names shows what the client will query next. dnsd has the pod behind the address and therefore its
 search list, and walks the list at once: the answer is a CNAME from the queried name to the first
 name of the list that has an answer, with that answer.
 

@@ -39,7 +39,8 @@ from dnsd.dns.records import Record
 from dnsd.dns.types import Type
 from dnsd.upstream.chain import Answer
 
-_TTL = 10_800  # RFC 6303 3
+_TTL = 10_800  # RFC 6303 3, as the mailbox in the SOA
+_RNAME = b"\x06nobody\x07invalid\x00"
 _LOCALHOST = name_of("localhost")
 _HOME = name_of("home", "arpa")
 _NONEXISTENT = tuple(name_of(text) for text in ("invalid", "onion", "local"))
@@ -105,5 +106,5 @@ def _record(name: Name, type_: int, rdata: bytes) -> Answer:
 def empty_zone_soa(zone: Name, ttl: int = _TTL) -> Record:
     """The SOA of an empty zone (RFC 6303 3)."""
     numbers = pack("!5I", 1, 3_600, 1_200, 604_800, ttl)
-    rdata = zone + name_from_text("nobody.invalid.") + numbers
+    rdata = zone + _RNAME + numbers
     return Record(zone, int(Type.SOA), ttl, rdata)

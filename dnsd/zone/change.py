@@ -1,6 +1,6 @@
 """The Change: what one edit of the zone did to what is served.
 
-In `zone/` (control plane: the names that exist). Change here: what the consumers of the zone learn.
+In `zone/` (control plane: the names that exist). Change here: what its consumers receive.
 
 Answer tables, journal, history, event stream, and metrics all consume the same Changes.
 """

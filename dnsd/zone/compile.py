@@ -3,7 +3,7 @@
 In `zone/` (control plane: the names that exist). Change here: what is computed before a query.
 
 Everything that follows from the zone is computed here when the zone changes, so that a reply is
-a concatenation. `frame.py` has the format and the rules of compiled bodies. Besides:
+a concatenation. `frame.py` has the format and the rules of compiled bodies. Two more rules:
 
 * Additional records exist for names of the SRV's own contributor. In the zones of the cluster that
   is always so. In external zones a DNSEndpoint may point to any name, and has no additional
@@ -84,7 +84,7 @@ def compile_all(zone: Zone, size: int = NODES_PER_FRAME) -> Iterator[bytes]:
 
     A generator: each step compiles at most `size` names. The zone may change between
     two steps. The table is complete if the frame of each Change is applied between the frames
-    where it was compiled, because a node says what its name *is*, not what changed.
+    where it was compiled, because a node has the new state of its name, not a difference.
     """
     apexes = zone.apexes()
     yield _reset(zone)

@@ -19,8 +19,8 @@ function of each. `EXT` is each of the external zones:
   ready endpoint. Addresses are of the Service's families.
 * Hosts of an Ingress have the addresses of its status. Hosts of a route have the addresses of its
   Gateways, which must listen for that host. A DNSEndpoint states its records itself.
-* Hosts outside every EXT are ignored, because other servers have them. Only in a DNSEndpoint they
-  are reported as a problem.
+* Hosts outside every EXT are ignored, because other servers have them. In a DNSEndpoint, such a
+  host is a problem.
 * Wildcards are not supported: a host `*.x` is a problem.
 
 Several contributors may claim one host. Their records are not merged: the oldest contributor has
@@ -126,8 +126,8 @@ def external_rrsets(subject: Subject, config: SchemaConfig, problems: list[str])
 def exposure_notes(subject: Subject, config: SchemaConfig) -> list[str]:
     """What `explain` reports on the external names of a subject, a sentence each.
 
-    "pending: …" for an object that has no addresses yet. Empty if its names have records, or if
-    there are no external zones.
+    "pending: …" for an object that has no addresses yet. Empty if its names have records, and
+    without external zones.
     """
     if not config.external.zones:
         return []

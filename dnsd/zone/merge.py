@@ -2,7 +2,7 @@
 
 In `zone/` (control plane: the names that exist). Change here: which contributor has precedence.
 
-In the zones of the cluster, several contributors at one name are all right (a Pod behind two
+In the zones of the cluster, several contributors may have one name (a Pod behind two
 Services has two PTR records): the rdatas are united, with the smallest TTL. A CNAME must be alone
 (RFC 2181 10.1): if the first contributor has one, it is all that is served, otherwise CNAMEs are
 left out. The apex is first, then contributors in the order of their Keys.

@@ -5,7 +5,7 @@ In `zone/` (control plane: the names that exist). Change here: how a CIDR become
 A CIDR is not always a zone: reverse names are cut at octets (IPv4, RFC 1035 3.5) or at nibbles
 (IPv6, RFC 3596 2.5). A CIDR whose length is between two cuts becomes the smallest set of zones
 that covers exactly it: 172.16.0.0/12 is sixteen zones, `16.172.in-addr.arpa` to
-`31.172.in-addr.arpa`. dnsd claims nothing wider, because it knows nothing about the addresses
+`31.172.in-addr.arpa`. dnsd claims no wider zone, because it has no data about the addresses
 next to the CIDR, and NXDOMAIN for them would be wrong.
 
 Configured reverse zones always exist. Without any, dnsd takes the private ranges *as needed*: the

@@ -12,7 +12,7 @@ The rules, where `Z` is each of the zones:
 * ClusterIP, NodePort, LoadBalancer: `svc.ns.svc.Z` has the ClusterIPs, and SRV for the ports of
   the Service at the bare name and at `_port._proto` below it.
 * Headless: the same names with the ready endpoints. The ports are those of the EndpointSlice,
-  because target ports are resolved there. Without a ready endpoint there is no name.
+  because target ports are resolved there. Without a ready endpoint it has no name.
 * Each ready endpoint has a name below its Service: its hostname, or its address with dashes (or
   the name of its Pod, by option). SRV records of headless Services point to these names.
 * PTR of ClusterIPs and of endpoints point into the primary zone only: an address has one

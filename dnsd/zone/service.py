@@ -2,7 +2,7 @@
 
 In `zone/` (control plane: the names that exist). Change here: the names of Services.
 
-The rules are in `schema.py`. The steps are: collect the endpoints that count with their labels,
+The rules are in `schema.py`. The steps are: collect the published endpoints with their labels,
 slice by slice because ports belong to slices (`_members`); in each zone, make the names of the
 endpoints and of the Service; make the PTR records, which point into the primary zone.
 """
@@ -31,7 +31,7 @@ from dnsd.zone.building import (
 
 _CNAME, _PTR = int(Type.CNAME), int(Type.PTR)
 
-# One slice: its ports, and (label, addresses) of its endpoints that count.
+# One slice: its ports, and (label, addresses) of its published endpoints.
 _Members = list[tuple[tuple[EndpointPort, ...], list[tuple[bytes, tuple[bytes, ...]]]]]
 _Hosts = dict[bytes, tuple[bytes, ...]]  # label of an endpoint: addresses, over all slices
 _Pointers = dict[bytes, list[Name]]  # address: its names in the primary zone
@@ -66,7 +66,7 @@ def service_rrsets(subject: ServiceSubject, plan: Plan, problems: list[str]) -> 
             continue
         out += below
         if base == own + plan.suffixes[0]:
-            _point(pointers, base, service, hosts, names)
+            _add_pointers(pointers, base, service, hosts, names)
     return out + _pointer_rrsets(pointers, plan)
 
 
@@ -106,14 +106,14 @@ def _external_target(service: Service, problems: list[str]) -> Name | None:
 
 
 def _members(subject: ServiceSubject, plan: Plan, problems: list[str]) -> _Members:
-    """The endpoints that count, with their labels, slice by slice."""
-    all_count = subject.service.publish_not_ready
+    """The published endpoints with their labels, slice by slice."""
+    publish_all = subject.service.publish_not_ready
     by_pod = plan.config.endpoint_names == "pod"
     members: _Members = []
     for piece in subject.slices:
         found: list[tuple[bytes, tuple[bytes, ...]]] = []
         for endpoint in piece.endpoints:
-            if not (endpoint.ready or all_count):
+            if not (endpoint.ready or publish_all):
                 continue
             addresses = endpoint.addresses
             label = b""
@@ -174,7 +174,7 @@ def _cluster_ip(base: Name, service: Service, plan: Plan, problems: list[str]) -
     out = addresses_at(base, service.cluster_ips, plan.ttl)
     if not service.ports:
         return out
-    bare = srv(base, [(number, base) for number in {one.port for one in service.ports}], plan.ttl)
+    bare = srv(base, [(number, base) for number in {port.port for port in service.ports}], plan.ttl)
     out.append(bare)
     for port in service.ports:
         if name := port_name(port.name, port.protocol, base, problems):
@@ -207,13 +207,13 @@ def _headless(
         return out
     at_base = srv(base, bare, plan.ttl)
     out.append(at_base)
-    for (label, protocol), some in named.items():
-        if some and (name := port_name(label, protocol, base, problems)):
-            out.append(srv(name, some, plan.ttl, at_base))
+    for (label, protocol), targets_of_port in named.items():
+        if targets_of_port and (name := port_name(label, protocol, base, problems)):
+            out.append(srv(name, targets_of_port, plan.ttl, at_base))
     return out
 
 
-def _point(
+def _add_pointers(
     pointers: _Pointers, base: Name, service: Service, hosts: _Hosts, names: dict[bytes, Name]
 ) -> None:
     """Adds the names that the addresses of this Service point to."""

@@ -211,8 +211,8 @@ class ViewConfig(Struct, frozen=True):
     unknown_pods: Annotated[str, Setting(Group.VIEWS,
         choice("auto", "network", "narrowest", "nothing"), "What a client in no network of a policy"
         " sees if it may be a pod whose event has not arrived yet: every client but known pods and"
-        " nodes. network: all names. narrowest: only names that it sees in whichever namespace it"
-        " is. nothing: no name of any namespace. auto: narrowest if a policy has namespaces, else"
+        " nodes. network: all names. narrowest: only the names that pods of all namespaces see."
+        " nothing: no name of any namespace. auto: narrowest if a policy has namespaces, else"
         " network.")] = "auto"
     # fmt: on
 

@@ -114,7 +114,7 @@ class Rules:
         self._narrowest = frozenset() if self._unknown == "nothing" else self._in_every_namespace()
 
     def _in_every_namespace(self) -> frozenset[str] | None:
-        """The namespaces that a pod sees in whichever namespace it is; None: all.
+        """The namespaces that the pods of every namespace see; None: all.
 
         "" stands for a namespace that no policy names. OWN counts as nothing.
         """
