@@ -29,8 +29,8 @@ from dnsd.transport.registry import name_of
 STREAM_RATE = 1000  # samples per second and worker while a stream has no filter by name
 MAX_LISTENERS = 16
 _QUEUE = 2000  # queries in the queue of one listener
-_MAX_NEEDLES = 8
-_MIN_NEEDLE = 3  # characters; a shorter text occurs in too many names
+_MAX_PATTERNS = 8
+_MIN_PATTERN = 3  # characters; a shorter text occurs in too many names
 _CAPACITY = 256  # guaranteed counters of a slot; a slot holds up to twice as many
 _TICK = 10.0  # seconds between two readings of the number of queries
 _RCODES = {0: "NOERROR", 1: "FORMERR", 2: "SERVFAIL", 3: "NXDOMAIN", 4: "NOTIMP", 5: "REFUSED"}
@@ -71,10 +71,10 @@ class QueryListener(Listener[Query]):
         self._name = wanted.name.lower().rstrip(".")
 
     @property
-    def needle(self) -> bytes:
+    def pattern(self) -> bytes:
         """The longest label of the wanted name, which its question contains; b"" for none."""
         longest = max(self._name.split("."), key=len)
-        return longest.encode("ascii", "replace") if len(longest) >= _MIN_NEEDLE else b""
+        return longest.encode("ascii", "replace") if len(longest) >= _MIN_PATTERN else b""
 
     def offer(self, item: Query) -> None:
         wanted = self._wanted
@@ -93,7 +93,7 @@ class QueryListener(Listener[Query]):
 class Live:
     """Samples in; top lists, a histogram, and live streams out.
 
-    `watch(rate, needles)` configures the workers; `queries()` is the total number of queries.
+    `watch(rate, patterns)` configures the workers; `queries()` is the total number of queries.
     """
 
     def __init__(
@@ -164,10 +164,10 @@ class Live:
             self._configure()
 
     def _configure(self) -> None:
-        needles = {one.needle for one in self.listeners}
-        everything = b"" in needles or len(needles) > _MAX_NEEDLES
+        patterns = {one.pattern for one in self.listeners}
+        everything = b"" in patterns or len(patterns) > _MAX_PATTERNS
         self.rate = max(self.base_rate, STREAM_RATE if everything else 0)
-        self._watch(self.rate, () if everything else tuple(sorted(needles)))
+        self._watch(self.rate, () if everything else tuple(sorted(patterns)))
 
     # -- top ---------------------------------------------------------------------------------
 
