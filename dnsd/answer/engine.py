@@ -4,18 +4,19 @@ In `answer/` (pure: query bytes to reply bytes). Change here: how a usual query 
 
 Read it as an outline:
 
-1. `answer_batch` and `answer`: the fast way. A usual query is a header and an OPT record of a
+1. `answer_batch` and `answer`: the fast path. A usual query is a header and an OPT record of a
    known `Shape`, with one question between them. If the table has the question octet for octet,
-   the packet has been proven to be well-formed, and the reply is a concatenation: id + header +
-   name as asked + what all records of the type begin with (the end of the question first) +
-   rdata + OPT. All of it but the id is remembered with the packet it answers, until the table
-   changes in any way; that halves the time for a name that is queried again.
-2. `_miss`: the rest of the fast way: RRsets of several records, NODATA, NXDOMAIN, upper case.
-3. `_complete`: everything else, through the gate and the complete parser (`reply.py`).
+   the packet is well-formed, and the reply is a concatenation: id + header + name as in the query
+   + what all records of the type begin with (the end of the question first) + rdata + OPT. All
+   octets but the id are remembered by the packet that they answer, until the next frame changes
+   the table; this halves the time for a name that is queried again. A query with EDNS options
+   that dnsd ignores is remembered by the octets before these options.
+2. `_miss`: the rest of the fast path: RRsets of several records, NODATA, NXDOMAIN, upper case.
+3. `_complete`: the complete path for all other queries: the gate, and the parser (`reply.py`).
 
-1 and 2 give exactly what 3 would give (a property test verifies it). They change together.
+1 and 2 make the octets that 3 would make (a property test verifies it). They change together.
 
-The engine never raises, whatever the bytes, and keeps no reference to what it was given.
+The engine never raises, whatever the bytes, and keeps no reference to its arguments.
 """
 
 from __future__ import annotations
@@ -24,14 +25,14 @@ from collections.abc import Iterable, Sequence
 
 from dnsd.answer.fast import (
     AND_AN_OPT,
-    COOKIE,
-    COOKIE_DATA,
-    COOKIE_HEAD,
+    BEFORE_OPT,
+    ONE_IGNORED,
     ONE_QUESTION,
     OPT_FIXED,
+    TO_OPTIONS,
     Shape,
     ShapeTable,
-    opt_with_ignored_options,
+    are_ignored,
 )
 from dnsd.answer.gate import Refusal, admit, is_dropped
 from dnsd.answer.outcome import (
@@ -51,22 +52,22 @@ from dnsd.answer.stages import answer_by_group
 from dnsd.answer.table import Table
 from dnsd.answer.transport import Transport
 from dnsd.answer.zones import Sets
-from dnsd.dns.message import OPCODE, QR, RD, Query
+from dnsd.dns.message import OPCODE, OPT, QR, RD, Query
 from dnsd.dns.names import MAX_NAME, Name
 from dnsd.zone.frame import ALIAS, APEX, PODS
 
 # Labels that `_miss` walks to find the closest encloser of an NXDOMAIN. Longer names take the
-# complete way, which does not look up each label.
+# complete path, which does not look up each label.
 _WALK = (0, 1, 2, 3)
 
 # Packet without id -> reply without id, and the counters of the type.
 Replies = dict[bytes, tuple[bytes, list[int]]]
-# All that the fast way reads for clients with the same rights over one transport, in one tuple,
+# All that the fast path reads for clients with the same rights over one transport, in one tuple,
 # so that a batch of one query looks it up once: the two parts of the shape table, the types of
 # the table, the counters of each type and of other types, the position of ANSWERED in them, and
 # the remembered replies to whole packets, and to packets with options that dnsd ignores. A key of
 # the latter ends before the length of the options.
-FastWay = tuple[
+FastPath = tuple[
     dict[bytes, Shape],
     dict[bytes, dict[bytes, Shape]],
     dict[bytes, Sets],
@@ -84,11 +85,12 @@ class Engine:
     __slots__ = (
         "_access",
         "_counters",
+        "_paths",
         "_rights",
+        "_rights_of",
         "_seen",
         "_shapes",
         "_unknown",
-        "_ways",
         "_width",
         "needs_client",
         "shared",
@@ -105,10 +107,10 @@ class Engine:
         self.shared = shared or Shared(config, transports)
         self.table = Table()
         self._access, self._counters = self.shared.access, self.shared.counters
-        self._rights = self._access.rights
+        self._rights, self._rights_of = self._access.rights, self._access.remembered
         self.needs_client = self._access.needs_client  # see `Stage`
         self._width = len(self.shared.transports)  # shapes for each sum of rights
-        self._ways: list[FastWay | None] = [None] * len(self.shared.shapes)  # see `_fast_way`
+        self._paths: list[FastPath | None] = [None] * len(self.shared.shapes)  # see `_fast_path`
         self._shapes: tuple[ShapeTable, ...] = ()
         self._seen = -1  # version of the table
         self._unknown = False  # whether some names may exist without being in the table
@@ -117,7 +119,7 @@ class Engine:
         """Applies one frame to the table. Raises msgspec.DecodeError."""
         self.table.apply(frame)
 
-    # -- the fast way ------------------------------------------------------------------------
+    # -- the fast path ------------------------------------------------------------------------
 
     def answer_batch(
         self,
@@ -132,164 +134,128 @@ class Engine:
         if not self.needs_client:
             clients = None
         elif clients:
-            rights_of = self._access.of_batch(clients)
+            rights_of = list(map(self._rights_of.__getitem__, clients))
             rights = rights_of[0]
             if rights_of.count(rights) != len(rights_of):
-                return self._answer_by_rights(rights_of, blob, lengths, stride, clients, transport)
+                stages = dict.fromkeys(rights_of, self)
+                return answer_by_group(rights_of, stages, blob, lengths, stride, clients, transport)
         if self._seen != self.table.version:
             self._renew()
         index = rights * self._width + transport.index
-        way = self._ways[index] or self._fast_way(index)
-        plain, with_opt, types, counters_of, other, answered, known, with_options = way
+        path = self._paths[index] or self._fast_path(index)
+        plain, with_opt, types, counters_of, other, answered, known, with_options = path
         shared, recall, join = self.shared, known.get, b"".join
         outcomes: list[Outcome] = []
         append = outcomes.append
-        begin = 0
         for i, length in enumerate(lengths):
+            begin = i * stride
             key = blob[begin + 2 : begin + length]
             reply = recall(key)
-            if reply is not None:
-                tail, counter = reply
-                counter[answered] += 1
-                append(blob[begin : begin + 2] + tail)
-                begin += stride
-                continue
-            packet = blob[begin : begin + length]
-            begin += stride
-            head = packet[2:12]
-            shape, memory = plain.get(head), known
-            if shape is not None:
-                name, kind = packet[12:-4], packet[-4:]
-            elif (shapes := with_opt.get(head)) is None:
-                append(self._complete(packet, clients[i] if clients else b"", transport))
-                continue
-            elif (shape := shapes.get(packet[-11:])) is not None:
-                name, kind = packet[12:-15], packet[-15:-11]
-            else:
-                if packet[COOKIE:COOKIE_DATA] == COOKIE_HEAD:
-                    reply = with_options.get(packet[2:COOKIE])
-                if reply is None:
-                    opt = opt_with_ignored_options(packet)
-                    key, memory = packet[2 : opt + OPT_FIXED], with_options
-                    reply = with_options.get(key)
-                if reply is not None:
-                    tail, counter = reply
-                    counter[answered] += 1
-                    append(packet[:2] + tail)
+            if reply is None:
+                head, memory = key[:10], known
+                shape = plain.get(head)
+                if shape is not None:
+                    name, kind = key[10:-4], key[-4:]
+                elif (shapes := with_opt.get(head)) is not None:
+                    shape = shapes.get(key[-11:])
+                    if shape is not None:
+                        name, kind = key[10:-15], key[-15:-11]
+                    else:
+                        at = key.find(OPT, BEFORE_OPT) + TO_OPTIONS
+                        usual = ONE_IGNORED.get(key[at : at + 6]) == len(key) - at
+                        if usual or are_ignored(key, at):
+                            key, memory = key[:at], with_options
+                            reply = with_options.get(key)
+                            if reply is None:
+                                shape = shapes.get(key[-OPT_FIXED:])
+                                name, kind = key[10:-13], key[-13:-OPT_FIXED]
+            if reply is None:
+                packet, client = blob[begin : begin + length], clients[i] if clients else b""
+                if shape is None or (sets := types.get(kind)) is None:
+                    append(self._complete(packet, client, transport))
                     continue
-                shape = shapes.get(packet[opt : opt + OPT_FIXED])
-                if shape is None:
-                    append(self._complete(packet, clients[i] if clients else b"", transport))
+                singles, heads, whole, rrsets = sets
+                if (rdata := singles.get(name)) is not None:
+                    head = heads[len(rdata)]
+                elif (rdata := whole.get(name)) is not None:
+                    head = kind
+                else:
+                    outcome = self._miss(packet, shape, name, kind, rrsets, name)
+                    append(outcome or self._complete(packet, client, transport))
                     continue
-                name, kind = packet[12 : opt - 4], packet[opt - 4 : opt]
-            sets = types.get(kind)
-            if sets is None:
-                append(self._complete(packet, clients[i] if clients else b"", transport))
-                continue
-            rdata = sets[0].get(name)
-            if rdata is not None:
-                head = sets[1][len(rdata)]
-            elif (rdata := sets[2].get(name)) is not None:
-                head = kind  # the whole record, in fact
-            else:
-                client = clients[i] if clients else b""
-                append(self._miss(packet, client, transport, shape, name, kind, sets[3], name))
-                continue
-            counter = counters_of.get(kind, other)
+                reply = (
+                    join((shape.hit, name, head, rdata, shape.opt)),
+                    counters_of.get(kind, other),
+                )
+                if shared.budget > 0:
+                    shared.budget -= 1
+                    memory[key] = reply
+            tail, counter = reply
             counter[answered] += 1
-            tail = join((shape.hit, name, head, rdata, shape.opt))
-            append(packet[:2] + tail)
-            if shared.budget > 0:
-                shared.budget -= 1
-                memory[key] = tail, counter
+            append(blob[begin : begin + 2] + tail)
         return outcomes
-
-    def _answer_by_rights(
-        self,
-        rights_of: Sequence[int],
-        blob: bytes,
-        lengths: Sequence[int],
-        stride: int,
-        clients: Sequence[bytes],
-        transport: Transport,
-    ) -> list[Outcome]:
-        """`answer_batch` for clients with different rights."""
-        return answer_by_group(
-            rights_of, lambda _: self.answer_batch, blob, lengths, stride, clients, transport
-        )
 
     def answer(self, packet: bytes, client: bytes, transport: Transport) -> Outcome:
         """See `Stage`."""
         if self._seen != self.table.version:
             self._renew()
-        rights = self._access.of(client) if self.needs_client else self._rights
+        rights = self._rights_of[client] if self.needs_client else self._rights
         index = rights * self._width + transport.index
         plain, with_opt = self._shapes[index]
-        head = packet[2:12]
+        query = packet[2:]
+        head = query[:10]
         shape = plain.get(head)
         if shape is not None:
-            name, kind = packet[12:-4], packet[-4:]
-        elif (shapes := with_opt.get(head)) is None:
-            return self._complete(packet, client, transport)
-        elif (shape := shapes.get(packet[-11:])) is not None:
-            name, kind = packet[12:-15], packet[-15:-11]
-        else:
-            opt = opt_with_ignored_options(packet)
-            shape = shapes.get(packet[opt : opt + OPT_FIXED])
-            if shape is None:
-                return self._complete(packet, client, transport)
-            name, kind = packet[12 : opt - 4], packet[opt - 4 : opt]
-        return self._found(packet, client, transport, shape, name, kind, name)
+            name, kind = query[10:-4], query[-4:]
+        elif (shapes := with_opt.get(head)) is not None:
+            shape = shapes.get(query[-11:])
+            if shape is not None:
+                name, kind = query[10:-15], query[-15:-11]
+            elif are_ignored(query, at := query.find(OPT, BEFORE_OPT) + TO_OPTIONS):
+                shape = shapes.get(query[at - OPT_FIXED : at])
+                name, kind = query[10 : at - 13], query[at - 13 : at - OPT_FIXED]
+        reply = self._found(packet, shape, name, kind, name) if shape is not None else None
+        return reply or self._complete(packet, client, transport)
 
     def _found(
-        self,
-        packet: bytes,
-        client: bytes,
-        transport: Transport,
-        shape: Shape,
-        asked: bytes,
-        kind: bytes,
-        name: Name,
-    ) -> Outcome:
-        """The outcome of a usual query; for `asked` and `name` see `_miss`."""
+        self, packet: bytes, shape: Shape, queried: bytes, kind: bytes, name: Name
+    ) -> bytes | None:
+        """The reply to a usual query; for the parameters and None see `_miss`."""
         sets = self.table.types.get(kind)
         if sets is None:
-            return self._complete(packet, client, transport)
+            return None
         singles, heads, whole, rrsets = sets
-        rdata = singles.get(name)
-        if rdata is not None:
+        if (rdata := singles.get(name)) is not None:
             head = heads[len(rdata)]
         elif (rdata := whole.get(name)) is not None:
             head = kind
         else:
-            return self._miss(packet, client, transport, shape, asked, kind, rrsets, name)
+            return self._miss(packet, shape, queried, kind, rrsets, name)
         counters = self._counters
         counters.of.get(kind, counters.other)[shape.counter + ANSWERED] += 1
-        return b"".join((packet[:2], shape.hit, asked, head, rdata, shape.opt))
+        return b"".join((packet[:2], shape.hit, queried, head, rdata, shape.opt))
 
     def _miss(
         self,
         packet: bytes,
-        client: bytes,
-        transport: Transport,
         shape: Shape,
-        asked: bytes,
+        queried: bytes,
         kind: bytes,
         rrsets: dict[Name, CompiledRRset],
         name: Name,
-    ) -> Outcome:
-        """A usual query whose answer is not one record.
+    ) -> bytes | None:
+        """The reply to a usual query whose answer is not one record; None: take the complete path.
 
-        `asked`: the name as it is in the packet; `name`: the same, or in lower case.
+        `queried`: the name as it is in the packet; `name`: the same, or in lower case.
         """
         rrset = rrsets.get(name)
         if rrset is not None:
-            return self._several(packet, shape, asked, kind, rrset)
+            return self._several(packet, shape, queried, kind, rrset)
         table, counters = self.table, self._counters
         zone_ref = table.names.get(name)
         if zone_ref is not None:
             if zone_ref.kind in (APEX, ALIAS):
-                return self._complete(packet, client, transport)
+                return None
         else:
             one, two, three, four = table.leaves
             if name in one or name in two or name in three or name in four:
@@ -297,16 +263,16 @@ class Engine:
         if zone_ref is not None:
             counters.of.get(kind, counters.other)[shape.counter + NODATA] += 1
             negative = zone_ref.negative(len(name))
-            return b"".join((packet[:2], shape.nodata, asked, kind, negative, shape.opt))
-        if name is asked:
+            return b"".join((packet[:2], shape.nodata, queried, kind, negative, shape.opt))
+        if name is queried:
             lower = name.lower()
             if lower != name:
-                return self._found(packet, client, transport, shape, asked, kind, lower)
+                return self._found(packet, shape, queried, kind, lower)
         kept = self.shared.kept
         if kept is not None and shape.kept:
             # Found there octet for octet: well-formed, and an external name.
             key = b"".join((name, kind, shape.kept))
-            reply = kept(key, packet, asked + kind, shape.edns, shape.room)
+            reply = kept(key, packet, queried + kind, shape.edns, shape.room)
             if reply is not None:
                 counters.forwarded += 1
                 return reply
@@ -325,39 +291,41 @@ class Engine:
         except IndexError:
             pass
         if encloser is None or encloser.kind == PODS or length > MAX_NAME or self._unknown:
-            return self._complete(packet, client, transport)
+            return None
         counters.of.get(kind, counters.other)[shape.counter + NXDOMAIN] += 1
         negative = encloser.negatives.get(length) or encloser.negative(length)
-        return b"".join((packet[:2], shape.nxdomain, asked, kind, negative, shape.opt_nx))
+        return b"".join((packet[:2], shape.nxdomain, queried, kind, negative, shape.opt_nx))
 
     def _several(
-        self, packet: bytes, shape: Shape, asked: bytes, kind: bytes, rrset: CompiledRRset
+        self, packet: bytes, shape: Shape, queried: bytes, kind: bytes, rrset: CompiledRRset
     ) -> bytes:
         """The reply of an RRset, with as much of it as the client can take."""
         layout, counters = rrset.layout, self._counters
         body = self.table.rotated(rrset) if layout.unit else rrset.body
         counters.of.get(kind, counters.other)[shape.counter + ANSWERED] += 1
-        room = shape.room - len(asked) - len(layout.head) - len(body)
+        room = shape.room - len(queried) - len(layout.head) - len(body)
         if room >= layout.additional_octets + len(rrset.additional):
             return b"".join(
                 (
                     packet[:2],
                     shape.flags,
                     layout.full_opt if shape.edns else layout.full,
-                    asked,
+                    queried,
                     layout.head,
                     body,
-                    layout.additional[len(asked)],
+                    layout.additional[len(queried)],
                     rrset.additional,
                     shape.opt,
                 )
             )
         if room >= 0:
             counts = layout.bare_opt if shape.edns else layout.bare
-            return b"".join((packet[:2], shape.flags, counts, asked, layout.head, body, shape.opt))
+            return b"".join(
+                (packet[:2], shape.flags, counts, queried, layout.head, body, shape.opt)
+            )
         counters.truncated += 1
         counts = AND_AN_OPT if shape.edns else ONE_QUESTION
-        return b"".join((packet[:2], shape.flags_tc, counts, asked, kind, shape.opt))
+        return b"".join((packet[:2], shape.flags_tc, counts, queried, kind, shape.opt))
 
     def _renew(self) -> None:
         """Drops what was derived from the table as it was."""
@@ -367,11 +335,11 @@ class Engine:
         self._shapes = self.shared.shapes.of(claim.state)
         self._unknown = bool(claim.unknown)
 
-    def _fast_way(self, index: int) -> FastWay:
-        """The fast way of clients and transport with this index of shapes, made if it is new."""
+    def _fast_path(self, index: int) -> FastPath:
+        """The fast path of clients and transport with this index of shapes, made if it is new."""
         plain, with_opt = self._shapes[index]
         counters = self._counters
-        way = self._ways[index] = (
+        path = self._paths[index] = (
             plain,
             with_opt,
             self.table.types,
@@ -381,15 +349,15 @@ class Engine:
             {},
             {},
         )
-        return way
+        return path
 
     def forget(self) -> None:
         """Drops the remembered replies; the budget may be used for others."""
-        remembered = (way[6:] for way in self._ways if way is not None)
+        remembered = (path[6:] for path in self._paths if path is not None)
         self.shared.budget += sum(len(replies) for pair in remembered for replies in pair)
-        self._ways = [None] * len(self._ways)
+        self._paths = [None] * len(self._paths)
 
-    # -- the complete way --------------------------------------------------------------------
+    # -- the complete path --------------------------------------------------------------------
 
     def _complete(self, packet: bytes, client: bytes, transport: Transport) -> Outcome:
         self._counters.complete += 1

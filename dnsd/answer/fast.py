@@ -1,11 +1,11 @@
-"""The fast way's knowledge of usual queries: shapes, computed before any query arrives.
+"""The forms of usual queries: shapes, computed before any query arrives.
 
-In `answer/` (pure: query bytes to reply bytes). Change here: which queries take the fast way.
+In `answer/` (pure: query bytes to reply bytes). Change here: which queries take the fast path.
 
-Of a usual query everything but id, question, and client is one of a few dozen octet strings: the
-header behind the id, and the OPT record if there is one. A shape is found by looking those up,
-and holds all that the reply needs besides question and records. EDNS options that dnsd ignores,
-such as cookies and padding, do not change the shape (`opt_with_ignored_options`).
+A usual query is its id, its question, and two octet strings of which there are a few dozen: the
+header behind the id, and the OPT record if there is one. The engine looks these two up to find the
+shape, which holds all that the reply needs besides question and records. EDNS options that dnsd
+ignores, such as cookies and padding, do not change the shape (`are_ignored`).
 
 Shapes depend on the configuration, on the state of the data (stale data adds an extended error
 to each OPT), on the transport, and on whether dnsd resolves external names for the client. All
@@ -14,6 +14,7 @@ engines of a process share one set of them (`Shapes`, 100 KiB for each transport
 
 from __future__ import annotations
 
+from itertools import product
 from struct import Struct as Packing
 from struct import pack
 
@@ -29,7 +30,6 @@ from dnsd.dns.message import (
     AD,
     CD,
     HEADER,
-    OPT,
     QR,
     RA,
     RD,
@@ -75,19 +75,24 @@ NO_SHAPES: ShapeTable = ({}, {})
 
 ONE_QUESTION = b"\x00\x01\x00\x00\x00\x00\x00\x00"
 AND_AN_OPT = b"\x00\x01\x00\x00\x00\x00\x00\x01"
-# Flags and sizes that clients use. A query with others takes the complete way.
+# Flags and sizes that clients use. A query with others takes the complete path.
 _FLAGS = tuple(bytes((first, second)) for first in (0, RD) for second in (0, AD, CD, AD | CD))
 _SIZES = (512, 1220, 1232, 1280, 1400, 1410, 1440, 1452, 1472, 1680, 2048, 4096, 8192, 65535)
 
 OPT_FIXED = 9  # octets of an OPT record before the length of its options
-# An OPT record of which a client cookie (RFC 7873 4.1) is the only option, as the usual client
-# with cookies sends it: behind the fixed octets, COOKIE_HEAD and the 8 octets of the cookie. A
-# handler of cookies would turn this off.
-COOKIE_HEAD = b"" if Option.COOKIE in OPTIONS else pack("!HHH", 12, Option.COOKIE, 8)
-COOKIE, COOKIE_DATA = -14, -8  # where they begin, from the end of the packet
-_MOST_OPTIONS = (0, 1, 2, 3)  # a query with more options takes the complete way
-_first_option = Packing("!HHH").unpack_from  # length of the options, code, length
+BEFORE_OPT = HEADER - 2 + 5 + 2  # octets before the type OPT at least, in a query without its id
+TO_OPTIONS = OPT_FIXED - 2  # octets from there to the length of the options
+_MOST_OPTIONS = (0, 1, 2, 3)  # a query with more options takes the complete path
 _option = Packing("!HH").unpack_from  # code, length
+# The only option of a usual query that has one: a cookie (RFC 7873 4) or padding to a multiple of
+# 128 octets (RFC 8467 4.1). Length of the options, code, and length -> octets of these and the
+# data. `are_ignored` gives the same, for any query, and takes longer.
+ONE_IGNORED = {
+    pack("!HHH", 4 + length, code, length): 6 + length
+    for code in (Option.COOKIE, Option.PADDING)
+    if code not in OPTIONS
+    for length in range(128)
+}
 
 
 class Shapes:
@@ -123,73 +128,54 @@ class Shapes:
         return self._tables
 
 
-def opt_with_ignored_options(packet: bytes) -> int:
-    """Where the OPT record of a query begins whose EDNS options dnsd ignores; 0 for any other.
+def are_ignored(query: bytes, at: int) -> bool:
+    """Whether a query has EDNS options, and dnsd ignores all of them. Their length is at `at`.
 
-    The octets before the OPT record are not examined: a wrong offset leaves a question that the
-    table does not have.
+    `query` is without its id. False also if the options do not end with the query, and if there
+    are more of them than `_MOST_OPTIONS` counts.
     """
-    at = packet.find(OPT, HEADER + 7) - 2  # the type's last octet, behind the shortest question
-    position, end = at + OPT_FIXED + 2, len(packet)
-    if at < 0 or position + 4 > end:
-        return 0
-    octets, code, length = _first_option(packet, at + OPT_FIXED)
-    if octets != end - position:
-        return 0
+    position, end = at + 2, len(query)
+    if position + 4 > end or query[at] << 8 | query[at + 1] != end - position:
+        return False
     for _ in _MOST_OPTIONS:
-        if code in OPTIONS:
-            return 0
+        code, length = _option(query, position)
         position += 4 + length
-        if position == end:
-            return at
-        if position + 4 > end:
-            return 0
-        code, length = _option(packet, position)
-    return 0
+        if code in OPTIONS or position + 4 > end:
+            return code not in OPTIONS and position == end
+    return False
 
 
 def _shapes(config: EngineConfig, state: int, transport: Transport, ra: bool) -> ShapeTable:
-    plain: dict[bytes, Shape] = {}
+    stale = state == STALE
+
+    def shape(flags: bytes, size: int | None, do: bool) -> Shape:
+        rd = flags[0] & RD
+        first, second = QR | AA | rd, RA if ra else 0
+        opt = opt_nx = b""
+        if size is not None:
+            opt = opt_record(config.udp_size, do, 0, ede(Ede.STALE) if stale else b"")
+            opt_nx = opt_record(config.udp_size, do, 0, ede(Ede.STALE_NXDOMAIN) if stale else b"")
+        one_answer = pack("!HHHH", 1, 1, 0, 1 if opt else 0)
+        one_authority = pack("!HHHH", 1, 0, 1, 1 if opt else 0)
+        return Shape(
+            hit=bytes((first, second)) + one_answer,
+            opt=opt,
+            edns=size is not None,
+            flags=bytes((first, second)),
+            flags_tc=bytes((first | TC, second)),
+            nodata=bytes((first, second)) + one_authority,
+            nxdomain=bytes((first, second | Rcode.NXDOMAIN)) + one_authority,
+            opt_nx=opt_nx,
+            room=config.limit(transport, size) - HEADER - len(opt),
+            counter=counter_index(transport, 0),
+            kept=bytes((do << 1 | bool(flags[1] & CD),)) if rd and ra else b"",
+        )
+
+    plain = {flags + ONE_QUESTION: shape(flags, None, False) for flags in _FLAGS}
     with_opt: dict[bytes, dict[bytes, Shape]] = {}
     for flags in _FLAGS:
-        plain[flags + ONE_QUESTION] = _shape(config, state, transport, flags, ra, None, False)
         by_opt = with_opt[flags + AND_AN_OPT] = {}
-        for size in _SIZES:
-            for do in (False, True):
-                shape = _shape(config, state, transport, flags, ra, size, do)
-                opt = opt_record(size, do)
-                by_opt[opt] = by_opt[opt[:OPT_FIXED]] = shape
+        for size, do in product(_SIZES, (False, True)):
+            opt = opt_record(size, do)
+            by_opt[opt] = by_opt[opt[:OPT_FIXED]] = shape(flags, size, do)
     return plain, with_opt
-
-
-def _shape(
-    config: EngineConfig,
-    state: int,
-    transport: Transport,
-    flags: bytes,
-    ra: bool,
-    size: int | None,
-    do: bool,
-) -> Shape:
-    rd = flags[0] & RD
-    first, second = QR | AA | rd, RA if ra else 0
-    opt = opt_nx = b""
-    if size is not None:
-        stale = state == STALE
-        opt = opt_record(config.udp_size, do, 0, ede(Ede.STALE) if stale else b"")
-        opt_nx = opt_record(config.udp_size, do, 0, ede(Ede.STALE_NXDOMAIN) if stale else b"")
-    one_answer = pack("!HHHH", 1, 1, 0, 1 if opt else 0)
-    one_authority = pack("!HHHH", 1, 0, 1, 1 if opt else 0)
-    return Shape(
-        hit=bytes((first, second)) + one_answer,
-        opt=opt,
-        edns=size is not None,
-        flags=bytes((first, second)),
-        flags_tc=bytes((first | TC, second)),
-        nodata=bytes((first, second)) + one_authority,
-        nxdomain=bytes((first, second | Rcode.NXDOMAIN)) + one_authority,
-        opt_nx=opt_nx,
-        room=config.limit(transport, size) - HEADER - len(opt),
-        counter=counter_index(transport, 0),
-        kept=bytes((do << 1 | bool(flags[1] & CD),)) if rd and ra else b"",
-    )

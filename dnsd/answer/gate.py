@@ -13,13 +13,14 @@ A query passes these checks in this order, and the first that fails decides the 
 6. a class other than IN and CH: REFUSED;
 7. a QTYPE that is not a data type: FORMERR for OPT, REFUSED for transfers and the like.
 
-The fast way proves that a packet would pass all checks before it answers; a packet that it
+The fast path proves that a packet would pass all checks before it answers; a packet that it
 cannot prove this for comes here.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable
+from typing import TypeVar
 
 from dnsd.answer.options import check
 from dnsd.answer.settings import EngineConfig
@@ -27,7 +28,9 @@ from dnsd.dns.message import CH, HEADER, IN, OPCODE, OPT, QR, Ede, Malformed, Qu
 from dnsd.dns.networks import Networks
 
 _TKEY, _MAILA = 249, 254  # TKEY, TSIG, IXFR, AXFR, MAILB, MAILA
-_MOST_CLIENTS = 10_000  # clients whose rights are remembered
+_MOST_CLIENTS = 10_000
+
+T = TypeVar("T")
 
 # Rights of a client, as bits.
 RESOLVES, REFUSED = 1, 2
@@ -44,10 +47,25 @@ class Refusal(Exception):
         self.rcode, self.extended, self.query = rcode, extended, query
 
 
+class Remembered(dict[bytes, T]):
+    """What `of` returns for a client, by its packed address; for `_MOST_CLIENTS` at most."""
+
+    def __init__(self, of: Callable[[bytes], T]) -> None:
+        super().__init__()
+        self._compute = of
+
+    def __missing__(self, client: bytes) -> T:
+        if len(self) >= _MOST_CLIENTS:
+            self.clear()
+        value = self[client] = self._compute(client)
+        return value
+
+
 class Access:
     """The rights of clients by their packed address: `allow_query` and `allow_recursion`.
 
     `needs_client`: whether the rights depend on the client; if not, they are always `rights`.
+    Rights are a sum of RESOLVES and REFUSED.
     """
 
     def __init__(self, config: EngineConfig) -> None:
@@ -58,31 +76,15 @@ class Access:
             config.forwarding and not self._recursion.everyone
         )
         self.rights = RESOLVES if self._recursion.everyone else 0
-        self._known: dict[bytes, int] = {}
+        self.remembered = Remembered(self._rights_of)
 
-    def __len__(self) -> int:
-        """The number of clients whose rights are remembered."""
-        return len(self._known)
+    def _rights_of(self, client: bytes) -> int:
+        resolves = RESOLVES if client in self._recursion else 0
+        return resolves if client in self._query else resolves | REFUSED
 
     def of(self, client: bytes) -> int:
-        """The rights of a client: a sum of RESOLVES and REFUSED."""
-        if not self.needs_client:
-            return self.rights
-        rights = self._known.get(client)
-        if rights is None:
-            rights = RESOLVES if client in self._recursion else 0
-            rights |= 0 if client in self._query else REFUSED
-            if len(self._known) >= _MOST_CLIENTS:
-                self._known.clear()
-            self._known[client] = rights
-        return rights
-
-    def of_batch(self, clients: Sequence[bytes]) -> list[int]:
-        """The rights of several clients."""
-        rights = list(map(self._known.get, clients))
-        if None in rights:
-            return [self.of(client) for client in clients]
-        return rights  # type: ignore[return-value]  # no None is left
+        """The rights of a client."""
+        return self.remembered[client] if self.needs_client else self.rights
 
 
 def is_dropped(packet: bytes) -> bool:

@@ -3,8 +3,8 @@
 In `answer/` (pure: query bytes to reply bytes). Change here: add or change an EDNS option.
 
 An option that is not in the table is ignored, whatever its data (RFC 6891 6.1.2). So are the DNS
-cookie (RFC 7873) and padding (RFC 7830). Queries whose options are all ignored take the fast way
-(`fast.py`); a query with an option of the table takes the complete way.
+cookie (RFC 7873) and padding (RFC 7830). Queries whose options are all ignored take the fast path
+(`fast.py`); a query with an option of the table takes the complete path.
 """
 
 from __future__ import annotations

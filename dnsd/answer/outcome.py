@@ -123,7 +123,7 @@ class Counters:
 
     `of`: QTYPE and QCLASS on the wire -> the list of the type, in which `counter_index` gives
     the position. `forwarded`: queries that became a `Forward`, or were answered from the cache
-    of upstream replies. `complete`: queries that took the complete way.
+    of upstream replies. `complete`: queries that took the complete path.
     """
 
     __slots__ = ("complete", "dropped", "forwarded", "of", "other", "truncated")

@@ -1,9 +1,9 @@
-"""The complete way: one query, read in full, and its reply.
+"""The complete path: one query, read in full, and its reply.
 
 In `answer/` (pure: query bytes to reply bytes). Change here: what dnsd answers to a rare query.
 
-It looks up the same table as the fast way of the engine, and makes the same octets. Only the
-complete way handles chaos names, ANY, the SOA of an apex, chains of CNAMEs, pod names by form,
+It looks up the same table as the fast path of the engine, and makes the same octets. Only the
+complete path handles chaos names, ANY, the SOA of an apex, chains of CNAMEs, pod names by form,
 the EDNS options of `options.py`, a table that is not ready, and external names.
 """
 
@@ -16,7 +16,7 @@ from dnsd.answer.options import reply_options
 from dnsd.answer.outcome import ANSWERED, NODATA, RESULT_OF, Forward, counter_index
 from dnsd.answer.pods import address_of
 from dnsd.answer.shared import Shared
-from dnsd.answer.table import Table
+from dnsd.answer.table import Found, Table
 from dnsd.answer.transport import Transport
 from dnsd.answer.zones import ZoneRef
 from dnsd.dns.message import AA, CH, HEADER, QR, RA, RD, TC, Ede, Query, Rcode, ede, opt_record
@@ -65,7 +65,7 @@ class Reply:
             return self._any(zone_ref)
         if query.name in table.alias and query.type != Type.CNAME:
             return self._follow_alias()
-        return self._from_table(zone_ref)
+        return self._from_table(zone_ref, query.name, _QUESTION)
 
     # -- kinds of replies --------------------------------------------------------------------
 
@@ -95,81 +95,72 @@ class Reply:
 
     def _any(self, zone_ref: ZoneRef) -> bytes:
         """The CNAME, if there is one; else a synthesized HINFO record (RFC 8482 4.1, 4.2)."""
-        found = self._find(self.query.name, _CNAME)
-        if found is not None:
-            return self.send(Rcode.NOERROR, aa=True, answer=found[0], answers=1)
+        cname = self.table.find(self.query.name, _CNAME)
+        if cname is not None:
+            return self.send(Rcode.NOERROR, aa=True, answer=cname[0], answers=1)
         body = _QUESTION + pack("!HHIH", Type.HINFO, 1, zone_ref.apex.ttl, 9) + b"\x07RFC8482\x00"
         return self.send(Rcode.NOERROR, aa=True, answer=body, answers=1)
-
-    def _from_table(self, zone_ref: ZoneRef) -> bytes:
-        name, kind = self.query.name, self.query.question[-4:]
-        if self.query.type == Type.SOA and name == zone_ref.name:
-            return self.send(Rcode.NOERROR, True, zone_ref.soa(), 1)
-        found = self._find(name, kind)
-        if found is not None:
-            return self.send(Rcode.NOERROR, True, *found[:2], b"", 0, *found[2:])
-        rcode = Rcode.NOERROR if self._exists(name) else Rcode.NXDOMAIN
-        if rcode == Rcode.NXDOMAIN and self.table.may_exist(name):
-            return self.send(Rcode.SERVFAIL, extended=Ede.NOT_READY)
-        return self.send(rcode, True, authority=zone_ref.negative(len(name)), authorities=1)
 
     def _follow_alias(self) -> bytes | Forward:
         """The chain of CNAMEs, and the answer at its end (RFC 1034 3.6.2, 4.3.2 step 3a)."""
         query, table = self.query, self.table
-        kind = query.question[-4:]
-        answer, count = b"", 0
+        chain, count = b"", 0
         name, owner = query.name, _QUESTION
         for _ in range(MAX_CHAIN):
             target = table.alias.get(name)
             if target is None:
                 break
-            found = self._find(name, _CNAME)
-            assert found is not None  # noqa: S101 - the table keeps alias and CNAME together
-            answer += _reowned(found[0], owner)
+            cname = table.find(name, _CNAME)
+            assert cname is not None  # noqa: S101 - the table keeps alias and CNAME together
+            chain += _reowned(cname[0], owner)
             count += 1
             name = target.lower()
-            offset = HEADER + len(query.question) + len(answer) - len(target)
+            offset = HEADER + len(query.question) + len(chain) - len(target)
             owner = pack("!H", 0xC000 | offset) if offset <= _POINTER_LIMIT else target
         else:
             if name in table.alias:
                 return self.send(Rcode.SERVFAIL)
         zone_ref = table.zone_of(name)
-        if zone_ref is None:
-            if self.ra and query.rd:
-                return self._forward(name, answer, count)
-            return self.send(Rcode.NOERROR, True, answer, count)
-        found = self._find(name, kind)
-        if found is not None:
-            body, answers = _reowned(found[0], owner), found[1]
-            return self.send(Rcode.NOERROR, True, answer + body, count + answers)
-        rcode = Rcode.NOERROR if self._exists(name) else Rcode.NXDOMAIN
-        if rcode == Rcode.NXDOMAIN and table.may_exist(name):
-            return self.send(Rcode.SERVFAIL, extended=Ede.NOT_READY)
-        if len(owner) == 2:  # the apex is the end of the target
-            owner = pack("!H", int.from_bytes(owner, "big") + len(name) - len(zone_ref.name))
-        else:
-            owner = zone_ref.name
-        return self.send(rcode, True, answer, count, zone_ref.denial(owner), 1)
+        if zone_ref is not None:
+            return self._from_table(zone_ref, name, owner, chain, count)
+        if self.ra and query.rd:
+            return self._forward(name, chain, count)
+        return self.send(Rcode.NOERROR, True, chain, count)
 
-    def _find(self, name: Name, kind: bytes) -> tuple[bytes, int, bytes, int] | None:
-        """The records of a name and a type, and the additional records, each with their count.
+    def _from_table(
+        self, zone_ref: ZoneRef, name: Name, owner: bytes, chain: bytes = b"", chained: int = 0
+    ) -> bytes:
+        """The reply for a name of the table, behind a chain of CNAMEs.
 
-        The record of a pod name by form is made here.
+        `owner`: the name as the owner of a record, a pointer if the reply holds the name already.
         """
-        record = self.table.record(name, kind)
-        if record is not None:
-            return record, 1, b"", 0
-        rrset = self.table.rrset(name, kind)
-        if rrset is not None:
-            layout = rrset.layout
-            body = layout.head[len(kind) :] + self.table.rotated(rrset)
-            return body, layout.answers, rrset.additional_section(name), layout.extra
-        address = self._pod_address(name)
-        if address is not None and kind == (_A if len(address) == 4 else _AAAA):
-            zone_ref = self.table.names[name[1 + name[0] :]]
-            fixed = kind + pack("!IH", zone_ref.apex.ttl, len(address))
-            return _QUESTION + fixed + address, 1, b"", 0
-        return None
+        query = self.query
+        if query.type == Type.SOA and name == query.name == zone_ref.name:
+            return self.send(Rcode.NOERROR, True, zone_ref.soa(), 1)
+        found = self._find(name, query.question[-4:])
+        if found is not None:
+            body, answers, additional, additionals = found
+            if chained:  # the additional section has pointers to the first owner
+                body, additional, additionals = _reowned(body, owner), b"", 0
+            answer, answers = chain + body, chained + answers
+            return self.send(Rcode.NOERROR, True, answer, answers, b"", 0, additional, additionals)
+        rcode = Rcode.NOERROR if self._exists(name) else Rcode.NXDOMAIN
+        if rcode == Rcode.NXDOMAIN and self.table.may_exist(name):
+            return self.send(Rcode.SERVFAIL, extended=Ede.NOT_READY)
+        apex = zone_ref.name
+        if len(owner) == 2:  # a pointer: the apex is the end of the name
+            apex = pack("!H", int.from_bytes(owner, "big") + len(name) - len(apex))
+        return self.send(rcode, True, chain, chained, zone_ref.denial(apex), 1)
+
+    def _find(self, name: Name, kind: bytes) -> Found | None:
+        """As `Table.find`; makes the record of a pod name by form."""
+        found = self.table.find(name, kind)
+        if found is None and (address := self._pod_address(name)) is not None:
+            if kind == (_A if len(address) == 4 else _AAAA):
+                zone_ref = self.table.names[name[1 + name[0] :]]
+                fixed = kind + pack("!IH", zone_ref.apex.ttl, len(address))
+                return _QUESTION + fixed + address, 1, b"", 0
+        return found
 
     def _exists(self, name: Name) -> bool:
         return self.table.exists(name) or self._pod_address(name) is not None

@@ -1,15 +1,15 @@
-"""Stages: the engine, and whatever stands around it on the way of a query.
+"""Stages: the engine, and the layers around it that a query passes.
 
 In `answer/` (pure: query bytes to reply bytes). Change here: the protocol of stages.
 
 A transport calls one stage, and each stage calls the next; the last one is an engine. Views, the
 query tap, and search completion are stages. Each of them answers a batch with `answer_batch` of
-the next stage, so that the fast way survives all of them; it never falls back to `answer`.
+the next stage, so that a query keeps the fast path through all stages.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from typing import Protocol, TypeVar
 
 from dnsd.answer.outcome import Outcome
@@ -42,24 +42,18 @@ class Stage(Protocol):
         """
 
 
-AnswerBatch = Callable[
-    [bytes, Sequence[int], int, Sequence[bytes], Transport],
-    Sequence[Outcome],
-]
-
-
 def answer_by_group(
     groups: Sequence[G],
-    answer_batch: Callable[[G], AnswerBatch],
+    stages: Mapping[G, Stage],
     blob: bytes,
     lengths: Sequence[int],
     stride: int,
     clients: Sequence[bytes],
     transport: Transport,
 ) -> list[Outcome]:
-    """Splits a batch, answers each part with the `answer_batch` of its group, restores the order.
+    """Splits a batch by `groups`, the group of each packet, and restores the order of outcomes.
 
-    `groups`: the group of each packet.
+    The stage of a group answers the packets of the group as one batch.
     """
     members: dict[G, list[int]] = {}
     for i, group in enumerate(groups):
@@ -67,9 +61,8 @@ def answer_by_group(
     outcomes: list[Outcome] = [None] * len(lengths)
     for group, indexes in members.items():
         part = b"".join([blob[i * stride : (i + 1) * stride] for i in indexes])
-        found = answer_batch(group)(
-            part, [lengths[i] for i in indexes], stride, [clients[i] for i in indexes], transport
-        )
-        for i, outcome in zip(indexes, found, strict=True):
+        sizes, peers = [lengths[i] for i in indexes], [clients[i] for i in indexes]
+        replies = stages[group].answer_batch(part, sizes, stride, peers, transport)
+        for i, outcome in zip(indexes, replies, strict=True):
             outcomes[i] = outcome
     return outcomes

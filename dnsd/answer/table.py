@@ -34,6 +34,9 @@ _SRV = int(Type.SRV)
 # A name with a usual record of one of these types, or with SRV records, is a leaf.
 _LEAF_TYPES = frozenset((int(Type.A), int(Type.PTR), int(Type.AAAA)))
 
+# Records as they follow a question, their count, additional records, and their count.
+Found = tuple[bytes, int, bytes, int]
+
 
 class Claim(Struct, frozen=True):
     """What dnsd claims about its data, the same value for every table of a process.
@@ -140,14 +143,21 @@ class Table:
         """Whether dnsd does not hold what exists at or below a name that the table lacks."""
         return any(is_below(name, one) for one in self.claim.unknown)
 
-    def record(self, name: Name, kind: bytes) -> bytes | None:
-        """The record of a name, if it has one small record of this type and class."""
+    def find(self, name: Name, kind: bytes) -> Found | None:
+        """The records of a name and a type; None if the name has no record of this type."""
         sets = self.types.get(kind)
         if sets is None:
             return None
-        singles, heads, whole, _ = sets
-        rdata = singles.get(name)
-        return whole.get(name) if rdata is None else heads[len(rdata)][len(kind) :] + rdata
+        singles, heads, whole, rrsets = sets
+        if (rdata := singles.get(name)) is not None:
+            return heads[len(rdata)][len(kind) :] + rdata, 1, b"", 0
+        if (record := whole.get(name)) is not None:
+            return record, 1, b"", 0
+        if (rrset := rrsets.get(name)) is not None:
+            layout = rrset.layout
+            body = layout.head[len(kind) :] + self.rotated(rrset)
+            return body, layout.answers, rrset.additional_section(name), layout.extra
+        return None
 
     def owns_records(self, name: Name) -> bool:
         """Whether the name has records of any type (apart from the SOA of an apex)."""
@@ -155,11 +165,6 @@ class Table:
             name in singles or name in whole or name in rrsets
             for singles, _, whole, rrsets in self.types.values()
         )
-
-    def rrset(self, name: Name, kind: bytes) -> CompiledRRset | None:
-        """The RRset of a name, if it is not one small record (see `record`)."""
-        sets = self.types.get(kind)
-        return None if sets is None else sets[3].get(name)
 
     def rotated(self, rrset: CompiledRRset) -> bytes:
         """The body of an RRset; the address that comes first changes (RFC 1794).

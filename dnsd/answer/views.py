@@ -17,6 +17,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from dnsd.answer.engine import Engine
+from dnsd.answer.gate import Remembered
 from dnsd.answer.outcome import Forward, Outcome
 from dnsd.answer.settings import EngineConfig
 from dnsd.answer.shared import Shared
@@ -24,8 +25,6 @@ from dnsd.answer.stages import answer_by_group
 from dnsd.answer.transport import Transport
 from dnsd.dns.networks import NetworkMap
 from dnsd.zone.views import is_view_frame, read_view_frame
-
-_MOST_CLIENTS = 10_000  # clients whose engine is remembered
 
 
 class Views:
@@ -41,7 +40,7 @@ class Views:
         self._not_ready = self._engine()  # gets no frames
         self._networks: NetworkMap[int] = NetworkMap(())
         self._pods: dict[bytes, int] = {}
-        self._known: dict[bytes, Engine] = {}
+        self._of = Remembered(self._engine_of)
 
     def _engine(self) -> Engine:
         return Engine(self.shared.config, self.shared.transports, self.shared)
@@ -79,25 +78,18 @@ class Views:
             dropped |= self._engines.keys() - named
         for number in dropped & self._engines.keys():
             self._engines.pop(number).forget()
-        self._known = {}
+        self._of.clear()
 
-    def _of(self, client: bytes) -> Engine:
-        """The engine that answers a client."""
-        engine = self._known.get(client)
-        if engine is None:
-            number = self._pods.get(client)
-            if number is None:
-                number = self._networks.get(client)
-            unknown = self._not_ready
-            engine = unknown if number is None else self._engines.get(number, unknown)
-            if len(self._known) >= _MOST_CLIENTS:
-                self._known.clear()
-            self._known[client] = engine
-        return engine
+    def _engine_of(self, client: bytes) -> Engine:
+        number = self._pods.get(client)
+        if number is None:
+            number = self._networks.get(client)
+        unknown = self._not_ready
+        return unknown if number is None else self._engines.get(number, unknown)
 
     def answer(self, packet: bytes, client: bytes, transport: Transport) -> Outcome:
         """See `Stage`."""
-        return self._of(client).answer(packet, client, transport)
+        return self._of[client].answer(packet, client, transport)
 
     def answer_batch(
         self,
@@ -109,17 +101,15 @@ class Views:
     ) -> list[Outcome]:
         """See `Stage`; `clients` is not None."""
         assert clients is not None  # noqa: S101 - `needs_client` is True
-        engines = [self._known.get(client) or self._of(client) for client in clients]
-        distinct = set(engines)
+        engines = list(map(self._of.__getitem__, clients))
+        distinct = {engine: engine for engine in engines}
         if len(distinct) == 1:
-            return distinct.pop().answer_batch(blob, lengths, stride, clients, transport)
-        return answer_by_group(
-            engines, lambda one: one.answer_batch, blob, lengths, stride, clients, transport
-        )
+            return engines[0].answer_batch(blob, lengths, stride, clients, transport)
+        return answer_by_group(engines, distinct, blob, lengths, stride, clients, transport)
 
     def forward_denied(self, packet: bytes, client: bytes, transport: Transport) -> Forward | None:
         """See `Engine.forward_denied`."""
-        return self._of(client).forward_denied(packet, client, transport)
+        return self._of[client].forward_denied(packet, client, transport)
 
     def counters(self) -> tuple[int, ...]:
         """The counters, in the order of `counter_names`."""

@@ -31,7 +31,7 @@ from dnsd.dns.names import Name
 from dnsd.dns.types import Type
 from dnsd.zone.frame import ALIAS, APEX, PLAIN, PODS, Apex
 
-# The types that clients query most. A query for one of them takes the fast way, even if no name
+# The types that clients query most. A query for one of them takes the fast path, even if no name
 # of the table has a record of the type.
 _USUAL = (1, 2, 5, 12, 13, 15, 16, 28, 29, 33, 35, 43, 44, 48, 52, 64, 65, 99, 257)
 _A, _PTR, _AAAA, _SRV = int(Type.A), int(Type.PTR), int(Type.AAAA), int(Type.SRV)

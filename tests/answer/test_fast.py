@@ -1,4 +1,4 @@
-"""The fast way: which queries take it, and that it agrees with the complete way."""
+"""The fast path: which queries take it, and that it agrees with the complete path."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ COOKIE, PADDING = 10, 12
 CLIENT_COOKIE = (COOKIE, bytes(range(8)))
 
 
-def complete_way(engine: Engine, *frames: bytes) -> Engine:
+def complete_path(engine: Engine, *frames: bytes) -> Engine:
     """An engine with these frames that reads every query in full: it has no shapes."""
 
     class NoShapes(Shapes):
@@ -50,9 +50,9 @@ def complete_way(engine: Engine, *frames: bytes) -> Engine:
 
 
 def both_ways(config: EngineConfig, state: int) -> tuple[Engine, Engine]:
-    """Two engines over the same zone; the second one has only the complete way."""
+    """Two engines over the same zone; the second one has only the complete path."""
     engine = engine_of(PIPELINE, config, state)
-    return engine, complete_way(engine, *compile_all(PIPELINE.zone), compile_state(state))
+    return engine, complete_path(engine, *compile_all(PIPELINE.zone), compile_state(state))
 
 
 def agree(fast: Engine, complete: Engine, packet: bytes, transport: Transport) -> None:
@@ -89,11 +89,11 @@ class TestCalls:
         assert calls["Engine.answer_batch"] == 1
 
 
-class TestFastWay:
-    """The fast way and the complete way make the same reply, octet for octet."""
+class TestFastPath:
+    """The fast path and the complete path make the same reply, octet for octet."""
 
     @pytest.mark.parametrize("state", [FRESH, STALE, NOT_READY])
-    def test_it_agrees_with_the_complete_way(self, state: int) -> None:
+    def test_it_agrees_with_the_complete_path(self, state: int) -> None:
         fast, complete = both_ways(EngineConfig(), state)
 
         @settings(max_examples=400, deadline=None)
@@ -193,7 +193,7 @@ class TestFastWay:
             [(PADDING, b""), (COOKIE, bytes(24)), (65001, b"?")],
         ],
     )
-    def test_a_usual_query_never_takes_the_complete_way(
+    def test_a_usual_query_never_takes_the_complete_path(
         self, options: list[tuple[int, bytes]] | None
     ) -> None:
         engine = engine_of(PIPELINE)
@@ -206,7 +206,7 @@ class TestFastWay:
         assert engine.shared.counters.complete == 0
 
     @pytest.mark.parametrize("code", OPTIONS)
-    def test_a_query_with_an_option_of_the_table_takes_the_complete_way(self, code: int) -> None:
+    def test_a_query_with_an_option_of_the_table_takes_the_complete_path(self, code: int) -> None:
         engine = engine_of(PIPELINE)
         engine.answer(query_with("web.prod", [CLIENT_COOKIE, (code, bytes(4))]), b"", UDP)
         assert engine.shared.counters.complete == 1

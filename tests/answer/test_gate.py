@@ -81,7 +81,6 @@ class TestAccess:
     ) -> None:
         access = Access(config)
         for _ in range(2):  # the second time from memory
-            assert access.of_batch([INSIDE, OUTSIDE]) == [inside, outside]
             assert (access.of(INSIDE), access.of(OUTSIDE)) == (inside, outside)
 
     def test_the_client_is_needed_only_if_rights_depend_on_it(self) -> None:

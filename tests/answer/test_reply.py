@@ -1,4 +1,4 @@
-"""The complete way: states, external names, pod names by form, and chains of CNAMEs."""
+"""The complete path: states, external names, pod names by form, and chains of CNAMEs."""
 
 from __future__ import annotations
 

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dnsd.answer.outcome import Outcome
-from dnsd.answer.stages import AnswerBatch, answer_by_group
+from dnsd.answer.stages import answer_by_group
 from dnsd.answer.transport import Transport
 from dnsd.transport.registry import UDP
 
@@ -16,27 +16,32 @@ STRIDE = 24
 
 
 class Echo:
-    """Answers each packet with its group, itself, and its client; records the batches."""
+    """A stage that answers each packet with its group, the packet, and its client."""
 
-    def __init__(self) -> None:
-        self.batches: list[tuple[str, int]] = []
+    needs_client = True
 
-    def of(self, group: str) -> AnswerBatch:
-        def answer_batch(
-            blob: bytes,
-            lengths: Sequence[int],
-            stride: int,
-            clients: Sequence[bytes],
-            transport: Transport,
-        ) -> list[Outcome]:
-            assert transport is UDP
-            self.batches.append((group, len(lengths)))
-            return [
-                group.encode() + blob[i * stride : i * stride + length] + clients[i]
-                for i, length in enumerate(lengths)
-            ]
+    def __init__(self, group: str) -> None:
+        self.group = group
+        self.batches: list[int] = []
 
-        return answer_batch
+    def answer(self, packet: bytes, client: bytes, transport: Transport) -> Outcome:
+        raise AssertionError
+
+    def answer_batch(
+        self,
+        blob: bytes,
+        lengths: Sequence[int],
+        stride: int,
+        clients: Sequence[bytes] | None,
+        transport: Transport,
+    ) -> list[Outcome]:
+        assert transport is UDP
+        assert clients is not None
+        self.batches.append(len(lengths))
+        return [
+            self.group.encode() + blob[i * stride : i * stride + length] + clients[i]
+            for i, length in enumerate(lengths)
+        ]
 
 
 @settings(max_examples=200, deadline=None)
@@ -46,12 +51,14 @@ def test_each_group_gets_one_batch_and_outcomes_keep_the_order(
 ) -> None:
     blob = b"".join(packet.ljust(STRIDE, b"\0") for _, packet in packets)
     groups, clients = [group for group, _ in packets], [bytes((i,)) for i in range(len(packets))]
-    echo = Echo()
+    stages = {group: Echo(group) for group in "abc"}
     outcomes = answer_by_group(
-        groups, echo.of, blob, [len(packet) for _, packet in packets], STRIDE, clients, UDP
+        groups, stages, blob, [len(packet) for _, packet in packets], STRIDE, clients, UDP
     )
     assert outcomes == [
         group.encode() + packet + client
         for (group, packet), client in zip(packets, clients, strict=True)
     ]
-    assert sorted(echo.batches) == sorted((one, groups.count(one)) for one in set(groups))
+    for group, stage in stages.items():
+        count = groups.count(group)
+        assert stage.batches == ([count] if count else [])

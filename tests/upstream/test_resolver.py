@@ -441,7 +441,7 @@ class TestOverload:
 
 
 class TestShortCut:
-    """`Engine.kept`: a kept reply without the complete way, octet for octet the same."""
+    """`Engine.kept`: a kept reply without the complete path, octet for octet the same."""
 
     async def test_the_short_path_gives_the_same_reply_as_the_complete_path(self) -> None:
         def script(query, _):
