@@ -48,6 +48,12 @@ def _arguments(argv: Sequence[str]) -> argparse.Namespace:
     parser.add_argument(
         "--endpoints", type=int, default=5, help="per Service; default: %(default)s"
     )
+    parser.add_argument(
+        "--against",
+        type=Path,
+        metavar="DIR",
+        help="another checkout of dnsd, measured in turn with this one; prints only",
+    )
     parser.add_argument("--rounds", type=int, help="rounds of each part, 1 to 100")
     parser.add_argument(
         "--write",
@@ -60,6 +66,8 @@ def _arguments(argv: Sequence[str]) -> argparse.Namespace:
     if unknown := set(chosen.servers.split(",")) - set(peers.SERVERS):
         wrong = ", ".join(sorted(unknown))
         parser.error(f"--servers {wrong}: not one of {', '.join(peers.SERVERS)}")
+    if chosen.against and not (chosen.against / "dnsd" / "__init__.py").is_file():
+        parser.error(f"--against {chosen.against}: not a checkout of dnsd; name its directory")
     if chosen.rounds is not None and not 1 <= chosen.rounds <= 100:
         parser.error(f"--rounds {chosen.rounds}: not between 1 and 100")
     return chosen
@@ -108,22 +116,26 @@ def _bench(chosen: argparse.Namespace, command: str) -> None:
     # An installed dnsd has compiled bytecode, so measure starts with it.
     os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
     compileall.compile_dir(Path(__file__).parent.parent / "dnsd", quiet=1)
+    before = chosen.against.resolve() if chosen.against else None
     servers, reasons = peers.available(chosen.servers.split(","))
     for name, why in reasons.items():
         _progress(f"omits {peers.TITLES[name]}: {why}")
     if not servers:
         raise procs.BenchError("none of the servers is installed")
+    if before is not None:
+        compileall.compile_dir(before / "dnsd", quiet=1)
+        servers.append(peers.BEFORE)
     population = names.Population(chosen.services, chosen.endpoints)
     effort = QUICK if chosen.quick else FULL
     versions = [f"{peers.TITLES[name]}: {peers.version(name)}" for name in servers]
     footer = f"{table.machine(versions)}\nRepeat: `{command}`."
-    write = chosen.write if chosen.write is not None else not chosen.quick
+    write = chosen.write if chosen.write is not None else not (chosen.quick or before)
     # In memory if possible, as the volumes of ConfigMaps are, so that no disk is measured.
     memory = Path("/dev/shm")
     where = memory if os.access(memory, os.W_OK) else None
     with tempfile.TemporaryDirectory(prefix="bench-", dir=where) as directory:
         _progress(f"writing {population.services:,} Services")
-        site = peers.prepare(population, Path(directory))
+        site = peers.prepare(population, Path(directory), before=before)
         measurements = _measurements(site, servers, effort, chosen.rounds)
         for part in chosen.parts or PARTS:
             block = f"{measurements[part]()}\n\n{footer}"

@@ -23,7 +23,7 @@ from statistics import median
 
 from bench import names, procs, wire
 from bench.churn import CHANGES, changes
-from bench.peers import TITLES, Server, Site, serving
+from bench.peers import BEFORE, TITLES, Server, Site, serving
 from bench.procs import BenchError
 from bench.table import Goal, goal_table, noise, number, spread, table
 
@@ -183,7 +183,7 @@ def run(
 
 
 def _dnsd_of(servers: Sequence[Server]) -> list[Server]:
-    return [server for server in servers if server.name == "dnsd"]
+    return [server for server in servers if server.name in ("dnsd", BEFORE)]
 
 
 def _warm_up(site: Site, server: Server, queries: Path) -> None:
@@ -271,6 +271,7 @@ def goals_of(runs: Sequence[Run]) -> list[Goal]:
     return [
         Goal("A hit, times the floor", 1.3, against("floor", "hit")),
         Goal("A hit, times NSD", 1.0, against("nsd", "hit")),
+        *_against_before(runs),
         Goal("A hit of all endpoints, times the floor", 1.3, against("floor", "wide")),
         Goal("A hit of all endpoints, times NSD", 1.0, against("nsd", "wide")),
         Goal("A hit with a cookie, times the A hit", 1.15, of_hit("cookie")),
@@ -278,6 +279,19 @@ def goals_of(runs: Sequence[Run]) -> list[Goal]:
         Goal("NXDOMAIN, times the A hit", 1.2, of_hit("nxdomain")),
         Goal("NODATA, times the A hit", 1.5, of_hit("nodata")),
         Goal("SRV, times the A hit", 1.5, of_hit("srv")),
+    ]
+
+
+def _against_before(runs: Sequence[Run]) -> list[Goal]:
+    if not runs_of(runs, BEFORE, "hit"):
+        return []
+    return [
+        Goal(
+            f"{case.title}, times dnsd before",
+            1.02,
+            ratio(runs, ("dnsd", case.key), (BEFORE, case.key)),
+        )
+        for case in CASES
     ]
 
 

@@ -23,26 +23,41 @@ from bench import names, native, procs, wire
 from bench.procs import LOOPBACK, BenchError
 
 SERVERS = ("floor", "nsd", "knot", "dnsd")
-TITLES = {"floor": "C echo (floor)", "nsd": "NSD", "knot": "Knot", "dnsd": "dnsd"}
+BEFORE = "before"  # another checkout of dnsd (--against)
+TITLES = {
+    "floor": "C echo (floor)",
+    "nsd": "NSD",
+    "knot": "Knot",
+    "dnsd": "dnsd",
+    BEFORE: "dnsd, before",
+}
 READY_TIMEOUT = 300.0  # seconds that a start may take; 100,000 Services in YAML are slow
 
 
 @dataclass(frozen=True, slots=True)
 class Site:
-    """The served population and the directories of its files. `work` takes all other files."""
+    """The served population and the directories of its files. `work` takes all other files.
+
+    `before`: another checkout of dnsd, which is the server `BEFORE`.
+    """
 
     population: names.Population
     work: Path
     manifests: Path
     zones: Path
+    before: Path | None = None
 
 
 def prepare(
-    population: names.Population, work: Path, form: str = "json", zones: bool = True
+    population: names.Population,
+    work: Path,
+    form: str = "json",
+    zones: bool = True,
+    before: Path | None = None,
 ) -> Site:
     """Write manifests and, with `zones`, zone files into new directories below `work`."""
     work.mkdir(parents=True, exist_ok=True)
-    site = Site(population, work, work / f"manifests-{form}", work / "zones")
+    site = Site(population, work, work / f"manifests-{form}", work / "zones", before)
     names.write_manifests(population, site.manifests, form)
     if zones:
         names.write_zones(population, site.zones)
@@ -152,11 +167,19 @@ def dnsd_command(site: Site, port: int, home: Path) -> list[str]:
     ]
 
 
+def before_command(site: Site, port: int, home: Path) -> list[str]:
+    """The command that starts the dnsd of another checkout, `site.before`."""
+    python, *arguments = dnsd_command(site, port, home)
+    # A working directory without a package `dnsd`: Python looks there first.
+    return ["env", "-C", str(home), f"PYTHONPATH={site.before}", python, *arguments]
+
+
 _COMMANDS: dict[str, Callable[[Site, int, Path], list[str]]] = {
     "floor": _floor,
     "nsd": _nsd,
     "knot": _knot,
     "dnsd": dnsd_command,
+    BEFORE: before_command,
 }
 _PROGRAMS = {"nsd": "nsd", "knot": "knotd"}
 
@@ -188,7 +211,7 @@ def version(name: str) -> str:
     """The version that the server prints."""
     if name == "floor":
         return procs.output([shutil.which("cc") or "cc", "--version"]).splitlines()[0] + " -O2"
-    if name == "dnsd":
+    if name in ("dnsd", BEFORE):
         return procs.output([sys.executable, "-m", "dnsd", "--version"]).strip()
     if name == "nsd":
         return procs.output([program("nsd"), "-v"]).splitlines()[0]

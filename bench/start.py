@@ -27,7 +27,7 @@ from statistics import median
 
 from bench import names, native, procs, wire
 from bench.names import Population
-from bench.peers import TITLES, Server, Site, prepare, readiness_question, serving
+from bench.peers import BEFORE, TITLES, Server, Site, prepare, readiness_question, serving
 from bench.procs import BenchError
 from bench.table import Goal, goal_table, number, percentile, table
 
@@ -172,10 +172,10 @@ def run(
     started: list[Start] = []
     changed: list[Changes] = []
     for name in servers:
-        if name == "dnsd":
-            yaml = prepare(population, site.work, "yaml", zones=False)
-            started += starts(site, name, "dnsd, JSON", rounds, progress)
-            started += starts(yaml, name, "dnsd, YAML", rounds, progress)
+        if name in ("dnsd", BEFORE):
+            yaml = prepare(population, site.work, "yaml", zones=False, before=site.before)
+            started += starts(site, name, f"{TITLES[name]}, JSON", rounds, progress)
+            started += starts(yaml, name, f"{TITLES[name]}, YAML", rounds, progress)
             shutil.rmtree(yaml.manifests)
         elif name != "floor":
             started += starts(site, name, f"{TITLES[name]}, zone files", rounds, progress)
