@@ -18,14 +18,8 @@ from dnsd.settings.schema import Group, Setting
 from dnsd.sources.kubernetes.settings import KubernetesConfig
 from dnsd.transport.settings import TransportConfig
 
-_NAMES = {
-    "listen": "admin",
-    "query_samples": "query_samples",
-    **{
-        name: f"admin_{name}"
-        for name in ("tokens", "cluster_tokens", "anonymous_read", "hosts", "tls_cert", "tls_key")
-    },
-}
+_PREFIXED = ("tokens", "cluster_tokens", "anonymous_read", "hosts", "tls_cert", "tls_key")
+_NAMES = {"listen": "admin", **{name: f"admin_{name}" for name in _PREFIXED}}
 
 
 class AdminConfig(Struct, frozen=True, kw_only=True, rename=_NAMES):

@@ -17,7 +17,7 @@ import click
 
 from dnsd.control.settings import Settings
 from dnsd.settings.load import load
-from dnsd.settings.schema import Group, Setting, declared, defaults, flag_of
+from dnsd.settings.schema import Group, Setting, declared, flag_of
 
 
 class _Flag(click.Option):
@@ -38,7 +38,7 @@ class _Flag(click.Option):
 
 
 def _help(name: str, setting: Setting) -> str:
-    default = setting.kind.show(defaults(Settings).value(name)).strip("[]").replace('"', "")
+    default = setting.kind.show(Settings().value(name)).strip("[]").replace('"', "")
     text = setting.help + (" Repeatable." if setting.kind.many else "")
     return text if setting.kind.flag or default in ("", "{}") else f"{text} [{default}]"
 

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from itertools import groupby
 from pathlib import Path
 
-from dnsd.settings.schema import Composed, Group, Setting, declared, defaults, flag_of, variable_of
+from dnsd.settings.schema import Composed, Group, Setting, declared, flag_of, variable_of
 
 _WIDTH = 88
 _SOURCE = "the sections that the packages of dnsd declare (dnsd/*/settings.py)"
@@ -90,8 +90,9 @@ _Member = tuple[str, Setting, str]
 
 def _groups(cls: type[Composed]) -> Iterator[tuple[Group, Iterator[_Member]]]:
     """Each group that has settings, with the name, declaration, and shown default of each."""
+    defaults = cls()
     members = (
-        (name, one.setting, one.setting.kind.show(defaults(cls).value(name)))
+        (name, one.setting, one.setting.kind.show(defaults.value(name)))
         for name, one in declared(cls).items()
     )
     return groupby(members, key=lambda member: member[1].group)

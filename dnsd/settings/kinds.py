@@ -41,6 +41,11 @@ def quoted(value: object) -> str:
     return _quote.repr(value)
 
 
+def in_quotes(value: object) -> str:
+    """`value` as a text of YAML that needs no escapes."""
+    return f'"{value}"'
+
+
 class BadValue(ValueError):
     """`value` is not of its kind; `problem` ends the sentence "VALUE ..."."""
 
@@ -100,35 +105,50 @@ def _is_yaml_word(value: str) -> bool:
     )
 
 
+_BOOLEANS = {
+    **dict.fromkeys(("true", "yes", "on", "1"), True),
+    **dict.fromkeys(("false", "no", "off", "0"), False),
+}
+
+
 def _boolean(value: object) -> bool:
-    if isinstance(value, bool):
-        return value
-    if isinstance(value, str):
-        word = value.strip().lower()
-        if word in ("true", "yes", "on", "1"):
-            return True
-        if word in ("false", "no", "off", "0"):
-            return False
-    raise BadValue(value, "is neither true nor false")
+    found = _BOOLEANS.get(value.strip().lower()) if isinstance(value, str) else value
+    if not isinstance(found, bool):
+        raise BadValue(value, "is neither true nor false")
+    return found
 
 
 TEXT = Kind("text", "TEXT", _text, _show_text)
 BOOLEAN = Kind("boolean", "", _boolean, lambda value: "true" if value else "false", flag=True)
 
 
+def _between(
+    noun: str, metavar: str, read: Callable[[object], Any], show: Callable[[Any], str], *ends: Any
+) -> Kind:
+    """The values that `read` returns, from the first of `ends` to the second."""
+    low, high = ends
+    limits = f"{show(low)} to {show(high)}"
+
+    def parse(value: object) -> Any:
+        number = read(value)
+        if not low <= number <= high:
+            raise BadValue(value, f"is not in {limits}")
+        return number
+
+    return Kind(f"{noun}, {limits}", metavar, parse, show)
+
+
 def integer(low: int, high: int) -> Kind:
     """Whole numbers from `low` to `high`."""
+    return _between("number", "N", _whole, str, low, high)
 
-    def parse(value: object) -> int:
-        if isinstance(value, str) and re.fullmatch(r"\s*[-+]?[0-9]{1,18}\s*", value):
-            value = int(value)
-        if isinstance(value, bool) or not isinstance(value, int):
-            raise BadValue(value, "is not a whole number")
-        if not low <= value <= high:
-            raise BadValue(value, f"is not in {low} to {high}")
-        return value
 
-    return Kind(f"number, {low} to {high}", "N", parse)
+def _whole(value: object) -> int:
+    if isinstance(value, str) and re.fullmatch(r"\s*[-+]?[0-9]{1,18}\s*", value):
+        return int(value)
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise BadValue(value, "is not a whole number")
+    return value
 
 
 def choice(*words: str) -> Kind:
@@ -163,15 +183,7 @@ _SIZE_UNITS = {
 
 def duration(low: float, high: float) -> Kind:
     """Times from `low` to `high` seconds, as float seconds: `500ms`, `30s`, `1m30s`, `2`."""
-
-    def parse(value: object) -> float:
-        seconds = _seconds(value)
-        if not low <= seconds <= high:
-            raise BadValue(value, f"is not in {show_duration(low)} to {show_duration(high)}")
-        return seconds
-
-    words = f"duration, {show_duration(low)} to {show_duration(high)}"
-    return Kind(words, "TIME", parse, show_duration)
+    return _between("duration", "TIME", _seconds, show_duration, low, high)
 
 
 def _seconds(value: object) -> float:
@@ -203,22 +215,14 @@ def _decimal(number: float) -> str:
 
 def size(low: int, high: int) -> Kind:
     """Amounts of octets from `low` to `high`: `512`, `64KiB`, `1MiB`, `10MB`."""
-
-    def parse(value: object) -> int:
-        octets = _octets(value)
-        if not low <= octets <= high:
-            raise BadValue(value, f"is not in {show_size(low)} to {show_size(high)}")
-        return octets
-
-    return Kind(f"size, {show_size(low)} to {show_size(high)}", "SIZE", parse, show_size)
+    return _between("size", "SIZE", _octets, show_size, low, high)
 
 
 def _octets(value: object) -> int:
     if isinstance(value, int) and not isinstance(value, bool):
         return value
-    found = (
-        re.fullmatch(r"\s*([0-9]{1,15}) ?([A-Za-z]*)\s*", value) if isinstance(value, str) else None
-    )
+    text = value.strip() if isinstance(value, str) else ""
+    found = re.fullmatch(r"([0-9]{1,15}) ?([A-Za-z]*)", text)
     if not found or found[2] not in _SIZE_UNITS:
         raise BadValue(value, "is not a size, like 1232, 64KiB, or 10MB")
     return int(found[1]) * _SIZE_UNITS[found[2]]
@@ -259,9 +263,9 @@ def _address_or_off(value: object) -> Address | None:
     return _address(value)
 
 
-def _ip(value: object) -> str:
+def _packed_ip(value: object) -> bytes:
     try:
-        return str(ip_address(value.strip() if isinstance(value, str) else ""))
+        return pack_address(str(ip_address(value.strip() if isinstance(value, str) else "")))
     except ValueError:
         raise BadValue(value, "is not an IP address") from None
 
@@ -326,23 +330,22 @@ def _show_name(name: Name) -> str:
     return _show_text(text_of(name).removesuffix("."))
 
 
-ADDRESS = Kind("address and port", "ADDRESS:PORT", _address, lambda value: f'"{value}"')
+ADDRESS = Kind("address and port", "ADDRESS:PORT", _address, in_quotes)
 ADDRESS_OR_OFF = Kind(
     'address and port, or "off"',
     "ADDRESS:PORT",
     _address_or_off,
-    lambda value: '"off"' if value is None else f'"{value}"',
+    lambda value: in_quotes(value or "off"),
 )
 NAMESPACE = Kind("namespace", "NAMESPACE", _namespace, _show_text)
 NAMESPACED = Kind("namespace and name", "NAMESPACE/NAME", _namespaced, _show_text)
-IP = Kind("IP address", "ADDRESS", _ip, lambda value: f'"{value}"')
 PACKED_IP = Kind(
     "IP address",
     "ADDRESS",
-    lambda value: pack_address(_ip(value)),
-    lambda packed: f'"{address_text(packed)}"',
+    _packed_ip,
+    lambda packed: in_quotes(address_text(packed)),
 )
-CIDR = Kind("network", "CIDR", _cidr, lambda value: f'"{value}"')
+CIDR = Kind("network", "CIDR", _cidr, in_quotes)
 DOMAIN = Kind("domain name", "DOMAIN", _domain, _show_text)
 NAME = Kind("domain name", "DOMAIN", _name, _show_name)  # in wire form (RFC 1035 3.1)
 ZONE_NAME = Kind("domain name", "DOMAIN", _zone_name, _show_name)  # likewise
@@ -354,15 +357,26 @@ ZONE_NAME = Kind("domain name", "DOMAIN", _zone_name, _show_name)  # likewise
 MAX_ITEMS = 1000  # of one setting; a longer list is a mistake of a generator
 
 
+def pieces(text: str, separator: str = ",") -> list[str]:
+    """The parts of a text that are not empty, without the blanks around them."""
+    return [piece for piece in map(str.strip, text.split(separator)) if piece]
+
+
+def items_of(value: object, noun: str) -> list[object]:
+    """The items of a list, of text with commas, or of a repeated flag. Raises BadValue."""
+    if isinstance(value, str):
+        value = pieces(value)
+    items = list(value) if isinstance(value, (list, tuple)) else [value]
+    if len(items) > MAX_ITEMS:
+        raise BadValue(value, f"has {len(items)} {noun}, the limit is {MAX_ITEMS}")
+    return items
+
+
 def several(kind: Kind, *, at_least: int = 0) -> Kind:
     """Values of `kind`, each once: a YAML list, a repeated flag, or text with commas."""
 
     def parse(value: object) -> tuple[Any, ...]:
-        if isinstance(value, str):
-            value = [part for part in (piece.strip() for piece in value.split(",")) if part]
-        items = list(value) if isinstance(value, (list, tuple)) else [value]
-        if len(items) > MAX_ITEMS:
-            raise BadValue(value, f"has {len(items)} values, the limit is {MAX_ITEMS}")
+        items = items_of(value, "values")
         if len(items) < at_least:
             raise BadValue(value, f"has {len(items)} values, give at least {at_least}")
         return tuple(dict.fromkeys(kind.parse(item) for item in items))

@@ -142,11 +142,6 @@ def prefixed(prefix: str) -> Callable[[str], str]:
     return lambda name: prefix + name
 
 
-def _section_of(hint: Any) -> type[Struct] | None:
-    """The section that is the type of a field; None for a field that holds a plain value."""
-    return hint if isinstance(hint, type) and issubclass(hint, Struct) else None
-
-
 @functools.cache
 def _declarations(section: type[Struct]) -> tuple[tuple[str, str, Setting | None], ...]:
     """(field, setting name, declaration) of a section's settings; None for a nested section."""
@@ -157,7 +152,7 @@ def _declarations(section: type[Struct]) -> tuple[tuple[str, str, Setting | None
         if get_origin(hint) is Annotated:
             own = [one for one in get_args(hint)[1:] if isinstance(one, Setting)]
             found += [(field.name, field.encode_name, setting) for setting in own]
-        elif _section_of(hint):
+        elif isinstance(hint, type) and issubclass(hint, Struct):
             found.append((field.name, "", None))
     return tuple(found)
 
@@ -190,12 +185,6 @@ def _with(section: T, values: Mapping[str, Any]) -> T:
         elif name in values:
             new[field] = values[name]
     return replace(section, **new)
-
-
-@functools.cache
-def defaults(cls: type[S]) -> S:
-    """The settings without any flag, variable, or file."""
-    return cls()
 
 
 def flag_of(name: str) -> str:

@@ -27,9 +27,7 @@ from typing import Any, get_type_hints
 from msgspec import NODEFAULT, Struct
 from msgspec.structs import fields
 
-from dnsd.settings.kinds import MAX_ITEMS, BadValue, Kind
-
-Pairs = tuple[tuple[str, tuple[str, ...]], ...]
+from dnsd.settings.kinds import MAX_ITEMS, BadValue, Kind, items_of, pieces
 
 
 def mapping(key: Kind, item: Kind, metavar: str) -> Kind:
@@ -61,7 +59,7 @@ def _pairs(value: object) -> list[tuple[str, list[object]]]:
     if isinstance(value, dict):
         return [(str(name), _items(items)) for name, items in value.items()]
     if isinstance(value, str):
-        value = _pieces(value, ",")
+        value = pieces(value)
     if not isinstance(value, (list, tuple)):
         raise BadValue(value, "is not a mapping of names")
     out: list[tuple[str, list[object]]] = []
@@ -69,16 +67,12 @@ def _pairs(value: object) -> list[tuple[str, list[object]]]:
         name, found, items = str(text).partition("=")
         if not found:
             raise BadValue(text, "is not NAME=VALUE")
-        out.append((name.strip(), [*_pieces(items, "+")]))
+        out.append((name.strip(), [*pieces(items, "+")]))
     return out
 
 
 def _items(value: object) -> list[object]:
     return list(value) if isinstance(value, (list, tuple)) else [value]
-
-
-def _pieces(text: str, separator: str) -> list[str]:
-    return [piece for piece in (one.strip() for one in text.split(separator)) if piece]
 
 
 def records(cls: type[Struct], noun: str, metavar: str, short: str = "") -> Kind:
@@ -93,10 +87,7 @@ def records(cls: type[Struct], noun: str, metavar: str, short: str = "") -> Kind
         return _record(cls, value)
 
     def parse(value: object) -> tuple[Struct, ...]:
-        items = _pieces(value, ",") if isinstance(value, str) else _items(value)
-        if len(items) > MAX_ITEMS:
-            raise BadValue(value, f"has {len(items)} mappings, the limit is {MAX_ITEMS}")
-        return tuple(dict.fromkeys(map(parse_one, items)))
+        return tuple(dict.fromkeys(map(parse_one, items_of(value, "mappings"))))
 
     def show(values: tuple[Struct, ...]) -> str:
         return "[" + ", ".join(_show(one) for one in values) + "]"

@@ -21,6 +21,7 @@ from dnsd.settings.kinds import (
     Kind,
     choice,
     duration,
+    in_quotes,
     integer,
     several,
     size,
@@ -58,7 +59,7 @@ def _host(value: object) -> Name:
     return bytes(NAME.parse(text))
 
 
-UPSTREAM = Kind("upstream", "SERVER", _upstream, lambda value: f'"{value}"')
+UPSTREAM = Kind("upstream", "SERVER", _upstream, in_quotes)
 RULES = mapping(Kind("suffix", "SUFFIX", _suffix, _show_suffix), UPSTREAM, "SUFFIX=SERVER")
 HOSTS = mapping(Kind(DOMAIN.name, DOMAIN.metavar, _host, NAME.show), PACKED_IP, "NAME=ADDRESS")
 _NAMES = {

@@ -25,6 +25,7 @@ from dnsd.settings.kinds import (
     BadValue,
     Kind,
     choice,
+    in_quotes,
     integer,
     several,
     size,
@@ -62,7 +63,7 @@ def _namespace(value: object) -> str:
 
 
 _SERVERS = Kind("name servers", "NS", _servers, _show_servers)
-_NAMESPACES = several(Kind("namespace", "NAMESPACE", _namespace, lambda text: f'"{text}"'))
+_NAMESPACES = several(Kind("namespace", "NAMESPACE", _namespace, in_quotes))
 
 
 class ExternalZone(Struct, frozen=True):
@@ -210,10 +211,9 @@ class ViewConfig(Struct, frozen=True):
         '[{namespaces: ["*"], see: [own, shared]}, {networks: ["10.244.0.0/16"], see: []}]')] = ()
     unknown_pods: Annotated[str, Setting(Group.VIEWS,
         choice("auto", "network", "narrowest", "nothing"), "What a client in no network of a policy"
-        " sees if it may be a pod whose event has not arrived yet: every client but known pods and"
-        " nodes. network: all names. narrowest: only the names that pods of all namespaces see."
-        " nothing: no name of any namespace. auto: narrowest if a policy has namespaces, else"
-        " network.")] = "auto"
+        " sees if it may be a pod whose event has not arrived: any client but known pods and nodes."
+        " network: all names. narrowest: only what pods of all namespaces see. nothing: no name of"
+        " a namespace. auto: narrowest if a policy has namespaces, else network.")] = "auto"
     # fmt: on
 
     @property

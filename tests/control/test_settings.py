@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 from importlib import import_module
 from pathlib import Path
 
@@ -39,3 +40,19 @@ def test_every_section_of_a_package_is_composed(module: str) -> None:
 def test_there_is_one_composition() -> None:
     found = [one for module in MODULES for one in sections(module) if issubclass(one, Composed)]
     assert found == [Settings]
+
+
+def declarations() -> list[tuple[str, int]]:
+    """Each setting that a module of dnsd declares, and the number of lines that this takes."""
+    return [
+        (f"{path.relative_to(ROOT)}: {ast.unparse(node.target)}", node.end_lineno - node.lineno + 1)
+        for path in ROOT.rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.AnnAssign) and node.value is not None and node.end_lineno
+        if "Setting(Group." in ast.unparse(node.annotation)
+    ]
+
+
+def test_a_declaration_takes_at_most_five_lines() -> None:
+    assert len(declarations()) == len(declared(Settings))
+    assert [name for name, lines in declarations() if lines > 5] == []

@@ -11,12 +11,14 @@ from hypothesis import strategies as st
 from msgspec import Struct, field
 
 from dnsd.control.settings import Settings
-from dnsd.settings.kinds import DOMAIN, IP, BadValue, integer, several
+from dnsd.dns.addresses import address_text
+from dnsd.settings.kinds import DOMAIN, PACKED_IP, BadValue, Kind, in_quotes, integer, several
 from dnsd.settings.load import load
 from dnsd.settings.schema import SettingsError
 from dnsd.settings.sections import mapping, records
 from dnsd.zone.settings import ViewRule
 
+IP = Kind("IP address", "ADDRESS", lambda text: address_text(PACKED_IP.parse(text)), in_quotes)
 HOSTS = mapping(DOMAIN, IP, "NAME=ADDRESS")
 
 
