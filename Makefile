@@ -55,7 +55,7 @@ bench: $(VENV)/.develop
 
 docs: $(VENV)/.runtime
 	$(BIN)/python -m dnsd.control.settings
-	$(BIN)/python -m dnsd.observe.metrics > docs/metrics.md
+	$(BIN)/python -m dnsd.observe.metrics docs/metrics.md
 
 # Takes new versions within the ranges of pyproject.toml. The locks have no index lines, because
 # they must not name the place that packages are downloaded from.

@@ -34,9 +34,9 @@ from dnsd.dns.names import ROOT, Name, is_below, text_of
 from dnsd.dns.rrset import RRset
 from dnsd.explain.explain import ClientViews, Runtime
 from dnsd.explain.lookup import lookup
-from dnsd.observe.facts import Facts, ServerFacts, WorkerStatus
+from dnsd.observe.facts import Facts, HistoryStatus, ServerFacts, WorkerStatus
 from dnsd.observe.histogram import CHANGE_BOUNDS, Histogram
-from dnsd.observe.history import RELOAD, History, HistoryStatus
+from dnsd.observe.history import RELOAD, History
 from dnsd.runtime.tasks import Tasks
 from dnsd.sources.source import Source, SourceStatus
 from dnsd.transport.listener import Listener
@@ -301,7 +301,7 @@ class Context:
 
     def facts(self) -> Facts:
         """The values of all metrics."""
-        pipeline, history = self.pipeline, self.history_status
+        pipeline = self.pipeline
         return Facts(
             version=__version__,
             now=time.time(),
@@ -323,9 +323,7 @@ class Context:
             answer_seconds=self.live.answer_seconds,
             sources=tuple(self.sources()),
             servers=tuple(self.servers()),
-            history_changes=history.changes,
-            history_bytes=history.bytes,
-            history_lost=history.lost,
+            history=self.history_status,
             streams=len(self.live.listeners),
             samples=self.live.samples,
         )

@@ -1,4 +1,4 @@
-"""Observation of a running dnsd: history, metrics, logs, top lists, and background tasks.
+"""Observation of a running dnsd: history, metrics, logs, samples, and top lists.
 
 In `observe/` (control plane). Change here: what dnsd records about itself.
 

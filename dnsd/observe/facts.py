@@ -40,6 +40,16 @@ class ServerFacts(Struct, frozen=True):
     failures: int
 
 
+class HistoryStatus(Struct, frozen=True):
+    """The extent of the history. `lost`: changes that could not be written."""
+
+    changes: int
+    bytes: int
+    oldest: float  # seconds since the epoch, 0.0 for none
+    lost: int
+    on_disk: bool
+
+
 class Facts(Struct, frozen=True):
     """The values at one moment. Times are in seconds since the epoch."""
 
@@ -62,9 +72,7 @@ class Facts(Struct, frozen=True):
     answer_seconds: Histogram = Histogram((1.0,))
     sources: tuple[SourceStatus, ...] = ()
     servers: tuple[ServerFacts, ...] = ()
-    history_changes: int = 0
-    history_bytes: int = 0
-    history_lost: int = 0
+    history: HistoryStatus = HistoryStatus(0, 0, 0.0, 0, False)
     disputes: int = 0
     streams: int = 0
     samples: int = 0

@@ -29,10 +29,10 @@ class Histogram:
         self.counts = [0] * (len(self.bounds) + 1)
         self.total = 0.0
 
-    def add(self, seconds: float, times: int = 1) -> None:
-        """Add one observation, or several equal ones."""
-        self.counts[bisect_left(self.bounds, seconds)] += times
-        self.total += seconds * times
+    def add(self, seconds: float) -> None:
+        """Add one observation."""
+        self.counts[bisect_left(self.bounds, seconds)] += 1
+        self.total += seconds
 
     @property
     def count(self) -> int:

@@ -27,17 +27,17 @@ from pathlib import Path
 from typing import TypeVar
 
 import structlog
-from msgspec import Struct
 
 from dnsd.cluster.objects import Key
 from dnsd.dns.names import Name
 from dnsd.dns.rrset import RRset
+from dnsd.observe.facts import HistoryStatus
 from dnsd.observe.history_store import Entry, Position, Store, rows_of
 from dnsd.runtime.tasks import log_failure
 from dnsd.zone.change import Cause, Change
 from dnsd.zone.zone import Zone
 
-__all__ = ["Entry", "History", "HistoryStatus", "Position", "from_changes"]
+__all__ = ["Entry", "History", "Position", "from_changes"]
 
 log = structlog.get_logger(__name__)
 
@@ -51,16 +51,6 @@ _BATCH = 2000  # changes in one transaction
 _DELAY = 1.0  # seconds in which changes are collected for one transaction
 
 T = TypeVar("T")
-
-
-class HistoryStatus(Struct, frozen=True):
-    """The extent of the history. `lost`: changes that could not be written."""
-
-    changes: int
-    bytes: int
-    oldest: float  # seconds since the epoch, 0.0 for none
-    lost: int
-    on_disk: bool
 
 
 class History:
@@ -91,11 +81,11 @@ class History:
             return
         self._waiting.append(change)
         if len(self._waiting) % _BATCH == 0:
-            log_failure(self._thread.submit(self._write), "write the history")
+            self._start_write()
         elif self._timer is None:
-            self._timer = asyncio.get_running_loop().call_later(_DELAY, self._write_later)
+            self._timer = asyncio.get_running_loop().call_later(_DELAY, self._start_write)
 
-    def _write_later(self) -> None:
+    def _start_write(self) -> None:
         self._timer = None
         if not self._closed:
             log_failure(self._thread.submit(self._write), "write the history")

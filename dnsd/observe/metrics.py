@@ -78,10 +78,12 @@ _ZONE: tuple[_Row, ...] = (
     (_COUNTER, "owner_failures", "failures", "Objects whose names could not be computed, a bug."),
     (_COUNTER, "zone_changes", "changes", "Changes of the zone."),
 )
-_RECORDED: tuple[_Row, ...] = (
-    (_GAUGE, "history_changes", "history_changes", "Changes in the history."),
-    (_GAUGE, "history_bytes", "history_bytes", "Size of the history in bytes."),
-    (_COUNTER, "history_lost", "history_lost", "Changes that could not be written to the history."),
+_HISTORY: tuple[_Row, ...] = (
+    (_GAUGE, "history_changes", "changes", "Changes in the history."),
+    (_GAUGE, "history_bytes", "bytes", "Size of the history in bytes."),
+    (_COUNTER, "history_lost", "lost", "Changes that could not be written to the history."),
+)
+_SAMPLES: tuple[_Row, ...] = (
     (_GAUGE, "query_streams", "streams", "Open live query streams."),
     (_COUNTER, "query_samples", "samples", "Sampled queries."),
 )
@@ -117,11 +119,11 @@ def families(facts: Facts) -> Iterator[Metric]:
     """All metric families of these facts."""
     build = {"version": facts.version, "python": platform.python_version()}
     yield InfoMetricFamily("dnsd_build", "The running version.", build)
-    yield from _values(_PROCESS, facts)
+    yield from _families(_PROCESS, {(): facts})
     yield from _queries(facts.counters)
     yield from _transports(facts.counters)
-    yield from _by_item(_WORKERS, "worker", {str(one.index): one for one in facts.workers})
-    yield from _values(_ZONE, facts)
+    yield from _families(_WORKERS, {(str(one.index),): one for one in facts.workers}, "worker")
+    yield from _families(_ZONE, {(): facts})
     for noun, kind, counts in (
         ("Objects", "kind", facts.objects),
         ("Services", "type", facts.services),
@@ -132,20 +134,17 @@ def families(facts: Facts) -> Iterator[Metric]:
     yield from _latencies(facts)
     yield from _sources(facts)
     yield from _upstream(facts)
-    yield from _values(_RECORDED, facts)
+    yield from _families(_HISTORY, {(): facts.history})
+    yield from _families(_SAMPLES, {(): facts})
 
 
-def _values(table: Iterable[_Row], values: object) -> Iterator[Metric]:
-    """One family for each row, whose value is a field of `values`."""
+def _families(
+    table: Iterable[_Row], items: Mapping[tuple[str, ...], object], *labels: str
+) -> Iterator[Metric]:
+    """One family for each row. Its values are a field of each item, by the values of the labels."""
     for family, name, field, text in table:
-        yield family(f"dnsd_{name}", text, value=getattr(values, field))
-
-
-def _by_item(table: Iterable[_Row], label: str, items: Mapping[str, object]) -> Iterator[Metric]:
-    """One family for each row, whose values are a field of each item."""
-    for family, name, field, text in table:
-        rows = (((key,), getattr(item, field)) for key, item in items.items())
-        yield _labeled(family, f"dnsd_{name}", text, (label,), rows)
+        rows = ((values, getattr(item, field)) for values, item in items.items())
+        yield _labeled(family, f"dnsd_{name}", text, labels, rows)
 
 
 def _labeled(
@@ -235,7 +234,6 @@ def _histogram(
 
 
 def _sources(facts: Facts) -> Iterator[Metric]:
-    sources = {one.name: one for one in facts.sources}
     states = (
         ((one.name, state), one.state == state) for one in facts.sources for state in SOURCE_STATES
     )
@@ -245,10 +243,10 @@ def _sources(facts: Facts) -> Iterator[Metric]:
         ("last_event", "Since the last event."),
         ("last_contact", "Since the last response."),
     ):
-        times = ((name, getattr(one, field)) for name, one in sources.items())
+        times = ((one.name, getattr(one, field)) for one in facts.sources)
         ages = (((name,), max(0.0, facts.now - at)) for name, at in times if at)
         yield _labeled(_GAUGE, f"dnsd_source_{field}_age_seconds", text, ("source",), ages)
-    yield from _by_item(_SOURCES, "source", sources)
+    yield from _families(_SOURCES, {(one.name,): one for one in facts.sources}, "source")
 
 
 def _upstream(facts: Facts) -> Iterator[Metric]:
@@ -263,7 +261,7 @@ def _upstream(facts: Facts) -> Iterator[Metric]:
         yield family(f"dnsd_upstream_{name}", text, value=count(field))
     questions = facts.counters.get("asked_upstream", 0)
     yield _COUNTER("dnsd_upstream_questions", "Queries for external names.", value=questions)
-    yield from _by_item(_SERVERS, "server", {one.address: one for one in facts.servers})
+    yield from _families(_SERVERS, {(one.address,): one for one in facts.servers}, "server")
 
 
 class _Collector(Collector):
@@ -289,44 +287,24 @@ def sample_names(facts: Facts) -> dict[str, tuple[str, str, tuple[str, ...]]]:
     return found
 
 
-def reference() -> str:
-    """The text of docs/metrics.md."""
-    rows = "\n".join(
-        f"| `{name}` | {type_} | {', '.join(f'`{label}`' for label in labels)} | {text} |"
-        for name, (type_, text, labels) in sample_names(_EMPTY).items()
+def table() -> str:
+    """The rows of the table in docs/metrics.md."""
+    return "".join(
+        f"| `{name}` | {type_} | {', '.join(f'`{label}`' for label in labels)} | {text} |\n"
+        for name, (type_, text, labels) in sample_names(Facts()).items()
     )
-    return _PAGE.replace("ROWS", rows)
 
 
-_EMPTY = Facts()
+def with_table(page: str) -> str:
+    """The text of docs/metrics.md with the rows as they are now."""
+    head, rows = page.split("|---|---|---|---|\n")
+    tail = rows.rpartition("|\n")[2]
+    return f"{head}|---|---|---|---|\n{table()}{tail}"
 
-_PAGE = """\
-# Metrics
-
-`GET /metrics` at the admin address returns the metrics in the text format of Prometheus. It
-requires no token. Counters continue when a worker is replaced, and start at zero with dnsd.
-
-* `dnsd_queries_total`: `type` is A, NS, CNAME, SOA, PTR, MX, TXT, AAAA, SRV, SVCB (TYPE64), HTTPS,
-  ANY, or other. `outcome` separates answers from NODATA, which have the same response code NOERROR.
-* `dnsd_change_seconds` starts when a source hands in an event, and ends when every worker answers
-  by it. `dnsd_programming_seconds` starts in the cluster, with the annotation
-  `endpoints.kubernetes.io/last-change-trigger-time` of EndpointSlices; `service_kind` is `headless`
-  or `cluster_ip`. Neither includes the objects that exist at the start.
-* `dnsd_answer_seconds` is sampled (`query_samples`, by default 100 queries per second and worker).
-  It is the time that the engine takes for the batch of the sampled query, without the time that the
-  query waits in the kernel.
-* `dnsd_source_state` is 1 for the state of a source: starting, synced, stale, failing, or absent
-  (the API server does not have the resource, for example because its CRD is not installed).
-
-| name | type | labels | meaning |
-|---|---|---|---|
-ROWS
-
-No label holds a name, a client, or a namespace. This table is generated from
-`dnsd/observe/metrics.py` (`make docs`), and a test compares the two.
-"""
 
 if __name__ == "__main__":
     import sys
+    from pathlib import Path
 
-    sys.stdout.write(reference())
+    path = Path(sys.argv[1])
+    path.write_text(with_table(path.read_text(encoding="utf-8")), encoding="utf-8")

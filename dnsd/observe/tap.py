@@ -1,19 +1,19 @@
-"""The query tap: a stage that samples queries, and is out of the path when it has nothing to do.
+"""The query tap: a stage that samples queries, and leaves the path while it has nothing to do.
 
-In `observe/` (metrics, history, samples). Change here: which queries are sampled, and what a
-sample contains.
+In `observe/` (used by each worker). Change here: which queries are sampled, and what a sample has.
 
-Without an order to watch, the transports call the next stage and the tap is not in the path. With
-an order, it inserts itself before that stage: it looks at a batch, takes what its budget allows,
-and removes itself until the budget has grown again. So it samples every query at a low rate, and
-about `rate` queries a second at a high one; the other queries never pass through it.
+Without an order to sample, the transports call the next stage, and the tap is not in the path. With
+an order, the tap inserts itself before that stage, samples from a batch as many queries as its
+budget allows, and removes itself until the budget has grown again. So while few queries arrive, it
+samples all of them; while many arrive, it samples about `rate` per second, and the other queries do
+not pass through it.
 
-`patterns` are octets in lower case. A query that contains one is sampled at any rate. While there
-are patterns, the tap stays in the path and searches each batch with one call for each pattern.
-The queries that it finds have a budget of their own.
+`patterns` are octets in lowercase. A query that contains a pattern is sampled at any rate, within a
+budget of its own. While there are patterns, the tap stays in the path, and searches each batch once
+for each pattern. Such samples are marked as `found`, and do not count for the rate.
 
-Samples go to the control process in bundles. A bundle that it does not take is dropped and
-counted, never queued.
+Samples go to the control process in bundles. A bundle without room in the channel is dropped and
+counted, and never queued.
 """
 
 from __future__ import annotations
@@ -31,18 +31,18 @@ from dnsd.answer.transport import Transport
 from dnsd.dns.message import HEADER, Malformed, question_end
 from dnsd.transport.answering import Answering
 
-_BUNDLE = 100  # samples sent together at most
+_BUNDLE = 100  # most samples in one bundle
 _WAIT = 0.1  # seconds that a sample waits for others at most
-_PATTERN_RATE = 500  # samples a second that patterns may select
+_PATTERN_RATE = 500  # samples per second that patterns may select
 _BURST = 0.1  # seconds of a rate that may be used at once
 _MIN_BURST = 8  # samples
-_PER_BATCH = 8  # samples of one batch at most, so that they spread over time
+_PER_BATCH = 8  # most samples of one batch, so that samples spread over time
 
 FORWARDED, DROPPED = 254, 255  # instead of a response code
 
 
 class Watch(Struct, frozen=True, tag="watch"):
-    """The order to sample: `rate` queries a second at most, and those that contain a pattern.
+    """The order to sample: at most `rate` queries per second, and those that contain a pattern.
 
     Rate 0 without patterns stops the sampling.
     """
@@ -52,11 +52,11 @@ class Watch(Struct, frozen=True, tag="watch"):
 
 
 class Sample(Struct, array_like=True, frozen=True, gc=False):
-    """One query. `question`: name, type, and class as asked, b"" if it could not be read.
+    """One query. `question`: name, type, and class as received, b"" if it could not be read.
 
     `client`: the packed address. `rcode`: the response code, FORWARDED, or DROPPED. `transport`:
-    its index in the registry. `took`: seconds that answering took, of the whole batch. `found`:
-    selected by a pattern.
+    its index in the registry. `took`: seconds that the engine took for the whole batch.
+    `found`: selected by a pattern.
     """
 
     question: bytes
@@ -68,7 +68,7 @@ class Sample(Struct, array_like=True, frozen=True, gc=False):
 
 
 class Samples(Struct, frozen=True, tag="samples"):
-    """A bundle. `dropped`: samples since the start that the control process did not take."""
+    """A bundle. `dropped`: samples since the start for which the channel had no room."""
 
     samples: tuple[Sample, ...]
     dropped: int = 0
@@ -84,7 +84,7 @@ class Tapped(Protocol):
 
 
 class _Budget:
-    """A token bucket: `rate` a second, a tenth of a second of it at once."""
+    """A token bucket: `rate` tokens per second, and at most those of a tenth of a second."""
 
     __slots__ = ("_at", "_clock", "left", "most", "rate")
 
@@ -95,7 +95,7 @@ class _Budget:
         self._at = clock()
 
     def take(self, wanted: int) -> int:
-        """Takes up to `wanted` tokens; returns how many."""
+        """Take up to `wanted` tokens. The number that was taken."""
         now = self._clock()
         self.left = min(self.most, self.left + (now - self._at) * self.rate)
         self._at = now
@@ -121,7 +121,12 @@ class _TapStage:
         """See `Stage`."""
         begun = perf_counter()
         outcome = self._next.answer(packet, client, transport)
-        self._tap.sample_one(packet, client, outcome, transport, perf_counter() - begun)
+        took = perf_counter() - begun
+
+        def sample(_: int, found: bool) -> None:
+            self._tap.add(packet, client, outcome, transport, took, found)
+
+        self._tap.sample_batch(packet, (len(packet),), 0, sample)
         return outcome
 
     def answer_batch(
@@ -147,10 +152,10 @@ class _TapStage:
 
 
 class Tap:
-    """Inserts a stage before `stage` in each of `servers`, only while it has to.
+    """Inserts a stage before `stage` in each of `servers`, only while there are queries to sample.
 
-    `send` takes a bundle, and returns False if there is no room for it. `taken`, `dropped`:
-    samples since the start.
+    `send` returns False if there is no room for a bundle. `taken`, `dropped`: samples since the
+    start.
     """
 
     def __init__(
@@ -174,7 +179,7 @@ class Tap:
     # -- in and out of the path --------------------------------------------------------------
 
     def watch(self, order: Watch) -> None:
-        """Samples by this order from now on."""
+        """Sample by this order from now on."""
         self._patterns = order.patterns
         self._rate = _Budget(order.rate, self._loop.time)
         self._found = _Budget(_PATTERN_RATE if order.patterns else 0, self._loop.time)
@@ -200,7 +205,7 @@ class Tap:
                 server.answering.stage = self._next
 
     def _pause(self) -> None:
-        """Leaves the path until there is a budget again."""
+        """Leave the path until there is a budget again."""
         if self._patterns or self._timer is not None:
             return
         self._remove()
@@ -209,19 +214,6 @@ class Tap:
 
     # -- which queries are sampled -----------------------------------------------------------
 
-    def sample_one(
-        self, packet: bytes, client: bytes, outcome: Outcome, transport: Transport, took: float
-    ) -> None:
-        """Samples a query that was answered alone, if the budget allows."""
-        if self._patterns and self._matches(packet.lower()):
-            if self._found.take(1):
-                self.add(packet, client, outcome, transport, took, found=True)
-        elif self._rate.rate:
-            if self._rate.take(1):
-                self.add(packet, client, outcome, transport, took, found=False)
-            else:
-                self._pause()
-
     def sample_batch(
         self,
         blob: bytes,
@@ -229,7 +221,7 @@ class Tap:
         stride: int,
         sample: Callable[[int, bool], None],
     ) -> None:
-        """Calls `sample` for the queries of a batch to sample: its index, and `found`."""
+        """Call `sample` with the index, and `found`, of each query of a batch to sample."""
         if self._patterns and self._matches(lower := blob.lower()):
             for i, length in enumerate(lengths):
                 packet = lower[i * stride : i * stride + length]
@@ -259,7 +251,7 @@ class Tap:
         took: float,
         found: bool,
     ) -> None:
-        """Adds a sample to the bundle, which leaves when it is full or old enough."""
+        """Add a sample to the bundle, which is sent when it is full or old enough."""
         if outcome is None:
             rcode = DROPPED
         elif isinstance(outcome, bytes):

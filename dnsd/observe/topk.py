@@ -37,26 +37,24 @@ class Count(NamedTuple, Generic[K]):
 class FrequencyTable(Generic[K]):
     """Counts items. It holds every item that is more frequent than its floor."""
 
-    __slots__ = ("_counts", "_errors", "capacity", "floor", "total")
+    __slots__ = ("_counts", "_errors", "capacity", "floor")
 
     def __init__(self, capacity: int) -> None:
         self.capacity = capacity
         self.floor = 0  # the largest possible count of an item that is not in the table
-        self.total = 0
         self._counts: dict[K, int] = {}
         self._errors: dict[K, int] = {}  # that are not 0
 
-    def add(self, item: K, times: int = 1) -> None:
+    def add(self, item: K) -> None:
         """Count an item."""
-        self.total += times
         counts = self._counts
         known = counts.get(item)
         if known is not None:
-            counts[item] = known + times
+            counts[item] = known + 1
             return
         if len(counts) >= 2 * self.capacity:
             self._evict()
-        self._counts[item] = self.floor + times  # not `counts`: evicting creates a new table
+        self._counts[item] = self.floor + 1  # not `counts`: evicting creates a new table
         if self.floor:
             self._errors[item] = self.floor
 
@@ -83,14 +81,14 @@ class Window(Generic[K]):
         self._slots, self._seconds, self._capacity = slots, seconds, capacity
         self._ring: dict[int, FrequencyTable[K]] = {}  # number of a slot -> its table
 
-    def add(self, item: K, now: float, times: int = 1) -> None:
+    def add(self, item: K, now: float) -> None:
         """Count an item at `now` seconds of a monotonic clock."""
         number = int(now // self._seconds)
         table = self._ring.get(number)
         if table is None:
             self._expire(number)
             table = self._ring[number] = FrequencyTable(self._capacity)
-        table.add(item, times)
+        table.add(item)
 
     def top(self, k: int, now: float) -> list[Count[K]]:
         """The `k` most frequent items, most frequent first; equal ones in no order."""
@@ -108,11 +106,6 @@ class Window(Generic[K]):
             merged[item] = count, error
         ordered = sorted(merged.items(), key=lambda pair: pair[1][0], reverse=True)[:k]
         return [Count(item, count, error) for item, (count, error) in ordered]
-
-    def total(self, now: float) -> int:
-        """The number of items in the window."""
-        self._expire(int(now // self._seconds))
-        return sum(table.total for table in self._ring.values())
 
     def _expire(self, current: int) -> None:
         for number in [one for one in self._ring if one <= current - self._slots]:

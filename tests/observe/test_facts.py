@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from dnsd.observe.facts import Facts, ServerFacts, WorkerStatus
+from dnsd.observe.facts import Facts, HistoryStatus, ServerFacts, WorkerStatus
 from dnsd.observe.histogram import Histogram
 from dnsd.observe.metrics import exposition
 from tests.observe.test_metrics import facts
@@ -57,6 +57,13 @@ def test_each_value_of_a_worker_and_a_server_is_exported(
         changed = msgspec.structs.replace(one, **{field: new})
         after = msgspec.structs.replace(before, **{group: (changed,)})
         assert exposition(after) != exposition(before), field
+
+
+@pytest.mark.parametrize("field", ["changes", "bytes", "lost"])
+def test_each_extent_of_the_history_is_exported(field: str) -> None:
+    extent = msgspec.structs.replace(HistoryStatus(0, 0, 0.0, 0, False), **{field: 7})
+    after = msgspec.structs.replace(facts(), history=extent)
+    assert exposition(after) != exposition(facts())
 
 
 def test_only_an_open_worker_is_up() -> None:

@@ -139,6 +139,15 @@ class TestTap:
         assert found.question.lower().startswith(b"\x02db\x04prod")
         assert not bench.removed
 
+    async def test_a_query_with_a_pattern_also_counts_for_the_rate_alone_or_in_a_batch(
+        self, bench: Bench
+    ) -> None:
+        bench.tap.watch(Watch(1000, (b"\x02db\x04prod",)))
+        bench.server.ask(DB)
+        bench.server.stage.answer(dns.message.make_query(DB, "A").to_wire(), b"", TCP)
+        await eventually(lambda: len(bench.samples) == 4)
+        assert [one.found for one in bench.samples] == [True, False, True, False]
+
     async def test_a_bundle_without_room_is_dropped_and_counted(self, bench: Bench) -> None:
         bench.room = False
         bench.tap.watch(Watch(1000))

@@ -22,7 +22,6 @@ class TestFrequencyTable:
         true = Counter(stream)
         found = heavy.items()
         assert len(heavy) <= 2 * capacity
-        assert heavy.total == len(stream)
         for item, (count, error) in found.items():
             assert true[item] <= count <= true[item] + error
         assert all(item in found for item, count in true.items() if count > heavy.floor)
@@ -48,11 +47,10 @@ class TestFrequencyTable:
 class TestWindow:
     def test_items_older_than_the_window_expire(self) -> None:
         window: Window[str] = Window(slots=6, seconds=10, capacity=8)
-        window.add("early", 0.0, 5)
-        window.add("late", 45.0, 3)
+        for item, now in (("early", 0.0), ("early", 1.0), ("late", 45.0)):
+            window.add(item, now)
         assert [one.item for one in window.top(5, 50.0)] == ["early", "late"]
         assert [one.item for one in window.top(5, 65.0)] == ["late"]
-        assert window.total(65.0) == 3
         assert window.top(5, 1000.0) == []
         assert len(window) == 0
 
