@@ -13,7 +13,7 @@ A request passes these checks, in this order, before a route handles it:
    A path that is not in the table gets 404 only with a token.
 4. **Content-Type, body, and parameters**: as the route declares, within its limits.
 
-There are no cookies. The page keeps its token in the tab and sends it in a header, so another site
+dnsd uses no cookies. The page keeps its token in the tab and sends it in a header, so another site
 cannot make a browser send it.
 """
 
@@ -25,7 +25,6 @@ import socket
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager
-from ipaddress import ip_address
 from urllib.parse import urlsplit
 
 import structlog
@@ -36,6 +35,7 @@ from aiohttp.typedefs import Middleware
 from dnsd.admin.auth import Identity, Role, Tokens
 from dnsd.admin.cluster_auth import CheckFailed, ClusterTokens
 from dnsd.admin.context import Context
+from dnsd.admin.listeners import TooManyListeners
 from dnsd.admin.routes import (
     actions,
     diagnostics,
@@ -56,7 +56,12 @@ from dnsd.admin.routing import (
     read_body,
     read_query,
 )
+from dnsd.dns.addresses import is_address
+from dnsd.explain.explain import BadQuestion
+from dnsd.explain.plan import TooMuch
 from dnsd.sources.kubernetes.reviews import PATH
+from dnsd.transport.registry import UnknownTransport
+from dnsd.worker.supervisor import NoWorker
 
 log = structlog.get_logger(__name__)
 
@@ -107,7 +112,7 @@ class Gate:
         self._anonymous_read = anonymous_read
 
     async def admit(self, request: web.Request, access: Access) -> str:
-        """The name of the request's identity, "" without a token. Raises Problem."""
+        """The name of the request's identity, "" without a token. Raises Problem, CheckFailed."""
         self._check_host(request)
         self._check_origin(request, access)
         if access is Access.OPEN:
@@ -129,20 +134,16 @@ class Gate:
         identity = self._tokens.find(bearer)
         if identity is not None or self._cluster is None:
             return identity
-        try:
-            return await self._cluster.find(bearer)
-        except CheckFailed as error:
-            raise Problem(503, str(error)) from error
+        return await self._cluster.find(bearer)
 
     def _check_host(self, request: web.Request) -> None:
         host = _host_of(request.headers.get("Host", ""))
-        if _is_address(host) or host in self._hosts:
-            return
-        raise Problem(421, f"Host {host[:255]!r} is not allowed; add it to admin_hosts")
+        if host not in self._hosts and not is_address(host.partition("%")[0]):
+            raise Problem(421, f"Host {host[:255]!r} is not allowed; add it to admin_hosts")
 
     def _check_origin(self, request: web.Request, access: Access) -> None:
-        origin = request.headers.get("Origin")
-        if origin is not None and not _same_origin(origin, request):
+        own = f"{request.scheme}://{request.headers.get('Host', '')}"
+        if request.headers.get("Origin", own).lower() != own.lower():
             raise Problem(403, "requests from pages of other sites are refused (Origin)")
         site = request.headers.get("Sec-Fetch-Site", "none")
         # A link on another site may open the page; that site cannot read the response.
@@ -164,18 +165,6 @@ def _host_of(header: str) -> str:
         return ""
 
 
-def _is_address(host: str) -> bool:
-    try:
-        ip_address(host.partition("%")[0])
-    except ValueError:
-        return False
-    return True
-
-
-def _same_origin(origin: str, request: web.Request) -> bool:
-    return origin.lower() == f"{request.scheme}://{request.headers.get('Host', '')}".lower()
-
-
 # ---------------------------------------------------------------------------------------
 
 
@@ -195,55 +184,61 @@ def _guarded(route: Route, context: Context, gate: Gate) -> _Handler:
         identity = await gate.admit(http, route.access)
         try:
             async with asyncio.timeout(None if route.stream else TIMEOUT):
-                return await _handle(route, http, context, identity)
+                query = read_query(route, http)
+                body = await read_body(route, http)
+                if route.access is Access.WRITE:
+                    log.info(
+                        "write request", method=route.method, path=http.path[:300], by=identity
+                    )
+                result = await route.handler(Request(http, context, query, body, identity))
         except TimeoutError as error:
             raise Problem(503, f"the request took longer than {TIMEOUT:.0f} s") from error
+        return result if isinstance(result, web.StreamResponse) else json_response(result)
 
     return handle
 
 
-async def _handle(
-    route: Route, http: web.Request, context: Context, identity: str
-) -> web.StreamResponse:
-    query = read_query(route, http)
-    body = await read_body(route, http)
-    if route.access is Access.WRITE:
-        log.info("write request", method=route.method, path=http.path[:300], by=identity)
-    result = await route.handler(Request(http, context, query, body, identity))
-    return result if isinstance(result, web.StreamResponse) else json_response(result)
-
-
 def _outermost(gate: Gate) -> Middleware:
+    """Run a handler. Any error becomes the response of a Problem."""
+
     @web.middleware
-    async def guarded(request: web.Request, handler: _Handler) -> web.StreamResponse:
+    async def respond(request: web.Request, handler: _Handler) -> web.StreamResponse:
         try:
-            return await _respond(request, handler, gate)
-        except Problem as problem:
-            headers = {"WWW-Authenticate": "Bearer"} if problem.status == 401 else None
-            return problem.response(headers)
+            if request.match_info.http_exception is not None:
+                # Not in the table: a client without a token must not learn that.
+                await gate.admit(request, Access.READ)
+            return await handler(request)
+        except ConnectionError:
+            raise
+        except Exception as error:  # noqa: BLE001 - `_problem` logs a bug
+            return _problem(error, request).response()
 
-    return guarded
+    return respond
 
 
-async def _respond(request: web.Request, handler: _Handler, gate: Gate) -> web.StreamResponse:
-    """Run a handler. Any error becomes a Problem."""
-    try:
-        if request.match_info.http_exception is not None:
-            # Not in the table: a client without a token must not learn that.
-            await gate.admit(request, Access.READ)
-        return await handler(request)
-    except web.HTTPMethodNotAllowed as error:
-        allowed = ", ".join(sorted(error.allowed_methods))
-        raise Problem(405, f"{request.method} is not allowed here; use {allowed}") from error
-    except web.HTTPException as error:
-        raise Problem(error.status, f"{request.path[:300]}: {error.reason}") from error
-    except (Problem, asyncio.CancelledError, ConnectionError):
-        raise
-    except HttpProcessingError as error:
-        raise Problem(error.code, error.message) from error
-    except Exception as error:
-        log.exception("a request failed, a bug", path=request.path[:300])
-        raise Problem(500, "internal error, a bug; the log has the traceback") from error
+def _problem(error: Exception, request: web.Request) -> Problem:
+    """The Problem of an error. An error that is not listed is a bug."""
+    match error:
+        case Problem():
+            return error
+        case web.HTTPMethodNotAllowed():
+            allowed = ", ".join(sorted(error.allowed_methods))
+            return Problem(405, f"{request.method} is not allowed here; use {allowed}")
+        case web.HTTPException():
+            return Problem(error.status, f"{request.path[:300]}: {error.reason}")
+        case HttpProcessingError():
+            return Problem(error.code, error.message)
+        case BadQuestion():
+            return Problem(400, f"{error.field}: {error}")
+        case UnknownTransport():
+            return Problem(400, f"over: {error}")
+        case TooMuch():
+            return Problem(413, str(error))
+        case CheckFailed() | NoWorker() | TooManyListeners():
+            return Problem(503, str(error))
+        case _:
+            log.exception("a request failed, a bug", path=request.path[:300], exc_info=error)
+            return Problem(500, "internal error, a bug; the log has the traceback")
 
 
 async def _add_headers(_: web.Request, response: web.StreamResponse) -> None:

@@ -10,10 +10,10 @@ as JSON, or an aiohttp response. An error is raised as a `Problem` and becomes
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from enum import Enum
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import msgspec
 from aiohttp import web
@@ -52,7 +52,7 @@ class Problem(Exception):
         super().__init__(detail)
         self.status, self.detail, self.more = status, detail, more
 
-    def response(self, headers: Mapping[str, str] | None = None) -> web.Response:
+    def response(self) -> web.Response:
         body = {
             "type": "about:blank",
             "title": HTTPStatus(self.status).phrase,
@@ -64,7 +64,7 @@ class Problem(Exception):
             status=self.status,
             body=msgspec.json.encode(body),
             content_type=PROBLEM,
-            headers=headers,
+            headers={"WWW-Authenticate": "Bearer"} if self.status == 401 else None,
         )
 
 
@@ -72,16 +72,14 @@ class Parameters(Struct, frozen=True, forbid_unknown_fields=True):
     """The parameters of a route; subclasses add fields. Also the bodies of requests."""
 
 
-class Request:
+class Request(NamedTuple):
     """One request to a route. `identity`: the name of its token, "" without one."""
 
-    __slots__ = ("body", "context", "http", "identity", "query")
-
-    def __init__(
-        self, http: web.Request, context: Context, query: Any, body: bytes, identity: str
-    ) -> None:
-        self.http, self.context, self.query = http, context, query
-        self.body, self.identity = body, identity
+    http: web.Request
+    context: Context
+    query: Any
+    body: bytes
+    identity: str
 
     def path(self, name: str) -> str:
         """A part of the path, decoded."""
@@ -119,15 +117,13 @@ class Route(Struct, frozen=True):
 
 def read_query(route: Route, http: web.Request) -> Any:
     """The parameters of a request as the route's struct. Raises Problem."""
-    given: dict[str, str] = {}
     if len(http.query) > MAX_PARAMETERS:
         raise Problem(400, f"{len(http.query)} parameters; send at most {MAX_PARAMETERS}")
-    for name, value in http.query.items():
-        if name in given:
+    for name in http.query:
+        if len(http.query.getall(name)) > 1:
             raise Problem(400, f"parameter {name[:100]!r} occurs twice; send it once")
-        given[name] = value
     try:
-        return msgspec.convert(given, route.query, strict=False)
+        return msgspec.convert(dict(http.query), route.query, strict=False)
     except msgspec.ValidationError as error:
         raise Problem(400, f"a parameter: {error}") from error
 
@@ -161,9 +157,3 @@ def domain_name(text: str) -> Name:
 
 def json_response(value: Any, status: int = 200) -> web.Response:
     return web.Response(status=status, body=msgspec.json.encode(value), content_type=JSON)
-
-
-def text_response(body: str | bytes, status: int = 200) -> web.Response:
-    """Plain text in UTF-8."""
-    data = body.encode() if isinstance(body, str) else body
-    return web.Response(status=status, body=data, content_type="text/plain", charset="utf-8")

@@ -261,7 +261,8 @@ class TestServe:
                 assert _status(found[1], "nobody") == 401
 
     def test_cluster_tokens_require_kubernetes(self, tmp_path: Path) -> None:
-        done = dnsd("serve", "--manifests", str(tmp_path), "--admin-cluster-tokens")
+        free = ("--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0")
+        done = dnsd("serve", *free, "--manifests", str(tmp_path), "--admin-cluster-tokens")
         assert done.returncode == 2
         assert "requires kubernetes" in done.stderr
 

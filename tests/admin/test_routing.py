@@ -24,8 +24,8 @@ def request(body: bytes) -> Request:
 
 
 def test_a_problem_is_a_response_with_its_members() -> None:
-    response = Problem(409, "it is taken", owners=["a"]).response({"X": "y"})
-    assert (response.status, response.content_type, response.headers["X"]) == (409, PROBLEM, "y")
+    response = Problem(409, "it is taken", owners=["a"]).response()
+    assert (response.status, response.content_type) == (409, PROBLEM)
     assert isinstance(response.body, bytes)
     assert msgspec.json.decode(response.body) == {
         "type": "about:blank",
@@ -34,6 +34,11 @@ def test_a_problem_is_a_response_with_its_members() -> None:
         "detail": "it is taken",
         "owners": ["a"],
     }
+
+
+def test_only_a_401_response_requests_a_token() -> None:
+    assert Problem(401, "a token").response().headers["WWW-Authenticate"] == "Bearer"
+    assert "WWW-Authenticate" not in Problem(403, "not allowed").response().headers
 
 
 def test_an_empty_body_is_an_empty_object() -> None:

@@ -22,7 +22,7 @@ from dnsd.admin.routing import (
 )
 from dnsd.observe.logging import set_level
 from dnsd.settings.schema import SettingsError
-from dnsd.worker.supervisor import NoWorker, WorkersFailed
+from dnsd.worker.supervisor import WorkersFailed
 
 log = structlog.get_logger(__name__)
 
@@ -48,12 +48,9 @@ class Level(Parameters, frozen=True):
 async def flush(request: Request) -> Any:
     """Remove upstream replies from the caches of all workers."""
     name = domain_name(request.query.name) if request.query.name else None
-    try:
-        count = await request.context.plane.supervisor.flush(name)
-    except NoWorker as error:
-        raise Problem(503, str(error)) from error
+    count = await request.context.plane.supervisor.flush(name)
     if count < 0:
-        raise Problem(409, "there is no cache, because forwarding is off")
+        raise Problem(409, "forwarding is off, so no reply is cached")
     return {"flushed": count}
 
 

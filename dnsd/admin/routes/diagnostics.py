@@ -26,10 +26,9 @@ from dnsd.admin.routing import (
 from dnsd.dns.message import Rcode, opt_record
 from dnsd.dns.names import Name
 from dnsd.dns.types import Type, type_text
-from dnsd.explain.explain import BadQuestion, Question, client_of, explain, interpret, type_of
-from dnsd.explain.plan import Mode, TooMuch, plan, read_manifests
-from dnsd.transport.registry import UnknownTransport, named
-from dnsd.worker.supervisor import NoWorker
+from dnsd.explain.explain import Question, client_of, explain, interpret, type_of
+from dnsd.explain.plan import Mode, plan, read_manifests
+from dnsd.transport.registry import named
 
 YAML_TYPES = (YAML, "text/yaml", "application/x-yaml", "text/x-yaml")
 RequiredName = Annotated[str, Meta(min_length=1, max_length=255)]
@@ -61,19 +60,9 @@ class PlanQuery(Parameters, frozen=True):
 
 async def resolve_name(request: Request) -> Any:
     """The answer of the engine, from a worker."""
-    query = request.query
-    try:
-        packet = query_packet(domain_name(query.name), type_of(query.type))
-        client, transport = client_of(query.client), named(query.over)
-    except BadQuestion as error:
-        raise Problem(400, f"{error.field}: {error}") from error
-    except UnknownTransport as error:
-        raise Problem(400, f"over: {error}") from error
-    supervisor = request.context.plane.supervisor
-    try:
-        reply = await supervisor.probe(packet, client, transport)
-    except NoWorker as error:
-        raise Problem(503, str(error)) from error
+    query, supervisor = request.query, request.context.plane.supervisor
+    packet = query_packet(domain_name(query.name), type_of(query.type))
+    reply = await supervisor.probe(packet, client_of(query.client), named(query.over))
     if reply is None:
         return {"query": packet.hex(), "reply": None}
     return {"query": packet.hex(), "reply": reply.hex(), **decoded(reply)}
@@ -115,12 +104,9 @@ def decoded(reply: bytes) -> dict[str, object]:
 async def explain_name(request: Request) -> Any:
     """The verdict and the facts behind it."""
     query, context = request.query, request.context
-    try:
-        client = client_of(query.client)
-        question = Question(query.name, type_of(query.type), client, query.namespace)
-        meant = interpret(context.pipeline, question)
-    except BadQuestion as error:
-        raise Problem(400, f"{error.field}: {error}") from error
+    client = client_of(query.client)
+    question = Question(query.name, type_of(query.type), client, query.namespace)
+    meant = interpret(context.pipeline, question)
     entries = await context.history.find(name=meant.name, limit=1)
     runtime = await context.runtime(meant.name, question.type)
     return explain(context.pipeline, meant, runtime, entries)
@@ -134,10 +120,7 @@ async def plan_manifests(request: Request) -> Any:
     if not manifests.objects and manifests.problems:
         raise Problem(422, manifests.problems[0], problems=list(manifests.problems[:100]))
     counts = context.live.query_counts() if context.live.base_rate else None
-    try:
-        return plan(context.pipeline, manifests, Mode(request.query.mode), counts).fields()
-    except TooMuch as error:
-        raise Problem(413, str(error)) from error
+    return plan(context.pipeline, manifests, Mode(request.query.mode), counts).fields()
 
 
 ROUTES = (

@@ -8,11 +8,11 @@ from __future__ import annotations
 import time
 from typing import Any
 
-import msgspec
 from aiohttp import web
 
 from dnsd import __version__
-from dnsd.admin.routing import Access, Request, Route, text_response
+from dnsd.admin.context import Health
+from dnsd.admin.routing import Access, Request, Route
 from dnsd.dns.names import text_of
 from dnsd.observe.histogram import Histogram
 from dnsd.transport.listener import endpoints
@@ -22,14 +22,16 @@ _PROBLEMS = 100  # objects with problems in the status
 
 async def healthz(request: Request) -> web.Response:
     """Whether each process is alive and its event loop runs."""
-    health = request.context.healthy()
-    return text_response(health.reason + "\n", status=200 if health.ok else 503)
+    return _probe(request.context.healthy())
 
 
 async def readyz(request: Request) -> web.Response:
     """Whether clients should send queries: synced, not stale, and not draining."""
-    health = request.context.ready()
-    return text_response(health.reason + "\n", status=200 if health.ok else 503)
+    return _probe(request.context.ready())
+
+
+def _probe(health: Health) -> web.Response:
+    return web.Response(text=health.reason + "\n", status=200 if health.ok else 503)
 
 
 async def metrics(request: Request) -> web.Response:
@@ -37,9 +39,8 @@ async def metrics(request: Request) -> web.Response:
     # The client library imports a web server of its own, so it is imported at the first scrape.
     from dnsd.observe.metrics import CONTENT_TYPE, exposition
 
-    response = text_response(exposition(request.context.facts()))
-    response.headers["Content-Type"] = CONTENT_TYPE
-    return response
+    body = exposition(request.context.facts())
+    return web.Response(body=body, headers={"Content-Type": CONTENT_TYPE})
 
 
 async def status(request: Request) -> Any:
@@ -84,7 +85,7 @@ def _quantiles(histogram: Histogram, count: str) -> dict[str, float]:
 
 async def sources(request: Request) -> Any:
     """Each source: state, last event, resourceVersion, relists, and errors."""
-    return {"sources": [msgspec.to_builtins(one) for one in request.context.sources()]}
+    return {"sources": request.context.sources()}
 
 
 ROUTES = (

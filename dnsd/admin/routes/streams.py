@@ -14,7 +14,7 @@ from aiohttp import web
 from msgspec import Meta
 
 from dnsd.admin.events import Event, change_event
-from dnsd.admin.listeners import Listener, TooManyListeners
+from dnsd.admin.listeners import Listener
 from dnsd.admin.live import DIMENSIONS, Filter, Query
 from dnsd.admin.routing import NameText, Parameters, Problem, Request, Route, TypeText
 from dnsd.dns.names import text_of
@@ -53,15 +53,12 @@ async def events(request: Request) -> web.StreamResponse:
     last = request.http.headers.get("Last-Event-ID", "")
     if since is None and last.isdecimal() and int(last) < 2**32:
         since = int(last)
-    try:
-        with context.events.listening() as listener:
-            hello = {"serial": zone.serial, "zones": [text_of(one) for one in zone.config.zones]}
-            response = await _started(request, Event.of("hello", hello, str(zone.serial)))
-            if since is not None:
-                await response.write(_missed(request, since))
-            return await _sent(response, listener, "events")
-    except TooManyListeners as error:
-        raise Problem(503, str(error)) from error
+    with context.events.listening() as listener:
+        hello = {"serial": zone.serial, "zones": [text_of(one) for one in zone.config.zones]}
+        response = await _started(request, Event.of("hello", hello, str(zone.serial)))
+        if since is not None:
+            await response.write(_missed(request, since))
+        return await _sent(response, listener, "events")
 
 
 def _missed(request: Request, since: int) -> bytes:
@@ -83,8 +80,6 @@ async def queries(request: Request) -> web.StreamResponse:
             hello = {"samples_per_second_and_worker": live.rate, "filter": wanted}
             response = await _started(request, Event.of("hello", hello))
             return await _sent(response, listener, "queries")
-    except TooManyListeners as error:
-        raise Problem(503, str(error)) from error
     except ValueError as error:
         raise Problem(400, f"client: {error}") from error
 
