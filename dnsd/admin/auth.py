@@ -39,7 +39,7 @@ MAX_LENGTH = 512
 _MAX_FILE = 1 << 20  # bytes
 _MAX_TOKENS = 1000
 _OWN_BYTES = 32  # of random data
-_WORD = re.compile(r"[!-~]+")
+_TOKEN = re.compile(rf"[!-~]{{{MIN_LENGTH},{MAX_LENGTH}}}")
 
 
 class Role(Enum):
@@ -60,37 +60,30 @@ class Identity(Struct, frozen=True):
     role: Role | None
 
 
-class Token(Struct, frozen=True):
-    """A token, by the digest of its text."""
-
-    identity: Identity
-    digest: bytes
-
-
 class Tokens:
     """The tokens in force: those of a file, or the one that dnsd created."""
 
     def __init__(self, file: str = "", own: str = "") -> None:
         """Raises BadTokens if `file` is given and invalid."""
         self._file = file
-        self._version = _version_of(file) if file else None
-        self._tokens: tuple[Token, ...] = read(file) if file else ()
+        self._version = _version_of(file)
+        self._tokens = read(file) if file else []  # the digest and the identity of each
         if own:
-            self._tokens += (Token(Identity("dnsd", Role.WRITE), _digest(own)),)
+            self._tokens.append((_digest(own), Identity("dnsd", Role.WRITE)))
 
     def find(self, presented: str) -> Identity | None:
         """The identity of a token; None for an unknown one."""
         self._update()
         digest = _digest(presented[:MAX_LENGTH])
         found = None
-        for token in self._tokens:  # always all of them, so that the time is constant
-            if hmac.compare_digest(token.digest, digest):
-                found = token.identity
+        for known, identity in self._tokens:  # always all of them, so that the time is constant
+            if hmac.compare_digest(known, digest):
+                found = identity
         return found
 
     def _update(self) -> None:
         """Read the file again if it changed."""
-        if not self._file or (now := _version_of(self._file)) == self._version:
+        if (now := _version_of(self._file)) == self._version:
             return
         self._version = now
         try:
@@ -103,8 +96,8 @@ class Tokens:
             log.info("token file read again", file=self._file, tokens=len(self._tokens))
 
 
-def read(file: str) -> tuple[Token, ...]:
-    """The tokens of a file. Raises BadTokens."""
+def read(file: str) -> list[tuple[bytes, Identity]]:
+    """The digest and the identity of each token of a file. Raises BadTokens."""
     try:
         with open(file, "rb") as opened:
             data = opened.read(_MAX_FILE + 1)
@@ -123,22 +116,22 @@ def read(file: str) -> tuple[Token, ...]:
         raise BadTokens(f"{file}: has no token; write lines of NAME ROLE TOKEN")
     if len(tokens) > _MAX_TOKENS:
         raise BadTokens(f"{file}: has {len(tokens)} tokens; write at most {_MAX_TOKENS}")
-    return tuple(tokens)
+    return tokens
 
 
-def _token(place: str, words: list[str]) -> Token:
+def _token(place: str, words: list[str]) -> tuple[bytes, Identity]:
     if len(words) != 3:
         raise BadTokens(f"{place}: has {len(words)} words; write NAME ROLE TOKEN")
     name, role, secret = words
-    if role not in (one.value for one in Role):
+    if role not in ("read", "write"):
         raise BadTokens(f"{place}: {role!r} is not a role; write read or write")
-    if not MIN_LENGTH <= len(secret) <= MAX_LENGTH or not _WORD.fullmatch(secret):
+    if not _TOKEN.fullmatch(secret):
         # Without the token itself, because errors are logged.
         raise BadTokens(
             f"{place}: the token of {name} must have {MIN_LENGTH} to {MAX_LENGTH} printable"
             " ASCII characters"
         )
-    return Token(Identity(name, Role(role)), _digest(secret))
+    return _digest(secret), Identity(name, Role(role))
 
 
 def _digest(token: str) -> bytes:
@@ -181,7 +174,7 @@ def _usable(path: Path) -> str:
         text = path.read_text(encoding="ascii", errors="replace").strip()
     except FileNotFoundError:
         return ""
-    return text if MIN_LENGTH <= len(text) <= MAX_LENGTH and _WORD.fullmatch(text) else ""
+    return text if _TOKEN.fullmatch(text) else ""
 
 
 def token_path(state_dir: str, port: int, environ: Mapping[str, str] = os.environ) -> Path:

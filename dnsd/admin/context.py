@@ -64,15 +64,16 @@ class ControlPlane(Protocol):
     """
 
     on_answered: list[Callable[[Change], None]]
+    pipeline: Pipeline
+    supervisor: Supervisor
+    sources: Sequence[Source]
+    synced: asyncio.Event
+    started_at: float
+    started: float
+    handed_in: float
 
     @property
     def settings(self) -> Settings: ...
-    @property
-    def pipeline(self) -> Pipeline: ...
-    @property
-    def supervisor(self) -> Supervisor: ...
-    @property
-    def sources(self) -> Sequence[Source]: ...
     @property
     def view_zones(self) -> ClientViews | None: ...
     @property
@@ -81,14 +82,6 @@ class ControlPlane(Protocol):
     def state(self) -> int: ...
     @property
     def unknown(self) -> Sequence[Name]: ...
-    @property
-    def synced(self) -> asyncio.Event: ...
-    @property
-    def started_at(self) -> float: ...
-    @property
-    def started(self) -> float: ...
-    @property
-    def handed_in(self) -> float: ...
 
     def place(self, contributor: Key, rrsets: Sequence[RRset], cause: Cause) -> Change | None: ...
 
@@ -106,7 +99,7 @@ class SavesSnapshot(Protocol):
     """A source with a snapshot that can be written on request."""
 
     async def save(self) -> str:
-        """Write the snapshot. The path; "" if there is no data or no directory for it."""
+        """Write the snapshot. The path; "" without data or a directory for it."""
 
 
 class Health(Struct, frozen=True):

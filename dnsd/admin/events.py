@@ -14,7 +14,7 @@ import msgspec
 from msgspec import Struct
 
 from dnsd.admin.listeners import Listener, Listeners
-from dnsd.admin.records import shown
+from dnsd.admin.records import shown, shown_cause
 from dnsd.dns.names import text_of
 from dnsd.zone.change import Change
 from dnsd.zone.zone import Zone
@@ -83,12 +83,11 @@ class Events:
 
 def change_event(change: Change) -> Event:
     """A Change of the zone as an event."""
-    cause = change.cause
     data = {
         "serial": change.serial,
         "owner": str(change.contributor),
-        "cause": {**cause.key._asdict(), "version": cause.version, "origin": cause.origin},
-        "at": cause.at,
+        "cause": shown_cause(change.cause),
+        "at": change.cause.at,
         "removed": [shown(one) for one in change.removed[:_SHOWN]],
         "added": [shown(one) for one in change.added[:_SHOWN]],
         "born": [text_of(name) for name in change.born[:_SHOWN]],

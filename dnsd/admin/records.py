@@ -21,6 +21,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import structlog
@@ -30,7 +31,7 @@ from dnsd.cluster.objects import Key
 from dnsd.dns.names import BadName, Name, is_below, name_from_text, text_of
 from dnsd.dns.rdata import BadRecord, rdata_from_text, type_number
 from dnsd.dns.rrset import RRset, rrset
-from dnsd.dns.text import rdata_text
+from dnsd.dns.text import values_of
 from dnsd.dns.types import Type, type_text
 from dnsd.zone.change import Cause, Change
 from dnsd.zone.merge import APEX_KEY
@@ -206,17 +207,11 @@ def key_of(zone: str, name: str, type_: str) -> Key:
 
 
 def record_of(
-    zone: Name, name: str, type_: str, ttl: int, values: Iterable[str], **more: object
+    zone: Name, name: str, type_: str, ttl: int, values: Iterable[str], **more: Any
 ) -> Record:
     """A record from the API. `name` is absolute, or relative to the zone. Raises BadRecord."""
-    fields = {
-        "zone": text_of(zone),
-        "name": text_of(name_in(zone, name)),
-        "type": type_number(type_)[1],
-        "ttl": ttl,
-        "values": tuple(values),
-    }
-    return msgspec.convert({**fields, **more}, Record)
+    owner, number = text_of(name_in(zone, name)), type_number(type_)[1]
+    return Record(text_of(zone), owner, number, ttl, tuple(values), **more)
 
 
 def name_in(zone: Name, text: str) -> Name:
@@ -250,5 +245,10 @@ def shown(one: RRset) -> dict[str, object]:
         "name": text_of(one.name),
         "type": type_text(one.type),
         "ttl": one.ttl,
-        "values": [rdata_text(one.type, rdata) for rdata in one.rdatas],
+        "values": values_of(one),
     }
+
+
+def shown_cause(cause: Cause) -> dict[str, str]:
+    """The cause of a Change as the API shows it."""
+    return {**cause.key._asdict(), "version": cause.version, "origin": cause.origin}

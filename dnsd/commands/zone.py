@@ -11,13 +11,14 @@ from typing import Any
 
 import click
 
+from dnsd.admin.records import shown
 from dnsd.commands.client import Client, path_part
 from dnsd.commands.options import settings_command, settings_from
 from dnsd.commands.printing import print_json
 from dnsd.commands.remote import connect, is_offline, read_offline, remote_options
 from dnsd.dns.names import name_from_text, text_of
-from dnsd.dns.text import canonical, rdata_text
-from dnsd.dns.types import Type, type_text
+from dnsd.dns.text import canonical
+from dnsd.dns.types import Type
 from dnsd.settings.schema import Group, SettingsError
 from dnsd.zone.text import zone_text
 from dnsd.zone.zone import Zone
@@ -90,19 +91,21 @@ class _RemoteZones:
 
     def rrsets(self, apex: str) -> list[dict[str, object]]:
         found: list[dict[str, object]] = []
-        path, cursor = f"/zones/{path_part(apex)}/records", ""
-        while True:
-            page = self._client.get(path, limit=_PAGE, cursor=cursor)
-            found += [
-                {name: one[name] for name in ("name", "type", "ttl", "values")}
-                for one in page["records"]
-            ]
+        cursor = ""
+        while cursor is not None:
+            page = self._client.get(_records(apex), limit=_PAGE, cursor=cursor)
+            for one in page["records"]:
+                del one["owners"]
+            found += page["records"]
             cursor = page["next"]
-            if not cursor:
-                return found
+        return found
 
     def text(self, apex: str) -> Iterator[bytes]:
-        return self._client.text(f"/zones/{path_part(apex)}/records", format="zone")
+        return self._client.text(_records(apex), format="zone")
+
+
+def _records(apex: str) -> str:
+    return f"/zones/{path_part(apex)}/records"
 
 
 class _OfflineZones:
@@ -121,15 +124,7 @@ class _OfflineZones:
         name = name_from_text(apex)
         found = [one for one in self._zone.rrsets() if self._zone.zone_of(one.name) == name]
         found.sort(key=lambda one: (one.type != Type.SOA, canonical(one.name), one.type))
-        return [
-            {
-                "name": text_of(one.name),
-                "type": type_text(one.type),
-                "ttl": one.ttl,
-                "values": [rdata_text(one.type, rdata) for rdata in one.rdatas],
-            }
-            for one in found
-        ]
+        return [shown(one) for one in found]
 
     def text(self, apex: str) -> Iterator[bytes]:
         return (line.encode() for line in zone_text(self._zone, name_from_text(apex)))

@@ -26,6 +26,11 @@ def canonical(name: Name) -> tuple[bytes, ...]:
     return tuple(labels_of(name))[::-1]
 
 
+def values_of(rrset: RRset) -> tuple[str, ...]:
+    """The values of an RRset in presentation form."""
+    return tuple(rdata_text(rrset.type, rdata) for rdata in rrset.rdatas)
+
+
 def rdata_text(type_: int, rdata: bytes) -> str:
     """One uncompressed rdata in presentation form; the generic form of RFC 3597 5 if unknown."""
     if type_ in (Type.A, Type.AAAA):

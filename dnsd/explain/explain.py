@@ -26,7 +26,7 @@ from dnsd.dns.names import Name, text_of
 from dnsd.dns.networks import EVERYONE, Networks
 from dnsd.dns.rdata import BadRecord, type_number
 from dnsd.dns.rrset import RRset
-from dnsd.dns.text import rdata_text
+from dnsd.dns.text import values_of
 from dnsd.dns.types import Type, type_text
 from dnsd.explain import external, inside
 from dnsd.explain.lookup import EXTERNAL, Found, lookup
@@ -356,17 +356,17 @@ def _verdict(trace: Trace, meant: Interpretation, rcode: str, runtime: Runtime) 
 
 
 def _values(rrset: RRset) -> str:
-    texts = [rdata_text(rrset.type, rdata) for rdata in rrset.rdatas]
+    texts = values_of(rrset)
     more = f" and {len(texts) - _SHOWN} more" if len(texts) > _SHOWN else ""
     return ", ".join(texts[:_SHOWN]) + more
 
 
 def _lines(*rrsets: RRset | None) -> tuple[str, ...]:
     return tuple(
-        f"{text_of(one.name)} {one.ttl} IN {type_text(one.type)} {rdata_text(one.type, rdata)}"
+        f"{text_of(one.name)} {one.ttl} IN {type_text(one.type)} {value}"
         for one in rrsets
         if one is not None
-        for rdata in one.rdatas
+        for value in values_of(one)
     )
 
 

@@ -38,7 +38,7 @@ from dnsd.cluster.state import State
 from dnsd.dns.addresses import address_text
 from dnsd.dns.names import Name, text_of
 from dnsd.dns.rrset import RRset
-from dnsd.dns.text import canonical, rdata_text
+from dnsd.dns.text import canonical, values_of
 from dnsd.dns.types import Type, type_text
 from dnsd.sources.manifests.file import parse
 from dnsd.zone.change import Cause
@@ -304,7 +304,7 @@ def _rows(draft: _Draft, asked: Callable[[Name], int] | None) -> Iterator[tuple[
 
 
 def _values(rrset: RRset | None) -> tuple[str, ...]:
-    return tuple(rdata_text(rrset.type, one) for one in rrset.rdatas) if rrset else ()
+    return values_of(rrset) if rrset else ()
 
 
 def _contributors(zone: Zone, name: Name) -> str:

@@ -12,7 +12,7 @@ from typing import Annotated, Any
 
 from msgspec import Meta
 
-from dnsd.admin.records import shown
+from dnsd.admin.records import shown, shown_cause
 from dnsd.admin.routing import Limit, NameText, Parameters, Problem, Request, Route, domain_name
 from dnsd.cluster.objects import Key
 from dnsd.dns.names import text_of
@@ -87,7 +87,6 @@ def moment(text: str, now: float) -> float:
 
 def shown_entry(entry: Entry) -> dict[str, object]:
     """A change as the API shows it."""
-    cause = entry.cause
     return {
         "id": entry.id,
         "at": entry.at,
@@ -97,7 +96,7 @@ def shown_entry(entry: Entry) -> dict[str, object]:
         "before": shown(entry.before) if entry.before else None,
         "after": shown(entry.after) if entry.after else None,
         "owner": str(entry.contributor),
-        "cause": {**cause.key._asdict(), "version": cause.version, "origin": cause.origin},
+        "cause": shown_cause(entry.cause),
     }
 
 
