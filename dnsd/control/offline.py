@@ -53,7 +53,7 @@ def read(settings: Settings) -> Offline:
     """
     logging.configure("error", "text")  # `problems` reports the rest
     try:
-        loaded = load(settings.manifests.directory, service_cidrs=settings.manifests.service_cidr)
+        loaded = load(settings.manifests.directory, settings.manifests.service_cidr)
     except SourceError as error:
         raise SettingsError(f"{settings.named('manifests')}: {error}") from error
     addresses = [one.address for one in settings.transport.listen]

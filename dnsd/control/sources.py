@@ -41,7 +41,7 @@ async def make_source(settings: Settings) -> Source:
         raise SettingsError("no source of Services; give --manifests DIR or --kubernetes")
     from dnsd.sources.manifests.source import Manifests
 
-    return Manifests(settings.manifests.directory, service_cidrs=settings.manifests.service_cidr)
+    return Manifests(settings.manifests.directory, settings.manifests.service_cidr)
 
 
 async def kubernetes_source(settings: Settings, timing: Timing | None = None) -> SavingSource:

@@ -41,6 +41,7 @@ from dnsd.sources.manifests.registry import Registry
 from dnsd.sources.manifests.yaml import Unreadable
 
 Signature = tuple[int, ...]  # of a file: what stat reports and a change of content changes
+_SIZE = 2  # index of the size in octets
 _ONE_WRITE = 64 * 1024  # octets that editors and shells write with one system call
 
 # file.parse: takes a path, its octets, and what the file held before.
@@ -255,15 +256,15 @@ class Directory:
         signature: Signature = ()
         problem: Unreadable | None = None
         try:
-            signature, size = _signature(path)
+            signature = _signature(path)
             if before and not force and before.signature == signature:
                 self._pending.pop(name, None)
                 return None
-            if settle and self._half_written(name, signature, size):
+            if settle and self._half_written(name, signature):
                 return None
-            self._check_size(size, room)
+            self._check_size(signature[_SIZE], room)
             data = _read(path, self._limits.file_bytes)
-            if settle and _signature(path)[0] != signature:
+            if settle and _signature(path) != signature:
                 self._pending[name] = signature  # it changed while dnsd read it
                 return None
             digest = blake2b(data, digest_size=16).digest()
@@ -290,7 +291,8 @@ class Directory:
                 problem = Unreadable(f"cannot be read because of a fault in dnsd: {fault}")
         return file.failed(path, previous, problem)
 
-    def _half_written(self, name: str, signature: Signature, size: int) -> bool:
+    def _half_written(self, name: str, signature: Signature) -> bool:
+        size = signature[_SIZE]
         settled = 0 < size <= _ONE_WRITE or size > self._limits.file_bytes
         if settled or self._pending.get(name) == signature:
             self._pending.pop(name, None)
@@ -394,19 +396,18 @@ def os_problem(error: OSError) -> str:
     return (error.strerror or str(error)).lower()
 
 
-def _signature(path: str) -> tuple[Signature, int]:
-    """The signature of a file, and its size. Raises OSError and Unreadable."""
+def _signature(path: str) -> Signature:
+    """The signature of a file. Raises OSError and Unreadable."""
     found = os.stat(path)
     if not stat.S_ISREG(found.st_mode):
         raise Unreadable("is not a regular file")
-    times = found.st_mtime_ns, found.st_ctime_ns
-    return (found.st_dev, found.st_ino, found.st_size, *times), found.st_size
+    return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns
 
 
 def _signature_or_none(path: str) -> Signature:
     """Empty, as that of a file that could not be read, if there is no file."""
     try:
-        return _signature(path)[0]
+        return _signature(path)
     except (OSError, Unreadable):
         return ()
 

@@ -36,28 +36,14 @@ from msgspec.structs import replace
 from dnsd.cluster.objects import Key, Object, Service
 from dnsd.cluster.store import KeyTable, Packed, pack, unpack
 from dnsd.dns.addresses import address_text
-from dnsd.sources.manifests.allocate import Network, address_allocator
+from dnsd.sources.manifests.allocate import address_allocator
 from dnsd.sources.manifests.manifest import Manifest
 from dnsd.sources.manifests.nodeports import NONE_LEFT, NodePorts
 from dnsd.sources.manifests.problems import Changes, Problem, count
-from dnsd.sources.source import SourceError
 
 _WIDTHS = {"IPv4": 4, "IPv6": 16}  # octets of an address
 _FAMILIES = {width: family for family, width in _WIDTHS.items()}
 _place = attrgetter("place")
-
-
-def networks_of(cidrs: Iterable[str]) -> list[Network]:
-    """The networks to allocate cluster IPs from. Raises SourceError for invalid text."""
-    networks = []
-    for cidr in cidrs:
-        try:
-            networks.append(ip_network(cidr))
-        except ValueError as error:
-            raise SourceError(
-                f"service_cidrs: {error}; write a network like 10.96.0.0/12"
-            ) from error
-    return networks
 
 
 class _Refused(Exception):
@@ -69,9 +55,14 @@ class _Refused(Exception):
 
 
 class Registry:
-    """The manifests of all files, those in use, and the addresses that they have."""
+    """The manifests of all files, those in use, and the addresses that they have.
 
-    def __init__(self, networks: Sequence[Network] = ()) -> None:
+    `cidrs`: the networks from which Services without a cluster IP get one. Raises ValueError for a
+    text that is not a network, which the kind of the setting has excluded.
+    """
+
+    def __init__(self, cidrs: Iterable[str] = ()) -> None:
+        networks = [ip_network(cidr) for cidr in cidrs]
         self._allocators = {
             width: address_allocator(n for n in networks if n.version == version)
             for width, version in ((4, 4), (16, 6))
@@ -276,7 +267,7 @@ class Registry:
             if width not in self._widths:
                 raise _Refused(
                     "spec.ipFamilyPolicy" if dual else "spec.ipFamilies",
-                    f"needs {_FAMILIES[width]}, and service_cidrs has no such network; add one",
+                    f"needs {_FAMILIES[width]}, and service_cidr has no such network; add one",
                 )
         return wanted
 

@@ -20,11 +20,10 @@ from __future__ import annotations
 
 import asyncio
 import errno
-import functools
 import os
 import stat
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from itertools import islice
 from pathlib import Path
 
@@ -34,15 +33,14 @@ from msgspec.structs import asdict, replace
 
 from dnsd.cluster.objects import Key, Object
 from dnsd.cluster.store import Packed, unpack_events
-from dnsd.sources.manifests.directory import Directory, Limits, Update, os_problem
+from dnsd.sources.manifests.directory import Directory, Update, os_problem
 from dnsd.sources.manifests.filewatch import Watch
 from dnsd.sources.manifests.problems import Problem, Problems, printable
-from dnsd.sources.manifests.registry import Registry, networks_of
+from dnsd.sources.manifests.registry import Registry
 from dnsd.sources.manifests.settings import ManifestConfig
 from dnsd.sources.source import Batch, SourceError, SourceStatus
 
-SERVICE_CIDRS = ManifestConfig().service_cidr
-MAX_FILE_BYTES = Limits().file_bytes
+SERVICE_CIDR = ManifestConfig().service_cidr
 BATCH = 1000  # events; a batch is one step of the control loop
 RESCAN = 10.0  # seconds between comparisons of all files
 _TICK = 0.25  # seconds within which a reload and a replaced directory are noticed
@@ -64,20 +62,15 @@ class Loaded(Struct, frozen=True):
     skipped: dict[str, int]  # objects by kind that dnsd does not read
 
 
-def load(
-    path: str | Path,
-    *,
-    service_cidrs: Sequence[str] = SERVICE_CIDRS,
-    max_file_bytes: int = MAX_FILE_BYTES,
-) -> Loaded:
+def load(path: str | Path, service_cidr: Iterable[str] = SERVICE_CIDR) -> Loaded:
     """What the manifests at `path`, a directory or one file, declare now. Blocks.
 
-    Raises SourceError if `path` does not exist or cannot be listed, or for bad `service_cidrs`.
+    Raises SourceError if `path` does not exist or cannot be listed.
     """
-    registry = Registry(networks_of(service_cidrs))
+    registry = Registry(service_cidr)
     root = Path(path)
     try:
-        update = Directory(root, registry, Limits(file_bytes=max_file_bytes)).update(settle=False)
+        update = Directory(root, registry).update(settle=False)
     except OSError as error:
         raise _no_directory(root, error) from error
     problems = Problems()
@@ -89,22 +82,20 @@ def load(
 class Manifests:
     """A `Source`: the manifests below `directory`.
 
-    `service_cidrs`: networks from which Services without a ClusterIP get one; none: they get none.
-    `rescan`: seconds. Raises SourceError for bad `service_cidrs`.
+    `service_cidr`: networks from which Services without a ClusterIP get one; without a network,
+    they get none. `rescan`: seconds between comparisons of all files.
     """
 
     def __init__(
         self,
         directory: str | Path,
+        service_cidr: Iterable[str] = SERVICE_CIDR,
         *,
-        service_cidrs: Sequence[str] = SERVICE_CIDRS,
-        max_file_bytes: int = MAX_FILE_BYTES,
         rescan: float = RESCAN,
     ) -> None:
         self._root = Path(directory)
         self._path = printable(str(self._root))
-        registry = Registry(networks_of(service_cidrs))
-        self._directory = Directory(self._root, registry, Limits(file_bytes=max_file_bytes))
+        self._directory = Directory(self._root, Registry(service_cidr))
         self._rescan = rescan
         self._reload = False
         self._problems = Problems()
@@ -208,9 +199,7 @@ class Manifests:
         self, names: set[str] | None, *, settle: bool = True, force: bool = False
     ) -> Update:
         """Update the directory, and log the problems. Raises OSError: the root is gone."""
-        update = await asyncio.to_thread(
-            functools.partial(self._directory.update, names, settle=settle, force=force)
-        )
+        update = await asyncio.to_thread(self._directory.update, names, settle=settle, force=force)
         now = time.time()
         self._status.last_contact = now
         self._status.objects = update.objects

@@ -16,8 +16,7 @@ from dnsd.cluster.store import unpack_events
 from dnsd.dns.addresses import address_text
 from dnsd.sources.manifests.allocate import NODE_PORTS
 from dnsd.sources.manifests.problems import Problems
-from dnsd.sources.manifests.registry import Registry, networks_of
-from dnsd.sources.source import SourceError
+from dnsd.sources.manifests.registry import Registry
 from tests.sources.manifests.building import manifests, svc
 
 V4, V6 = "10.96.0.0/12", "fd00:10::/108"
@@ -27,7 +26,7 @@ class Files:
     """A registry, and what its files declare."""
 
     def __init__(self, *cidrs: str) -> None:
-        self.registry = Registry(networks_of(cidrs or (V4,)))
+        self.registry = Registry(cidrs or (V4,))
 
     def put(self, **files: Sequence[Object]) -> list[Object | Key]:
         content = {f"{name}.yaml": manifests(f"{name}.yaml", *files[name]) for name in files}
@@ -265,6 +264,11 @@ class TestAllocatedAddresses:
         assert files.problems() == []
         assert [6 if ":" in ip else 4 for ip in files.ips()["x"]] == versions
 
+    def test_the_error_of_a_missing_network_names_the_setting(self) -> None:
+        files = Files(V4)
+        files.put(a=[svc("x", policy="RequireDualStack")])
+        assert "service_cidr has no such network; add one" in files.problems()[0]
+
     @pytest.mark.parametrize(
         ("policy", "families", "field"),
         [
@@ -282,11 +286,6 @@ class TestAllocatedAddresses:
         assert f": {field}: " in files.problems()[0]
         files.put(a=[svc("x")])
         assert files.problems() == []
-
-    @pytest.mark.parametrize("cidr", ["10.96.0.0/33", "ten", "10.96.0.1/12"])
-    def test_an_invalid_network_is_a_source_error(self, cidr: str) -> None:
-        with pytest.raises(SourceError, match="service_cidrs"):
-            networks_of([cidr])
 
 
 # ---------------------------------------------------------------------------------------

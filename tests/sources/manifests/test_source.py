@@ -155,10 +155,6 @@ class TestStart:
         with pytest.raises(SourceError, match=f"{what}.*(create it|give the one)"):
             await source.run(lambda batch: None)
 
-    def test_bad_service_cidrs_are_a_source_error(self, tmp_path: Path) -> None:
-        with pytest.raises(SourceError, match=r"10\.96\.0\.0/40"):
-            Manifests(tmp_path, service_cidrs=["10.96.0.0/40"])
-
 
 class TestFollowing:
     async def test_added_changed_and_removed_files_are_followed(self, tmp_path: Path) -> None:
@@ -532,12 +528,6 @@ class TestBadInput:
             await eventually(lambda: running.source.problems() == ())
             assert running.services() == {"a": "10.96.0.1"}
 
-    async def test_the_limit_of_a_file_can_be_set(self, tmp_path: Path) -> None:
-        (tmp_path / "a.yaml").write_text(text("a", "10.96.0.1"))
-        async with following(tmp_path, max_file_bytes=20) as running:
-            assert running.services() == {}
-            assert "20" in running.source.problems()[0].text
-
 
 class TestLoad:
     def test_the_examples_have_no_problems(self) -> None:
@@ -567,7 +557,7 @@ class TestLoad:
 
     def test_allocated_addresses_can_be_dual_stack(self, tmp_path: Path) -> None:
         (tmp_path / "a.yaml").write_text(text("a") + "spec: {ipFamilyPolicy: PreferDualStack}\n")
-        (one,) = load(tmp_path, service_cidrs=("10.0.0.0/24", "fd00::/112")).objects
+        (one,) = load(tmp_path, ("10.0.0.0/24", "fd00::/112")).objects
         assert isinstance(one, Service)
         assert [len(ip) for ip in one.cluster_ips] == [4, 16]
 
