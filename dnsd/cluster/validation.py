@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable
+from functools import lru_cache
 from sys import intern
 from typing import Any, NamedTuple, TypeVar
 
@@ -106,8 +107,9 @@ RFC_1035 = LabelRule(
     re.compile(r"[a-z]([-a-z0-9]{0,61}[a-z0-9])?").fullmatch,
     "DNS label (RFC 1035: a-z, 0-9, '-', begins with a letter)",
 )
+# Namespaces and names of ports repeat in many objects, so the last results are kept.
 RFC_1123 = LabelRule(
-    re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?").fullmatch,
+    lru_cache(1024)(re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?").fullmatch),
     "DNS label (RFC 1123: a-z, 0-9, '-')",
 )
 # The API server checks externalName as a lower-case RFC 1123 subdomain. The DNS also uses names
@@ -161,7 +163,7 @@ class Check:
 
     def label(self, field: str, value: str, rule: LabelRule = RFC_1123) -> None:
         """Check one DNS label of 1 to 63 characters."""
-        if rule.matches(value):
+        if len(value) <= 63 and rule.matches(value):
             return
         if not value:
             raise self.error(field, "is missing")
