@@ -85,7 +85,7 @@ class TestLaptop:
 
     async def test_the_client_loads_the_kubeconfig(self, tmp_path: Path):
         from dnsd.sources.kubernetes.credentials import Access, Timing, load
-        from tests.fakekube.tls import Authority
+        from tests.certificates import Authority
 
         Authority(tmp_path)
         (tmp_path / "token").write_text("right")

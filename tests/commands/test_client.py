@@ -155,8 +155,8 @@ class TestFailures:
 
 def test_a_certificate_is_trusted_with_ca(tmp_path: Path, capsys: Capture) -> None:
     """A self-signed certificate is refused without --ca."""
+    from tests.certificates import Authority
     from tests.commands.running import running
-    from tests.fakekube.tls import Authority
 
     authority = Authority(tmp_path)
     certificate, key = authority.pair("server")

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from dnsd.commands.health import problem
-from tests.fakekube.tls import Authority
+from tests.certificates import Authority
 from tests.helpers import until
 from tests.serving import SEED, serving
 

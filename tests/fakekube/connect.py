@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import msgspec
-import yaml
 
 from dnsd.sources.kubernetes.client import Client, connect
 from dnsd.sources.kubernetes.credentials import Access, Timing
+from tests.fakekube.plain import kubeconfig
 
 # The defaults, shortened; `idle` stays long enough for a busy machine.
 QUICK = Timing(
@@ -39,25 +39,13 @@ class HasUrl(Protocol):
     def url(self) -> str: ...
 
 
-def kubeconfig(server: HasUrl, user: dict[str, Any] | None = None) -> dict[str, Any]:
-    """A kubeconfig whose only context, `fake`, is `server`."""
-    return {
-        "apiVersion": "v1",
-        "kind": "Config",
-        "current-context": "fake",
-        "clusters": [{"name": "fake", "cluster": {"server": server.url}}],
-        "users": [{"name": "reader", "user": user or {}}],
-        "contexts": [{"name": "fake", "context": {"cluster": "fake", "user": "reader"}}],
-    }
-
-
 @asynccontextmanager
 async def client_of(
     server: HasUrl, folder: Path, user: dict[str, Any] | None = None, **timing: float
 ) -> AsyncIterator[Client]:
     """A client of `server`; `timing` changes QUICK."""
     path = folder / "kubeconfig"
-    path.write_text(yaml.safe_dump(kubeconfig(server, user)))
+    path.write_text(kubeconfig(server.url, user))
     quick = msgspec.structs.replace(QUICK, **timing)
     client = await connect(Access(str(path)), quick)
     try:

@@ -4,7 +4,23 @@ from __future__ import annotations
 
 from typing import Any
 
+import yaml
+
 from tests.fakekube.store import Plain
+
+
+def kubeconfig(url: str, user: Plain | None = None, cluster: Plain | None = None) -> str:
+    """The text of a kubeconfig whose one context, `fake`, is the server at `url`."""
+    return yaml.safe_dump(
+        {
+            "apiVersion": "v1",
+            "kind": "Config",
+            "current-context": "fake",
+            "clusters": [{"name": "fake", "cluster": {"server": url} | (cluster or {})}],
+            "users": [{"name": "reader", "user": user or {}}],
+            "contexts": [{"name": "fake", "context": {"cluster": "fake", "user": "reader"}}],
+        }
+    )
 
 
 def namespace(name: str, labels: dict[str, str] | None = None) -> Plain:

@@ -12,12 +12,12 @@ import contextlib
 import ssl
 import time
 
-import yaml
 from aiohttp import web
 from msgspec import Struct
 
 from tests.fakekube import faults
 from tests.fakekube.faults import Fault
+from tests.fakekube.plain import kubeconfig
 from tests.fakekube.reviews import Reviews
 from tests.fakekube.selection import (
     JSON,
@@ -153,16 +153,7 @@ class FakeKube:
 
     def kubeconfig(self, user: Plain | None = None, cluster: Plain | None = None) -> str:
         """The text of a kubeconfig with this server as its one context, `fake`."""
-        return yaml.safe_dump(
-            {
-                "apiVersion": "v1",
-                "kind": "Config",
-                "current-context": "fake",
-                "clusters": [{"name": "fake", "cluster": {"server": self.url} | (cluster or {})}],
-                "users": [{"name": "reader", "user": user or {}}],
-                "contexts": [{"name": "fake", "context": {"cluster": "fake", "user": "reader"}}],
-            }
-        )
+        return kubeconfig(self.url, user, cluster)
 
     # -- handlers -----------------------------------------------------------------------
 

@@ -13,9 +13,9 @@ from kubernetes.aio import client, watch
 from kubernetes.aio.client.exceptions import ApiException
 from kubernetes.aio.config import load_kube_config
 
+from tests.certificates import Authority
 from tests.fakekube import plain
 from tests.fakekube.server import FakeKube
-from tests.fakekube.tls import Authority
 
 
 @asynccontextmanager

@@ -10,9 +10,9 @@ import pytest
 from dnsd.dns.message import query
 from dnsd.upstream.spec import BadUpstream, parse_server
 from dnsd.upstream.stream import Stream, tls_context
+from tests.certificates import Authority
 from tests.helpers import eventually
 from tests.upstream.building import errors, plane, rcode, texts
-from tests.upstream.certificates import Authority
 from tests.upstream.scripted import address, reply_to, unused_port, upstream
 
 
@@ -25,7 +25,7 @@ class TestTls:
     async def test_a_certificate_for_the_name_is_accepted(self, authority: Authority) -> None:
         async with (
             upstream(lambda q, _: address(q), authority.server("dns.example")) as up,
-            plane(servers=(f"{up.over('tls')}#dns.example",), tls_ca=str(authority.file)) as home,
+            plane(servers=(f"{up.over('tls')}#dns.example",), tls_ca=str(authority.ca)) as home,
         ):
             assert texts(await home.ask("www.example.")) == ["www.example. A 192.0.2.1"]
         assert {over for over, _, _ in up.asked} == {"tls"}
@@ -33,7 +33,7 @@ class TestTls:
     async def test_a_certificate_for_the_address_is_accepted(self, authority: Authority) -> None:
         async with (
             upstream(lambda q, _: address(q), authority.server("127.0.0.1")) as up,
-            plane(servers=(up.over("tls"),), tls_ca=str(authority.file)) as home,
+            plane(servers=(up.over("tls"),), tls_ca=str(authority.ca)) as home,
         ):
             assert texts(await home.ask("www.example."))
 
@@ -46,9 +46,7 @@ class TestTls:
         trusted = Authority(tmp_path) if wrong == "authority" else authority
         async with upstream(lambda q, _: address(q), certificate) as up:
             expected = {"name": "#other.example", "address": ""}.get(wrong, "#dns.example")
-            async with plane(
-                servers=(up.over("tls") + expected,), tls_ca=str(trusted.file)
-            ) as home:
+            async with plane(servers=(up.over("tls") + expected,), tls_ca=str(trusted.ca)) as home:
                 reply = await home.ask("www.example.")
         assert (rcode(reply), errors(reply)) == ("SERVFAIL", [23])
         assert not up.asked
@@ -56,7 +54,7 @@ class TestTls:
     async def test_queries_are_padded(self, authority: Authority) -> None:
         async with (
             upstream(lambda q, _: address(q), authority.server("127.0.0.1")) as up,
-            plane(servers=(up.over("tls"),), tls_ca=str(authority.file)) as home,
+            plane(servers=(up.over("tls"),), tls_ca=str(authority.ca)) as home,
         ):
             for name in ("a.example.", "a-much-longer-name-than-that.example."):
                 await home.ask(name)
@@ -65,7 +63,7 @@ class TestTls:
     async def test_all_queries_share_one_connection(self, authority: Authority) -> None:
         async with (
             upstream(lambda q, _: address(q), authority.server("127.0.0.1")) as up,
-            plane(servers=(up.over("tls"),), tls_ca=str(authority.file)) as home,
+            plane(servers=(up.over("tls"),), tls_ca=str(authority.ca)) as home,
         ):
             await asyncio.gather(*(home.ask(f"n{n}.example.") for n in range(10)))
         assert up.connections == 1

@@ -10,7 +10,8 @@ Rules
 * Every size has a limit: pages, lines (a longer line is skipped and counted), and error bodies.
 * Errors differ by the party at fault; see `errors.py`.
 * After a 401 the client loads the credentials again, at most every `Timing.renew` seconds. So a
-  rotated token works with the next request. It also loads them again before they expire.
+  rotated token works with the next request. It also loads them again before they expire. If that
+  fails, the current credentials stay in use, and the server decides whether they are valid.
 """
 
 from __future__ import annotations
@@ -18,7 +19,8 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import time
-from collections.abc import AsyncGenerator, Callable, Mapping
+from collections.abc import AsyncGenerator, Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import quote, urlencode
@@ -59,16 +61,25 @@ class Client:
         self.access, self.timing = access, timing
         self._credentials = credentials
         self._rest = rest_client(credentials.configuration)
-        # The server and its CA. Read now, because the files may be removed later.
-        self.endpoint = endpoint_of(credentials.configuration)
+        # Read now, because the files may be removed later.
         self._tls = _tls(credentials.configuration)
         self._loaded_at = time.monotonic()
-        self._loading: asyncio.Task[str] | None = None  # the last load of the credentials
+        self._loading: asyncio.Task[None] | None = None  # the last load of the credentials
 
     @property
     def host(self) -> str:
         """The URL of the server, for messages."""
         return str(self._credentials.configuration.host)
+
+    @property
+    def endpoint(self) -> str:
+        """A digest of the URL of the server and of its CA: hexadecimal SHA-256.
+
+        Two clusters at one address have different CAs, so this is the best way to distinguish them
+        without a request.
+        """
+        host, ca, *_ = self._tls
+        return hashlib.sha256(host.encode() + ca).hexdigest()
 
     async def close(self) -> None:
         """Close all connections, and end an exec plugin that is running."""
@@ -91,7 +102,7 @@ class Client:
         Raises ApiError, and Unreachable (also for a body of more than `limit` bytes).
         """
         url = f"{self.host}{path}"
-        try:
+        with _unreachable(url, f"no page in {self.timing.page} s"):
             async with asyncio.timeout(self.timing.page):
                 reply = await self._send(path, params or {}, plain)
                 body = bytearray()  # grows in place, so that the body is in memory once
@@ -103,11 +114,8 @@ class Client:
                             raise Unreachable(f"{url}: {problem}")
                 finally:
                     reply.close()  # after a complete body the connection stays in the pool
+        try:
             return msgspec.json.decode(body, type=type_)
-        except TimeoutError as error:
-            raise Unreachable(f"{url}: no page in {self.timing.page} s") from error
-        except (aiohttp.ClientError, OSError) as error:
-            raise Unreachable(f"{url}: {_text(error)}") from error
         except NOT_JSON as error:
             raise Unreachable(f"{url}: the answer is not a {type_.__name__}: {error}") from error
 
@@ -148,15 +156,14 @@ class Client:
         """The next bytes; b"" at the end; None after a pause of `quiet` seconds."""
         left = deadline - time.monotonic()
         pause = quiet is not None and quiet < left
-        try:
-            async with asyncio.timeout(quiet if pause else left):
-                return await reply.content.readany()
-        except TimeoutError as error:
-            if pause:
-                return None
-            raise Silent(f"{self.host}{path}: no complete line in time") from error
-        except (aiohttp.ClientError, OSError) as error:
-            raise Unreachable(f"{self.host}{path}: {_text(error)}") from error
+        with _unreachable(f"{self.host}{path}", "no complete line in time", Silent):
+            try:
+                async with asyncio.timeout(quiet if pause else left):
+                    return await reply.content.readany()
+            except TimeoutError:
+                if pause:
+                    return None
+                raise
 
     async def _send(
         self, path: str, params: Mapping[str, str], plain: Mapping[str, Any] | None = None
@@ -165,10 +172,8 @@ class Client:
 
         Raises ApiError and Unreachable.
         """
-        if self._credentials.expires - time.time() < EXPIRY_MARGIN and (
-            problem := await self._renew(self.timing.refresh)
-        ):
-            raise Unreachable(problem)
+        if self._credentials.expires - time.time() < EXPIRY_MARGIN:
+            await self._renew(self.timing.refresh)
         url = self.host + path + ("?" + urlencode(params, quote_via=quote) if params else "")
         headers = {
             "Accept": "application/json",
@@ -179,7 +184,7 @@ class Client:
         }
         if token := await authorization(self._credentials.configuration):
             headers["Authorization"] = token
-        try:
+        with _unreachable(self.host, "no answer in time"):
             async with asyncio.timeout(self.timing.reply):
                 result = await self._rest.request(
                     "GET" if plain is None else "POST",
@@ -195,11 +200,6 @@ class Client:
             if reply.status == 200 or (plain is not None and reply.status == 201):
                 return reply
             raise await self._refusal(reply)
-        except TimeoutError as error:
-            raise Unreachable(f"{self.host}: no answer in time") from error
-        except (aiohttp.ClientError, OSError, ValueError) as error:
-            # ValueError: a token that a header cannot carry, because the file is half written.
-            raise Unreachable(f"{self.host}: {_text(error)}") from error
 
     async def _refusal(self, reply: aiohttp.ClientResponse) -> ApiError:
         try:
@@ -212,36 +212,33 @@ class Client:
         after = seconds_of(reply.headers.get("Retry-After", ""), time.time())
         return api_error(body, http=reply.status, retry_after=after)
 
-    async def _renew(self, interval: float) -> str:
+    async def _renew(self, interval: float) -> None:
         """Load the credentials again, unless that is under way or was less than `interval` s ago.
 
         One request waits for the load, for a while; others continue with the current credentials.
         If that request is canceled the load continues, because its result serves all requests.
-        Returns the problem, or an empty string.
         """
         running = self._loading is not None and not self._loading.done()
-        if running or time.monotonic() - self._loaded_at < interval:
-            return ""
-        self._loaded_at = time.monotonic()
-        loading = self._loading = asyncio.create_task(self._load())
-        done, _ = await asyncio.wait({loading}, timeout=self.timing.connect)
-        return loading.result() if done else ""
+        if not running and time.monotonic() - self._loaded_at >= interval:
+            self._loaded_at = time.monotonic()
+            self._loading = asyncio.create_task(self._load())
+            await asyncio.wait({self._loading}, timeout=self.timing.connect)
 
-    async def _load(self) -> str:
+    async def _load(self) -> None:
         try:
             credentials = await load(self.access, self.timing)
-            before, self._tls = self._tls, _tls(credentials.configuration)
-            self.endpoint = endpoint_of(credentials.configuration)
+            tls, rest = _tls(credentials.configuration), None
+            if tls != self._tls:
+                rest = rest_client(credentials.configuration)
         except (BadCredentials, OSError) as error:
             log.warning("the credentials cannot be renewed", problem=str(error))
-            return str(error)
-        self._credentials = credentials
-        if before != self._tls:
+            return
+        self._credentials, self._tls = credentials, tls
+        if rest is not None:
             # Streams of the old session break, and are resumed.
-            old, self._rest = self._rest, rest_client(credentials.configuration)
+            old, self._rest = self._rest, rest
             await old.close()
         log.info("the credentials are renewed", server=self.host)
-        return ""
 
 
 async def connect(access: Access, timing: Timing | None = None) -> Client:
@@ -255,26 +252,25 @@ async def connect(access: Access, timing: Timing | None = None) -> Client:
         raise BadCredentials(f"TLS of {host}: {error}") from error
 
 
-def endpoint_of(configuration: Any) -> str:
-    """A digest of the URL of a server and of its CA: hexadecimal SHA-256.
-
-    Two clusters at one address have different CAs, so this is the best way to distinguish them
-    without a request. Raises OSError if the CA cannot be read.
-    """
-    digest = hashlib.sha256(str(configuration.host).encode())
-    if configuration.ssl_ca_cert:
-        digest.update(Path(configuration.ssl_ca_cert).read_bytes())
-    return digest.hexdigest()
-
-
 def _tls(configuration: Any) -> tuple[Any, ...]:
+    """Everything that requires a new session if it changes: the URL, the CA, and the rest."""
     files = (configuration.ssl_ca_cert, configuration.cert_file, configuration.key_file)
     contents = tuple(Path(path).read_bytes() if path else b"" for path in files)
-    return (configuration.host, configuration.verify_ssl, configuration.proxy, *contents)
+    return (str(configuration.host), *contents, configuration.verify_ssl, configuration.proxy)
 
 
-def _text(error: BaseException) -> str:
-    return str(error) or type(error).__name__
+@contextmanager
+def _unreachable(url: str, late: str, type_: type[Unreachable] = Unreachable) -> Iterator[None]:
+    """Raise Unreachable for an error of the connection; `type_` with the text `late` if it is late.
+
+    A ValueError is one too: a header cannot carry a token whose file is half written.
+    """
+    try:
+        yield
+    except TimeoutError as error:
+        raise type_(f"{url}: {late}") from error
+    except (aiohttp.ClientError, OSError, ValueError) as error:
+        raise Unreachable(f"{url}: {str(error) or type(error).__name__}") from error
 
 
 def seconds_of(retry_after: str, now: float) -> float:
