@@ -83,7 +83,7 @@ class TestNames:
             name = parent_of(name)
         assert name == ROOT == parent_of(ROOT)
 
-    def test_below_means_at_a_label_boundary(self) -> None:
+    def test_a_name_is_below_another_at_a_label_boundary(self) -> None:
         assert is_below(name_of("a", "bc"), name_of("bc"))
         assert is_below(name_of("bc"), name_of("bc"))
         assert not is_below(name_of("abc"), name_of("bc"))
@@ -120,7 +120,7 @@ class TestNames:
 
 class TestReverseNames:
     @given(st.ip_addresses())
-    def test_they_are_those_of_the_standard_library(
+    def test_a_reverse_name_is_that_of_the_standard_library(
         self, address: IPv4Address | IPv6Address
     ) -> None:
         assert reverse_name(address.packed) == name_from_text(address.reverse_pointer + ".")

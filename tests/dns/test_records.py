@@ -117,7 +117,7 @@ class TestRefusing:
         with pytest.raises(Malformed, match=problem):
             read_reply(HEADER + QUESTION + owner + (FIXED if len(owner) < 11 else b""))
 
-    def test_a_name_over_255_by_pointers(self) -> None:
+    def test_a_name_over_255_octets_by_pointers_is_malformed(self) -> None:
         part = b"\x3f" + b"a" * 63
         first = part * 3 + b"\x00"
         body = first + FIXED + (part + b"\xc0\x1d") + FIXED
@@ -126,7 +126,7 @@ class TestRefusing:
             read_reply(header + QUESTION + body)
 
     @pytest.mark.parametrize("count", [b"\xff\xff", b"\x00\x02"])
-    def test_counts_that_the_octets_cannot_hold(self, count: bytes) -> None:
+    def test_counts_that_the_octets_cannot_hold_are_malformed(self, count: bytes) -> None:
         with pytest.raises(Malformed):
             read_reply(HEADER[:6] + count + HEADER[8:] + QUESTION + b"\xc0\x0c" + FIXED)
 
@@ -135,11 +135,11 @@ class TestRefusing:
         with pytest.raises(Malformed):
             read_reply(octets)
 
-    def test_octets_behind_the_end(self) -> None:
+    def test_octets_after_the_last_record_are_malformed(self) -> None:
         with pytest.raises(Malformed, match="after"):
             read_reply(HEADER + QUESTION + b"\xc0\x0c" + FIXED + b"\x00")
 
-    def test_addresses_of_the_wrong_size(self) -> None:
+    def test_an_address_of_the_wrong_size_is_malformed(self) -> None:
         fixed = FIXED[:8] + b"\x00\x03" + FIXED[10:13]
         with pytest.raises(Malformed, match="address"):
             read_reply(HEADER + QUESTION + b"\xc0\x0c" + fixed)
@@ -164,7 +164,7 @@ class TestRefusing:
         data = message(*(f"www.example. 60 A 192.0.{n >> 8}.{n & 255}" for n in range(3_900)))
         assert len(read_reply(data).answer) == 3_900
 
-    def test_names_that_cost_too_many_steps_together(self) -> None:
+    def test_names_that_cost_too_many_steps_together_are_malformed(self) -> None:
         names = (b"\x01a" * 126 + b"\x00") * 60  # as the data of a type without names
         first = b"\xc0\x0c\xff\x00\x00\x01" + bytes(4) + len(names).to_bytes(2, "big") + names
         start = len(HEADER + QUESTION) + 12
@@ -180,7 +180,7 @@ class TestRefusing:
 
 
 class TestMatching:
-    def test_id_question_and_qr(self) -> None:
+    def test_a_reply_has_qr_and_the_id_and_question_of_the_query(self) -> None:
         data = message("www.example. 60 A 192.0.2.1")
         assert is_reply_to(data, data[:2], QUESTION)
         assert not is_reply_to(data, bytes((data[0] ^ 1, data[1])), QUESTION)
@@ -196,18 +196,18 @@ class TestMatching:
 
 
 class TestQuery:
-    def test_dnspython_reads_the_same(self) -> None:
+    def test_dnspython_reads_a_query(self) -> None:
         parsed = dns.message.from_wire(query(b"\x12\x34", QUESTION, do=True, cd=True))
         assert (parsed.id, parsed.flags, parsed.payload) == (0x1234, 0x0110, 1232)
         assert parsed.ednsflags & 0x8000
         assert parsed.question[0].to_text() == "www.example. IN A"
 
-    def test_without_edns(self) -> None:
+    def test_a_query_of_size_0_has_no_opt_record(self) -> None:
         assert dns.message.from_wire(query(b"\x12\x34", QUESTION, size=0)).edns == -1
 
 
 class TestWriter:
-    def test_no_pointer_beyond_its_reach(self) -> None:
+    def test_a_pointer_leads_to_the_first_16383_octets_only(self) -> None:
         name = name_from_text("www.example.")
         writer = Writer(name)
         for number in range(700):
@@ -221,7 +221,7 @@ class TestWriter:
         assert sum(len(rrset) for rrset in parsed.answer) == 703
         assert len(parsed.answer) == 703
 
-    def test_offsets_of_the_ttls(self) -> None:
+    def test_the_writer_has_the_offset_of_each_ttl(self) -> None:
         writer = Writer(name_from_text("www.example."))
         writer.add(
             Record(name_from_text("www.example."), Type.CNAME, 7, name_from_text("b.example."))

@@ -52,7 +52,7 @@ class Clock:
         return self.now
 
 
-class ControlPlane:
+class ForwardingServer:
     """Engine and resolver, connected as in the worker."""
 
     def __init__(self, pipeline: Pipeline, engine: Engine, resolver: Resolver, clock: Clock):
@@ -67,7 +67,7 @@ class ControlPlane:
         assert outcome is not None
         return outcome
 
-    async def ask(
+    async def query(
         self,
         name: str,
         type_: str = "A",
@@ -95,9 +95,9 @@ class ControlPlane:
 
 
 @asynccontextmanager
-async def plane(
+async def forwarding(
     *plains: dict[str, Any], engine: EngineConfig | None = None, **settings: Any
-) -> AsyncIterator[ControlPlane]:
+) -> AsyncIterator[ForwardingServer]:
     """An engine whose zone holds these objects; `settings` are those of `UpstreamConfig`.
 
     Names and addresses in `settings` are text.
@@ -115,7 +115,7 @@ async def plane(
         clock=clock,
     )
     try:
-        yield ControlPlane(pipeline, answering, resolver, clock)
+        yield ForwardingServer(pipeline, answering, resolver, clock)
     finally:
         await resolver.close()
 
@@ -138,4 +138,12 @@ def rcode(reply: dns.message.Message) -> str:
     return dns.rcode.to_text(reply.rcode())
 
 
-__all__ = ["Clock", "ControlPlane", "alias", "compile_all", "compile_change", "plane", "service"]
+__all__ = [
+    "Clock",
+    "ForwardingServer",
+    "alias",
+    "compile_all",
+    "compile_change",
+    "forwarding",
+    "service",
+]

@@ -26,7 +26,7 @@ class Upstream:
     def __init__(self, script: Script) -> None:
         self.script = script
         self.port = 0
-        self.asked: list[tuple[str, bytes, tuple[str, int]]] = []
+        self.received: list[tuple[str, bytes, tuple[str, int]]] = []
         self.connections = self.closed = 0
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -39,13 +39,13 @@ class Upstream:
 
     @property
     def queries(self) -> list[dns.message.Message]:
-        return [dns.message.from_wire(data) for _, data, _ in self.asked]
+        return [dns.message.from_wire(data) for _, data, _ in self.received]
 
     def names(self) -> list[str]:
         return [str(query.question[0].name).lower() for query in self.queries]
 
     async def replies(self, data: bytes, over: str, peer: tuple[str, int]) -> list[bytes]:
-        self.asked.append((over, data, peer))
+        self.received.append((over, data, peer))
         found = self.script(dns.message.from_wire(data), over)
         if isinstance(found, Awaitable):
             found = await found

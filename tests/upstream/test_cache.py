@@ -1,4 +1,4 @@
-"""What is kept, how long, and who has to leave. No sockets, time handed in."""
+"""The cache: which entries it holds, for how long, and which it evicts. Virtual time."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def entry(
 
 
 def touch(cache: Cache, number: int) -> bool:
-    """Asks as the resolver does; whether it was there."""
+    """Looks up an entry as the resolver does, and adds a missing one; whether it was there."""
     found = cache.get(key(number), 0.0)
     if found is None:
         cache.put(entry(number))
@@ -94,7 +94,7 @@ class TestBounds:
     def test_an_entry_over_a_quarter_of_the_space_is_not_cached(self) -> None:
         cache = Cache(100, 20_000)
         cache.put(entry(1))
-        cache.put(entry(1, records=1_000))  # and takes the old one along: it is out of date
+        cache.put(entry(1, records=1_000))  # drops the older entry too, which is out of date
         assert len(cache) == 0
 
     def test_a_cache_without_space_stores_nothing(self) -> None:

@@ -1,4 +1,4 @@
-"""What of a reply is kept: the CNAME chain of the question, and its proofs with DO."""
+"""Which records of a reply are kept: the CNAME chain of the question, and proofs with DO."""
 
 from __future__ import annotations
 

@@ -19,7 +19,15 @@ from dnsd.transport.registry import UDP
 from dnsd.upstream.clients import Clients, compile_clients
 from dnsd.upstream.completing import Search, SearchStage
 from tests.helpers import calls_of, eventually
-from tests.upstream.building import ControlPlane, alias, errors, plane, rcode, service, texts
+from tests.upstream.building import (
+    ForwardingServer,
+    alias,
+    errors,
+    forwarding,
+    rcode,
+    service,
+    texts,
+)
 from tests.upstream.scripted import SOA, address, reply_to, upstream
 from tests.upstream.test_clients import keyed
 
@@ -35,20 +43,20 @@ def pod(name: str = "web-0", ip: str = "10.244.0.7", **fields: Any) -> Pod:
 class Pods:
     """The search stage before an engine, for clients that are these pods."""
 
-    def __init__(self, home: ControlPlane, *pods: Pod) -> None:
-        self.home = home
+    def __init__(self, server: ForwardingServer, *pods: Pod) -> None:
+        self.server = server
         self.clients = Clients()
         self.clients.apply(compile_clients(keyed(*pods)))
-        self.stage = SearchStage(home.engine, self.clients, (ZONE,), (EC2,))
+        self.stage = SearchStage(server.engine, self.clients, (ZONE,), (EC2,))
 
-    async def ask(
+    async def query(
         self, name: str, type_: str = "A", client: bytes = POD, **options: Any
     ) -> dns.message.Message:
         query = dns.message.make_query(name, type_, use_edns=0, **options)
         packet = query.to_wire()
         (outcome,) = self.stage.answer_batch(packet, [len(packet)], len(packet), [client], UDP)
         if isinstance(outcome, Search):
-            wire = await self.home.resolver.complete(
+            wire = await self.server.resolver.complete(
                 outcome.forward, outcome.denial, outcome.candidates
             )
         else:
@@ -75,8 +83,8 @@ def external(query: dns.message.Message, _: str) -> list[Any]:
 
 class TestCompletion:
     async def test_five_round_trips_become_one(self) -> None:
-        async with upstream(external) as up, plane(engine=CONFIG, servers=(up.url,)) as home:
-            reply = await Pods(home, pod()).ask(ASKED)
+        async with upstream(external) as up, forwarding(engine=CONFIG, servers=(up.url,)) as server:
+            reply = await Pods(server, pod()).query(ASKED)
         assert rcode(reply) == "NOERROR"
         assert texts(reply) == [f"{ASKED} CNAME www.example.com.", "www.example.com. A 192.0.2.1"]
         assert up.names() == ["www.example.com.ec2.internal.", "www.example.com."]
@@ -84,35 +92,35 @@ class TestCompletion:
     async def test_a_service_earlier_in_the_list_has_precedence(self) -> None:
         async with (
             upstream(external) as up,
-            plane(service("web", "10.96.0.9"), engine=CONFIG, servers=(up.url,)) as home,
+            forwarding(service("web", "10.96.0.9"), engine=CONFIG, servers=(up.url,)) as server,
         ):
-            reply = await Pods(home, Pod("other", "p", (POD,), "Running")).ask(
+            reply = await Pods(server, Pod("other", "p", (POD,), "Running")).query(
                 "web.default.other.svc.cluster.local."
             )
         assert texts(reply)[-1] == "web.default.svc.cluster.local. A 10.96.0.9"
-        assert not up.asked
+        assert not up.received
 
     async def test_the_chain_of_an_external_name_is_followed(self) -> None:
         async with (
             upstream(external) as up,
-            plane(alias("ext", "www.example.com"), engine=CONFIG, servers=(up.url,)) as home,
+            forwarding(alias("ext", "www.example.com"), engine=CONFIG, servers=(up.url,)) as server,
         ):
-            reply = await Pods(home, Pod("other", "p", (POD,), "Running")).ask(
+            reply = await Pods(server, Pod("other", "p", (POD,), "Running")).query(
                 "ext.default.other.svc.cluster.local."
             )
         assert [line.split()[1] for line in texts(reply)] == ["CNAME", "CNAME", "A"]
 
     async def test_nodata_only_if_no_name_has_records(self) -> None:
-        async with upstream(external) as up, plane(engine=CONFIG, servers=(up.url,)) as home:
-            reply = await Pods(home, pod()).ask(ASKED, "AAAA")
+        async with upstream(external) as up, forwarding(engine=CONFIG, servers=(up.url,)) as server:
+            reply = await Pods(server, pod()).query(ASKED, "AAAA")
         assert (rcode(reply), texts(reply)) == ("NOERROR", [f"{ASKED} CNAME www.example.com."])
         assert str(reply.authority[0].name) == "example.com."
 
     async def test_the_plain_nxdomain_if_no_name_of_the_list_exists(self) -> None:
-        async with upstream(external) as up, plane(engine=CONFIG, servers=(up.url,)) as home:
+        async with upstream(external) as up, forwarding(engine=CONFIG, servers=(up.url,)) as server:
             name = "nope.example.org.default.svc.cluster.local."
-            completed = await Pods(home, pod()).ask(name)
-            plain = await Pods(home).ask(name)
+            completed = await Pods(server, pod()).query(name)
+            plain = await Pods(server).query(name)
         plain.id = completed.id
         assert completed.to_wire() == plain.to_wire()
         assert rcode(plain) == "NXDOMAIN"
@@ -124,8 +132,8 @@ class TestCompletion:
                 return [reply_to(query, rcode="SERVFAIL")]
             return external(query, over)
 
-        async with upstream(script) as up, plane(engine=CONFIG, servers=(up.url,)) as home:
-            reply = await Pods(home, pod()).ask(ASKED)
+        async with upstream(script) as up, forwarding(engine=CONFIG, servers=(up.url,)) as server:
+            reply = await Pods(server, pod()).query(ASKED)
         assert (rcode(reply), texts(reply)) == ("NXDOMAIN", [])
         assert "www.example.com." not in up.names()
 
@@ -133,44 +141,44 @@ class TestCompletion:
         "fields", [{"host_network": True}, {"dns_policy": "Default"}, {"ip": "10.244.0.8"}]
     )
     async def test_other_clients_get_the_plain_nxdomain(self, fields: dict[str, Any]) -> None:
-        async with upstream(external) as up, plane(engine=CONFIG, servers=(up.url,)) as home:
-            reply = await Pods(home, pod(**fields)).ask(ASKED)
+        async with upstream(external) as up, forwarding(engine=CONFIG, servers=(up.url,)) as server:
+            reply = await Pods(server, pod(**fields)).query(ASKED)
         assert rcode(reply) == "NXDOMAIN"
-        assert not up.asked
+        assert not up.received
 
     async def test_a_reassigned_address_has_the_search_list_of_its_new_pod(self) -> None:
-        async with upstream(external) as up, plane(engine=CONFIG, servers=(up.url,)) as home:
-            pods = Pods(home, pod("old"))
+        async with upstream(external) as up, forwarding(engine=CONFIG, servers=(up.url,)) as server:
+            pods = Pods(server, pod("old"))
             pods.clients.apply(
                 compile_clients(
                     {**keyed(Pod("other", "new", (POD,), "Running")), pod("old").key: None}
                 )
             )
-            assert rcode(await pods.ask(ASKED)) == "NXDOMAIN"
+            assert rcode(await pods.query(ASKED)) == "NXDOMAIN"
 
     async def test_clients_without_recursion_are_not_completed(self) -> None:
         config = EngineConfig(forwarding=True, allow_recursion=("127.0.0.0/8",))
-        async with upstream(external) as up, plane(engine=config, servers=(up.url,)) as home:
-            assert rcode(await Pods(home, pod()).ask(ASKED)) == "NXDOMAIN"
-            assert rcode(await Pods(home, pod()).ask(ASKED, flags=0)) == "NXDOMAIN"
-        assert not up.asked
+        async with upstream(external) as up, forwarding(engine=config, servers=(up.url,)) as server:
+            assert rcode(await Pods(server, pod()).query(ASKED)) == "NXDOMAIN"
+            assert rcode(await Pods(server, pod()).query(ASKED, flags=0)) == "NXDOMAIN"
+        assert not up.received
 
     async def test_other_types_and_existing_names_are_not_completed(self) -> None:
         async with (
             upstream(external) as up,
-            plane(service("web", "10.96.0.9"), engine=CONFIG, servers=(up.url,)) as home,
+            forwarding(service("web", "10.96.0.9"), engine=CONFIG, servers=(up.url,)) as server,
         ):
-            pods = Pods(home, pod())
-            assert texts(await pods.ask("web.default.svc.cluster.local."))
-            assert rcode(await pods.ask("web.default.svc.cluster.local.", "TXT")) == "NOERROR"
-            assert rcode(await pods.ask(ASKED, "SOA")) == "NXDOMAIN"
-            assert rcode(await pods.ask("_x._tcp.nope.default.svc.cluster.local.")) == "NXDOMAIN"
+            pods = Pods(server, pod())
+            assert texts(await pods.query("web.default.svc.cluster.local."))
+            assert rcode(await pods.query("web.default.svc.cluster.local.", "TXT")) == "NOERROR"
+            assert rcode(await pods.query(ASKED, "SOA")) == "NXDOMAIN"
+            assert rcode(await pods.query("_x._tcp.nope.default.svc.cluster.local.")) == "NXDOMAIN"
         assert "www.example.com." not in up.names()
 
     async def test_the_reply_keeps_its_edns_options(self) -> None:
-        async with upstream(external) as up, plane(engine=CONFIG, servers=(up.url,)) as home:
+        async with upstream(external) as up, forwarding(engine=CONFIG, servers=(up.url,)) as server:
             query = dns.edns.GenericOption(3, b"")
-            reply = await Pods(home, pod()).ask(ASKED, options=[query])
+            reply = await Pods(server, pod()).query(ASKED, options=[query])
         assert [option.otype for option in reply.options] == [3]
         assert errors(reply) == []
 
@@ -184,11 +192,11 @@ class TestCompletion:
 
         async with (
             upstream(script) as up,
-            plane(engine=CONFIG, servers=(up.url,), max_in_flight=1) as home,
+            forwarding(engine=CONFIG, servers=(up.url,), max_in_flight=1) as server,
         ):
-            slow = asyncio.create_task(home.ask("slow.example."))
-            await eventually(lambda: home.resolver.active == 1)
-            assert rcode(await Pods(home, pod()).ask(ASKED)) == "NXDOMAIN"
+            slow = asyncio.create_task(server.query("slow.example."))
+            await eventually(lambda: server.resolver.active == 1)
+            assert rcode(await Pods(server, pod()).query(ASKED)) == "NXDOMAIN"
             waiting.set()
             await slow
 
@@ -199,8 +207,8 @@ class TestBatches:
     async def test_only_denied_queries_of_pods_are_examined_and_none_is_answered_alone(
         self,
     ) -> None:
-        async with plane(service("web", "10.96.0.9"), engine=CONFIG, servers=()) as home:
-            stage = Pods(home, pod()).stage
+        async with forwarding(service("web", "10.96.0.9"), engine=CONFIG, servers=()) as server:
+            stage = Pods(server, pod()).stage
             packets = [dns.message.make_query(name, "A").to_wire() for name in self.NAMES] * 2
             stride = max(map(len, packets))
             blob = b"".join(packet.ljust(stride, b"\0") for packet in packets)
@@ -219,9 +227,9 @@ class TestBatches:
         assert calls == [0, 1, 2]  # the two denied names, of the pod only
 
     async def test_a_search_holds_the_reply_of_the_engine(self) -> None:
-        async with plane(engine=CONFIG, servers=()) as home:
+        async with forwarding(engine=CONFIG, servers=()) as server:
             packet = dns.message.make_query(ASKED, "A").to_wire()
-            search = Pods(home, pod()).stage.answer(packet, POD, UDP)
+            search = Pods(server, pod()).stage.answer(packet, POD, UDP)
             assert isinstance(search, Search)
-            assert search.denial == home.engine.answer(packet, POD, UDP)
+            assert search.denial == server.engine.answer(packet, POD, UDP)
             assert search.forward.local

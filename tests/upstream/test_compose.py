@@ -36,15 +36,15 @@ ANSWER = Answer(
 )
 
 
-def parsed(ask: Forward, answer: Answer) -> dns.message.Message:
-    data = compose(ask, answer, 1232)
-    assert len(data) <= ask.limit
+def parsed(query: Forward, answer: Answer) -> dns.message.Message:
+    data = compose(query, answer, 1232)
+    assert len(data) <= query.limit
     return dns.message.from_wire(data)
 
 
 def test_a_reply_has_its_sections_options_and_each_error_once() -> None:
-    ask = replace(ASK, do=True, options=b"\x00\x03\x00\x01x")
-    reply = parsed(ask, ANSWER)
+    query = replace(ASK, do=True, options=b"\x00\x03\x00\x01x")
+    reply = parsed(query, ANSWER)
     assert len(texts(reply)) == 20
     assert [option.otype for option in reply.options] == [3, 15, 15]
     assert errors(reply) == [3, 22]
@@ -68,15 +68,15 @@ def test_extended_errors_are_dropped_before_records_and_records_before_tc() -> N
 
 def test_the_local_cnames_are_dropped_only_if_they_do_not_fit() -> None:
     alias = b"\xc0\x0c\x00\x05\x00\x01\x00\x00\x00\x05\x00\x09\x07target1\x00"
-    ask = replace(ASK, local=True, chain=alias, chained=1, name=name_from_text("target1."))
-    assert own_chain(ask) == (Record(NAME, Type.CNAME, 5, name_from_text("target1.")),)
-    answer = replace(ANSWER, answer=(*own_chain(ask), *ANSWER.answer))
-    reply = parsed(replace(ask, limit=120), answer)
+    query = replace(ASK, local=True, chain=alias, chained=1, name=name_from_text("target1."))
+    assert own_chain(query) == (Record(NAME, Type.CNAME, 5, name_from_text("target1.")),)
+    answer = replace(ANSWER, answer=(*own_chain(query), *ANSWER.answer))
+    reply = parsed(replace(query, limit=120), answer)
     assert (reply.flags & dns.flags.TC, texts(reply)) == (
         dns.flags.TC,
         ["www.example. CNAME target1."],
     )
-    reply = parsed(replace(ask, limit=60), answer)
+    reply = parsed(replace(query, limit=60), answer)
     assert (reply.flags & dns.flags.TC, texts(reply)) == (dns.flags.TC, [])
     assert reply.flags & dns.flags.AA
 

@@ -7,14 +7,14 @@ import dns.flags
 import dns.message
 import dns.name
 
-from tests.upstream.building import errors, plane, rcode
+from tests.upstream.building import errors, forwarding, rcode
 from tests.upstream.scripted import reply_to, unused_port, upstream
 
 
 class TestExtendedErrors:
     async def test_a_refused_connection_is_a_network_error(self) -> None:
-        async with plane(servers=(f"udp://127.0.0.1:{unused_port()}",)) as home:
-            reply = await home.ask("www.example.")
+        async with forwarding(servers=(f"udp://127.0.0.1:{unused_port()}",)) as server:
+            reply = await server.query("www.example.")
         assert rcode(reply) == "SERVFAIL"
         assert errors(reply) == [23]
 
@@ -24,6 +24,6 @@ class TestExtendedErrors:
             reply.use_edns(0, options=[dns.edns.EDEOption(6, "signature expired")])
             return [reply]
 
-        async with upstream(bogus) as up, plane(servers=(up.url,)) as home:
-            reply = await home.ask("www.example.")
+        async with upstream(bogus) as up, forwarding(servers=(up.url,)) as server:
+            reply = await server.query("www.example.")
         assert errors(reply) == [22, 6]

@@ -14,54 +14,54 @@ from dnsd.upstream import forwarder as module
 from dnsd.upstream.forwarder import Forwarder, raise_file_limit
 from dnsd.upstream.settings import UpstreamConfig
 from tests.helpers import eventually
-from tests.upstream.building import ControlPlane, plane
+from tests.upstream.building import ForwardingServer, forwarding
 from tests.upstream.scripted import address, upstream
 
 
-def outcome(home: ControlPlane, name: str) -> Forward:
+def outcome(server: ForwardingServer, name: str) -> Forward:
     packet = dns.message.make_query(name, "A").to_wire()
-    found = home.engine.answer(packet, b"\x7f\0\0\1", UDP)
+    found = server.engine.answer(packet, b"\x7f\0\0\1", UDP)
     assert isinstance(found, Forward)
     return found
 
 
 async def test_each_query_gets_its_reply_exactly_once() -> None:
-    async with upstream(lambda q, _: address(q)) as up, plane(servers=(up.url,)) as home:
-        forwarder = Forwarder(home.resolver)
+    async with upstream(lambda q, _: address(q)) as up, forwarding(servers=(up.url,)) as server:
+        forwarder = Forwarder(server.resolver)
         replies: list[bytes | None] = []
-        forwarder.forward(outcome(home, "localhost.x."), replies.append)  # has to be asked
+        forwarder.forward(outcome(server, "localhost.x."), replies.append)  # is forwarded
         assert not replies
         await eventually(lambda: replies)
-        forwarder.forward(outcome(home, "localhost.x."), replies.append)  # is kept
-        forwarder.forward(outcome(home, "localhost."), replies.append)  # stays here
+        forwarder.forward(outcome(server, "localhost.x."), replies.append)  # is cached
+        forwarder.forward(outcome(server, "localhost."), replies.append)  # a special-use name
         assert len(replies) == 3
         assert all(replies)
         await forwarder.close()
 
 
 async def test_waiting_clients_get_no_reply_when_the_forwarder_closes() -> None:
-    async with upstream(lambda q, _: []) as up, plane(servers=(up.url,)) as home:
-        forwarder = Forwarder(home.resolver)
+    async with upstream(lambda q, _: []) as up, forwarding(servers=(up.url,)) as server:
+        forwarder = Forwarder(server.resolver)
         replies: list[bytes | None] = []
         for number in range(5):
-            forwarder.forward(outcome(home, f"n{number}.example."), replies.append)
-        await eventually(lambda: len(up.asked) == 5)
+            forwarder.forward(outcome(server, f"n{number}.example."), replies.append)
+        await eventually(lambda: len(up.received) == 5)
         await forwarder.close()
         assert replies == [None] * 5
-        assert home.resolver.active == 0
+        assert server.resolver.active == 0
 
 
 async def test_changed_files_are_read_and_bad_files_change_nothing(tmp_path: Path) -> None:
     path = tmp_path / "hosts"
     path.write_text("10.0.0.1 a.example\n")
     files = (str(path),)
-    async with plane(servers=("udp://127.0.0.1:1",), hosts_files=files) as home:
-        forwarder = Forwarder(home.resolver, interval=0.01)
+    async with forwarding(servers=("udp://127.0.0.1:1",), hosts_files=files) as server:
+        forwarder = Forwarder(server.resolver, interval=0.01)
         forwarder.start()
 
         def pinned() -> set[bytes]:
             return {
-                address for found in home.resolver.hosts.addresses.values() for address in found
+                address for found in server.resolver.hosts.addresses.values() for address in found
             }
 
         assert pinned() == {b"\x0a\0\0\1"}

@@ -10,7 +10,7 @@ import pytest
 from dnsd.dns.names import name_from_text, text_of
 from dnsd.upstream.hosts import collect, load, read_file
 from dnsd.upstream.spec import BadUpstream
-from tests.upstream.building import alias, plane, rcode, service, texts
+from tests.upstream.building import alias, forwarding, rcode, service, texts
 from tests.upstream.scripted import address, upstream
 
 
@@ -20,35 +20,35 @@ class TestHosts:
     async def test_a_pinned_name_is_never_forwarded_for_any_type(self) -> None:
         async with (
             upstream(lambda q, _: address(q)) as up,
-            plane(servers=(up.url,), hosts=self.PINS) as home,
+            forwarding(servers=(up.url,), hosts=self.PINS) as server,
         ):
-            assert texts(await home.ask("DB.corp.example.")) == ["DB.corp.example. A 10.1.2.3"]
-            assert texts(await home.ask("db.corp.example.", "AAAA")) == [
+            assert texts(await server.query("DB.corp.example.")) == ["DB.corp.example. A 10.1.2.3"]
+            assert texts(await server.query("db.corp.example.", "AAAA")) == [
                 "db.corp.example. AAAA fd00::3"
             ]
-            https = await home.ask("db.corp.example.", "HTTPS")
+            https = await server.query("db.corp.example.", "HTTPS")
             assert (rcode(https), texts(https)) == ("NOERROR", [])
             assert https.authority
-        assert not up.asked
+        assert not up.received
 
     async def test_the_ptr_of_an_address_is_its_first_name(self) -> None:
-        async with plane(servers=("udp://127.0.0.1:1",), hosts=self.PINS) as home:
+        async with forwarding(servers=("udp://127.0.0.1:1",), hosts=self.PINS) as server:
             for address_ in ("10.1.2.3", "fd00::3"):
                 name = str(dns.reversename.from_address(address_))
-                assert texts(await home.ask(name, "PTR")) == [f"{name} PTR db.corp.example."]
+                assert texts(await server.query(name, "PTR")) == [f"{name} PTR db.corp.example."]
 
     async def test_a_service_has_precedence_over_a_pinned_name(self) -> None:
         name = "web.default.svc.cluster.local"
-        async with plane(
+        async with forwarding(
             service("web", "10.96.0.9"), servers=("udp://127.0.0.1:1",), hosts={name: ("10.1.1.1",)}
-        ) as home:
-            assert texts(await home.ask(f"{name}.")) == [f"{name}. A 10.96.0.9"]
+        ) as server:
+            assert texts(await server.query(f"{name}.")) == [f"{name}. A 10.96.0.9"]
 
     async def test_the_target_of_a_cname_can_be_pinned(self) -> None:
-        async with plane(
+        async with forwarding(
             alias("ext", "db.corp.example"), servers=("udp://127.0.0.1:1",), hosts=self.PINS
-        ) as home:
-            reply = await home.ask("ext.default.svc.cluster.local.")
+        ) as server:
+            reply = await server.query("ext.default.svc.cluster.local.")
         assert texts(reply)[-1] == "db.corp.example. A 10.1.2.3"
 
     def test_files_in_the_form_of_etc_hosts(self, tmp_path: Path) -> None:
@@ -83,7 +83,7 @@ class TestHosts:
             read_file(str(big))
 
     async def test_new_pinned_names_replace_cached_replies(self) -> None:
-        async with upstream(lambda q, _: address(q)) as up, plane(servers=(up.url,)) as home:
-            await home.ask("a.example.")
-            home.resolver.pin(load({name_from_text("a.example"): (b"\x0a\0\0\1",)}, (), 60))
-            assert texts(await home.ask("a.example.")) == ["a.example. A 10.0.0.1"]
+        async with upstream(lambda q, _: address(q)) as up, forwarding(servers=(up.url,)) as server:
+            await server.query("a.example.")
+            server.resolver.pin(load({name_from_text("a.example"): (b"\x0a\0\0\1",)}, (), 60))
+            assert texts(await server.query("a.example.")) == ["a.example. A 10.0.0.1"]

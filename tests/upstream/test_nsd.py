@@ -11,7 +11,7 @@ import dns.query
 import pytest
 
 from dnsd.transport.registry import TCP
-from tests.upstream.building import alias, plane, rcode, service, texts
+from tests.upstream.building import alias, forwarding, rcode, service, texts
 from tests.upstream.nsd import nsd
 
 ZONE = r"""
@@ -60,12 +60,12 @@ def full(name: str) -> str:
 @pytest.mark.parametrize("scheme", ["udp", "tcp"])
 async def test_dnsd_gives_the_answers_of_nsd(port: int, scheme: str) -> None:
     loop = asyncio.get_running_loop()
-    async with plane(servers=(f"{scheme}://127.0.0.1:{port}",)) as home:
+    async with forwarding(servers=(f"{scheme}://127.0.0.1:{port}",)) as server:
         for name, type_ in NAMES:
             query = dns.message.make_query(full(name), type_, use_edns=0)
             said = await loop.run_in_executor(None, dns.query.tcp, query, "127.0.0.1", 5.0, port)
-            for _ in range(2):  # asked, then kept
-                reply = await home.ask(full(name), type_, transport=TCP)
+            for _ in range(2):  # forwarded, then cached
+                reply = await server.query(full(name), type_, transport=TCP)
                 assert rcode(reply) == rcode(said), (name, type_)
                 said_of_chain = [rrset for rrset in said.answer if rrset.rdtype != 39]  # DNAME
                 assert sorted(map(str, reply.answer)) == sorted(map(str, said_of_chain))
@@ -75,18 +75,18 @@ async def test_dnsd_gives_the_answers_of_nsd(port: int, scheme: str) -> None:
 
 
 async def test_two_hundred_addresses_come_over_tcp(port: int) -> None:
-    async with plane(servers=(f"udp://127.0.0.1:{port}",)) as home:
-        udp = await home.ask("many.nsd.example.")
-        tcp = await home.ask("many.nsd.example.", transport=TCP)
+    async with forwarding(servers=(f"udp://127.0.0.1:{port}",)) as server:
+        udp = await server.query("many.nsd.example.")
+        tcp = await server.query("many.nsd.example.", transport=TCP)
     assert udp.flags & dns.flags.TC
     assert len(texts(tcp)) == 200
 
 
 async def test_an_external_name_ends_in_addresses(port: int) -> None:
-    async with plane(
+    async with forwarding(
         alias("ext", "chain.nsd.example"), servers=(f"udp://127.0.0.1:{port}",)
-    ) as home:
-        reply = await home.ask("ext.default.svc.cluster.local.")
+    ) as server:
+        reply = await server.query("ext.default.svc.cluster.local.")
     assert texts(reply) == [
         "ext.default.svc.cluster.local. CNAME chain.nsd.example.",
         "chain.nsd.example. CNAME alias.nsd.example.",
@@ -96,11 +96,13 @@ async def test_an_external_name_ends_in_addresses(port: int) -> None:
 
 
 async def test_a_cname_of_nsd_into_the_local_zone_is_followed(port: int) -> None:
-    async with plane(service("web", "10.96.0.9"), servers=(f"udp://127.0.0.1:{port}",)) as home:
-        reply = await home.ask("home.nsd.example.")
+    async with forwarding(
+        service("web", "10.96.0.9"), servers=(f"udp://127.0.0.1:{port}",)
+    ) as server:
+        reply = await server.query("home.nsd.example.")
     assert texts(reply)[-1] == "web.default.svc.cluster.local. A 10.96.0.9"
 
 
 async def test_a_name_that_nsd_refuses_is_servfail(port: int) -> None:
-    async with plane(servers=(f"udp://127.0.0.1:{port}",)) as home:
-        assert rcode(await home.ask("www.elsewhere.")) == "SERVFAIL"
+    async with forwarding(servers=(f"udp://127.0.0.1:{port}",)) as server:
+        assert rcode(await server.query("www.elsewhere.")) == "SERVFAIL"

@@ -14,7 +14,7 @@ from dnsd.upstream.pool import Pool
 from dnsd.upstream.server import Server
 from dnsd.upstream.settings import UpstreamConfig
 from dnsd.upstream.spec import parse_server
-from tests.upstream.building import plane, texts
+from tests.upstream.building import forwarding, texts
 from tests.upstream.clock import SteppedLoop, run_stepped
 from tests.upstream.scripted import Script, address, reply_to, upstream
 
@@ -28,10 +28,10 @@ class TestPolicies:
         async with AsyncExitStack() as stack:
             ups = [await stack.enter_async_context(upstream(script)) for script in scripts]
             urls = tuple(up.url for up in ups)
-            home = await stack.enter_async_context(plane(servers=urls, policy=policy))
+            server = await stack.enter_async_context(forwarding(servers=urls, policy=policy))
             for number in range(count):
-                await home.ask(f"n{number}.example.")
-            return [len(up.asked) for up in ups]
+                await server.query(f"n{number}.example.")
+            return [len(up.received) for up in ups]
 
     async def test_sequential_is_the_first_server_as_long_as_it_replies(self) -> None:
         assert await self.spread("sequential", [answers] * 3) == [40, 0, 0]
@@ -65,29 +65,29 @@ class TestRetry:
         async with (
             upstream(lambda q, _: []) as silent,
             upstream(lambda q, _: address(q)) as good,
-            plane(servers=(silent.url, good.url), attempt_timeout=0.1) as home,
+            forwarding(servers=(silent.url, good.url), attempt_timeout=0.1) as server,
         ):
-            reply = await home.ask("www.example.")
+            reply = await server.query("www.example.")
         assert texts(reply)
-        assert len(silent.asked) == 1
+        assert len(silent.received) == 1
 
     async def test_a_late_reply_of_the_first_server_still_counts(self) -> None:
-        asked_both = asyncio.Event()
+        both_queried = asyncio.Event()
 
         async def late(query, _):
-            await asked_both.wait()
+            await both_queried.wait()
             return address(query, "192.0.2.5")
 
         def silent(query, _):
-            asked_both.set()
+            both_queried.set()
             return []
 
         async with (
             upstream(late) as slow,
             upstream(silent) as other,
-            plane(servers=(slow.url, other.url), attempt_timeout=0.05) as home,
+            forwarding(servers=(slow.url, other.url), attempt_timeout=0.05) as server,
         ):
-            reply = await home.ask("www.example.")
+            reply = await server.query("www.example.")
         assert texts(reply) == ["www.example. A 192.0.2.5"]
 
     @pytest.mark.parametrize("code", ["REFUSED", "SERVFAIL", "NOTIMP"])
@@ -95,10 +95,10 @@ class TestRetry:
         async with (
             upstream(lambda q, _: [reply_to(q, rcode=code)]) as bad,
             upstream(lambda q, _: address(q)) as good,
-            plane(servers=(bad.url, good.url)) as home,
+            forwarding(servers=(bad.url, good.url)) as server,
         ):
-            assert texts(await home.ask("www.example."))
-        assert bad.asked
+            assert texts(await server.query("www.example."))
+        assert bad.received
 
     async def test_a_referral_is_not_an_answer(self) -> None:
         def lame(query, _):
@@ -107,6 +107,6 @@ class TestRetry:
         async with (
             upstream(lame) as bad,
             upstream(lambda q, _: address(q)) as good,
-            plane(servers=(bad.url, good.url)) as home,
+            forwarding(servers=(bad.url, good.url)) as server,
         ):
-            assert texts(await home.ask("www.example."))
+            assert texts(await server.query("www.example."))

@@ -17,57 +17,57 @@ from dnsd.transport.registry import TCP, UDP
 from dnsd.upstream.forwarder import Forwarder
 from dnsd.zone.frame import NOT_READY, compile_state
 from tests.helpers import eventually
-from tests.upstream.building import alias, errors, plane, rcode, service, texts
+from tests.upstream.building import alias, errors, forwarding, rcode, service, texts
 from tests.upstream.clock import SteppedLoop, run_stepped
 from tests.upstream.scripted import SOA, address, reply_to, unused_port, upstream
 
 
 class TestForwarding:
     async def test_an_external_name_is_forwarded(self) -> None:
-        async with upstream(lambda q, _: address(q)) as up, plane(servers=(up.url,)) as home:
-            reply = await home.ask("www.example.")
+        async with upstream(lambda q, _: address(q)) as up, forwarding(servers=(up.url,)) as server:
+            reply = await server.query("www.example.")
         assert texts(reply) == ["www.example. A 192.0.2.1"]
         assert rcode(reply) == "NOERROR"
         assert reply.flags & dns.flags.RA
         assert not reply.flags & (dns.flags.AA | dns.flags.AD)
 
     async def test_a_forwarded_query_has_rd_and_edns_size_1232(self) -> None:
-        async with upstream(lambda q, _: address(q)) as up, plane(servers=(up.url,)) as home:
-            await home.ask("www.example.", want_dnssec=True)
+        async with upstream(lambda q, _: address(q)) as up, forwarding(servers=(up.url,)) as server:
+            await server.query("www.example.", want_dnssec=True)
         (query,) = up.queries
         assert query.flags & dns.flags.RD
         assert (query.edns, query.payload) == (0, 1232)
         assert query.ednsflags & dns.flags.DO
 
     async def test_the_client_gets_its_own_case_back(self) -> None:
-        async with upstream(lambda q, _: address(q)) as up, plane(servers=(up.url,)) as home:
-            reply = await home.ask("wWw.eXample.")
+        async with upstream(lambda q, _: address(q)) as up, forwarding(servers=(up.url,)) as server:
+            reply = await server.query("wWw.eXample.")
         assert reply.question[0].name.to_text() == "wWw.eXample."
         assert reply.answer[0].name.to_text() == "wWw.eXample."
 
     async def test_a_client_without_edns_gets_no_opt_record(self) -> None:
-        async with upstream(lambda q, _: address(q)) as up, plane(servers=(up.url,)) as home:
-            first = await home.ask("www.example.", edns=False)
-            again = await home.ask("www.example.", edns=False)
+        async with upstream(lambda q, _: address(q)) as up, forwarding(servers=(up.url,)) as server:
+            first = await server.query("www.example.", edns=False)
+            again = await server.query("www.example.", edns=False)
         assert first.edns == again.edns == -1
 
-    async def test_tcp_upstream_and_one_connection_for_many(self) -> None:
+    async def test_queries_to_a_tcp_upstream_share_one_connection(self) -> None:
         async with (
             upstream(lambda q, _: address(q)) as up,
-            plane(servers=(up.over("tcp"),)) as home,
+            forwarding(servers=(up.over("tcp"),)) as server,
         ):
-            replies = await asyncio.gather(*(home.ask(f"n{n}.example.") for n in range(20)))
+            replies = await asyncio.gather(*(server.query(f"n{n}.example.") for n in range(20)))
         assert {rcode(reply) for reply in replies} == {"NOERROR"}
-        assert {over for over, _, _ in up.asked} == {"tcp"}
+        assert {over for over, _, _ in up.received} == {"tcp"}
         assert up.connections == 1
 
     async def test_a_query_on_a_kept_connection_that_was_closed_is_sent_again(self) -> None:
         def script(query, _):
             return [*address(query, ttl=0), b"close"]
 
-        async with upstream(script) as up, plane(servers=(up.over("tcp"),)) as home:
+        async with upstream(script) as up, forwarding(servers=(up.over("tcp"),)) as server:
             for _ in range(4):
-                assert texts(await home.ask("www.example."))
+                assert texts(await server.query("www.example."))
         assert up.connections >= 2
 
     async def test_only_records_on_the_chain_are_kept(self) -> None:
@@ -83,14 +83,14 @@ class TestForwarding:
                 )
             ]
 
-        async with upstream(script) as up, plane(servers=(up.url,)) as home:
-            first = await home.ask("www.example.")
-            kept = await home.ask("www.example.")
+        async with upstream(script) as up, forwarding(servers=(up.url,)) as server:
+            first = await server.query("www.example.")
+            kept = await server.query("www.example.")
         expected = ["www.example. CNAME web.example.", "web.example. A 192.0.2.7"]
         assert texts(first) == texts(kept) == expected
         assert not first.authority
         assert not kept.authority
-        assert len(up.asked) == 1
+        assert len(up.received) == 1
 
     @pytest.mark.parametrize("scheme", ["udp", "tcp"])
     async def test_an_upstream_with_an_ipv6_address(self, scheme: str) -> None:
@@ -100,13 +100,13 @@ class TestForwarding:
             pytest.skip("no IPv6 on loopback here")
         async with (
             upstream(lambda q, _: address(q), host="::1") as up,
-            plane(servers=(f"{scheme}://[::1]:{up.port}",)) as home,
+            forwarding(servers=(f"{scheme}://[::1]:{up.port}",)) as server,
         ):
-            assert texts(await home.ask("www.example.")) == ["www.example. A 192.0.2.1"]
+            assert texts(await server.query("www.example.")) == ["www.example. A 192.0.2.1"]
 
     async def test_no_upstream_for_a_name_is_refused_with_20(self) -> None:
-        async with plane(forward={"corp.example": ("udp://127.0.0.1:1",)}) as home:
-            reply = await home.ask("www.example.")
+        async with forwarding(forward={"corp.example": ("udp://127.0.0.1:1",)}) as server:
+            reply = await server.query("www.example.")
         assert rcode(reply) == "REFUSED"
         assert errors(reply) == [20]
 
@@ -125,18 +125,20 @@ class TestDeadline:
             async with (
                 upstream(slow_alias) as world,
                 upstream(slow_address) as corp,
-                plane(
+                forwarding(
                     alias("ext", "www.example"),
                     servers=(world.url,),
                     forward={"corp.example": (corp.url,)},
                     timeout=20.0,
                     attempt_timeout=20.0,
-                ) as home,
+                ) as server,
             ):
-                reply = await home.ask("www.example.")
+                reply = await server.query("www.example.")
                 assert (rcode(reply), errors(reply)) == ("SERVFAIL", [22])
-                assert len(corp.asked) == 1
-                own = await home.ask("ext.default.svc.cluster.local.")  # the alias is cached now
+                assert len(corp.received) == 1
+                own = await server.query(
+                    "ext.default.svc.cluster.local."
+                )  # the alias is cached now
                 assert texts(own)[0] == "ext.default.svc.cluster.local. CNAME www.example."
                 assert rcode(own) == "NOERROR"
 
@@ -145,12 +147,12 @@ class TestDeadline:
     async def test_servfail_after_the_timeout_if_no_server_replies(self) -> None:
         async with (
             upstream(lambda q, _: []) as up,
-            plane(servers=(up.url,), timeout=0.3, attempt_timeout=0.1) as home,
+            forwarding(servers=(up.url,), timeout=0.3, attempt_timeout=0.1) as server,
         ):
-            reply = await home.ask("www.example.")
+            reply = await server.query("www.example.")
         assert rcode(reply) == "SERVFAIL"
         assert errors(reply) == [22]
-        assert len(up.asked) >= 2
+        assert len(up.received) >= 2
 
 
 class TestHostileReplies:
@@ -159,8 +161,8 @@ class TestHostileReplies:
             name = query.question[0].name
             return [reply_to(query, *(f"{name} 60 TXT {'x' * 240}{n}" for n in range(240)))]
 
-        async with upstream(script) as up, plane(servers=(up.over("tcp"),)) as home:
-            reply = await home.ask("huge.example.", "TXT", transport=TCP)
+        async with upstream(script) as up, forwarding(servers=(up.over("tcp"),)) as server:
+            reply = await server.query("huge.example.", "TXT", transport=TCP)
         assert len(texts(reply)) == 240
 
     async def test_a_cname_loop_is_servfail(self) -> None:
@@ -169,9 +171,9 @@ class TestHostileReplies:
                 reply_to(query, "a.example. 60 CNAME b.example.", "b.example. 60 CNAME a.example.")
             ]
 
-        async with upstream(script) as up, plane(servers=(up.url,)) as home:
-            assert rcode(await home.ask("a.example.")) == "SERVFAIL"
-        assert len(up.asked) == 1
+        async with upstream(script) as up, forwarding(servers=(up.url,)) as server:
+            assert rcode(await server.query("a.example.")) == "SERVFAIL"
+        assert len(up.received) == 1
 
     async def test_a_loop_one_cname_at_a_time_is_servfail(self) -> None:
         def script(query, _):
@@ -179,9 +181,9 @@ class TestHostileReplies:
             other = {"a.example.": "b.example.", "b.example.": "a.example."}[name]
             return [reply_to(query, f"{name} 60 CNAME {other}")]
 
-        async with upstream(script) as up, plane(servers=(up.url,)) as home:
-            assert rcode(await home.ask("a.example.")) == "SERVFAIL"
-        assert len(up.asked) == 2
+        async with upstream(script) as up, forwarding(servers=(up.url,)) as server:
+            assert rcode(await server.query("a.example.")) == "SERVFAIL"
+        assert len(up.received) == 2
 
     @pytest.mark.parametrize(("length", "code"), [(10, "NOERROR"), (11, "SERVFAIL")])
     async def test_a_chain_has_ten_cnames_at_most(self, length: int, code: str) -> None:
@@ -189,8 +191,8 @@ class TestHostileReplies:
             links = [f"n{n}.example. 60 CNAME n{n + 1}.example." for n in range(length)]
             return [reply_to(query, *links, f"n{length}.example. 60 A 192.0.2.1")]
 
-        async with upstream(script) as up, plane(servers=(up.url,)) as home:
-            reply = await home.ask("n0.example.")
+        async with upstream(script) as up, forwarding(servers=(up.url,)) as server:
+            reply = await server.query("n0.example.")
         assert rcode(reply) == code
         assert len(texts(reply)) == (length + 1 if code == "NOERROR" else 0)
 
@@ -201,21 +203,21 @@ class TestHostileReplies:
             raw[at : at + 4] = b"\x80\x00\x00\x00"
             return [bytes(raw)]
 
-        async with upstream(script) as up, plane(servers=(up.url,)) as home:
-            reply = await home.ask("www.example.")
+        async with upstream(script) as up, forwarding(servers=(up.url,)) as server:
+            reply = await server.query("www.example.")
             assert reply.answer[0].ttl == 0
-            assert home.at_once("www.example.") is None
-            await home.ask("www.example.")
-        assert len(up.asked) == 2
+            assert server.at_once("www.example.") is None
+            await server.query("www.example.")
+        assert len(up.received) == 2
 
 
 class TestExternalName:
     async def test_cname_first_then_the_targets_addresses(self) -> None:
         async with (
             upstream(lambda q, _: address(q)) as up,
-            plane(alias("ext", "www.example"), servers=(up.url,)) as home,
+            forwarding(alias("ext", "www.example"), servers=(up.url,)) as server,
         ):
-            reply = await home.ask("ext.default.svc.cluster.local.")
+            reply = await server.query("ext.default.svc.cluster.local.")
         assert texts(reply) == [
             "ext.default.svc.cluster.local. CNAME www.example.",
             "www.example. A 192.0.2.1",
@@ -227,9 +229,9 @@ class TestExternalName:
     async def test_any_type_has_the_cname_and_the_targets_nodata(self, type_: str) -> None:
         async with (
             upstream(lambda q, _: [reply_to(q, authority=(SOA,))]) as up,
-            plane(alias("ext", "www.example"), servers=(up.url,)) as home,
+            forwarding(alias("ext", "www.example"), servers=(up.url,)) as server,
         ):
-            reply = await home.ask("ext.default.svc.cluster.local.", type_)
+            reply = await server.query("ext.default.svc.cluster.local.", type_)
         assert texts(reply) == ["ext.default.svc.cluster.local. CNAME www.example."]
         assert rcode(reply) == "NOERROR"
         assert str(reply.authority[0].name) == "example."
@@ -237,22 +239,22 @@ class TestExternalName:
     async def test_a_query_for_the_cname_itself_is_not_forwarded(self) -> None:
         async with (
             upstream(lambda q, _: address(q)) as up,
-            plane(alias("ext", "www.example"), servers=(up.url,)) as home,
+            forwarding(alias("ext", "www.example"), servers=(up.url,)) as server,
         ):
-            reply = await home.ask("ext.default.svc.cluster.local.", "CNAME")
+            reply = await server.query("ext.default.svc.cluster.local.", "CNAME")
         assert texts(reply) == ["ext.default.svc.cluster.local. CNAME www.example."]
-        assert not up.asked
+        assert not up.received
 
     async def test_an_nxdomain_target_is_the_cname_with_nxdomain(self) -> None:
         async with (
             upstream(lambda q, _: [reply_to(q, rcode="NXDOMAIN", authority=(SOA,))]) as up,
-            plane(alias("ext", "nope.example"), servers=(up.url,)) as home,
+            forwarding(alias("ext", "nope.example"), servers=(up.url,)) as server,
         ):
-            for _ in range(2):  # asked, then kept
-                reply = await home.ask("ext.default.svc.cluster.local.")
+            for _ in range(2):  # forwarded, then cached
+                reply = await server.query("ext.default.svc.cluster.local.")
                 assert rcode(reply) == "NXDOMAIN"
                 assert texts(reply) == ["ext.default.svc.cluster.local. CNAME nope.example."]
-        assert len(up.asked) == 1
+        assert len(up.received) == 1
 
     @pytest.mark.parametrize(("how", "code"), [("silent", 22), ("refused", 22), ("closed", 23)])
     async def test_a_failed_target_leaves_the_cname_and_an_extended_error(
@@ -263,8 +265,10 @@ class TestExternalName:
 
         async with upstream(script) as up:
             url = f"udp://127.0.0.1:{unused_port()}" if how == "closed" else up.url
-            async with plane(alias("ext", "www.example"), servers=(url,), timeout=0.2) as home:
-                reply = await home.ask("ext.default.svc.cluster.local.")
+            async with forwarding(
+                alias("ext", "www.example"), servers=(url,), timeout=0.2
+            ) as server:
+                reply = await server.query("ext.default.svc.cluster.local.")
         assert rcode(reply) == "NOERROR"
         assert texts(reply) == ["ext.default.svc.cluster.local. CNAME www.example."]
         assert errors(reply) == [code]
@@ -275,14 +279,14 @@ class TestExternalName:
 
         async with (
             upstream(script) as up,
-            plane(
+            forwarding(
                 service("web", "10.96.0.9"),
                 alias("one", "two.default.svc.cluster.local"),
                 alias("two", "www.example"),
                 servers=(up.url,),
-            ) as home,
+            ) as server,
         ):
-            reply = await home.ask("one.default.svc.cluster.local.")
+            reply = await server.query("one.default.svc.cluster.local.")
         assert texts(reply) == [
             "one.default.svc.cluster.local. CNAME two.default.svc.cluster.local.",
             "two.default.svc.cluster.local. CNAME www.example.",
@@ -297,9 +301,9 @@ class TestExternalName:
 
         async with (
             upstream(script) as up,
-            plane(alias("ext", "www.example"), servers=(up.url,)) as home,
+            forwarding(alias("ext", "www.example"), servers=(up.url,)) as server,
         ):
-            reply = await home.ask("ext.default.svc.cluster.local.")
+            reply = await server.query("ext.default.svc.cluster.local.")
         assert rcode(reply) == "SERVFAIL"
         assert not reply.answer
 
@@ -312,24 +316,24 @@ class TestExternalName:
 
         async with (
             upstream(script) as up,
-            plane(*aliases, alias("a5", "n0.example"), servers=(up.url,)) as home,
+            forwarding(*aliases, alias("a5", "n0.example"), servers=(up.url,)) as server,
         ):
-            long = await home.ask("a0.default.svc.cluster.local.")
-            fits = await home.ask("a1.default.svc.cluster.local.")
+            long = await server.query("a0.default.svc.cluster.local.")
+            fits = await server.query("a1.default.svc.cluster.local.")
         assert rcode(long) == "SERVFAIL"
         assert len(texts(fits)) == 11
 
-    async def test_too_big_for_udp_keeps_the_cname_and_says_tc(self) -> None:
+    async def test_a_reply_too_big_for_udp_keeps_the_cname_and_has_tc(self) -> None:
         def script(query, over):
             name = query.question[0].name
             return [reply_to(query, *(f"{name} 60 A 192.0.2.{n}" for n in range(1, 101)))]
 
         async with (
             upstream(script) as up,
-            plane(alias("ext", "www.example"), servers=(up.over("tcp"),)) as home,
+            forwarding(alias("ext", "www.example"), servers=(up.over("tcp"),)) as server,
         ):
-            udp = await home.ask("ext.default.svc.cluster.local.")
-            tcp = await home.ask("ext.default.svc.cluster.local.", transport=TCP)
+            udp = await server.query("ext.default.svc.cluster.local.")
+            tcp = await server.query("ext.default.svc.cluster.local.", transport=TCP)
         assert udp.flags & dns.flags.TC
         assert texts(udp) == ["ext.default.svc.cluster.local. CNAME www.example."]
         assert len(texts(tcp)) == 101
@@ -346,176 +350,179 @@ class TestExternalName:
 
         async with (
             upstream(script) as up,
-            plane(service("web", "10.96.0.9"), servers=(up.url,)) as home,
+            forwarding(service("web", "10.96.0.9"), servers=(up.url,)) as server,
         ):
-            assert texts(await home.ask("www.example."))[-1].endswith("A 10.96.0.9")
-            assert texts(await home.ask("www.example."))[-1].endswith("A 10.96.0.9")
-        assert len(up.asked) == 1
+            assert texts(await server.query("www.example."))[-1].endswith("A 10.96.0.9")
+            assert texts(await server.query("www.example."))[-1].endswith("A 10.96.0.9")
+        assert len(up.received) == 1
 
     async def test_a_target_without_a_route_leaves_the_cname_and_an_extended_error(self) -> None:
-        async with plane(
+        async with forwarding(
             alias("ext", "www.example"), forward={"corp.example": ("udp://127.0.0.1:1",)}
-        ) as home:
-            reply = await home.ask("ext.default.svc.cluster.local.")
+        ) as server:
+            reply = await server.query("ext.default.svc.cluster.local.")
         assert texts(reply) == ["ext.default.svc.cluster.local. CNAME www.example."]
         assert (rcode(reply), errors(reply)) == ("NOERROR", [22])
 
     async def test_without_rd_the_cname_alone(self) -> None:
         async with (
             upstream(lambda q, _: address(q)) as up,
-            plane(alias("ext", "www.example"), servers=(up.url,)) as home,
+            forwarding(alias("ext", "www.example"), servers=(up.url,)) as server,
         ):
-            reply = await home.ask("ext.default.svc.cluster.local.", flags=0)
+            reply = await server.query("ext.default.svc.cluster.local.", flags=0)
         assert texts(reply) == ["ext.default.svc.cluster.local. CNAME www.example."]
-        assert not up.asked
+        assert not up.received
 
 
-class TestOurOwnZones:
+class TestLocalZones:
     async def test_not_ready_behind_an_upstream_cname_is_servfail(self) -> None:
         def script(query, _):
             return [reply_to(query, "www.example. 60 CNAME web.default.svc.cluster.local.")]
 
-        async with upstream(script) as up, plane(service("web"), servers=(up.url,)) as home:
-            home.engine.apply(compile_state(NOT_READY))
-            reply = await home.ask("www.example.")
+        async with upstream(script) as up, forwarding(service("web"), servers=(up.url,)) as server:
+            server.engine.apply(compile_state(NOT_READY))
+            reply = await server.query("www.example.")
         assert (rcode(reply), errors(reply)) == ("SERVFAIL", [14])
 
     async def test_a_service_created_now_is_answered_now(self) -> None:
         async with (
             upstream(lambda q, _: [reply_to(q, rcode="NXDOMAIN", authority=(SOA,))]) as up,
-            plane(alias("ext", "www.example"), servers=(up.url,)) as home,
+            forwarding(alias("ext", "www.example"), servers=(up.url,)) as server,
         ):
-            assert rcode(await home.ask("web.default.svc.cluster.local.")) == "NXDOMAIN"
-            home.change(service("web", "10.96.0.9"))
-            assert rcode(await home.ask("web.default.svc.cluster.local.")) == "NOERROR"
-        assert not up.asked
+            assert rcode(await server.query("web.default.svc.cluster.local.")) == "NXDOMAIN"
+            server.change(service("web", "10.96.0.9"))
+            assert rcode(await server.query("web.default.svc.cluster.local.")) == "NOERROR"
+        assert not up.received
 
     async def test_a_new_service_is_found_behind_a_cached_chain(self) -> None:
         def script(query, _):
             return [reply_to(query, "www.example. 3600 CNAME web.default.svc.cluster.local.")]
 
-        async with upstream(script) as up, plane(service("other"), servers=(up.url,)) as home:
-            assert rcode(await home.ask("www.example.")) == "NXDOMAIN"
-            home.change(service("web", "10.96.0.9"))
-            reply = await home.ask("www.example.")
+        async with (
+            upstream(script) as up,
+            forwarding(service("other"), servers=(up.url,)) as server,
+        ):
+            assert rcode(await server.query("www.example.")) == "NXDOMAIN"
+            server.change(service("web", "10.96.0.9"))
+            reply = await server.query("www.example.")
         assert texts(reply)[-1] == "web.default.svc.cluster.local. A 10.96.0.9"
-        assert len(up.asked) == 1
+        assert len(up.received) == 1
 
 
 class TestOverload:
     async def test_queries_without_a_waiting_client_count_against_the_limit(self) -> None:
         def script(query, _):
-            return address(query) if len(up.asked) <= 3 else []
+            return address(query) if len(up.received) <= 3 else []
 
         async with (
             upstream(script) as up,
-            plane(servers=(up.url,), max_in_flight=3, stale_after=0.01) as home,
+            forwarding(servers=(up.url,), max_in_flight=3, stale_after=0.01) as server,
         ):
             for number in range(3):
-                await home.ask(f"n{number}.example.")
-            home.clock.now += 100
+                await server.query(f"n{number}.example.")
+            server.clock.now += 100
             for number in range(3):
-                assert errors(await home.ask(f"n{number}.example.")) == [3]
-            assert home.resolver.active == 0
-            reply = await home.ask("new.example.")
+                assert errors(await server.query(f"n{number}.example.")) == [3]
+            assert server.resolver.active == 0
+            reply = await server.query("new.example.")
             assert (rcode(reply), errors(reply)) == ("SERVFAIL", [23])
             assert "new.example." not in up.names()
 
     async def test_over_the_limit_in_flight_servfail_with_extended_error_23(self) -> None:
         async with (
             upstream(lambda q, _: []) as up,
-            plane(alias("ext", "x.example"), servers=(up.url,), max_in_flight=5) as home,
+            forwarding(alias("ext", "x.example"), servers=(up.url,), max_in_flight=5) as server,
         ):
-            waiting = [asyncio.create_task(home.ask(f"n{n}.example.")) for n in range(5)]
-            await eventually(lambda: len(up.asked) >= 5)
-            reply = await home.ask("one-too-many.example.")
-            own = await home.ask("ext.default.svc.cluster.local.")
-            at_home = await home.ask("cluster.local.", "SOA")
+            waiting = [asyncio.create_task(server.query(f"n{n}.example.")) for n in range(5)]
+            await eventually(lambda: len(up.received) >= 5)
+            reply = await server.query("one-too-many.example.")
+            own = await server.query("ext.default.svc.cluster.local.")
+            local = await server.query("cluster.local.", "SOA")
             late = [rcode(reply) for reply in await asyncio.gather(*waiting)]
         assert (rcode(reply), errors(reply)) == ("SERVFAIL", [23])
         assert (rcode(own), errors(own)) == ("NOERROR", [23])
         assert texts(own) == ["ext.default.svc.cluster.local. CNAME x.example."]
-        assert rcode(at_home) == "NOERROR"
+        assert rcode(local) == "NOERROR"
         assert late == ["SERVFAIL"] * 5
-        assert home.resolver.counters()[6] == 2
+        assert server.resolver.counters()[6] == 2
 
 
-class TestShortCut:
-    """`Engine.kept`: a kept reply without the complete path, octet for octet the same."""
+class TestFastPath:
+    """`Engine.kept` gives the octets that the complete path gives."""
 
-    async def test_the_short_path_gives_the_same_reply_as_the_complete_path(self) -> None:
+    async def test_the_fast_path_gives_the_same_reply_as_the_complete_path(self) -> None:
         def script(query, _):
             if query.question[0].rdtype == 28:
                 return [reply_to(query, rcode="NXDOMAIN", authority=(SOA,))]
             return [reply_to(query, "www.example. 60 CNAME b.example.", "b.example. 60 A 1.2.3.4")]
 
-        async with upstream(script) as up, plane(servers=(up.url,), prefetch=False) as home:
+        async with upstream(script) as up, forwarding(servers=(up.url,), prefetch=False) as server:
             for type_ in ("A", "AAAA"):
                 for want in ({}, {"use_edns": 0}, {"want_dnssec": True, "payload": 4096}):
                     for flags in (0x0100, 0x0110, 0x0130):
                         name = "www.Example."
                         query = dns.message.make_query(name, type_, flags=flags, **want)
-                        await home.send(query.to_wire())
-                        home.clock.now += 3
-                        home.engine.shared.kept = None
-                        complete = await home.send(query.to_wire())
-                        home.engine.shared.kept = home.resolver.kept
-                        short = home.engine.answer(query.to_wire(), b"\x7f\0\0\1", UDP)
+                        await server.send(query.to_wire())
+                        server.clock.now += 3
+                        server.engine.shared.kept = None
+                        complete = await server.send(query.to_wire())
+                        server.engine.shared.kept = server.resolver.kept
+                        short = server.engine.answer(query.to_wire(), b"\x7f\0\0\1", UDP)
                         assert short == complete
-        assert len(up.asked) == 8  # DO is set in no query without EDNS
+        assert len(up.received) == 8  # DO is set in no query without EDNS
 
-    async def test_the_short_path_needs_rd_and_permission_for_recursion(self) -> None:
+    async def test_the_fast_path_needs_rd_and_permission_for_recursion(self) -> None:
         config = EngineConfig(forwarding=True, allow_recursion=("10.0.0.0/8",))
         async with (
             upstream(lambda q, _: address(q)) as up,
-            plane(servers=(up.url,), engine=config) as home,
+            forwarding(servers=(up.url,), engine=config) as server,
         ):
-            home.engine.shared.kept = home.resolver.kept
+            server.engine.shared.kept = server.resolver.kept
             inside, external = b"\x0a\0\0\1", b"\xc6\x33\x64\x01"
-            assert texts(await home.ask("www.example.", client=inside))
-            assert texts(await home.ask("www.example.", client=inside))
-            refused = await home.ask("www.example.", client=external)
+            assert texts(await server.query("www.example.", client=inside))
+            assert texts(await server.query("www.example.", client=inside))
+            refused = await server.query("www.example.", client=external)
             assert (rcode(refused), errors(refused)) == ("REFUSED", [18])
             assert not refused.flags & dns.flags.RA
-            no_rd = await home.ask("www.example.", client=inside, flags=0)
+            no_rd = await server.query("www.example.", client=inside, flags=0)
             assert (rcode(no_rd), errors(no_rd)) == ("REFUSED", [20])
 
     async def test_a_cached_reply_over_the_limit_of_the_client_is_truncated(self) -> None:
         def script(query, _):
             return [reply_to(query, *(f"www.example. 60 A 192.0.2.{n}" for n in range(1, 60)))]
 
-        async with upstream(script) as up, plane(servers=(up.url,)) as home:
-            home.engine.shared.kept = home.resolver.kept
-            await home.ask("www.example.")
-            assert len(texts(await home.ask("www.example."))) == 59
-            assert (await home.ask("www.example.", edns=False)).flags & dns.flags.TC
+        async with upstream(script) as up, forwarding(servers=(up.url,)) as server:
+            server.engine.shared.kept = server.resolver.kept
+            await server.query("www.example.")
+            assert len(texts(await server.query("www.example."))) == 59
+            assert (await server.query("www.example.", edns=False)).flags & dns.flags.TC
 
     async def test_a_new_zone_drops_its_names_from_the_cache(self) -> None:
         async with (
             upstream(lambda q, _: [reply_to(q, rcode="NXDOMAIN", authority=())]) as up,
-            plane(servers=(up.url,), forward={"10.in-addr.arpa": (up.url,)}) as home,
+            forwarding(servers=(up.url,), forward={"10.in-addr.arpa": (up.url,)}) as server,
         ):
-            forwarder = Forwarder(home.resolver)
-            forwarder.set_zones(home.engine.table.zone_refs.keys())
-            home.engine.shared.kept = home.resolver.kept
+            forwarder = Forwarder(server.resolver)
+            forwarder.set_zones(server.engine.table.zone_refs.keys())
+            server.engine.shared.kept = server.resolver.kept
             up.script = lambda q, _: [reply_to(q, rcode="NXDOMAIN", authority=(ARPA_SOA,))]
             name = "9.0.96.10.in-addr.arpa."
-            assert rcode(await home.ask(name, "PTR")) == "NXDOMAIN"
-            assert len(home.resolver.cache) == 1
-            forwarder.set_zones(home.engine.table.zone_refs.keys())
-            assert len(home.resolver.cache) == 1
+            assert rcode(await server.query(name, "PTR")) == "NXDOMAIN"
+            assert len(server.resolver.cache) == 1
+            forwarder.set_zones(server.engine.table.zone_refs.keys())
+            assert len(server.resolver.cache) == 1
             up.script = lambda q, _: [reply_to(q, "www.example. 60 A 192.0.2.1")]
-            await home.ask("www.example.")
-            assert len(home.resolver.cache) == 2
-            home.change(service("web", "10.96.0.9"))
-            forwarder.set_zones(home.engine.table.zone_refs.keys())
-            assert [entry.key[:-5] for entry in home.resolver.cache.entries.values()] == [
+            await server.query("www.example.")
+            assert len(server.resolver.cache) == 2
+            server.change(service("web", "10.96.0.9"))
+            forwarder.set_zones(server.engine.table.zone_refs.keys())
+            assert [entry.key[:-5] for entry in server.resolver.cache.entries.values()] == [
                 name_from_text("www.example.")
             ]
-            assert texts(await home.ask(name, "PTR"))
-            home.change(service("web", "10.98.0.9"))
-            forwarder.set_zones(home.engine.table.zone_refs.keys())
-            assert len(home.resolver.cache) == 1
+            assert texts(await server.query(name, "PTR"))
+            server.change(service("web", "10.98.0.9"))
+            forwarder.set_zones(server.engine.table.zone_refs.keys())
+            assert len(server.resolver.cache) == 1
 
 
 ARPA_SOA = "10.in-addr.arpa. 300 SOA ns.example. hostmaster.example. 1 7200 1800 86400 60"
@@ -526,10 +533,10 @@ class TestForwardRules:
         async with (
             upstream(lambda q, _: address(q, "192.0.2.1")) as world,
             upstream(lambda q, _: address(q, "192.0.2.2")) as corp,
-            plane(forward={"corp.example": (corp.url,), ".": (world.url,)}) as home,
+            forwarding(forward={"corp.example": (corp.url,), ".": (world.url,)}) as server,
         ):
-            assert texts(await home.ask("a.CORP.example.")) == ["a.CORP.example. A 192.0.2.2"]
-            assert texts(await home.ask("a.example.")) == ["a.example. A 192.0.2.1"]
+            assert texts(await server.query("a.CORP.example.")) == ["a.CORP.example. A 192.0.2.2"]
+            assert texts(await server.query("a.example.")) == ["a.example. A 192.0.2.1"]
         assert (corp.names(), world.names()) == (["a.corp.example."], ["a.example."])
 
     async def test_a_chain_is_followed_to_the_servers_of_its_target(self) -> None:
@@ -545,17 +552,17 @@ class TestForwardRules:
         async with (
             upstream(external) as world,
             upstream(lambda q, _: address(q, "192.0.2.2")) as corp,
-            plane(servers=(world.url,), forward={"corp.example": (corp.url,)}) as home,
+            forwarding(servers=(world.url,), forward={"corp.example": (corp.url,)}) as server,
         ):
             for _ in range(2):
-                reply = await home.ask("www.example.")
+                reply = await server.query("www.example.")
                 assert texts(reply)[-1] == "db.corp.example. A 192.0.2.2"
-        assert (len(world.asked), len(corp.asked)) == (1, 1)
+        assert (len(world.received), len(corp.received)) == (1, 1)
 
     async def test_names_of_a_rule_without_servers_are_nxdomain(self) -> None:
         async with (
             upstream(lambda q, _: address(q)) as up,
-            plane(servers=(up.url,), forward={"ads.example": ("none",)}) as home,
+            forwarding(servers=(up.url,), forward={"ads.example": ("none",)}) as server,
         ):
-            assert rcode(await home.ask("x.ads.example.")) == "NXDOMAIN"
-        assert not up.asked
+            assert rcode(await server.query("x.ads.example.")) == "NXDOMAIN"
+        assert not up.received

@@ -1,11 +1,11 @@
-"""Special-use names (RFC 6761, RFC 6303): answered here, except by a forward rule."""
+"""Special-use names (RFC 6761, RFC 6303): dnsd answers them, unless a forward rule has them."""
 
 from __future__ import annotations
 
 import dns.reversename
 import pytest
 
-from tests.upstream.building import alias, plane, rcode, texts
+from tests.upstream.building import alias, forwarding, rcode, texts
 from tests.upstream.scripted import address, upstream
 
 
@@ -46,12 +46,12 @@ class TestSpecialUseNames:
     ) -> None:
         async with (
             upstream(lambda q, _: address(q)) as up,
-            plane(servers=(up.url,), never_leave=("secret.example",)) as home,
+            forwarding(servers=(up.url,), never_leave=("secret.example",)) as server,
         ):
-            reply = await home.ask(name, type_)
+            reply = await server.query(name, type_)
         assert rcode(reply) == code
-        assert reply.authority[0].rdtype == 6  # an SOA, so that it can be kept
-        assert not up.asked
+        assert reply.authority[0].rdtype == 6  # an SOA, so that clients can cache it
+        assert not up.received
 
     @pytest.mark.parametrize(
         ("name", "type_", "record"),
@@ -65,8 +65,8 @@ class TestSpecialUseNames:
     async def test_the_loopback_addresses_have_names(
         self, name: str, type_: str, record: str
     ) -> None:
-        async with plane(servers=("udp://127.0.0.1:1",)) as home:
-            assert texts(await home.ask(name, type_)) == [f"{name} {record}"]
+        async with forwarding(servers=("udp://127.0.0.1:1",)) as server:
+            assert texts(await server.query(name, type_)) == [f"{name} {record}"]
 
     @pytest.mark.parametrize(
         ("name", "type_"),
@@ -83,14 +83,14 @@ class TestSpecialUseNames:
         ],
     )
     async def test_other_names_are_forwarded(self, name: str, type_: str) -> None:
-        async with upstream(lambda q, _: address(q)) as up, plane(servers=(up.url,)) as home:
-            await home.ask(name, type_)
+        async with upstream(lambda q, _: address(q)) as up, forwarding(servers=(up.url,)) as server:
+            await server.query(name, type_)
         assert up.names() == [name]
 
     async def test_a_forward_rule_has_precedence_and_the_default_rule_does_not(self) -> None:
         async with (
             upstream(lambda q, _: address(q)) as up,
-            plane(
+            forwarding(
                 servers=("udp://127.0.0.1:1",),
                 forward={
                     "home.arpa": (up.url,),
@@ -98,20 +98,20 @@ class TestSpecialUseNames:
                     "10.in-addr.arpa": (up.url,),
                     "printer": (up.url,),
                 },
-            ) as home,
+            ) as server,
         ):
             for name in ("nas.home.arpa.", "a.corp.local.", "1.0.0.10.in-addr.arpa.", "printer."):
-                assert rcode(await home.ask(name)) == "NOERROR"
+                assert rcode(await server.query(name)) == "NOERROR"
             for name in ("a.local.", "1.0.168.192.in-addr.arpa.", "scanner."):
-                assert rcode(await home.ask(name)) == "NXDOMAIN"
-        assert len(up.asked) == 4
+                assert rcode(await server.query(name)) == "NXDOMAIN"
+        assert len(up.received) == 4
 
     async def test_the_target_of_a_cname_is_answered_the_same(self) -> None:
         async with (
             upstream(lambda q, _: address(q)) as up,
-            plane(alias("ext", "nas.local"), servers=(up.url,)) as home,
+            forwarding(alias("ext", "nas.local"), servers=(up.url,)) as server,
         ):
-            reply = await home.ask("ext.default.svc.cluster.local.")
+            reply = await server.query("ext.default.svc.cluster.local.")
         assert rcode(reply) == "NXDOMAIN"
         assert texts(reply) == ["ext.default.svc.cluster.local. CNAME nas.local."]
-        assert not up.asked
+        assert not up.received

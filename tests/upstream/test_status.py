@@ -1,4 +1,4 @@
-"""Frames of clients are told apart from frames of tables."""
+"""Types shared with the control process: counters, and how frames are distinguished."""
 
 from __future__ import annotations
 

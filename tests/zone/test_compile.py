@@ -118,7 +118,7 @@ def test_a_table_that_is_compiled_while_the_zone_changes_is_complete(
 
 
 def test_a_name_that_passes_to_its_other_contributor_during_the_walk_is_served() -> None:
-    """Its records stay the same, so no Change says anything of it."""
+    """Its records stay the same, so no Change contains it."""
     zone = Zone(SCHEMA, 1)
     shared = rrset(name_from_text("shared.cluster.local."), Type.A, 5, [bytes(4)])
     first, second = Key("Service", "default", "a"), Key("Service", "default", "b")
@@ -181,12 +181,12 @@ def test_a_change_does_not_grow_with_the_zone() -> None:
     assert abs(sizes[0] - sizes[1]) < 8
 
 
-def test_not_a_frame() -> None:
+def test_octets_that_are_not_a_frame_cannot_be_decoded() -> None:
     with pytest.raises(msgspec.DecodeError):
         Table().apply(b"\xc1garbage")
 
 
-def test_records_that_fit() -> None:
+def test_an_rrset_is_cut_after_the_records_that_fit_a_message() -> None:
     few = rrset(b"\x01a\x00", Type.A, 5, [i.to_bytes(4, "big") for i in range(10)])
     many = rrset(b"\x01a\x00", Type.A, 5, [i.to_bytes(4, "big") for i in range(9000)])
     assert records_that_fit(few) == 10

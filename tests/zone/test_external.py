@@ -119,7 +119,7 @@ class TestApex:
 
 
 class TestLoadBalancers:
-    def test_addresses_of_the_status_and_srv_with_the_service_port(self) -> None:
+    def test_a_load_balancer_has_the_addresses_of_its_status_and_the_service_ports(self) -> None:
         ports = ("http/TCP/80", "dns/UDP/53")
         assert seen(balancer("192.0.2.1", "2001:db8::1", ports=ports)) == {
             "web.default A": ["192.0.2.1"],
@@ -186,7 +186,7 @@ class TestLoadBalancers:
         alias = ServiceSubject(balancer("lb.example.net", hostnames=at))
         assert "it is the zone itself" in trouble(alias)
 
-    def test_in_several_zones_by_the_longest(self) -> None:
+    def test_an_annotated_name_is_in_the_longest_zone(self) -> None:
         inner = name_from_text("eu.k8s.example.com.")
         config = external(zones=(ExternalZone(OUT, ttl=5), ExternalZone(inner, ttl=60)))
         sets = external_rrsets(
@@ -201,7 +201,7 @@ class TestLoadBalancers:
         }
 
 
-class TestNothingToShow:
+class TestServicesWithoutAddress:
     @pytest.mark.parametrize(
         "one",
         [
@@ -247,14 +247,14 @@ def at_nodes(*slices: EndpointSlice, **more: Any) -> ServiceSubject:
 
 
 class TestNodePorts:
-    def test_all_ready_nodes_and_srv_with_the_node_port(self) -> None:
+    def test_a_node_port_has_the_addresses_of_ready_nodes_and_its_srv(self) -> None:
         assert seen(at_nodes()) == {
             "web.default A": ["10.0.0.2", "192.0.2.1"],
             "web.default AAAA": ["fd00::2"],
             "_http._tcp.web.default SRV": ["0 100 30080 web.default.k8s.example.com."],
         }
 
-    def test_local_traffic_only_where_a_ready_endpoint_is(self) -> None:
+    def test_with_local_traffic_only_nodes_with_a_ready_endpoint_are_served(self) -> None:
         ends = piece(
             endpoint("10.1.0.1", node="n1", ready=False),
             endpoint("10.1.0.2", node="n2"),
@@ -262,21 +262,21 @@ class TestNodePorts:
         )
         local = at_nodes(ends, external_traffic_policy="Local")
         assert seen(local)["web.default A"] == ["10.0.0.2"]
-        nobody = at_nodes(external_traffic_policy="Local")
-        assert seen(nobody) == {"web.default -": []}
-        assert exposure_notes(nobody, CONFIG_OUT) == [
+        local = at_nodes(external_traffic_policy="Local")
+        assert seen(local) == {"web.default -": []}
+        assert exposure_notes(local, CONFIG_OUT) == [
             "pending: no ready Node has a ready endpoint (externalTrafficPolicy: Local)"
         ]
 
-    def test_internal_addresses_first_by_option(self) -> None:
+    def test_internal_addresses_have_precedence_by_option(self) -> None:
         internal = external(node_addresses="internal")
         assert seen(at_nodes(), internal)["web.default A"] == ["10.0.0.1", "10.0.0.2"]
 
-    def test_addresses_of_the_families_of_the_service(self) -> None:
+    def test_node_addresses_are_of_the_families_of_the_service(self) -> None:
         six = at_nodes(cluster_ips=packed("fd00:96::1"))
         assert seen(six).keys() == {"web.default AAAA", "_http._tcp.web.default SRV"}
 
-    def test_no_node_is_ready_and_no_port_is_allocated(self) -> None:
+    def test_a_node_port_without_ready_node_or_port_is_pending(self) -> None:
         alone = ServiceSubject(at_nodes().service)
         assert seen(alone) == {"web.default -": []}
         assert exposure_notes(alone, CONFIG_OUT) == ["pending: no Node is ready"]
@@ -303,7 +303,7 @@ class TestNodePorts:
             ("always", ("203.0.113.1",), ["10.0.0.2", "192.0.2.1"]),
         ],
     )
-    def test_load_balancers_at_their_node_ports_by_option(
+    def test_a_load_balancer_is_served_at_its_node_ports_by_option(
         self, asked: str, assigned: tuple[str, ...], addresses: list[str] | None
     ) -> None:
         config = external(balancer_ports=asked)
@@ -339,10 +339,10 @@ class TestNodes:
         config = external(node_pointers=True)
         assert "2.0.0.10.in-addr.arpa. PTR" not in seen(NODES[1])
         assert seen(NODES[1], config)["2.0.0.10.in-addr.arpa. PTR"] == ["n2.nodes.k8s.example.com."]
-        # 192.0.2.1 is of no network of ours.
+        # 192.0.2.1 is outside the reverse zones of dnsd.
         assert seen(NODES[0], config) == {"n1.nodes A": ["192.0.2.1"]}
 
-    def test_off_unless_asked_for(self) -> None:
+    def test_a_kind_has_external_names_only_by_option(self) -> None:
         assert seen(NODES[0], external(names=())) == {}
 
 
@@ -350,7 +350,7 @@ INGRESS = Ingress("default", "site", ("www.k8s.example.com", "x.example.org"), p
 
 
 class TestIngresses:
-    def test_its_hosts_inside_have_the_addresses_of_its_status(self) -> None:
+    def test_hosts_of_an_ingress_have_the_addresses_of_its_status(self) -> None:
         assert seen(INGRESS) == {"www A": ["192.0.2.7"]}
         assert seen(Ingress("d", "i", ("a.k8s.example.com",), points("lb.example.net"))) == {
             "a CNAME": ["lb.example.net."]
@@ -367,7 +367,7 @@ class TestIngresses:
         wild = Ingress("default", "site", ("*.k8s.example.com",), points("192.0.2.7"))
         assert "not support wildcards" in trouble(wild)
 
-    def test_off_unless_asked_for(self) -> None:
+    def test_a_kind_has_external_names_only_by_option(self) -> None:
         assert seen(INGRESS, external(names=())) == {}
         assert exposure_notes(Ingress("d", "i"), external(names=())) == []
 
@@ -388,7 +388,7 @@ def routed(
 
 class TestRoutes:
     @pytest.mark.parametrize("kind", ["HTTPRoute", "GRPCRoute", "TLSRoute"])
-    def test_its_hosts_have_the_addresses_of_its_gateways(self, kind: str) -> None:
+    def test_hosts_of_a_route_have_the_addresses_of_its_gateways(self, kind: str) -> None:
         two = (gateway(), gateway(name="two", at=("192.0.2.9", "2001:db8::9")))
         assert seen(routed("www.k8s.example.com", gateways=two, kind=kind)) == {
             "www A": ["192.0.2.8", "192.0.2.9"],
@@ -414,7 +414,7 @@ class TestRoutes:
         found = seen(routed(*hosts, gateways=(gateway(Listener("l", listener)),)))
         assert {key.split()[0] for key in found} == names
 
-    def test_section_and_port_choose_the_listeners(self) -> None:
+    def test_section_and_port_select_the_listeners_of_a_route(self) -> None:
         gate = gateway(
             Listener("a", "a.k8s.example.com", 80), Listener("b", "b.k8s.example.com", 443)
         )
@@ -422,7 +422,7 @@ class TestRoutes:
         assert seen(routed(gateways=(gate,), port=443)).keys() == {"b A"}
         assert seen(routed(gateways=(gate,))).keys() == {"a A", "b A"}
 
-    def test_pending_until_a_gateway_has_accepted_it_and_has_addresses(self) -> None:
+    def test_a_route_is_pending_until_a_gateway_accepts_it_and_has_addresses(self) -> None:
         bare = routed("www.k8s.example.com", gateways=(gateway(at=()),))
         assert seen(bare) == {"www -": []}
         assert exposure_notes(bare, CONFIG_OUT) == [
@@ -441,7 +441,7 @@ def stated(name: str, type_: str, *targets: str, ttl: int = 0) -> StatedRecords:
 
 
 class TestDNSEndpoints:
-    def test_its_records_inside_the_zone(self) -> None:
+    def test_a_dnsendpoint_has_its_records_in_external_zones(self) -> None:
         records = (
             stated("a.k8s.example.com", "A", "192.0.2.1", "192.0.2.2", ttl=300),
             stated("a.k8s.example.com.", "AAAA", "2001:db8::1"),
@@ -498,7 +498,7 @@ class TestDNSEndpoints:
         assert "must be the only record" in trouble(one)
         assert [some.type for some in external_rrsets(one, CONFIG_OUT, [])] == [Type.A]
 
-    def test_sets_of_one_name_are_joined(self) -> None:
+    def test_sets_of_one_name_and_type_are_joined(self) -> None:
         both = (
             stated("a.k8s.example.com", "A", "192.0.2.1", ttl=60),
             stated("a.k8s.example.com", "A", "192.0.2.2", ttl=30),
@@ -507,7 +507,7 @@ class TestDNSEndpoints:
         assert (one.ttl, len(one.rdatas)) == (30, 2)
 
 
-class TestSeveralWantOneName:
+class TestDisputes:
     """First by age, then by key."""
 
     NAME = name_from_text("www.k8s.example.com.")
@@ -539,7 +539,7 @@ class TestSeveralWantOneName:
         assert self.served(zone) == ["192.0.2.3"]
         assert zone.disputes == {}
 
-    def test_then_by_key(self) -> None:
+    def test_of_contributors_of_one_age_the_first_key_wins(self) -> None:
         zone = self.zone()
         self.put(zone, self.B, "192.0.2.2")
         self.put(zone, self.A, "192.0.2.1")
@@ -620,7 +620,7 @@ class TestSeveralWantOneName:
         assert set(zone.names()) == set(fresh.names())
 
 
-def test_internal_and_external_rrsets_are_one_list() -> None:
+def test_the_rrsets_of_a_subject_include_its_external_rrsets() -> None:
     one = ServiceSubject(balancer("192.0.2.1", cluster_ips=packed("10.96.0.1")))
     sets, _ = examine(one, CONFIG_OUT)
     inside, _ = examine(one, CONFIG)

@@ -11,14 +11,14 @@ from dnsd.zone.journal import Journal, weight
 from dnsd.zone.zone import Zone
 from tests.zone.made import CONFIG, name, packed
 
-OWNER = Key("Service", "default", "web")
+CONTRIBUTOR = Key("Service", "default", "web")
 
 
 def change(serial: int, rdatas: int = 1) -> Change:
     one = RRset(
         name("web"), Type.A, 5, tuple(bytes([10, 0, i // 256, i % 256]) for i in range(rdatas))
     )
-    return Change(serial, OWNER, (), (one,), (), (), (), (), Cause(OWNER))
+    return Change(serial, CONTRIBUTOR, (), (one,), (), (), (), (), Cause(CONTRIBUTOR))
 
 
 def serials(found: list[Change] | None) -> list[int] | None:
@@ -42,7 +42,7 @@ class TestSince:
         assert journal.since(8) is None
         assert Journal(10, 10**6).since(0) is None
 
-    def test_across_the_wrap_of_the_serial(self) -> None:
+    def test_changes_across_the_wrap_of_the_serial_are_in_order(self) -> None:
         journal = Journal(10, 10**6)
         for serial in (2**32 - 1, 0, 1):
             journal.append(change(serial))
@@ -57,7 +57,7 @@ class TestSince:
         assert journal.since(5) is None
         assert len(journal) == 1
 
-    def test_latest_comes_newest_first(self) -> None:
+    def test_the_latest_changes_are_newest_first(self) -> None:
         journal = Journal(2, 10**6)
         for serial in (5, 6, 7):
             journal.append(change(serial))
@@ -86,7 +86,7 @@ class TestBounds:
         assert len(journal) == 3
         assert journal.bytes == 3 * weight(change(0))
 
-    def test_a_change_that_is_too_large_alone(self) -> None:
+    def test_a_change_over_the_limit_is_not_kept(self) -> None:
         journal = Journal(100, 2 * weight(change(0)))
         journal.append(change(4))
         journal.append(change(5, rdatas=1000))
@@ -116,7 +116,7 @@ def test_replaying_a_journal_leads_to_the_zone() -> None:
     served = {one for one in zone.rrsets() if one.type != Type.SOA}
     for i in (1, 2, 3, 3, 1):
         one = RRset(name("web"), Type.A, 5, packed(f"10.0.0.{i}"))
-        if (what := zone.replace(OWNER, [one], Cause(OWNER))) is not None:
+        if (what := zone.replace(CONTRIBUTOR, [one], Cause(CONTRIBUTOR))) is not None:
             journal.append(what)
     found = journal.since(0)
     assert found is not None

@@ -101,7 +101,7 @@ class TestCause:
         assert change.contributor == WEB_KEY
         return change.cause
 
-    def test_is_the_object_that_came(self) -> None:
+    def test_the_cause_is_the_object_of_the_event(self) -> None:
         line = pipeline()
         made = service("web", "10.96.0.7", version="41", origin="web.yaml")
         assert self.cause(line, made, at=1.5) == Cause(WEB_KEY, "41", "web.yaml", 1.5)
@@ -110,15 +110,15 @@ class TestCause:
         assert self.cause(line, ready.key, at=3.5) == Cause(ready.key, at=3.5)
         assert self.cause(line, WEB_KEY, at=4.5) == Cause(WEB_KEY, at=4.5)
 
-    def test_is_the_last_of_several(self) -> None:
+    def test_the_last_event_of_a_batch_is_the_cause(self) -> None:
         line = pipeline()
         first, second = piece("10.1.0.1", name="a"), piece("10.1.0.2", name="b")
         made = service("web", headless=True)
         assert self.cause(line, made, first, second, at=0.0).key == second.key
 
 
-class TestFollowers:
-    def test_see_the_zone_as_each_change_left_it(self) -> None:
+class TestObservers:
+    def test_an_observer_sees_the_zone_as_each_change_left_it(self) -> None:
         line = pipeline()
         seen: list[tuple[int, int]] = []
         line.on_change.append(lambda change: seen.append((change.serial, line.zone.serial)))
@@ -235,7 +235,7 @@ class TestReconfigure:
     OBJECTS = (service("web", "10.96.0.7"), piece("10.1.0.1"), Namespace("team"))
     OTHER = SchemaConfig(zones=(Z, name("other.")), ttl=60, pods="insecure")
 
-    def test_ends_where_the_new_configuration_would_have_begun(self) -> None:
+    def test_a_reconfigured_zone_is_the_zone_of_the_new_configuration(self) -> None:
         line, fresh = pipeline(), pipeline(self.OTHER)
         feed(line, *self.OBJECTS)
         feed(fresh, *self.OBJECTS)
@@ -246,12 +246,12 @@ class TestReconfigure:
 
     def test_reconfiguration_notifies_the_rebuild_observers(self) -> None:
         line = pipeline()
-        told: list[int] = []
-        line.on_rebuild.append(lambda zone: told.append(zone.serial))
+        notified: list[int] = []
+        line.on_rebuild.append(lambda zone: notified.append(zone.serial))
         feed(line, *self.OBJECTS)
         serial = line.zone.serial
         line.reconfigure(self.OTHER)
-        assert told == [serial + 1] == [line.zone.serial]
+        assert notified == [serial + 1] == [line.zone.serial]
         assert line.journal is not None
         assert line.journal.since(serial) is None
         (change,) = feed(line, WEB_KEY)
@@ -265,10 +265,10 @@ class TestReconfigure:
         assert line.zone is zone
 
 
-class TestReachedAt:
-    """Only ns.dns.Z is another; what comes out is what the configuration would have made."""
+class TestNsAddresses:
+    """Only the records of ns.dns.Z change; the zone is that of the new configuration."""
 
-    def test_ends_where_the_configuration_would_have_begun(self) -> None:
+    def test_new_ns_addresses_make_the_zone_of_the_new_configuration(self) -> None:
         config = msgspec.structs.replace(CONFIG, ns_addresses=packed("10.96.0.10", "fd00::a"))
         for before, after in ((CONFIG, config), (config, CONFIG)):
             line, other = pipeline(before), pipeline(after)
@@ -291,28 +291,28 @@ class TestReachedAt:
 
 
 class TestPut:
-    OWNER = Key("Record", "cluster.local.", "api.cluster.local./A")
+    CONTRIBUTOR = Key("Record", "cluster.local.", "api.cluster.local./A")
 
     def test_observers_and_the_journal_get_each_change(self) -> None:
         line = pipeline()
-        told: list[Change] = []
-        line.on_change.append(told.append)
+        notified: list[Change] = []
+        line.on_change.append(notified.append)
         pinned = RRset(name("api"), int(Type.A), 30, (b"\xc0\0\x02\1",))
-        change = line.put(self.OWNER, [pinned], Cause(self.OWNER))
+        change = line.put(self.CONTRIBUTOR, [pinned], Cause(self.CONTRIBUTOR))
         assert change is not None
-        assert told == [change]
+        assert notified == [change]
         assert line.journal is not None
         assert line.journal.since(100) == [change]
         assert line.zone.rrset(name("api"), Type.A) == pinned
-        assert line.put(self.OWNER, [pinned], Cause(self.OWNER)) is None
+        assert line.put(self.CONTRIBUTOR, [pinned], Cause(self.CONTRIBUTOR)) is None
 
-    def test_it_outlives_a_reconfiguration_until_it_is_gone(self) -> None:
+    def test_a_pinned_record_survives_a_reconfiguration(self) -> None:
         line = pipeline()
         pinned = RRset(name("api"), int(Type.A), 30, (b"\xc0\0\x02\1",))
-        line.put(self.OWNER, [pinned], Cause(self.OWNER))
+        line.put(self.CONTRIBUTOR, [pinned], Cause(self.CONTRIBUTOR))
         line.reconfigure(SchemaConfig(zones=(Z,), ttl=60))
         assert line.zone.rrset(name("api"), Type.A) == pinned
-        line.put(self.OWNER, [], Cause(self.OWNER))
+        line.put(self.CONTRIBUTOR, [], Cause(self.CONTRIBUTOR))
         line.reconfigure(SchemaConfig(zones=(Z,), ttl=61))
         assert not line.zone.exists(name("api"))
 
@@ -335,7 +335,7 @@ class TestAnyOrder:
         st.lists(st.integers(1, 4), min_size=len(EVENTS), max_size=len(EVENTS)),
         st.lists(st.sampled_from(EVENTS), max_size=4),
     )
-    def test_however_it_is_cut_into_batches(
+    def test_the_zone_does_not_depend_on_how_events_are_batched(
         self, order: list[Object], sizes: list[int], back_and_forth: list[Object]
     ) -> None:
         line, once = pipeline(), pipeline()
@@ -351,7 +351,7 @@ class TestAnyOrder:
         assert set(line.zone.names()) == set(once.zone.names())
 
 
-class TestOutside:
+class TestExternalZones:
     HOST = name_from_text("www.k8s.example.com.")
     CONFIG = SchemaConfig(
         zones=(Z,),
@@ -394,7 +394,7 @@ class TestOutside:
         assert line.zone.types(at) == (Type.A,)
         assert feed(line, Node("n1", packed("10.0.0.1"), ready=True, version="9")) == []
 
-    def test_reconfigured_it_comes_and_goes(self) -> None:
+    def test_external_names_follow_the_configuration(self) -> None:
         line = pipeline()
         feed(line, self.ingress("a", "192.0.2.1"))
         assert not line.zone.exists(self.HOST)

@@ -14,14 +14,14 @@ cidrs = (four | six).map(lambda one: str(ip_network(f"{one[0]}/{one[1]}", strict
 
 
 class TestReverseZones:
-    def test_none_configured_means_private_ones_as_needed(self) -> None:
+    def test_without_configured_zones_the_private_ones_exist_as_needed(self) -> None:
         zones = reverse_zones(())
         assert zones.as_needed
         assert len(zones.apexes) == 1 + 16 + 1 + 64 + 2
         assert set(zones.apexes) == set(reverse_zones(PRIVATE).apexes)
         assert not reverse_zones(PRIVATE).as_needed
 
-    def test_cut_at_octets_and_nibbles(self) -> None:
+    def test_a_cidr_is_cut_at_octets_and_nibbles(self) -> None:
         def apexes(*cidrs: str) -> list[str]:
             return [text_of(apex) for apex in reverse_zones(cidrs).apexes]
 
@@ -34,7 +34,7 @@ class TestReverseZones:
 
     @settings(deadline=None, max_examples=100)
     @given(st.lists(cidrs, min_size=1, max_size=3), st.ip_addresses(), st.integers(0, 2**130))
-    def test_cover_their_cidrs_and_nothing_else(
+    def test_zones_cover_their_cidrs_and_no_other_address(
         self, some: list[str], anywhere: object, offset: int
     ) -> None:
         zones = reverse_zones(tuple(some))
@@ -42,7 +42,7 @@ class TestReverseZones:
         first = networks[0]
         inside = first[offset % first.num_addresses]
         for address in (ip_address(str(anywhere)), inside):
-            ours = any(address in network for network in networks)
-            assert zones.covers(address.packed) == ours
+            covered = any(address in network for network in networks)
+            assert zones.covers(address.packed) == covered
             below = [apex for apex in zones.apexes if is_below(reverse_name(address.packed), apex)]
-            assert bool(below) == ours
+            assert bool(below) == covered

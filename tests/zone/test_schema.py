@@ -36,7 +36,7 @@ def alone(service: Service, *pieces: EndpointSlice) -> ServiceSubject:
 
 
 class TestZone:
-    def test_apex_has_ns_server_and_version(self) -> None:
+    def test_an_apex_has_ns_server_and_version(self) -> None:
         config = SchemaConfig(zones=(Z,), ns_addresses=packed("10.96.0.10", "fd00::a"))
         assert table(apex(config)) == {
             "cluster.local. NS": ["ns.dns.cluster.local."],
@@ -67,32 +67,32 @@ class TestZone:
 
 
 class TestNamespace:
-    def test_exists_and_is_empty(self) -> None:
+    def test_a_namespace_exists_without_records(self) -> None:
         assert names_of(Namespace("team")) == {"team.svc -": []}
 
     @pytest.mark.parametrize("mode", ["verified", "insecure"])
-    def test_exists_below_pod_when_pod_names_are_on(self, mode: str) -> None:
+    def test_a_namespace_exists_below_pod_with_pod_names(self, mode: str) -> None:
         assert names_of(Namespace("team"), pods=mode) == {"team.svc -": [], "team.pod -": []}
 
 
 class TestPods:
     POD = Pod("default", "p", packed("10.1.0.1", "fd00::1"), phase="Running")
 
-    def test_verified(self) -> None:
+    def test_a_running_pod_has_a_name_with_verified(self) -> None:
         assert names_of(self.POD, pods="verified") == {
             "10-1-0-1.default.pod A": ["10.1.0.1"],
             "fd00--1.default.pod AAAA": ["fd00::1"],
         }
 
     @pytest.mark.parametrize("mode", ["disabled", "insecure"])
-    def test_other_modes_have_no_records(self, mode: str) -> None:
+    def test_pods_have_no_records_in_other_modes(self, mode: str) -> None:
         assert names_of(self.POD, pods=mode) == {}
 
     @pytest.mark.parametrize("phase", ["Succeeded", "Failed"])
     def test_a_finished_pod_has_no_name(self, phase: str) -> None:
         assert names_of(Pod("default", "p", packed("10.1.0.1"), phase), pods="verified") == {}
 
-    def test_pods_on_the_hosts_network_count(self) -> None:
+    def test_pods_on_the_network_of_their_node_have_names(self) -> None:
         pod = Pod("default", "p", packed("10.1.0.1"), "Running", host_network=True)
         assert set(names_of(pod, pods="verified")) == {"10-1-0-1.default.pod A"}
 
@@ -113,17 +113,17 @@ class TestPods:
 class TestSeveralZones:
     CONFIG = SchemaConfig(zones=(Z, name_from_text("example.org.")))
 
-    def test_each_has_the_same_names_and_targets_of_its_own(self) -> None:
+    def test_each_zone_has_the_same_names_and_its_own_targets(self) -> None:
         found = table(rrsets(headless(piece("10.1.0.1", ports=["http/TCP/80"])), self.CONFIG))
         for zone in ("cluster.local.", "example.org."):
             assert found[f"{WEB}.{zone} A"] == ["10.1.0.1"]
             assert found[f"{WEB}.{zone} SRV"] == [f"0 100 80 10-1-0-1.{WEB}.{zone}"]
 
-    def test_pointers_lead_into_the_first(self) -> None:
+    def test_pointers_lead_into_the_first_zone(self) -> None:
         found = table(rrsets(alone(make("web", "10.96.0.7")), self.CONFIG))
         assert found["7.0.96.10.in-addr.arpa. PTR"] == [DOT]
 
-    def test_one_zone_that_ends_like_the_other(self) -> None:
+    def test_a_zone_may_end_with_the_octets_of_another(self) -> None:
         config = SchemaConfig(zones=(Z, name("svc")))
         found = table(rrsets(alone(make("web", "10.96.0.7")), config))
         assert found["7.0.96.10.in-addr.arpa. PTR"] == [DOT]
@@ -155,7 +155,7 @@ class TestReverse:
     @pytest.mark.parametrize(
         "ip", ["11.0.0.1", "172.32.0.1", "172.15.0.1", "192.169.0.1", "100.128.0.1", "2001:db8::1"]
     )
-    def test_others_are_not(self, ip: str) -> None:
+    def test_other_ranges_are_not_covered(self, ip: str) -> None:
         assert self.pointers(ip) == []
 
     def test_configured_cidrs_replace_the_private_ranges(self) -> None:
@@ -168,12 +168,12 @@ class TestReverse:
         assert not self.pointers("10.112.0.1", "10.96.0.0/12")
         assert not self.pointers("10.95.255.255", "10.96.0.0/12")
 
-    def test_a_cidr_smaller_than_an_octet(self) -> None:
+    def test_a_cidr_smaller_than_an_octet_is_a_zone_for_each_address(self) -> None:
         assert self.pointers("192.0.2.6", "192.0.2.4/30")
         assert not self.pointers("192.0.2.8", "192.0.2.4/30")
 
     @pytest.mark.parametrize("cidr", ["10.0.0.1/8", "10.0.0.0/33", "pods"])
-    def test_text_that_is_not_a_cidr_is_in_the_error(self, cidr: str) -> None:
+    def test_the_error_has_the_text_that_is_not_a_cidr(self, cidr: str) -> None:
         with pytest.raises(ValueError, match=cidr.split("/")[0]):
             apex(SchemaConfig(zones=(Z,), reverse_zones=(cidr,)))
 
@@ -213,5 +213,5 @@ class TestLimits:
         assert f"10-1-0-1.{WEB}.cluster.local. A" in table(rrsets(subject, config))
         assert "named by its address, because" in examine(subject, config)[1][0]
 
-    def test_nothing_to_report_of_an_ordinary_subject(self) -> None:
+    def test_a_usual_subject_has_no_problems(self) -> None:
         assert examine(headless(piece("10.1.0.1")), CONFIG)[1] == []

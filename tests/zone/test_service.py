@@ -28,13 +28,13 @@ def alone(service: Service, *pieces: EndpointSlice) -> ServiceSubject:
 
 class TestClusterIP:
     @pytest.mark.parametrize("kind", ["ClusterIP", "NodePort", "LoadBalancer"])
-    def test_address_and_pointer(self, kind: str) -> None:
+    def test_a_cluster_ip_has_an_address_record_and_a_pointer(self, kind: str) -> None:
         assert names_of(alone(make("web", "10.96.0.7", type=kind))) == {
             f"{WEB} A": ["10.96.0.7"],
             "7.0.96.10.in-addr.arpa. PTR": [DOT],
         }
 
-    def test_dual_stack(self) -> None:
+    def test_a_dual_stack_service_has_a_and_aaaa_records(self) -> None:
         assert names_of(alone(make("web", "10.96.0.7", "fd00::7"))) == {
             f"{WEB} A": ["10.96.0.7"],
             f"{WEB} AAAA": ["fd00::7"],
@@ -42,19 +42,19 @@ class TestClusterIP:
             f"7.{'0.' * 29}d.f.ip6.arpa. PTR": [DOT],
         }
 
-    def test_named_port(self) -> None:
+    def test_a_named_port_has_srv_records_at_its_name_and_at_the_bare_name(self) -> None:
         found = names_of(alone(make("web", "10.96.0.7", ports=["http/TCP/80"])))
         assert found[f"_http._tcp.{WEB} SRV"] == [f"0 100 80 {DOT}"]
         assert found[f"{WEB} SRV"] == [f"0 100 80 {DOT}"]
 
-    def test_unnamed_port_is_at_the_bare_name_only(self) -> None:
+    def test_an_unnamed_port_is_at_the_bare_name_only(self) -> None:
         found = names_of(alone(make("web", "10.96.0.7", ports=["/TCP/80"])))
         assert [key for key in found if key.endswith("SRV")] == [f"{WEB} SRV"]
 
-    def test_several_ports(self) -> None:
+    def test_each_named_port_has_its_srv_and_the_bare_name_has_each_number_once(self) -> None:
         ports = ["dns/UDP/53", "dns-tcp/TCP/53", "metrics/TCP/9153", "sig/SCTP/2905"]
         found = names_of(alone(make("web", "10.96.0.7", ports=ports)))
-        # 53 over UDP and over TCP is one target to one who asks without a protocol.
+        # At the bare name, which has no protocol, 53 over UDP and 53 over TCP are one target.
         assert found[f"{WEB} SRV"] == [f"0 33 53 {DOT}", f"0 33 2905 {DOT}", f"0 33 9153 {DOT}"]
         assert found[f"_dns._udp.{WEB} SRV"] == [f"0 100 53 {DOT}"]
         assert found[f"_dns-tcp._tcp.{WEB} SRV"] == [f"0 100 53 {DOT}"]
@@ -80,17 +80,17 @@ class TestClusterIP:
             "7.0.96.10.in-addr.arpa. PTR",
         }
 
-    def test_without_endpoints_it_answers(self) -> None:
+    def test_a_cluster_ip_without_endpoints_is_served(self) -> None:
         assert f"{WEB} A" in names_of(alone(make("web", "10.96.0.7")))
 
-    def test_without_endpoints_it_is_gone_by_option(self) -> None:
+    def test_a_cluster_ip_without_ready_endpoints_has_no_name_by_option(self) -> None:
         empty = alone(make("web", "10.96.0.7"), piece(endpoint("10.1.0.1", ready=False)))
-        # The namespace it lives in is not.
+        # Its namespace still exists.
         assert names_of(empty, empty_services="nxdomain") == {"default.svc -": []}
         busy = alone(empty.service, piece("10.1.0.1"))
         assert names_of(busy, empty_services="nxdomain") == names_of(busy)
 
-    def test_not_allocated_yet_exists_without_records(self) -> None:
+    def test_a_service_whose_ip_is_not_allocated_is_a_name_without_records(self) -> None:
         pending = alone(make("web", type="LoadBalancer", ports=["http/TCP/80"]))
         assert names_of(pending) == {f"{WEB} -": []}
 
@@ -100,7 +100,7 @@ class TestClusterIP:
 
 
 class TestHeadless:
-    def test_addresses_of_ready_endpoints_each_once(self) -> None:
+    def test_a_headless_service_has_each_ready_address_once(self) -> None:
         subject = headless(
             piece("10.1.0.2", "10.1.0.1", endpoint("10.1.0.9", ready=False), name="a"),
             piece("10.1.0.1", "fd00::1", name="b"),
@@ -111,7 +111,7 @@ class TestHeadless:
         assert f"10-1-0-9.{WEB} A" not in found
         assert f"{WEB} SRV" not in found  # no ports, no SRV
 
-    def test_endpoint_names(self) -> None:
+    def test_an_endpoint_is_named_by_its_hostname_or_its_address(self) -> None:
         found = names_of(
             headless(piece("10.1.0.1", "fd00::1", endpoint("10.1.0.3", hostname="db-0")))
         )
@@ -136,7 +136,7 @@ class TestHeadless:
         assert found[f"10-1-0-1.{WEB} A"] == ["10.1.0.1"]
         assert found[f"10-1-0-2.{WEB} A"] == ["10.1.0.2"]
 
-    def test_pod_names_by_option(self) -> None:
+    def test_an_endpoint_is_named_by_its_pod_by_option(self) -> None:
         subject = headless(
             piece(
                 endpoint("10.1.0.1", pod="web-5d9"),
@@ -153,7 +153,7 @@ class TestHeadless:
             f"a.b.{WEB} A",  # Pod names may have dots: two labels
         }
 
-    def test_srv_for_each_named_port_and_endpoint(self) -> None:
+    def test_each_named_port_has_an_srv_for_each_endpoint(self) -> None:
         found = names_of(headless(piece("10.1.0.1", "10.1.0.2", ports=["http/TCP/8080"])))
         expected = [f"0 50 8080 10-1-0-{i}.{DOT}" for i in (1, 2)]
         assert found[f"_http._tcp.{WEB} SRV"] == expected
@@ -177,23 +177,23 @@ class TestHeadless:
             f"0 33 8081 10-1-0-2.{DOT}",
         ]
 
-    def test_unnamed_and_unnumbered_ports(self) -> None:
+    def test_a_port_without_a_number_has_no_srv(self) -> None:
         found = names_of(headless(piece("10.1.0.1", ports=["/TCP/80", "all/TCP/0"])))
         assert {key: value for key, value in found.items() if key.endswith("SRV")} == {
             f"{WEB} SRV": [f"0 100 80 10-1-0-1.{DOT}"]
         }
 
-    def test_weights_never_fall_to_nothing(self) -> None:
+    def test_an_srv_weight_is_at_least_1(self) -> None:
         many = [f"10.1.{i // 250}.{i % 250}" for i in range(200)]
         found = names_of(headless(piece(*many, ports=["http/TCP/80"])))
         assert len(found[f"{WEB} SRV"]) == 200
         assert {text.split()[1] for text in found[f"{WEB} SRV"]} == {"1"}
 
-    def test_pointer_is_the_endpoints_name_once(self) -> None:
+    def test_an_endpoint_has_one_pointer_to_its_name(self) -> None:
         found = names_of(headless(piece("10.1.0.1", name="a"), piece("10.1.0.1", name="b")))
         assert found["1.0.1.10.in-addr.arpa. PTR"] == [f"10-1-0-1.{DOT}"]
 
-    def test_pointer_to_each_hostname_an_address_has(self) -> None:
+    def test_an_address_points_to_each_of_its_hostnames(self) -> None:
         found = names_of(
             headless(piece(endpoint("10.1.0.1", hostname="b"), endpoint("10.1.0.1", hostname="a")))
         )
@@ -208,7 +208,7 @@ class TestHeadless:
     ) -> None:
         assert names_of(headless(*pieces, ports=["http/TCP/80"])) == {"default.svc -": []}
 
-    def test_not_ready_addresses_are_published_when_asked(self) -> None:
+    def test_addresses_that_are_not_ready_are_published_by_option(self) -> None:
         waiting = piece(endpoint("10.1.0.1", ready=False), ports=["http/TCP/80"])
         assert names_of(headless(waiting, publish_not_ready=True)) == names_of(
             headless(piece("10.1.0.1", ports=["http/TCP/80"]))
@@ -221,11 +221,11 @@ class TestHeadless:
 
 class TestExternalName:
     @pytest.mark.parametrize("target", ["google.com", "google.com.", "Google.COM"])
-    def test_is_a_cname(self, target: str) -> None:
+    def test_an_external_name_is_a_cname(self, target: str) -> None:
         subject = alone(make("web", type="ExternalName", external_name=target))
         assert names_of(subject) == {f"{WEB} CNAME": ["google.com."]}
 
-    def test_ports_and_endpoints_make_no_names(self) -> None:
+    def test_ports_and_endpoints_of_an_external_name_have_no_names(self) -> None:
         subject = alone(
             make("web", type="ExternalName", external_name="a.example", ports=["http/TCP/80"]),
             piece("10.1.0.1", ports=["http/TCP/80"]),
@@ -239,13 +239,13 @@ class TestExternalName:
         assert "is an address, which a CNAME cannot hold" in examine(subject, CONFIG)[1][0]
 
     @pytest.mark.parametrize("target", ["", "a..b", "x" * 64 + ".example"])
-    def test_what_no_source_lets_through_is_reported_all_the_same(self, target: str) -> None:
+    def test_an_external_name_that_is_not_a_domain_name_is_a_problem(self, target: str) -> None:
         subject = alone(make("web", type="ExternalName", external_name=target))
         _, (problem,) = examine(subject, CONFIG)
         assert problem.startswith("Service default/web: spec.externalName")
         assert names_of(subject) == {f"{WEB} -": []}
 
-    def test_follows_the_type_when_old_fields_stay(self) -> None:
+    def test_the_type_decides_where_fields_of_another_type_are_set(self) -> None:
         # The API server lets externalName stay in an object that became ClusterIP.
         subject = alone(make("web", "10.96.0.7", external_name="google.com"))
         assert f"{WEB} CNAME" not in names_of(subject)

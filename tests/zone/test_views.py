@@ -93,7 +93,7 @@ class TestPolicies:
             ("10.2.0.1", "", spaces()),
             ("10.2.0.1", "other", spaces()),
             ("10.2.0.1", "a", spaces("a")),
-            ("10.1.0.1", "", spaces("dns")),  # nobody's own
+            ("10.1.0.1", "", spaces("dns")),  # a client without a namespace
             ("10.1.0.1", "other", spaces("dns", "other")),
             ("10.1.0.1", "ops", EVERYTHING),
         ],
@@ -103,7 +103,7 @@ class TestPolicies:
     ) -> None:
         assert of(self.POLICIES, address, namespace) == view
 
-    def test_any_namespace(self) -> None:
+    def test_own_is_the_namespace_of_each_pod(self) -> None:
         own = ViewConfig(policies=(PolicyRule(namespaces=("*",), see=("own",)),))
         assert of(own, "10.0.0.1", "x") == spaces("x")
         assert of(own, "10.0.0.1") == EVERYTHING
@@ -193,13 +193,13 @@ def test_the_longest_network_tells_all_that_hold_an_address(
     policies: list[PolicyRule], first: int
 ) -> None:
     address = ip_address(first << 24 | 1)
-    said = {
+    visible = {
         space
         for policy in policies
         if any(address in ip_network(net) for net in policy.networks)
         for space in policy.see
     }
-    expected = spaces(*said) if said else EVERYTHING
+    expected = spaces(*visible) if visible else EVERYTHING
     rules = Rules(ViewConfig(policies=tuple(policies)))
     assert rules.of_host(address.packed) == expected
     assert NetworkMap(rules.networks()).get(address.packed) == expected
@@ -208,11 +208,11 @@ def test_the_longest_network_tells_all_that_hold_an_address(
 SERVICE, NODE = Key("Service", "a", "web"), Key("Node", "", "n")
 
 
-class TestSeen:
+class TestVisibleRRsets:
     def at(self, text: str) -> RRset:
         return RRset(name_from_text(text), Type.A, 5, packed("10.0.0.1"))
 
-    def test_sides_by_name_and_ptr_by_what_it_points_to(self) -> None:
+    def test_a_ptr_belongs_to_the_side_of_its_target(self) -> None:
         inside, external = self.at("web.a.svc.cluster.local."), self.at("web.a.k8s.example.com.")
         reverse = reverse_name(b"\x0a\0\0\1")
         to_in = RRset(reverse, Type.PTR, 5, (inside.name,))
@@ -240,7 +240,7 @@ class TestSeen:
         assert spaces("b").visible(contributor) == (namespace is None)
 
 
-def test_frames_are_told_apart_and_read_again() -> None:
+def test_a_view_frame_is_read_back_and_differs_from_a_frame_of_a_table() -> None:
     step = ViewFrame(3, b"frame", True, (("0.0.0.0/0", 1),), ((b"\x0a\0\0\1", 2),), (b"x",), (4,))
     frame = compile_view_frame(step)
     assert is_view_frame(frame)

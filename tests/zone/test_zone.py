@@ -67,14 +67,14 @@ def texts(names: Iterable[Name]) -> set[str]:
 
 
 class TestEmptyZone:
-    def test_has_the_apex_names_only(self) -> None:
+    def test_an_empty_zone_has_the_names_of_its_apex(self) -> None:
         zone = Zone(CONFIG, 7)
         assert texts(zone.names()) == {"cluster.local.", "ns.dns", "dns", "dns-version"}
         assert len(zone) == 4
         assert zone.apexes() == (Z,)
         assert zone.serial == 7
 
-    def test_soa(self) -> None:
+    def test_the_soa_has_the_serial_and_the_ttl_of_the_zone(self) -> None:
         zone = Zone(SchemaConfig(zones=(Z,), ttl=9), 7)
         soa = zone.soa(Z)
         assert zone.rrset(Z, Type.SOA) == soa
@@ -95,13 +95,13 @@ class TestEmptyZone:
         assert zone.types(name("dns")) == ()
         assert zone.types(name("nobody")) == ()
 
-    def test_what_is_at_a_name(self) -> None:
+    def test_an_empty_non_terminal_exists_without_records(self) -> None:
         zone = Zone(CONFIG, 1)
-        (ns,) = zone.at(Z)  # the SOA is made when it is asked for
+        (ns,) = zone.at(Z)  # the SOA is made when it is queried
         assert ns == zone.rrset(Z, Type.NS)
         assert zone.at(name("dns")) == zone.at(name("nobody")) == ()
 
-    def test_its_own_names_have_the_apex_as_contributor(self) -> None:
+    def test_the_apex_contributes_the_records_of_the_zone(self) -> None:
         zone = Zone(CONFIG, 1)
         assert zone.contributors(Z) == (APEX_KEY,)
         assert list(zone.contribution(APEX_KEY)) == apex(CONFIG)
@@ -245,7 +245,7 @@ class TestNames:
         assert texts(change.born) == {"team.svc", "svc"}
         assert zone.types(name("team.svc")) == ()
 
-    def test_several_contributors_mark_one_name(self) -> None:
+    def test_a_marked_name_exists_until_its_last_marker_goes(self) -> None:
         zone = Zone(CONFIG, 7)
         assert replace(zone, A, marker(name("team.svc")))
         assert replace(zone, B, marker(name("team.svc"))) is None
@@ -339,7 +339,7 @@ class TestReverseZonesAsNeeded:
         assert change.zones_died == ()
         assert zone.exists(REVERSE_10)
 
-    def test_one_that_is_a_single_address_holds_its_pointer(self) -> None:
+    def test_a_reverse_zone_of_one_address_holds_its_pointer(self) -> None:
         zone = Zone(SchemaConfig(zones=(Z,), reverse_zones=("192.0.2.4/32",)), 7)
         one = pointer("192.0.2.4", "a")
         replace(zone, A, one)
@@ -360,7 +360,7 @@ class TestZoneOf:
         zone = Zone(SchemaConfig(zones=(Z, self.INNER)), 7)
         assert zone.exists(name("b"))
 
-    def test_a_configured_zone_above_the_reverse_ones(self) -> None:
+    def test_a_configured_zone_may_be_above_the_reverse_zones(self) -> None:
         zone = Zone(SchemaConfig(zones=(Z, name("arpa."))), 7)
         replace(zone, A, pointer("10.0.0.1", "a"))
         assert zone.zone_of(pointer("10.0.0.1", "a").name) == REVERSE_10
@@ -428,7 +428,7 @@ def _private_apexes() -> list[Name]:
 
 
 class Mirror:
-    """One who follows the Changes, and knows nothing else."""
+    """A consumer that has only the Changes after its start."""
 
     def __init__(self, zone: Zone) -> None:
         self.sets = {one for one in zone.rrsets() if one.type != Type.SOA}
@@ -548,7 +548,9 @@ tangled = st.lists(
 class TestOrderIndependence:
     @settings(deadline=None, max_examples=120)
     @given(configs, st.lists(steps, max_size=14), st.randoms(use_true_random=False))
-    def test_of_subjects(self, config: SchemaConfig, edits: list[Any], random: Any) -> None:
+    def test_the_order_of_subjects_does_not_matter(
+        self, config: SchemaConfig, edits: list[Any], random: Any
+    ) -> None:
         zone, now = Zone(config, 0), dict[Key, list[RRset]]()
         mirror = Mirror(zone)
         for key, some in edits:
@@ -562,12 +564,16 @@ class TestOrderIndependence:
 
     @settings(deadline=None, max_examples=120)
     @given(tangled, st.randoms(use_true_random=False))
-    def test_of_contributors_at_the_same_names(self, edits: list[Any], random: Any) -> None:
+    def test_the_order_of_contributors_at_one_name_does_not_matter(
+        self, edits: list[Any], random: Any
+    ) -> None:
         self.follows(Zone(CONFIG, 0), edits, random)
 
     @settings(deadline=None, max_examples=300)
     @given(tangled, st.integers(1, 6), st.randoms(use_true_random=False))
-    def test_of_names_with_the_same_hash(self, edits: list[Any], hashes: int, random: Any) -> None:
+    def test_the_order_of_names_with_one_hash_does_not_matter(
+        self, edits: list[Any], hashes: int, random: Any
+    ) -> None:
         self.follows(Zone(CONFIG, 0, digest=lambda name: crc32(name) % hashes), edits, random)
 
     def follows(self, zone: Zone, edits: list[Any], random: Any) -> None:
@@ -635,7 +641,7 @@ class TestCost:
 
         return run
 
-    def test_is_that_of_a_small_zone_in_a_large_one(self) -> None:
+    def test_a_change_costs_the_same_in_a_small_and_a_large_zone(self) -> None:
         counted = []
         for count in (100, 10_000):
             run = self.edits(self.filled(count))
