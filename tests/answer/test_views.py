@@ -4,22 +4,32 @@ from __future__ import annotations
 
 import tracemalloc
 from ipaddress import ip_address
+from typing import Any
 
 import dns.edns
 import dns.message
 import dns.rcode
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from dnsd.answer.engine import Engine
 from dnsd.answer.settings import EngineConfig
 from dnsd.answer.shared import REMEMBERED_REPLIES
+from dnsd.answer.transport import Transport
 from dnsd.answer.views import Views
 from dnsd.dns.names import name_from_text
 from dnsd.transport.registry import TRANSPORTS, UDP
 from dnsd.zone.compile import compile_all
 from dnsd.zone.frame import FRESH, NOT_READY, STALE, compile_state
 from dnsd.zone.views import ViewFrame, compile_view_frame
-from tests.answer.building import SCHEMA, pipeline_of
+from tests.answer.building import (
+    SCHEMA,
+    agree_on_a_batch,
+    pipeline_of,
+    queries,
+    without_shapes,
+)
 from tests.cases.cluster import service
 from tests.helpers import calls_of
 
@@ -136,6 +146,36 @@ class TestBatches:
             )
             assert outcomes == alone
             assert calls == [0, len(set(mix))]
+
+
+class TestRememberedReplies:
+    @settings(max_examples=100, deadline=None)
+    @given(
+        st.lists(
+            st.one_of(
+                st.sampled_from([FRESH, STALE, NOT_READY]),
+                st.tuples(st.integers(1, 3), st.sampled_from([SERVICES, SERVICES[:1], []])),
+                st.lists(st.tuples(queries, st.integers(0, 3).map(client)), min_size=1, max_size=6),
+            ),
+            max_size=8,
+        ),
+        st.sampled_from(list(TRANSPORTS)),
+    )
+    def test_they_never_cross_between_views(self, steps: list[Any], transport: Transport) -> None:
+        """Views that change in between, and a client whose view has not arrived."""
+        fast, complete = (views_of(SERVICES[:1], SERVICES[1:]) for _ in range(2))
+        without_shapes(complete.shared)
+        for views in (fast, complete):
+            views.apply(networks(3))
+        for step in steps:
+            if isinstance(step, list):
+                agree_on_a_batch(fast, complete, step, transport)
+                continue
+            for views in (fast, complete):
+                if isinstance(step, int):
+                    views.apply(compile_state(step))
+                else:
+                    add_view(views, *step)
 
 
 class TestMemory:
