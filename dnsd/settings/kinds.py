@@ -79,7 +79,7 @@ def _text(value: object) -> str:
 
 
 def short_text(most: int) -> Kind:
-    """Text of at most `most` octets of UTF-8: the room that a DNS message has for it."""
+    """Text of at most `most` octets of UTF-8, which is what a DNS message can hold."""
 
     def parse(value: object) -> str:
         text = _text(value)

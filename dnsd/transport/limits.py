@@ -25,7 +25,7 @@ class StreamLimits(Struct, frozen=True, rename=_NAMES):
     The engine announces `idle_timeout` by edns-tcp-keepalive (RFC 7828). The fields without a
     declaration are constants: per connection, queries that wait for upstreams, the time from the
     first octet of a message to its last, the time for the client to take a reply, and the time for
-    upstreams, which give up long before.
+    upstreams, which is longer than `upstream_timeout` can be.
     """
 
     # fmt: off
@@ -41,4 +41,4 @@ class StreamLimits(Struct, frozen=True, rename=_NAMES):
     max_forwards: int = 100
     message_timeout: float = 5.0
     write_timeout: float = 5.0
-    deferred_timeout: float = 30.0
+    deferred_timeout: float = 90.0

@@ -9,7 +9,7 @@ TCP uses it, and so can every other transport that frames messages like TCP. Rul
   no later length can be trusted. The queries before it are answered, then the connection closes.
 - A query that the engine drops, such as a response, is dropped; the connection stays open.
 - The messages of a `Stream` leave in their order, and the queries behind it wait. The next message
-  is made when the client has room for it. A stream that raises ends the connection, because its
+  is made when the client takes it. A stream that raises ends the connection, because its
   client cannot tell that messages are missing (RFC 5936 section 2.2).
 - End of file means that no more queries come. The queries before it are answered, then the
   connection closes (RFC 7766 section 6.2.4; clients such as `nc` close their half early).
@@ -51,7 +51,7 @@ class StreamCounters(Struct):
 
     accepted: int = 0
     refused: int = 0  # over a limit, and no idle connection to close instead
-    evicted: int = 0  # idle, closed to make room
+    evicted: int = 0  # idle, closed for a new connection
     timeouts: int = 0  # closed by one of the time limits
     received: int = 0  # messages
     sent: int = 0

@@ -8,15 +8,15 @@ Rules:
   round-robin queue, and UDP gets its turn in between.
 - Octets are work too: OCTETS_PER_QUERY of them cost as much as a query, once when they are read
   and once when they are answered. A turn exceeds its bound by one message at most.
-- A connection in the queue is not read from. So after the first inbox of each, all clients
-  together make dnsd read no more in a turn than the turn has paid for.
+- dnsd does not read from a connection in the queue. So after the first inbox of each, the octets
+  that dnsd reads in a turn are within the bound of the turn too.
 - At a limit, of all connections or of one client address, the connection that has been idle
   longest is closed for the new one. A connection with the beginning of a message counts as idle
   only if no other is. If all are busy, the new one is refused: it has not lost a query yet.
 - When the process has no file descriptor left, dnsd closes one idle connection and accepts again
   after a pause. Meanwhile the kernel holds the new connections.
-- One timer serves all: a sweep asks each connection whether it is overdue, SWEPT_PER_TURN of them
-  per turn, and closes at most CLOSED_PER_TURN. Connections that came together are overdue
+- One timer serves all: a sweep checks which connections are overdue, SWEPT_PER_TURN of them per
+  turn, and closes at most CLOSED_PER_TURN. Connections that came together are overdue
   together, and closing 2,000 in one turn takes as long as 5,000 queries over UDP.
 - The order of a dict is the order of activity: an active connection moves to the end, so the one
   that has been idle longest is the first.
@@ -183,6 +183,7 @@ class Tcp:
             transport=self.answering.transport.name,
             error=error.strerror,
             pause=self._pause,
+            hint="raise the limit of open files (ulimit -n), or lower tcp_max_connections",
         )
         self._timers["accept"] = self._loop.call_later(self._pause, self._start_accepting)
         self._pause = min(2 * self._pause, _MAX_PAUSE)
@@ -238,7 +239,7 @@ class Tcp:
         return self._loop.time()
 
     def ready(self, connection: Connection) -> None:
-        """Octets have arrived: answer now if this turn has room, otherwise in a later turn."""
+        """Octets have arrived: answer now if the turn has work left, otherwise in a later turn."""
         if connection.queued:
             return
         if self._budget <= 0:

@@ -23,7 +23,7 @@ import asyncio
 import functools
 import socket
 from collections.abc import Sequence
-from typing import ClassVar, Protocol
+from typing import ClassVar
 
 from msgspec import Struct
 
@@ -52,20 +52,6 @@ class UdpCounters(Struct):
     failures: int = 0  # exceptions in the engine
 
 
-class Datagrams(Protocol):
-    """The slots of a socket, by Mmsg or by Plain. See Mmsg."""
-
-    errors: int
-
-    def receive(self) -> int: ...
-    def lengths(self, n: int) -> list[int]: ...
-    def blob(self, n: int) -> bytes: ...
-    def packet(self, i: int, length: int) -> bytes: ...
-    def clients(self, n: int) -> list[bytes]: ...
-    def peer(self, i: int) -> Peer: ...
-    def send(self, outcomes: Sequence[object]) -> int: ...
-
-
 class Udp:
     """Answers the queries that arrive on one socket.
 
@@ -85,8 +71,8 @@ class Udp:
             request_destination(sock)
         if batched is None:
             batched = mmsg.available()
-        make = Mmsg if batched else Plain
-        self._datagrams: Datagrams = make(sock, source_addresses=wildcard)
+        slots = Mmsg if batched else Plain
+        self._datagrams: Mmsg | Plain = slots(sock, source_addresses=wildcard)
         self._socket = sock
         self.answering = answering
         self._counters = UdpCounters()

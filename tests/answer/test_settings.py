@@ -1,4 +1,4 @@
-"""The settings of the engine: the room of texts, and which clients are answered by default."""
+"""The settings of the engine: the length of texts, and which clients are answered by default."""
 
 from __future__ import annotations
 

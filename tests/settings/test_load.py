@@ -79,7 +79,7 @@ class TestPrecedence:
 
 
 class TestRefusals:
-    """Each says who said it, and what."""
+    """Each problem names the origin of the value, the value, and what is wrong with it."""
 
     @pytest.mark.parametrize(
         ("flags", "sentence"),
@@ -155,12 +155,14 @@ class TestRefusals:
             ),
         ],
     )
-    def test_a_bad_flag(self, flags: dict[str, object], sentence: str) -> None:
+    def test_a_bad_flag_is_named_with_its_value(
+        self, flags: dict[str, object], sentence: str
+    ) -> None:
         (problem,) = problems(flags)
         assert problem.startswith(sentence)
 
     def test_a_zone_leaves_room_for_the_names_below_it(self) -> None:
-        """The longest that is read can be served, inside and outside; the next one is told."""
+        """The longest zone that is read can be served; a longer one is refused."""
         longest = [f"{letter}{'.'.join(['x' * 60] * 4)[3:]}" for letter in "ab"]
         found = load(Settings, {"zone": longest[:1], "outside_zones": longest[1:]}, {})
         zone = Zone(schema_config(found, ()), 1)
@@ -174,15 +176,15 @@ class TestRefusals:
                 in problem
             )
 
-    def test_a_bad_variable(self) -> None:
+    def test_a_bad_variable_is_named_with_its_value(self) -> None:
         assert problems({}, {"DNSD_TTL": "x"}) == ("DNSD_TTL: x is not a whole number",)
 
-    def test_an_unknown_variable_and_its_nearest(self) -> None:
+    def test_an_unknown_variable_is_named_with_the_nearest_setting(self) -> None:
         assert problems({}, {"DNSD_LISTN": "x"}) == (
             "DNSD_LISTN: no such setting; did you mean DNSD_LISTEN?",
         )
 
-    def test_a_file_where_a_directory_belongs(self, tmp_path: Path) -> None:
+    def test_a_file_in_the_place_of_a_directory_is_refused(self, tmp_path: Path) -> None:
         path = write(tmp_path / "x", "")
         assert problems({"manifests": path}) == (
             f"--manifests: {path} is not a directory; give the directory that contains it",
@@ -215,7 +217,7 @@ class TestRefusals:
             ("ttl: \x00\n", ": is not valid YAML: "),
         ],
     )
-    def test_a_bad_file(self, tmp_path: Path, text: str, rest: str) -> None:
+    def test_a_bad_file_is_named_with_its_line(self, tmp_path: Path, text: str, rest: str) -> None:
         path = write(tmp_path / "dnsd.yaml", text)
         (problem,) = problems({"config": path})
         assert problem.startswith(path + rest.replace("{path}", path))
@@ -226,7 +228,7 @@ class TestRefusals:
         (problem,) = problems({"config": str(tmp_path / "dnsd.yaml")})
         assert "is not valid YAML" in problem
 
-    def test_a_file_that_is_too_large(self, tmp_path: Path) -> None:
+    def test_a_file_that_is_too_large_is_refused(self, tmp_path: Path) -> None:
         path = write(tmp_path / "dnsd.yaml", "# " + "x" * MAX_FILE)
         (problem,) = problems({"config": path})
         assert problem.startswith(f"{path}: is over {MAX_FILE} bytes")
@@ -242,7 +244,7 @@ class TestRefusals:
         assert len(found) == 11
         assert max(map(len, found)) < 400
 
-    def test_all_problems_are_told_at_once(self, tmp_path: Path) -> None:
+    def test_all_problems_are_reported_at_once(self, tmp_path: Path) -> None:
         path = write(tmp_path / "dnsd.yaml", "ttl: x\nzonee: y\n")
         found = problems({"config": path, "workers": "x"}, {"DNSD_PODS": "x"})
         assert len(found) == 4

@@ -1,4 +1,4 @@
-"""Every coroutine test of this room runs on asyncio's own event loop and on uvloop.
+"""Every coroutine test of this package runs on asyncio's own event loop and on uvloop.
 
 `serve` makes TCP transports that are closed when the test ends.
 """

@@ -1,4 +1,4 @@
-"""A TCP transport that runs, with everything a test wants to look at."""
+"""A running TCP transport, with its engine, its upstream, and its clients."""
 
 from __future__ import annotations
 

@@ -8,7 +8,6 @@ from dnsd.control.settings import Settings
 from dnsd.settings.load import load
 from dnsd.settings.schema import SettingsError, declared
 from dnsd.transport.limits import StreamLimits
-from dnsd.upstream.settings import UpstreamConfig
 
 
 def test_the_settings_are_named_after_tcp() -> None:
@@ -28,8 +27,10 @@ def test_one_client_cannot_take_all_connections() -> None:
     assert limits.per_client < limits.max_connections
 
 
-def test_a_connection_waits_for_upstreams_longer_than_upstreams_take() -> None:
-    assert StreamLimits().deferred_timeout > UpstreamConfig().timeout
+def test_upstreams_cannot_take_longer_than_a_connection_waits() -> None:
+    seconds = StreamLimits().deferred_timeout
+    with pytest.raises(SettingsError, match="is not in 50ms to 1m"):
+        load(Settings, {"upstream_timeout": seconds}, {})
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Allocates cluster IPs and node ports to Services that state none.
+"""Allocates cluster IPs and node ports to Services that do not state them.
 
 In `sources/manifests/` (control plane: objects from files). Change here: what is allocated.
 
@@ -12,12 +12,12 @@ takes its address, or frees an address that comes earlier in its sequence. In a 
 requests, that concerns one in a hundred.
 
 Which requests passed an address is not stored. Between the beginning of a sequence and its address
-all addresses are taken, so the requests that passed an address have theirs in the run of taken
-addresses behind it. When an address becomes free, that run is searched, as far as any request ever
-went. In a network with room, these runs are a few addresses long. In one that is almost full they
-are not, so work is counted: when the changes since the last answer have cost more than a new start,
-all is allocated anew, once for all of them. That takes a time that grows with the requests and
-claims alone.
+all addresses are taken. So the requests that passed an address have their own addresses in the run
+of taken addresses behind it. When an address becomes free, that run is searched, up to the largest
+distance of any request. In a network with many free addresses, these runs are a few addresses long.
+In an almost full network they are long, so work is counted: when the changes since the last answer
+have cost more than a new start, all is allocated anew, once for all of them. The time of that grows
+with the requests and claims alone.
 
 A node port is an address of two octets, in a range instead of a network.
 """

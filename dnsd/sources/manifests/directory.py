@@ -191,17 +191,17 @@ class Directory:
         if present is None:
             present = self._walk(changed)
             self._pending = {n: s for n, s in self._pending.items() if n in present}
-        room = self._limits.total_bytes - self._bytes
-        room += sum(self._files[name].size for name in changed)  # so far, these are gone
+        octets_left = self._limits.total_bytes - self._bytes
+        octets_left += sum(self._files[name].size for name in changed)  # so far, these are gone
         for name in sorted(present):
             if self.stopping:
                 break
             before = self._files.get(name)
-            room += before.size if before else 0
-            new = self._examine(name, before, room, settle=settle, force=force)
+            octets_left += before.size if before else 0
+            new = self._examine(name, before, octets_left, settle=settle, force=force)
             if new is not None:
                 changed[name] = new
-            room -= new.size if new else before.size if before else 0
+            octets_left -= new.size if new else before.size if before else 0
 
     def _present(self, names: set[str], changed: dict[str, _File | None]) -> set[str] | None:
         """Those of `names` that exist; None if only a walk can find what they mean."""
@@ -248,9 +248,12 @@ class Directory:
     # -- what they hold ------------------------------------------------------------------
 
     def _examine(
-        self, name: str, before: _File | None, room: int, *, settle: bool, force: bool
+        self, name: str, before: _File | None, octets_left: int, *, settle: bool, force: bool
     ) -> _File | None:
-        """A file that may have changed, as it is now; None: nothing new. `room`: octets left."""
+        """A file that may have changed, as it is now; None: nothing new.
+
+        `octets_left`: the size that it may have within the limit of all files.
+        """
         path = self._path(name)
         text = printable(name or self._root.name)
         signature: Signature = ()
@@ -262,7 +265,7 @@ class Directory:
                 return None
             if settle and self._half_written(name, signature):
                 return None
-            self._check_size(signature[_SIZE], room)
+            self._check_size(signature[_SIZE], octets_left)
             data = _read(path, self._limits.file_bytes)
             if settle and _signature(path) != signature:
                 self._pending[name] = signature  # it changed while dnsd read it
@@ -300,11 +303,11 @@ class Directory:
         self._pending[name] = signature
         return True
 
-    def _check_size(self, size: int, room: int) -> None:
+    def _check_size(self, size: int, octets_left: int) -> None:
         limit, total = self._limits.file_bytes, self._limits.total_bytes
         if size > limit:
             raise Unreadable(f"has {size} bytes, over the limit of {limit}; split it")
-        if size > room:
+        if size > octets_left:
             raise Unreadable(f"would make more than {total} bytes of manifests in all; remove some")
 
 

@@ -3,8 +3,8 @@
 In `sources/manifests/` (control plane: objects from files). Change here: which ports get a number.
 
 A port of a NodePort or LoadBalancer Service without `nodePort` is allocated one of 30000 to 32767:
-the same at each start, and never one that a Service states (for any protocol). `allocate.py` says
-how. If no number is left, the port stays without one.
+the same at each start, and never one that a Service states (for any protocol). `allocate.py` has
+the rule. If no number is left, the port stays without one.
 """
 
 from __future__ import annotations
