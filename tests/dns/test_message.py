@@ -94,3 +94,54 @@ def test_dnspython_reads_the_opt_record() -> None:
     assert parsed.ednsflags & dns.flags.DO
     assert parsed.rcode() == 16
     assert [(one.otype, one.to_wire()) for one in parsed.options] == [(15, b"\0\x0e"), (3, b"me")]
+
+
+def with_records(*records: bytes) -> bytes:
+    """A query with these additional records."""
+    wire = bytearray(dns.message.make_query("web.prod.svc.cluster.local.", "A").to_wire())
+    wire[10:12] = len(records).to_bytes(2, "big")
+    return bytes(wire) + b"".join(records)
+
+
+A_RECORD = b"\x00\x01\x00\x01\x00\x00\x00\x3c\x00\x04\xc0\x00\x02\x01"  # without its owner
+LONGEST = (
+    b"\x3f" + b"a" * 63 + b"\x3f" + b"b" * 63 + b"\x3f" + b"c" * 63 + b"\x3d" + b"d" * 61 + b"\0"
+)
+
+
+class TestBounds:
+    """A message over TCP may have 65,535 octets; the work must not grow with them."""
+
+    def test_a_query_has_at_most_16_additional_records(self) -> None:
+        assert parse(with_records(*[b"\0" + A_RECORD] * 16)).edns is None
+        with pytest.raises(Malformed, match="at most 16 additional records"):
+            parse(with_records(*[b"\0" + A_RECORD] * 17))
+
+    def test_only_one_owner_of_additional_records_can_have_the_longest_name(self) -> None:
+        assert len(LONGEST) == 255
+        parse(with_records(LONGEST + A_RECORD, *[b"\0" + A_RECORD] * 15))
+        with pytest.raises(Malformed, match="owners of additional records"):
+            parse(with_records(LONGEST + A_RECORD, LONGEST + A_RECORD))
+
+    def test_an_opt_record_has_at_most_32_options(self) -> None:
+        edns = parse(with_records(opt_record(1232, False, options=option(65001, b"x") * 32))).edns
+        assert edns is not None
+        assert len(edns.options) == 32
+        with pytest.raises(Malformed, match="at most 32 EDNS options"):
+            parse(with_records(opt_record(1232, False, options=option(65001, b"") * 33)))
+
+    def test_one_option_may_fill_the_message(self) -> None:
+        edns = parse(
+            with_records(opt_record(1232, False, options=option(65001, bytes(65_000))))
+        ).edns
+        assert edns is not None
+        assert edns.options == ((65001, bytes(65_000)),)
+
+    def test_two_opt_records_are_malformed(self) -> None:
+        with pytest.raises(Malformed, match="two OPT records"):
+            parse(with_records(opt_record(1232, False), opt_record(1232, False)))
+
+    def test_an_opt_record_of_another_owner_is_malformed(self) -> None:
+        opt = b"\x01a\0" + opt_record(1232, False)[1:]
+        with pytest.raises(Malformed, match="the owner of OPT is the root"):
+            parse(with_records(opt))
