@@ -10,8 +10,6 @@ typing error does not remove the other names. The size of a file is bounded.
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from msgspec import Struct
 
 from dnsd.cluster.objects import is_host_name
@@ -21,7 +19,7 @@ from dnsd.dns.names import Name, name_from_text, reverse_name
 from dnsd.dns.records import Record
 from dnsd.dns.types import Type
 from dnsd.upstream.chain import Answer
-from dnsd.upstream.spec import BadUpstream
+from dnsd.upstream.spec import read_lines
 from dnsd.upstream.special_use import empty_zone_soa
 
 MAX_FILE = 16 << 20  # octets; large block lists have 5 MiB
@@ -58,16 +56,9 @@ def read_file(path: str) -> tuple[list[tuple[bytes, Name]], list[str]]:
 
     Raises `BadUpstream` if the file cannot be read or is too big.
     """
-    try:
-        with Path(path).open("rb") as file:
-            raw = file.read(MAX_FILE + 1)
-    except OSError as error:
-        raise BadUpstream(f"{path}: {error.strerror}") from error
-    if len(raw) > MAX_FILE:
-        raise BadUpstream(f"{path}: over {MAX_FILE} octets")
     pairs: list[tuple[bytes, Name]] = []
     problems: list[str] = []
-    for number, line in enumerate(raw.decode("utf-8", "replace").splitlines(), 1):
+    for number, line in enumerate(read_lines(path, MAX_FILE), 1):
         words = line.partition("#")[0].split()
         if not words:
             continue

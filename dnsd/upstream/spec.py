@@ -88,26 +88,31 @@ def parse_servers(texts: Sequence[str], resolv_conf: str) -> tuple[ServerSpec, .
     return tuple(dict.fromkeys(out))
 
 
+def read_lines(path: str, limit: int) -> list[str]:
+    """The lines of a file of at most `limit` octets; raises `BadUpstream`."""
+    try:
+        with Path(path).open("rb") as file:
+            raw = file.read(limit + 1)
+    except OSError as error:
+        raise BadUpstream(f"{path}: {error.strerror}") from error
+    if len(raw) > limit:
+        raise BadUpstream(f"{path}: over {limit} octets")
+    return raw.decode("utf-8", "replace").splitlines()
+
+
 def read_resolv_conf(path: str) -> tuple[tuple[ServerSpec, ...], tuple[str, ...]]:
     """The name servers and the search list of a file in the format of resolv.conf(5).
 
     Addresses with a zone (`fe80::1%eth0`) are left out. Raises `BadUpstream`.
     """
-    try:
-        with Path(path).open("rb") as file:
-            raw = file.read(_MAX_RESOLV_CONF + 1)
-    except OSError as error:
-        raise BadUpstream(f"upstream resolv.conf: {path}: {error.strerror}") from error
-    if len(raw) > _MAX_RESOLV_CONF:
-        raise BadUpstream(f"upstream resolv.conf: {path}: over {_MAX_RESOLV_CONF} octets")
     servers: list[ServerSpec] = []
     search: tuple[str, ...] = ()
-    for line in raw.decode("utf-8", "replace").splitlines():
-        words = line.split()
-        if len(words) >= 2 and words[0] == "nameserver" and "%" not in words[1]:
-            servers.append(parse_server(f"udp://[{words[1]}]"))
-        elif len(words) >= 2 and words[0] in ("search", "domain"):
-            search = tuple(words[1:]) if words[0] == "search" else (words[1],)
+    for line in read_lines(path, _MAX_RESOLV_CONF):
+        keyword, *values = line.split() or [""]
+        if keyword == "nameserver" and values and "%" not in values[0]:
+            servers.append(parse_server(f"udp://[{values[0]}]"))
+        elif keyword in ("search", "domain") and values:
+            search = tuple(values if keyword == "search" else values[:1])
     if not servers:
         raise BadUpstream(f"upstream resolv.conf: {path} has no usable name server")
     return tuple(servers), search

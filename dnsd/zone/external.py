@@ -177,8 +177,13 @@ def _hosts(
 
 
 def _records(
-    base: Name, zone: ExternalZone, exposure: _Exposure, problems: list[str]
+    bases: Iterable[tuple[Name, ExternalZone]], exposure: _Exposure, problems: list[str]
 ) -> list[RRset]:
+    """The RRsets of an exposure at each of its names."""
+    return [one for base, zone in bases for one in _at(base, zone, exposure, problems)]
+
+
+def _at(base: Name, zone: ExternalZone, exposure: _Exposure, problems: list[str]) -> list[RRset]:
     """The RRsets of an exposure at one of its names."""
     target = base
     if exposure.addresses:
@@ -240,11 +245,7 @@ def _service(subject: ServiceSubject, config: SchemaConfig, problems: list[str])
     own = label_of(service.name) + common_label(service.namespace)
     bases = [(own + zone.name, zone) for zone in zones if fits(own + zone.name, problems)]
     bases += _hosts(service.hostnames, config, problems)
-    return [
-        one
-        for base, zone in dict(bases).items()
-        for one in _records(base, zone, exposure, problems)
-    ]
+    return _records(dict(bases).items(), exposure, problems)
 
 
 def _paths(subject: ServiceSubject, config: SchemaConfig) -> list[_Path]:
@@ -345,8 +346,7 @@ def _node(node: Node, config: SchemaConfig, problems: list[str]) -> list[RRset]:
 
 def _ingress(ingress: Ingress, config: SchemaConfig, problems: list[str]) -> list[RRset]:
     exposure = _exposure(ingress.key, ingress.ingress, problems)
-    hosts = _hosts(ingress.hosts, config, problems)
-    return [one for base, zone in hosts for one in _records(base, zone, exposure, problems)]
+    return _records(_hosts(ingress.hosts, config, problems), exposure, problems)
 
 
 def _route(subject: RouteSubject, config: SchemaConfig, problems: list[str]) -> list[RRset]:
@@ -363,8 +363,8 @@ def _route(subject: RouteSubject, config: SchemaConfig, problems: list[str]) -> 
                     points.setdefault(host, {}).update(dict.fromkeys(gateway.ingress))
     out: list[RRset] = []
     for host, found in points.items():
-        for base, zone in _hosts([host], config, problems):
-            out += _records(base, zone, _exposure(route.key, found, problems), problems)
+        if bases := list(_hosts([host], config, problems)):
+            out += _records(bases, _exposure(route.key, found, problems), problems)
     return out
 
 

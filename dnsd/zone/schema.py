@@ -125,12 +125,11 @@ def names_of(what: Key, config: SchemaConfig) -> list[Name]:
     Pods and for one namespace, because a whole zone is ready or not.
     """
     plan = plan_of(config)
-    if what.kind == "Pod":
-        suffixes = plan.pod_suffixes if config.pods == "verified" else ()
-    else:
-        suffixes = (
-            plan.suffixes if what.kind in ("Service", "EndpointSlice") and what.namespace else ()
-        )
+    suffixes: tuple[Name, ...] = ()
+    if what.kind == "Pod" and config.pods == "verified":
+        suffixes = plan.pod_suffixes
+    elif what.kind in ("Service", "EndpointSlice") and what.namespace:
+        suffixes = plan.suffixes
     label = common_label(what.namespace) if what.namespace else b""
     return [label + suffix for suffix in suffixes]
 

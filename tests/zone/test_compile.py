@@ -242,7 +242,8 @@ def test_from_records_to_an_empty_non_terminal_and_back() -> None:
     for frame, record in zip(frames[1:], expected, strict=True):
         table.apply(frame)
         assert table.exists(name)
-        assert table.record(name, A_IN) == record
+        found = table.find(name, A_IN)
+        assert found == (record and (record, 1, b"", 0))
         assert (name in table.names) == (record != A_RECORD[0][1])
         assert sum(name in d for one, _, own, _ in table.types.values() for d in (one, own)) == (
             record is not None
