@@ -46,7 +46,7 @@ class TestPrecedence:
         flags = {"config": path, "zone": ["c.example"]}
         assert load(Settings, flags, {}).schema.zones == (c,)
 
-    def test_a_variable_lists_with_commas(self) -> None:
+    def test_commas_separate_the_items_of_a_variable(self) -> None:
         settings = load(Settings, {}, {"DNSD_LISTEN": "127.0.0.1:53, [::1]:53"})
         assert settings.transport.listen == (
             Endpoint(Address("127.0.0.1", 53)),
@@ -223,7 +223,7 @@ class TestRefusals:
         assert problem.startswith(path + rest.replace("{path}", path))
         assert "\n" not in problem
 
-    def test_bytes_that_are_not_utf_8(self, tmp_path: Path) -> None:
+    def test_octets_that_are_not_utf_8_are_not_valid_yaml(self, tmp_path: Path) -> None:
         (tmp_path / "dnsd.yaml").write_bytes(b"ttl: \xff\xfe\xfa\n")
         (problem,) = problems({"config": str(tmp_path / "dnsd.yaml")})
         assert "is not valid YAML" in problem

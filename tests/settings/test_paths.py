@@ -18,7 +18,7 @@ def refused(kind: Kind, path: Path) -> str:
 
 
 @pytest.mark.parametrize("kind", [DIRECTORY, FILE, OWN_DIRECTORY])
-def test_empty_text_is_no_path(kind: Kind) -> None:
+def test_empty_text_means_that_the_path_is_not_set(kind: Kind) -> None:
     assert kind.parse("") == ""
 
 

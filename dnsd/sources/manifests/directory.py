@@ -408,7 +408,7 @@ def _signature(path: str) -> Signature:
 
 
 def _signature_or_none(path: str) -> Signature:
-    """Empty, as that of a file that could not be read, if there is no file."""
+    """The signature of a file; empty if the file does not exist or cannot be read."""
     try:
         return _signature(path)
     except (OSError, Unreadable):

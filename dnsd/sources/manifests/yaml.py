@@ -146,13 +146,13 @@ class _Builder:
     def _node(self, event: Any, depth: int) -> Any:
         """The value of the node that begins with `event`, read to its end."""
         kind = type(event)
-        if kind is ScalarEvent:
-            return self._scalar(event)
         if kind is AliasEvent:
             return self._alias(event)
         self._nodes += 1
         if self._nodes > self._max_nodes:
             raise self._refuse(f"has more than {self._max_nodes} nodes in one document", event)
+        if kind is ScalarEvent:
+            return self._scalar(event)
         if depth >= MAX_DEPTH:
             raise self._refuse(f"is nested deeper than {MAX_DEPTH} levels", event)
         if event.tag not in (_MAP_TAGS if kind is MappingStartEvent else _LIST_TAGS):
@@ -166,9 +166,6 @@ class _Builder:
         return value
 
     def _scalar(self, event: Any) -> Any:
-        self._nodes += 1
-        if self._nodes > self._max_nodes:
-            raise self._refuse(f"has more than {self._max_nodes} nodes in one document", event)
         tag, value = event.tag, event.value
         if tag is None:
             if event.implicit[0]:

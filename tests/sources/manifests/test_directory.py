@@ -82,14 +82,14 @@ class TestUpdate:
         with pytest.raises(FileNotFoundError):
             directory.update()
 
-    def test_a_directory_named_like_a_file(self, tmp_path: Path) -> None:
+    def test_a_directory_with_the_name_of_a_file_is_walked(self, tmp_path: Path) -> None:
         fill(tmp_path, "x.yaml/a")
         update = a_directory(tmp_path).update(settle=False)
         assert update.reread == {"x.yaml/a.yaml"}
 
 
 class TestDifferences:
-    def test_are_the_files_that_an_update_would_read(self, tmp_path: Path) -> None:
+    def test_the_differences_are_the_files_that_an_update_would_read(self, tmp_path: Path) -> None:
         fill(tmp_path, "a", "b", "c")
         directory = a_directory(tmp_path)
         directory.update(settle=False)

@@ -26,12 +26,14 @@ class TestProblem:
             ),
         ],
     )
-    def test_its_text_leaves_out_what_does_not_apply(self, problem: Problem, text: str) -> None:
+    def test_the_text_of_a_problem_leaves_out_what_does_not_apply(
+        self, problem: Problem, text: str
+    ) -> None:
         assert str(problem) == text
 
 
 class TestProblems:
-    def test_are_ordered_by_file_and_line(self) -> None:
+    def test_problems_are_ordered_by_file_and_line(self) -> None:
         problems = Problems()
         assert (len(problems), problems.first(), list(problems)) == (0, None, [])
         problems.apply({C: 1, B: 1, A: 1})

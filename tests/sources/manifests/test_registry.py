@@ -63,7 +63,7 @@ class TestNames:
         assert files.put(a=[]) == [second]
         assert files.problems() == []
 
-    def test_the_one_that_is_there_keeps_it(self) -> None:
+    def test_the_manifest_in_use_stays_in_use(self) -> None:
         files = Files()
         there = svc("x", "10.96.0.2")
         files.put(b=[there])
@@ -112,7 +112,7 @@ class TestStatedAddresses:
         assert problem.startswith("b.yaml:10: Service default/y: spec.clusterIP: 10.96.0.1 is the")
         assert "Service default/x (a.yaml#1)" in problem
 
-    def test_the_one_that_is_there_keeps_it(self) -> None:
+    def test_the_service_that_has_an_address_keeps_it(self) -> None:
         files = Files()
         files.put(b=[svc("y", "10.96.0.1")])
         assert files.put(a=[svc("x", "10.96.0.1")]) == []
