@@ -13,6 +13,7 @@ import http.client
 import socket
 import ssl
 from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from ipaddress import ip_address
 from typing import Any
 from urllib.parse import quote, urlencode, urlsplit
@@ -42,7 +43,7 @@ _MEMBERS = {
 }
 
 
-class Endpoint(Struct, frozen=True):
+class ApiUrl(Struct, frozen=True):
     """The URL of an API. `base`: the path in front of each route, without a trailing slash."""
 
     scheme: str
@@ -65,8 +66,8 @@ class Endpoint(Struct, frozen=True):
             return False
 
 
-def endpoint_of(url: str) -> Endpoint:
-    """The endpoint of a URL. Raises ValueError with the reason."""
+def api_url(url: str) -> ApiUrl:
+    """The parts of a URL. Raises ValueError with the reason."""
     invalid = f"{url!r} is not a URL; write it like http://127.0.0.1:8053"
     try:
         parts = urlsplit(url if "//" in url else f"http://{url}")
@@ -78,16 +79,14 @@ def endpoint_of(url: str) -> Endpoint:
     if parts.username is not None or parts.query or parts.fragment:
         raise ValueError("the URL has a user, ?, or #; give the token with --token-file")
     default = _PORTS[parts.scheme] if "//" in url else 8053
-    return Endpoint(parts.scheme, host, port or default, parts.path.rstrip("/"))
+    return ApiUrl(parts.scheme, host, port or default, parts.path.rstrip("/"))
 
 
 class Client:
     """A client of one API. `token` may be empty; `token_source` names its origin in errors."""
 
-    def __init__(
-        self, endpoint: Endpoint, token: str = "", token_source: str = "", ca: str = ""
-    ) -> None:
-        self.endpoint, self.token = endpoint, token
+    def __init__(self, url: ApiUrl, token: str = "", token_source: str = "", ca: str = "") -> None:
+        self.url, self.token = url, token
         self._token_source, self._ca = token_source, ca
 
     def get(self, path: str, **query: object) -> dict[str, Any]:
@@ -103,23 +102,17 @@ class Client:
 
     def text(self, path: str, **query: object) -> Iterator[bytes]:
         """The response as bytes, chunk by chunk."""
-        connection, response = self._send("GET", path, query, b"", "")
-        try:
+        with self._response("GET", path, query, b"", "") as response:
             yield from self._chunks(response)
-        finally:
-            connection.close()
 
     def _json(self, method: str, path: str, query: Any, body: bytes, kind: str) -> dict[str, Any]:
-        connection, response = self._send(method, path, query, body, kind)
         data = bytearray()
-        try:
+        with self._response(method, path, query, body, kind) as response:
             for chunk in self._chunks(response):
                 data += chunk
                 if len(data) > MAX_RESPONSE:
                     limit = MAX_RESPONSE >> 20
-                    raise Failure(f"{self.endpoint}: the response exceeds {limit} MiB")
-        finally:
-            connection.close()
+                    raise Failure(f"{self.url}: the response exceeds {limit} MiB")
         try:
             found = msgspec.json.decode(data)
         except (msgspec.DecodeError, RecursionError) as error:
@@ -129,7 +122,7 @@ class Client:
         return found
 
     def _chunks(self, response: http.client.HTTPResponse) -> Iterator[bytes]:
-        incomplete = f"{self.endpoint}: the response is incomplete"
+        incomplete = f"{self.url}: the response is incomplete"
         try:
             while chunk := response.read(_CHUNK):
                 yield chunk
@@ -138,32 +131,31 @@ class Client:
         if response.length:  # http.client does not check it
             raise Failure(f"{incomplete}: {response.length} bytes are missing")
 
-    def _send(
+    @contextmanager
+    def _response(
         self, method: str, path: str, query: dict[str, object], body: bytes, kind: str
-    ) -> tuple[http.client.HTTPConnection, http.client.HTTPResponse]:
+    ) -> Iterator[http.client.HTTPResponse]:
+        """The response with status 200 to a request. Closes the connection in any case."""
         given = {name: value for name, value in query.items() if value not in ("", None)}
-        target = self.endpoint.base + API + path + (f"?{urlencode(given)}" if given else "")
+        target = self.url.base + API + path + (f"?{urlencode(given)}" if given else "")
         headers = {"Accept": "*/*", "User-Agent": "dnsd"}
         if self.token:
             headers["Authorization"] = f"Bearer {self.token}"
-        if body or kind:
+        if kind:
             headers["Content-Type"] = kind
-        connection = self._connection()
-        try:
-            connection.request(method, target, body or None, headers)
-            response = connection.getresponse()
-        except (OSError, http.client.HTTPException) as error:
-            connection.close()
-            raise self._unreachable(error) from error
-        if response.status != 200:
-            failure = self._refused(response)
-            connection.close()
-            raise failure
-        return connection, response
+        with closing(self._connection()) as connection:
+            try:
+                connection.request(method, target, body or None, headers)
+                response = connection.getresponse()
+            except (OSError, http.client.HTTPException) as error:
+                raise self._unreachable(error) from error
+            if response.status != 200:
+                raise self._refused(response)
+            yield response
 
     def _connection(self) -> http.client.HTTPConnection:
-        host, port = self.endpoint.host, self.endpoint.port
-        if self.endpoint.scheme == "http":
+        host, port = self.url.host, self.url.port
+        if self.url.scheme == "http":
             return http.client.HTTPConnection(host, port, timeout=_TIMEOUT)
         try:
             context = ssl.create_default_context(cafile=self._ca or None)
@@ -172,29 +164,29 @@ class Client:
         return http.client.HTTPSConnection(host, port, timeout=_TIMEOUT, context=context)
 
     def _not_dnsd(self, reason: str) -> Failure:
-        return Failure(f"{self.endpoint} is not a dnsd: {reason}")
+        return Failure(f"{self.url} is not a dnsd: {reason}")
 
     def _unreachable(self, error: Exception) -> Failure:
         if isinstance(error, ssl.SSLCertVerificationError):
             return Failure(
-                f"{self.endpoint}: {error.verify_message}; give its certificate with --ca FILE"
+                f"{self.url}: {error.verify_message}; give its certificate with --ca FILE"
             )
         if isinstance(error, ssl.SSLError):
-            return Failure(f"{self.endpoint} does not use TLS; try http://")
+            return Failure(f"{self.url} does not use TLS; try http://")
         if isinstance(error, http.client.HTTPException):
             return self._not_dnsd("it does not use HTTP, or only https")
         return Failure(
-            f"no dnsd at {self.endpoint}: {_reason(error)}; start it, or check the admin address"
+            f"no dnsd at {self.url}: {_reason(error)}; start it, or check the admin address"
         )
 
     def _refused(self, response: http.client.HTTPResponse) -> Failure:
         """The error of a status other than 200."""
         problem = _problem(response)
         if response.status == 401 and self.token:
-            return Failure(f"{self.endpoint} does not accept the token {self._token_source}")
+            return Failure(f"{self.url} does not accept the token {self._token_source}")
         if response.status == 401:
             return Failure(
-                f"{self.endpoint} requires a token, and none was found; give --token-file FILE,"
+                f"{self.url} requires a token, and none was found; give --token-file FILE,"
                 " DNSD_TOKEN, or --state-dir DIR of that dnsd"
             )
         if not problem:

@@ -10,7 +10,7 @@ from typing import Any
 import click
 import msgspec
 
-from dnsd.commands.options import settings_command, settings_from
+from dnsd.commands.options import option, settings_command, settings_from
 from dnsd.commands.printing import ago, cause, columns, echo, heading, plain, print_json, wrapped
 from dnsd.commands.remote import connect, is_offline, read_offline, remote_options
 from dnsd.control.settings import Settings
@@ -35,13 +35,7 @@ dnsd explain web.prod --server https://dnsd.example:8053 --token-file token --js
 @click.argument("name")
 @click.argument("type_", metavar="[TYPE]", default="A")
 @click.option("--client", metavar="IP", help="The client: its policies, and its Pod's search list.")
-@click.option(
-    "--namespace",
-    metavar="NAMESPACE",
-    default="default",
-    show_default=True,
-    help="Namespace of the client's Pod.",
-)
+@option("--namespace", click.STRING, "default", "Namespace of the client's Pod.", "NAMESPACE")
 @remote_options
 def command(name: str, type_: str, as_json: bool, **params: Any) -> int:
     """Explain why a name resolves, or why it does not.

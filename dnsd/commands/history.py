@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from dnsd.commands.options import settings_command
+from dnsd.commands.options import option, settings_command
 from dnsd.commands.printing import cause, echo, moment, plain, print_json
 from dnsd.commands.remote import connect, remote_options
 from dnsd.settings.schema import SettingsError
@@ -27,13 +27,8 @@ dnsd history --since 2026-11-20T08:00 --limit 1000 --json"""
 @click.option(
     "--since", metavar="TIME", help="90s, 2h, or 7d ago, an ISO 8601 time, or seconds (epoch)."
 )
-@click.option(
-    "--limit",
-    metavar="N",
-    type=click.IntRange(1, 100_000),
-    default=100,
-    show_default=True,
-    help="At most this number of changes, the newest.",
+@option(
+    "--limit", click.IntRange(1, 100_000), 100, "At most this number of changes, the newest.", "N"
 )
 @remote_options
 def command(name: str | None, as_json: bool, limit: int, **params: Any) -> None:

@@ -107,3 +107,12 @@ def settings_command(
         return click.command(name, cls=SettingsCommand, groups=groups, help=help_)(function)
 
     return decorate
+
+
+def option(
+    flag: str, kind: click.ParamType[Any], default: object, text: str, metavar: str | None = None
+) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Decorator: a flag that is not a setting. Its help is `text` with the default."""
+    return click.option(
+        flag, type=kind, default=default, help=text, metavar=metavar, show_default=True
+    )

@@ -11,7 +11,7 @@ import click
 
 from dnsd.commands import Failure
 from dnsd.commands.explain import NODATA, code_of
-from dnsd.commands.options import settings_command
+from dnsd.commands.options import option, settings_command
 from dnsd.commands.printing import columns, echo, heading, plain, print_json
 from dnsd.commands.remote import connect, remote_options
 from dnsd.transport.registry import TRANSPORTS
@@ -27,12 +27,11 @@ dnsd query --client 10.244.1.7 --over udp example.org AAAA"""
 @click.argument("name")
 @click.argument("type_", metavar="[TYPE]", default="A")
 @click.option("--client", metavar="IP", help="The address of the client.")
-@click.option(
+@option(
     "--over",
-    type=click.Choice([transport.name for transport in TRANSPORTS]),
-    default="tcp",
-    show_default=True,
-    help="Over UDP, a long reply is truncated.",
+    click.Choice([transport.name for transport in TRANSPORTS]),
+    "tcp",
+    "Over UDP, a long reply is truncated.",
 )
 @click.option("--short", is_flag=True, help="Print only the values.")
 @remote_options

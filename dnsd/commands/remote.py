@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from dnsd.commands.client import Client, Endpoint, endpoint_of
+from dnsd.commands.client import ApiUrl, Client, api_url
 from dnsd.commands.options import settings_from
 from dnsd.commands.printing import plain
 from dnsd.control.settings import Settings
@@ -84,29 +84,29 @@ def connect(params: dict[str, Any], settings: Settings | None = None) -> Client:
     Raises SettingsError, Failure.
     """
     settings = settings or settings_from(params)
-    endpoint = _endpoint(settings, params)
-    token, source = _token(settings, params, endpoint)
-    return Client(endpoint, token, source, params.get("ca") or "")
+    url = _url(settings, params)
+    token, source = _token(settings, params, url)
+    return Client(url, token, source, params.get("ca") or "")
 
 
 def _server(params: dict[str, Any]) -> str:
     return params.get("server") or os.environ.get("DNSD_SERVER", "")
 
 
-def _endpoint(settings: Settings, params: dict[str, Any]) -> Endpoint:
+def _url(settings: Settings, params: dict[str, Any]) -> ApiUrl:
     if url := _server(params):
         try:
-            return endpoint_of(url)
+            return api_url(url)
         except ValueError as error:
             origin = "--server" if params.get("server") else "DNSD_SERVER"
             raise SettingsError(f"{origin}: {error}") from error
     if settings.admin.listen is None:
         raise SettingsError(f"{settings.named('admin')}: is off; give --server URL")
     scheme = "https" if settings.admin.tls_cert else "http"
-    return Endpoint(scheme, settings.admin.listen.reachable().host, settings.admin.listen.port)
+    return ApiUrl(scheme, settings.admin.listen.reachable().host, settings.admin.listen.port)
 
 
-def _token(settings: Settings, params: dict[str, Any], endpoint: Endpoint) -> tuple[str, str]:
+def _token(settings: Settings, params: dict[str, Any], url: ApiUrl) -> tuple[str, str]:
     """A token and its source; ("", "") if none is found."""
     environ = os.environ
     if token := params.get("token"):
@@ -117,12 +117,12 @@ def _token(settings: Settings, params: dict[str, Any], endpoint: Endpoint) -> tu
         return _checked(token, "DNSD_TOKEN"), "in DNSD_TOKEN"
     if path := environ.get("DNSD_TOKEN_FILE"):
         return _from_file(path, "DNSD_TOKEN_FILE")
-    if not endpoint.local:
+    if not url.local:
         return "", ""
     from dnsd.admin.auth import find_token, token_path
 
-    found = find_token(settings.state_dir, endpoint.port)
-    return (found, f"in {token_path(settings.state_dir, endpoint.port)}") if found else ("", "")
+    found = find_token(settings.state_dir, url.port)
+    return (found, f"in {token_path(settings.state_dir, url.port)}") if found else ("", "")
 
 
 def _from_file(path: str, origin: str) -> tuple[str, str]:

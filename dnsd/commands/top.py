@@ -17,7 +17,7 @@ import click
 
 from dnsd.commands import Failure
 from dnsd.commands.client import Client
-from dnsd.commands.options import settings_command
+from dnsd.commands.options import option, settings_command
 from dnsd.commands.printing import plain, print_json, short, span
 from dnsd.commands.remote import connect, remote_options
 from dnsd.commands.status import queries
@@ -37,29 +37,14 @@ dnsd top --json | jq '.top.nxdomains[0].item'"""
 
 
 @settings_command("top", _EXAMPLES, groups=())
-@click.option(
+@option(
     "--window",
-    type=click.Choice(["1m", "10m"]),
-    default="1m",
-    show_default=True,
-    help="The window in which names and clients are counted.",
+    click.Choice(["1m", "10m"]),
+    "1m",
+    "The window in which names and clients are counted.",
 )
-@click.option(
-    "--interval",
-    metavar="SECONDS",
-    type=click.FloatRange(0.2, 3600),
-    default=2.0,
-    show_default=True,
-    help="Time between two updates.",
-)
-@click.option(
-    "--lines",
-    metavar="N",
-    type=click.IntRange(1, 200),
-    default=12,
-    show_default=True,
-    help="Rows of each table.",
-)
+@option("--interval", click.FloatRange(0.2, 3600), 2.0, "Time between two updates.", "SECONDS")
+@option("--lines", click.IntRange(1, 200), 12, "Rows of each table.", "N")
 @click.option(
     "--once", is_flag=True, help="Print once and exit. This is the default without a terminal."
 )

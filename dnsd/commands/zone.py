@@ -13,7 +13,7 @@ import click
 
 from dnsd.admin.records import shown
 from dnsd.commands.client import Client, path_part
-from dnsd.commands.options import settings_command, settings_from
+from dnsd.commands.options import option, settings_command, settings_from
 from dnsd.commands.printing import print_json
 from dnsd.commands.remote import connect, is_offline, read_offline, remote_options
 from dnsd.dns.names import name_from_text, text_of
@@ -33,16 +33,14 @@ dnsd zone --manifests my/manifests --format json | jq '.zones[].rrsets[].name'""
 
 @settings_command("zone", _EXAMPLES, groups=(Group.SOURCES, Group.NAMES, Group.EXTERNAL))
 @click.argument("apex", metavar="[ZONE]...", nargs=-1)
-@click.option(
+@option(
     "--format",
-    "form",
-    type=click.Choice(["zone", "json"]),
-    default="zone",
-    show_default=True,
-    help="Zone-file text (RFC 1035) or JSON (the same as --json).",
+    click.Choice(["zone", "json"]),
+    "zone",
+    "Zone-file text (RFC 1035) or JSON (the same as --json).",
 )
 @remote_options
-def command(apex: Sequence[str], form: str, as_json: bool, **params: Any) -> None:
+def command(apex: Sequence[str], as_json: bool, **params: Any) -> None:
     """Print all records of all zones, or of the given zones.
 
     With --manifests DIR, it prints the records of these manifests without a running dnsd, and their
@@ -55,7 +53,7 @@ def command(apex: Sequence[str], form: str, as_json: bool, **params: Any) -> Non
         else _RemoteZones(connect(params, settings))
     )
     names = _chosen(source.names(), apex)
-    if as_json or form == "json":
+    if as_json or params["format"] == "json":
         print_json({"zones": [{"name": one, "rrsets": source.rrsets(one)} for one in names]})
         return
     for one in names:

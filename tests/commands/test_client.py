@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from dnsd.commands import Failure
-from dnsd.commands.client import MAX_RESPONSE, Client, Endpoint, endpoint_of
+from dnsd.commands.client import MAX_RESPONSE, ApiUrl, Client, api_url
 from tests.commands.answering import answering, http
 from tests.commands.running import Capture, Running, complaint, run
 from tests.serving import ENVIRONMENT
@@ -22,17 +22,17 @@ class TestEndpoints:
     @pytest.mark.parametrize(
         ("url", "place"),
         [
-            ("http://127.0.0.1:8053", Endpoint("http", "127.0.0.1", 8053)),
-            ("http://127.0.0.1:8053/", Endpoint("http", "127.0.0.1", 8053)),
-            ("https://dns.example/dnsd/", Endpoint("https", "dns.example", 443, "/dnsd")),
-            ("http://[::1]:99", Endpoint("http", "::1", 99)),
-            ("dns.example", Endpoint("http", "dns.example", 8053)),
-            ("127.0.0.1:99", Endpoint("http", "127.0.0.1", 99)),
+            ("http://127.0.0.1:8053", ApiUrl("http", "127.0.0.1", 8053)),
+            ("http://127.0.0.1:8053/", ApiUrl("http", "127.0.0.1", 8053)),
+            ("https://dns.example/dnsd/", ApiUrl("https", "dns.example", 443, "/dnsd")),
+            ("http://[::1]:99", ApiUrl("http", "::1", 99)),
+            ("dns.example", ApiUrl("http", "dns.example", 8053)),
+            ("127.0.0.1:99", ApiUrl("http", "127.0.0.1", 99)),
         ],
     )
-    def test_a_url_is_an_endpoint(self, url: str, place: Endpoint) -> None:
-        assert endpoint_of(url) == place
-        assert endpoint_of(str(place)) == place
+    def test_a_url_is_an_endpoint(self, url: str, place: ApiUrl) -> None:
+        assert api_url(url) == place
+        assert api_url(str(place)) == place
 
     @pytest.mark.parametrize(
         "url", ["ftp://x", "http://", "http://x:99999", "http://a b", "http://[::1", "http://x\n"]
@@ -41,12 +41,12 @@ class TestEndpoints:
         with pytest.raises(
             ValueError, match=r"is not a URL; write it like http://127\.0\.0\.1:8053"
         ):
-            endpoint_of(url)
+            api_url(url)
 
     @pytest.mark.parametrize("url", ["http://me:pw@x", "http://x?token=1", "http://x/#token=1"])
     def test_a_user_query_or_fragment_is_refused(self, url: str) -> None:
         with pytest.raises(ValueError, match="give the token with --token-file"):
-            endpoint_of(url)
+            api_url(url)
 
     def test_the_error_names_the_flag_or_variable(self, capsys: Capture) -> None:
         said = complaint(capsys, ["status", "--server", "ftp://x"], 2)
@@ -65,7 +65,7 @@ class TestEndpoints:
         ],
     )
     def test_loopback_addresses_are_local(self, host: str, local: bool) -> None:
-        assert Endpoint("http", host, 1).local is local
+        assert ApiUrl("http", host, 1).local is local
 
 
 class TestFailures:
@@ -173,7 +173,7 @@ def test_a_response_over_the_limit_is_refused() -> None:
     big = b" " * (MAX_RESPONSE + 2)
     too_much = pytest.raises(Failure, match="exceeds 64 MiB")
     with answering(http("200 OK", big)) as (url, _), too_much:
-        Client(endpoint_of(url)).get("/status")
+        Client(api_url(url)).get("/status")
 
 
 def test_a_remote_command_imports_no_server() -> None:
