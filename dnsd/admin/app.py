@@ -70,17 +70,8 @@ _KEEP_ALIVE = 30.0  # seconds until an idle connection is closed
 _BACKLOG = 128
 MAX_CONNECTIONS = 256  # streams included
 
-ROUTES: tuple[Route, ...] = (
-    *probes.ROUTES,
-    *zones.ROUTES,
-    *services.ROUTES,
-    *history.ROUTES,
-    *diagnostics.ROUTES,
-    *streams.ROUTES,
-    *records.ROUTES,
-    *actions.ROUTES,
-    *static.ROUTES,
-)
+_MODULES = (probes, zones, services, history, diagnostics, streams, records, actions, static)
+ROUTES: tuple[Route, ...] = tuple(route for module in _MODULES for route in module.ROUTES)
 
 # A browser must not render a response of the API. static.py sets the policy of the page.
 _HEADERS = {

@@ -27,6 +27,7 @@ from msgspec import Struct
 
 from dnsd.admin.auth import Identity, Role
 from dnsd.runtime.tasks import Tasks
+from dnsd.runtime.tokens import TokenBucket
 from dnsd.sources.kubernetes.client import Client
 from dnsd.sources.kubernetes.errors import KubeError
 from dnsd.sources.kubernetes.reviews import may, user_of
@@ -65,7 +66,7 @@ class ClusterTokens:
         self._known: dict[bytes, _Known] = {}
         self._checks: dict[bytes, asyncio.Task[Identity | CheckFailed | None]] = {}
         self._tasks = Tasks()
-        self._budget, self._spent_at = self._limits.burst, time.monotonic()
+        self._unknown = TokenBucket(self._limits.rate, self._limits.burst, time.monotonic)
         self._problem = ""
 
     async def close(self) -> None:
@@ -83,8 +84,9 @@ class ClusterTokens:
             return known.identity
         task = self._checks.get(digest)
         if task is None:
-            if known is None or known.identity is None:
-                self._spend()
+            unknown = known is None or known.identity is None
+            if unknown and not self._unknown.take(1):
+                raise CheckFailed("too many unknown tokens; try again later")
             task = self._tasks.start(self._check(digest, presented), "check a cluster token")
             self._checks[digest] = task
             task.add_done_callback(lambda _: self._checks.pop(digest, None))
@@ -93,15 +95,6 @@ class ClusterTokens:
         if isinstance(found, CheckFailed):
             raise found
         return found
-
-    def _spend(self) -> None:
-        """Take one check from the bucket. Raises CheckFailed if it is empty."""
-        now = time.monotonic()
-        budget = self._budget + (now - self._spent_at) * self._limits.rate
-        self._budget, self._spent_at = min(budget, self._limits.burst), now
-        if self._budget < 1:
-            raise CheckFailed("too many unknown tokens; try again later")
-        self._budget -= 1
 
     async def _check(self, digest: bytes, presented: str) -> Identity | CheckFailed | None:
         limits = self._limits

@@ -14,11 +14,13 @@ from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from ipaddress import ip_address, ip_network
+from typing import Annotated
 
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 from dnsd.admin.listeners import Listener, Listeners
 from dnsd.dns.addresses import address_text
+from dnsd.dns.message import Rcode
 from dnsd.dns.names import Name, text_of
 from dnsd.dns.types import type_text
 from dnsd.observe.histogram import ANSWER_BOUNDS, Histogram
@@ -33,19 +35,22 @@ _MAX_PATTERNS = 8
 _MIN_PATTERN = 3  # characters; a shorter text occurs in too many names
 _CAPACITY = 256  # guaranteed counters of a slot; a slot holds up to twice as many
 _TICK = 10.0  # seconds between two readings of the number of queries
-_RCODES = {0: "NOERROR", 1: "FORMERR", 2: "SERVFAIL", 3: "NXDOMAIN", 4: "NOTIMP", 5: "REFUSED"}
+_RCODES: dict[int, str] = {one: one.name for one in Rcode}
 _RCODES |= {FORWARDED: "UPSTREAM", DROPPED: "DROPPED"}
 WINDOWS = {"1m": (6, 10.0), "10m": (10, 60.0)}
 DIMENSIONS = ("names", "clients", "nxdomains", "types")
 
 
-class Filter(Struct, frozen=True):
-    """The filter of a stream; empty matches all queries. `client`: an address or a network."""
+class Filter(Struct, frozen=True, forbid_unknown_fields=True):
+    """The filter of a stream; empty matches all queries. `client`: an address or a network.
 
-    name: str = ""
-    client: str = ""
-    rcode: str = ""
-    type: str = ""
+    `name`: part of a name; `rcode`: a response code.
+    """
+
+    name: Annotated[str, Meta(max_length=255)] = ""
+    client: Annotated[str, Meta(max_length=60)] = ""
+    rcode: Annotated[str, Meta(max_length=20)] = ""
+    type: Annotated[str, Meta(max_length=20)] = ""
 
 
 class Query(Struct, frozen=True):

@@ -7,14 +7,12 @@ from __future__ import annotations
 
 import re
 import sys
-from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 import msgspec
-from msgspec import Struct
 
 from dnsd.commands.client import JSON, YAML
 from dnsd.commands.options import settings_command, settings_from
@@ -23,6 +21,9 @@ from dnsd.commands.remote import connect, is_offline, read_offline, remote_optio
 from dnsd.control.settings import Settings
 from dnsd.settings.schema import Group, SettingsError
 from dnsd.sources.manifests.problems import printable
+
+if TYPE_CHECKING:
+    from dnsd.explain.plan import Mode
 
 OK, PROBLEMS, VANISH, CONFLICTS = 0, 2, 3, 4
 MAX_BYTES = 8 << 20  # the limit of the API
@@ -38,7 +39,7 @@ dnsd plan --delete -f old.yaml || echo "names would vanish"
 dnsd plan --whole -f my/manifests --json"""
 
 
-class Text(Struct, frozen=True):
+class Text(NamedTuple):
     """A manifest file. `name` is used in messages."""
 
     name: str
@@ -59,7 +60,7 @@ class Text(Struct, frozen=True):
     "--whole", "mode", flag_value="whole", help="Plan them as the whole state; the rest is deleted."
 )
 @remote_options
-def command(files: Sequence[str], mode: str | None, as_json: bool, **params: Any) -> int:
+def command(files: Sequence[str], mode: Mode | None, as_json: bool, **params: Any) -> int:
     """List the names that manifests would add, remove, or change. Nothing is applied.
 
     The manifests are compared with the names of a running dnsd, which also reports how many queries
@@ -174,21 +175,13 @@ def _with_files(found: dict[str, Any], starts: Starts) -> dict[str, Any]:
     return found
 
 
-def _offline(settings: Settings, texts: Sequence[Text], mode: str) -> dict[str, Any]:
-    from dnsd.explain.plan import Manifests, Mode, TooMuch, plan, read_manifests
+def _offline(settings: Settings, texts: Sequence[Text], mode: Mode) -> dict[str, Any]:
+    from dnsd.explain.plan import TooMuch, plan, read_manifests
 
     served = read_offline(settings)
-    parts = [read_manifests(text.data, text.name) for text in texts]
-    skipped: Counter[str] = Counter()
-    for part in parts:
-        skipped.update(part.skipped)
-    whole = Manifests(
-        tuple(one for part in parts for one in part.objects),
-        tuple(one for part in parts for one in part.problems),
-        dict(skipped),
-    )
+    manifests = read_manifests(*texts)
     try:
-        found = plan(served.pipeline, whole, Mode(mode)).fields()
+        found = plan(served.pipeline, manifests, mode).fields()
     except TooMuch as error:
         raise SettingsError(f"-f: {error}") from error
     shown: dict[str, Any] = msgspec.to_builtins(found)

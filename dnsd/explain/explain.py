@@ -38,7 +38,7 @@ from dnsd.zone.pipeline import Pipeline
 from dnsd.zone.views import View
 from dnsd.zone.zone import Zone
 
-_JOURNAL_LIMIT = 2000  # changes of the journal that are searched if there is no history
+_JOURNAL_LIMIT = 2000  # changes of the journal that are searched without a history
 _SHOWN = 8  # values in a sentence
 
 
@@ -206,7 +206,8 @@ def explain(
         if view:
             hidden = lookup(zone, meant.name, question.type).answer != found.answer
             trace.step("view", None if not hidden else False, view)
-            trace.because(f"{view}, which hides it" if hidden else "")
+            if hidden:
+                trace.because(f"{view}, which hides it")
         _pinned(trace)
         (external if apex in zone.external else inside).analyze(trace, apex)
         if found.left:
@@ -352,7 +353,8 @@ def _verdict(trace: Trace, meant: Interpretation, rcode: str, runtime: Runtime) 
         case _:
             text = f"{name} is an external name" + ("" if runtime.upstream else " (REFUSED)")
             reason = trace.last("upstream")
-    return f"{text}: {reason}." if reason else f"{text}."
+    sentence = f"{text}: {reason}" if reason else text
+    return f"{sentence.removesuffix('.')}."
 
 
 def _values(rrset: RRset) -> str:

@@ -16,8 +16,9 @@ ClusterIP gets one later, and a headless Service has names once it has ready end
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from enum import Enum
+from typing import Literal
 
 import msgspec
 from msgspec import Struct
@@ -49,14 +50,7 @@ from dnsd.zone.zone import Zone
 
 MAX_OBJECTS = 20_000  # in the manifests of one plan
 LATER = "(a ClusterIP, allocated when it is applied)"
-
-
-class Mode(Enum):
-    """How manifests are read: see the module."""
-
-    APPLY = "apply"
-    DELETE = "delete"
-    WHOLE = "whole"
+Mode = Literal["apply", "delete", "whole"]
 
 
 class TooMuch(ValueError):
@@ -112,9 +106,7 @@ class Plan(Struct, frozen=True):
             for kind in ("appear", "vanish", "change")
         ]
         summary = ", ".join(
-            f"{count} name{'s' if count != 1 else ''} would {kind}"
-            for count, kind in counts
-            if count
+            f"{count} name{'s' * (count != 1)} would {kind}" for count, kind in counts if count
         )
         queried = len({row.name for row in (*self.vanish, *self.change) if row.asked})
         tail = f"; clients currently query {queried} of those that vanish or change"
@@ -126,20 +118,23 @@ class Plan(Struct, frozen=True):
         return {"verdict": self.verdict, "breaks": self.breaks, **plain}
 
 
-def read_manifests(data: bytes, file: str = "manifests.yaml") -> Manifests:
-    """Parse YAML or JSON text. Never raises. Blocks while it parses."""
-    read = parse(file, data)
+def read_manifests(*files: tuple[str, bytes]) -> Manifests:
+    """Parse files of YAML or JSON (by their name). Never raises. Blocks while it parses."""
+    parts = [parse(name, data) for name, data in files]
+    skipped: Counter[str] = Counter()
+    for part in parts:
+        skipped.update(part.skipped)
     return Manifests(
-        tuple(manifest.object for manifest in read.manifests),
-        tuple(map(str, read.problems)),
-        dict(read.skipped),
+        tuple(manifest.object for part in parts for manifest in part.manifests),
+        tuple(str(problem) for part in parts for problem in part.problems),
+        skipped,
     )
 
 
 def plan(
     pipeline: Pipeline,
     manifests: Manifests,
-    mode: Mode = Mode.APPLY,
+    mode: Mode = "apply",
     asked: Callable[[Name], int] | None = None,
 ) -> Plan:
     """How the zone would differ. `asked`: the recent number of queries for a name.
@@ -181,10 +176,10 @@ class _Draft:
         self.touched = self._build()
 
     def _events(self, mode: Mode) -> Iterator[Event]:
-        if mode is Mode.DELETE:
+        if mode == "delete":
             yield from (one.key for one in self.objects)
             return
-        if mode is Mode.WHOLE:
+        if mode == "whole":
             kept = {one.key for one in self.objects}
             # A directory of manifests does not hold the Pods and Nodes of the cluster.
             yield from (
@@ -297,7 +292,7 @@ def _rows(draft: _Draft, asked: Callable[[Name], int] | None) -> Iterator[tuple[
                 holders if after else _contributors(served, name),
                 count,
             )
-            # A name that keeps some of its records changes, whichever types come and go.
+            # A name that keeps records of other types changes; it neither appears nor vanishes.
             new = before is None and not served.types(name)
             gone = after is None and not planned.types(name)
             yield "appear" if new else "vanish" if gone else "change", row

@@ -61,28 +61,22 @@ def configure(level: str = "info", form: str = "auto", stream: TextIO | None = N
         structlog.processors.UnicodeDecoder(),
         _bounded,
     ]
-    last: structlog.typing.Processor
+    rendering: list[structlog.typing.Processor] = [
+        structlog.processors.format_exc_info,
+        structlog.processors.JSONRenderer(),
+    ]
     if as_text:
-        last = structlog.dev.ConsoleRenderer(
-            colors=out.isatty(), exception_formatter=structlog.dev.plain_traceback
-        )
-        before_last: list[structlog.typing.Processor] = []
-    else:
-        last = structlog.processors.JSONRenderer()
-        before_last = [structlog.processors.format_exc_info]
+        plain = structlog.dev.plain_traceback
+        rendering = [structlog.dev.ConsoleRenderer(colors=out.isatty(), exception_formatter=plain)]
     structlog.configure(
-        processors=[_filtered, *shared, *before_last, last],
+        processors=[_filtered, *shared, *rendering],
         wrapper_class=structlog.make_filtering_bound_logger(logging.DEBUG),
         logger_factory=structlog.PrintLoggerFactory(out),
         cache_logger_on_first_use=False,
     )
     formatter = structlog.stdlib.ProcessorFormatter(
         foreign_pre_chain=shared,
-        processors=[
-            structlog.stdlib.ProcessorFormatter.remove_processors_meta,
-            *before_last,
-            last,
-        ],
+        processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *rendering],
     )
     handler = logging.StreamHandler(out)
     handler.setFormatter(formatter)

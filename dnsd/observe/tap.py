@@ -29,6 +29,7 @@ from dnsd.answer.outcome import Outcome
 from dnsd.answer.stages import Stage
 from dnsd.answer.transport import Transport
 from dnsd.dns.message import HEADER, Malformed, question_end
+from dnsd.runtime.tokens import TokenBucket
 from dnsd.transport.answering import Answering
 
 _BUNDLE = 100  # most samples in one bundle
@@ -83,25 +84,8 @@ class Tapped(Protocol):
         """The packed address of the client of packet `i` of the current batch."""
 
 
-class _Budget:
-    """A token bucket: `rate` tokens per second, and at most those of a tenth of a second."""
-
-    __slots__ = ("_at", "_clock", "left", "most", "rate")
-
-    def __init__(self, rate: float, clock: Callable[[], float]) -> None:
-        self.rate, self._clock = rate, clock
-        self.most = max(float(_MIN_BURST), rate * _BURST) if rate else 0.0
-        self.left = self.most
-        self._at = clock()
-
-    def take(self, wanted: int) -> int:
-        """Take up to `wanted` tokens. The number that was taken."""
-        now = self._clock()
-        self.left = min(self.most, self.left + (now - self._at) * self.rate)
-        self._at = now
-        granted = min(wanted, int(self.left))
-        self.left -= granted
-        return granted
+def _bucket(rate: int, loop: asyncio.AbstractEventLoop) -> TokenBucket:
+    return TokenBucket(rate, max(_MIN_BURST, rate * _BURST) if rate else 0, loop.time)
 
 
 class _TapStage:
@@ -170,7 +154,7 @@ class Tap:
         self._stages = [(one, _TapStage(self, stage, one)) for one in servers]
         self._send, self._loop = send, loop
         self._patterns: tuple[bytes, ...] = ()
-        self._rate, self._found = _Budget(0, loop.time), _Budget(0, loop.time)
+        self._rate, self._found = _bucket(0, loop), _bucket(0, loop)
         self._bundle: list[Sample] = []
         self._timer: asyncio.TimerHandle | None = None
         self._flush_timer: asyncio.TimerHandle | None = None
@@ -181,8 +165,8 @@ class Tap:
     def watch(self, order: Watch) -> None:
         """Sample by this order from now on."""
         self._patterns = order.patterns
-        self._rate = _Budget(order.rate, self._loop.time)
-        self._found = _Budget(_PATTERN_RATE if order.patterns else 0, self._loop.time)
+        self._rate = _bucket(order.rate, self._loop)
+        self._found = _bucket(_PATTERN_RATE if order.patterns else 0, self._loop)
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None

@@ -98,6 +98,10 @@ class TestRuntime:
         assert found.rcode == "NOERROR"
         assert any("unreachable" in step.said for step in found.steps)
 
+    def test_a_verdict_ends_in_one_period_also_after_a_name(self) -> None:
+        verdict = explained("web.cluster.local.").verdict
+        assert verdict.endswith("names of Services end in .svc.cluster.local.")
+
     def test_an_external_name_is_forwarded(self) -> None:
         runtime = Runtime(upstream="forwarded to 192.0.2.53", cached="an answer for 20 s more")
         found = explained("www.example.org.", runtime=runtime)

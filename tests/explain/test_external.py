@@ -115,7 +115,7 @@ status:
 def test_a_plan_is_what_happens(text: str, name: str, value: str) -> None:
     pipeline = serving()
     before = set(pipeline.zone.rrsets())
-    planned = plan(pipeline, read_manifests(text.encode()))
+    planned = plan(pipeline, read_manifests(("manifests.yaml", text.encode())))
     (row,) = [row for row in planned.change if row.name == name and row.type == "A"]
     assert value in row.after
     assert set(pipeline.zone.rrsets()) == before

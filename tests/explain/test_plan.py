@@ -26,11 +26,11 @@ from tests.zone.made import packed
 
 
 def said(*plains: dict[str, Any]) -> Manifests:
-    return read_manifests(yaml.safe_dump_all(plains).encode())
+    return read_manifests(("manifests.yaml", yaml.safe_dump_all(plains).encode()))
 
 
 def planned(
-    *plains: dict[str, Any], mode: Mode = Mode.APPLY, pipeline: Pipeline | None = None
+    *plains: dict[str, Any], mode: Mode = "apply", pipeline: Pipeline | None = None
 ) -> Plan:
     return plan(pipeline or pipeline_of(cluster.objects()), said(*plains), mode)
 
@@ -107,7 +107,7 @@ class TestApply:
 
 class TestModes:
     def test_delete_removes_the_names(self) -> None:
-        found = planned(service("api", "10.96.0.13"), mode=Mode.DELETE)
+        found = planned(service("api", "10.96.0.13"), mode="delete")
         assert names(found.vanish) == {
             "api.prod.svc A",
             "api.prod.svc SRV",
@@ -116,8 +116,8 @@ class TestModes:
 
     def test_whole_deletes_objects_that_are_not_in_the_manifests(self) -> None:
         keep = [one for one in cluster.objects() if one["metadata"]["name"] != "api"]
-        assert "api.prod.svc A" in names(planned(*keep, mode=Mode.WHOLE).vanish)
-        assert "web.prod.svc A" not in names(planned(*keep, mode=Mode.WHOLE).vanish)
+        assert "api.prod.svc A" in names(planned(*keep, mode="whole").vanish)
+        assert "web.prod.svc A" not in names(planned(*keep, mode="whole").vanish)
 
 
 class TestConflicts:
@@ -149,9 +149,10 @@ class TestConflicts:
         ]
 
     def test_invalid_manifests_are_problems(self) -> None:
-        assert len(read_manifests(b"{unfinished: [").problems) == 1
+        assert len(read_manifests(("m.yaml", b"{unfinished: [")).problems) == 1
         found = plan(
-            pipeline_of([]), read_manifests(b"kind: Service\nmetadata: {name: Bad_Name}\n")
+            pipeline_of([]),
+            read_manifests(("m.yaml", b"kind: Service\nmetadata: {name: Bad_Name}\n")),
         )
         assert "Bad_Name" in found.problems[0]
         assert "is an address" in planned(external("new", "192.0.2.1")).problems[0]
@@ -167,7 +168,7 @@ def test_recent_queries_are_reported() -> None:
     found = plan(
         pipeline_of(cluster.objects()),
         said(service("api", "10.96.0.13")),
-        Mode.DELETE,
+        "delete",
         lambda name: asked.get(name, 0),
     )
     assert {row.name: row.asked for row in found.vanish}["api.prod.svc.cluster.local."] == 7
@@ -197,7 +198,7 @@ def served(pipeline: Pipeline) -> Served:
 
 
 @settings(deadline=None, max_examples=60)
-@given(SETS, SETS, st.sampled_from([Mode.APPLY, Mode.DELETE]))
+@given(SETS, SETS, st.sampled_from(["apply", "delete"]))
 def test_what_is_planned_is_what_happens(
     before: list[dict[str, Any]], more: list[dict[str, Any]], mode: Mode
 ) -> None:
@@ -205,7 +206,7 @@ def test_what_is_planned_is_what_happens(
     objects: list[Object] = [one for plain in more for one in from_plain(plain)]
     found = plan(pipeline, Manifests(tuple(objects)), mode)
     old = served(pipeline)
-    events = [one.key if mode is Mode.DELETE else one for one in objects]
+    events = [one.key if mode == "delete" else one for one in objects]
     pipeline.feed(Batch(tuple(events)), 0.0)
     new = served(pipeline)
     happened = {

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from msgspec import Meta
 
@@ -55,7 +55,7 @@ class ExplainQuery(Parameters, frozen=True):
 class PlanQuery(Parameters, frozen=True):
     """How the manifests are read; see dnsd.explain.plan."""
 
-    mode: Literal["apply", "delete", "whole"] = "apply"
+    mode: Mode = "apply"
 
 
 async def resolve_name(request: Request) -> Any:
@@ -116,11 +116,11 @@ async def plan_manifests(request: Request) -> Any:
     """What manifests would change. Nothing is applied."""
     context = request.context
     file = "manifests.json" if request.http.content_type == JSON else "manifests.yaml"
-    manifests = await asyncio.to_thread(read_manifests, request.body, file)
+    manifests = await asyncio.to_thread(read_manifests, (file, request.body))
     if not manifests.objects and manifests.problems:
         raise Problem(422, manifests.problems[0], problems=list(manifests.problems[:100]))
     counts = context.live.query_counts() if context.live.base_rate else None
-    return plan(context.pipeline, manifests, Mode(request.query.mode), counts).fields()
+    return plan(context.pipeline, manifests, request.query.mode, counts).fields()
 
 
 ROUTES = (

@@ -16,21 +16,12 @@ from msgspec import Meta
 from dnsd.admin.events import Event, change_event
 from dnsd.admin.listeners import Listener
 from dnsd.admin.live import DIMENSIONS, Filter, Query
-from dnsd.admin.routing import NameText, Parameters, Problem, Request, Route, TypeText
+from dnsd.admin.routing import Parameters, Problem, Request, Route
 from dnsd.dns.names import text_of
 
 HEARTBEAT = 15.0  # seconds
 _HEADERS = {"Content-Type": "text/event-stream; charset=utf-8", "X-Accel-Buffering": "no"}
 _MAX_MISSED = 1000  # changes that are sent to a client that reconnects
-
-
-class QueriesQuery(Parameters, frozen=True):
-    """A filter: part of a name, the address or network of a client, a response code, a type."""
-
-    name: NameText = ""
-    client: Annotated[str, Meta(max_length=60)] = ""
-    rcode: TypeText = ""
-    type: TypeText = ""
 
 
 class EventsQuery(Parameters, frozen=True):
@@ -73,11 +64,10 @@ def _missed(request: Request, since: int) -> bytes:
 
 async def queries(request: Request) -> web.StreamResponse:
     """Queries as they are answered. They are sampled above a rate."""
-    query, live = request.query, request.context.live
-    wanted = Filter(query.name, query.client, query.rcode, query.type)
+    live = request.context.live
     try:
-        with live.listening(wanted) as listener:
-            hello = {"samples_per_second_and_worker": live.rate, "filter": wanted}
+        with live.listening(request.query) as listener:
+            hello = {"samples_per_second_and_worker": live.rate, "filter": request.query}
             response = await _started(request, Event.of("hello", hello))
             return await _sent(response, listener, "queries")
     except ValueError as error:
@@ -118,6 +108,6 @@ async def top(request: Request) -> Any:
 
 ROUTES = (
     Route("GET", "/api/v1/events", events, query=EventsQuery, stream=True),
-    Route("GET", "/api/v1/queries/stream", queries, query=QueriesQuery, stream=True),
+    Route("GET", "/api/v1/queries/stream", queries, query=Filter, stream=True),
     Route("GET", "/api/v1/queries/top", top, query=TopQuery),
 )

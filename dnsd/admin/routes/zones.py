@@ -30,6 +30,7 @@ from dnsd.dns.names import BadName, Name, is_below, name_from_text, text_of
 from dnsd.dns.rrset import RRset
 from dnsd.dns.text import rrset_text
 from dnsd.dns.types import Type, type_text
+from dnsd.explain.search_list import name_or_none
 from dnsd.zone.zone import Zone
 
 DNS_TEXT = "text/dns"  # RFC 4027
@@ -109,11 +110,8 @@ async def _zone_file(request: Request, search: _Search) -> web.StreamResponse:
 
 def zone_named(zone: Zone, text: str) -> Name:
     """The apex of that name. Raises Problem 404."""
-    try:
-        name = name_from_text(text.rstrip(".") + ".") if text.rstrip(".") else b""
-    except BadName as error:
-        raise Problem(404, f"{text[:300]!r} is not a domain name: {error}") from error
-    if name not in zone.apexes():
+    name = name_or_none(text.rstrip(".") + ".")
+    if name is None or name not in zone.apexes():
         known = ", ".join(text_of(one) for one in zone.apexes()[:10])
         raise Problem(404, f"zone {text[:300]!r} does not exist; the zones are {known}")
     return name
