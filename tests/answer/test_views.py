@@ -125,6 +125,18 @@ class TestClaims:
         views = views_of(SERVICES)
         views.apply(networks(2))
         assert ask(views, 2, "web.prod") == ("SERVFAIL", [14])
+        add_view(views, 2, SERVICES)
+        assert ask(views, 2, "web.prod") == ("NOERROR", [])
+
+
+class TestClients:
+    def test_a_pod_is_answered_by_its_own_view_before_that_of_its_network(self) -> None:
+        views = views_of(SERVICES[:1], SERVICES[1:])
+        assert ask(views, 1, "db.prod") == ("NXDOMAIN", [])
+        views.apply(compile_view_frame(ViewFrame(clients=((client(1), 2),))))
+        assert ask(views, 1, "db.prod") == ("NOERROR", [])
+        views.apply(compile_view_frame(ViewFrame(forgotten=(client(1),))))
+        assert ask(views, 1, "db.prod") == ("NXDOMAIN", [])
 
 
 class TestBatches:
