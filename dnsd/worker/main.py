@@ -67,7 +67,6 @@ from dnsd.worker.messages import (
     Setup,
     Table,
     Up,
-    Upstream,
     packed,
     read_down,
 )
@@ -79,7 +78,6 @@ if TYPE_CHECKING:
 _PR_SET_PDEATHSIG, _PR_SET_NAME, _PR_SET_NO_NEW_PRIVS = 1, 15, 38  # prctl(2)
 _SETUP_TIMEOUT = 30.0  # seconds; the parent sends it first
 _CHUNK = 1 << 16  # octets; malloc would get a larger buffer from the kernel each time
-_MAX_SERVERS = 100  # upstream servers in a heartbeat
 _MAX_UNSENT = 1 << 16  # octets; beyond, heartbeats and samples are left out
 
 
@@ -128,11 +126,8 @@ class _Worker:
     def __init__(self, channel: socket.socket, assembler: Assembler, setup: Setup) -> None:
         self.channel, self.assembler = channel, assembler
         self.engine = _engine_of(setup.engine)
-        self.forwarding = _forwarding(setup, self.engine)
-        self.forwarder = self.forwarding.forwarder if self.forwarding is not None else None
-        self.zoned = 0  # `Table.zoned` when `forwarder` last got the zones
-        self.stage = self.forwarding.stage if self.forwarding is not None else self.engine
-        self.handlers = self.forwarding.handlers if self.forwarding is not None else {}
+        self.forwarding = _forwarding(setup, self.engine)  # None: external names are refused
+        self.stage = self.forwarding.stage if self.forwarding else self.engine
         self.servers: list[Server] = []
         self.unsent = bytearray()
         self.writing = False  # waits until the channel takes more
@@ -188,25 +183,24 @@ class _Worker:
         elif isinstance(message, Probe):
             self._probe(message)
         elif isinstance(message, Peek):
-            resolver = self.forwarder.resolver if self.forwarder is not None else None
+            resolver = self.forwarding.resolver if self.forwarding else None
             where = resolver.where(message.name, message.qtype) if resolver else None
             self._send(Peeked(message.id, where))
         elif isinstance(message, Flush):
-            cache = self.forwarder.resolver.cache if self.forwarder is not None else None
-            self._send(Flushed(message.id, cache.flush(message.name) if cache else -1))
+            resolver = self.forwarding.resolver if self.forwarding else None
+            removed = resolver.cache.flush(message.name) if resolver else -1
+            self._send(Flushed(message.id, removed))
         else:
             raise BadMessage("Setup came twice")
 
     def _apply(self, frames: Sequence[bytes]) -> None:
         for frame in frames:
-            if is_clients_frame(frame):
-                if self.forwarding is not None:
-                    self.forwarding.clients.apply(frame)
-            else:
+            if not is_clients_frame(frame):
                 self.engine.apply(frame)
-        if self.forwarder is not None and self.zoned != self.engine.table.zoned:
-            self.zoned = self.engine.table.zoned
-            self.forwarder.set_zones(self.engine.table.zone_refs.keys())
+            elif self.forwarding:
+                self.forwarding.clients.apply(frame)
+        if self.forwarding:
+            self.forwarding.set_zones()
 
     def _open(self) -> None:
         if self.opened:  # after another whole table; a collection would delay queries
@@ -221,8 +215,8 @@ class _Worker:
         give_back()
         for server in self.servers:
             server.start()
-        if self.forwarder is not None:
-            self.forwarder.start()
+        if self.forwarding:
+            self.forwarding.forwarder.start()
         self._send(Opened())
 
     def _drain_ended(self, task: asyncio.Task[None]) -> None:
@@ -234,8 +228,8 @@ class _Worker:
         clean = all(await asyncio.gather(*waits))
         for server in self.servers:
             server.close()
-        if self.forwarder is not None:
-            await self.forwarder.close()
+        if self.forwarding:
+            await self.forwarding.forwarder.close()
         self._send(Heartbeat(self._totals(), 0.0))
         self._send(Drained(clean))
         self.channel.setblocking(True)
@@ -257,7 +251,8 @@ class _Worker:
 
     def defer(self, outcome: Deferred, send: Callable[[bytes | None], None]) -> None:
         """Hands a deferred query to the handler of its kind, which sends the reply later."""
-        self.handlers[outcome.kind](outcome, send)
+        assert self.forwarding is not None  # noqa: S101 - only forwarding defers queries
+        self.forwarding.handlers[outcome.kind](outcome, send)
 
     # -- messages to the control process ---------------------------------------------------
 
@@ -267,27 +262,15 @@ class _Worker:
         self._send(bundle)
         return True
 
-    def _servers(self) -> tuple[Upstream, ...]:
-        servers = self.forwarder.resolver.servers() if self.forwarder is not None else []
-        return tuple(
-            Upstream(
-                str(one.spec),
-                not one.health.down,
-                one.health.latency,
-                one.health.answers,
-                one.health.timeouts,
-            )
-            for one in servers[:_MAX_SERVERS]
-        )
-
     def _totals(self) -> tuple[int, ...]:
-        resolver = self.forwarder.resolver if self.forwarder is not None else None
+        resolver = self.forwarding.resolver if self.forwarding else None
         return collect(self.engine, self.servers, resolver)
 
     def _heartbeat(self, due: float) -> None:
         now = self.loop.time()
         if len(self.unsent) < _MAX_UNSENT:
-            self._send(Heartbeat(self._totals(), max(0.0, now - due), self._servers()))
+            upstreams = self.forwarding.upstreams() if self.forwarding else ()
+            self._send(Heartbeat(self._totals(), max(0.0, now - due), upstreams))
         self.loop.call_at(now + HEARTBEAT, self._heartbeat, now + HEARTBEAT)
 
     def _send(self, message: Up) -> None:
@@ -321,9 +304,8 @@ def _engine_of(config: EngineConfig) -> Engine | Views:
 
 
 def _forwarding(setup: Setup, engine: Engine | Views) -> Forwarding | None:
-    """None if external names are refused."""
     if setup.upstream is None:
         return None
-    from dnsd.worker.forwarding import Forwarding
+    from dnsd.worker.forwarding import Forwarding  # imports the resolver
 
     return Forwarding(setup.upstream, engine, setup.engine.udp_size)
