@@ -91,18 +91,15 @@ def short_text(most: int) -> Kind:
     return Kind(f"text, up to {most} octets", "TEXT", parse, _show_text)
 
 
+# What YAML 1.1 does not read as text when it is not in quotes.
+_YAML_WORD = re.compile(r"(?i)y|n|yes|no|on|off|true|false|null|~|[-+.0-9_:e]+|0x[0-9a-f]+")
+
+
 def _show_text(value: str) -> str:
-    plain = re.fullmatch(r"[A-Za-z0-9_./][A-Za-z0-9_./:-]*", value) and not _is_yaml_word(value)
-    if plain and not value.endswith(":"):
+    plain = re.fullmatch(r"[A-Za-z0-9_./][A-Za-z0-9_./:-]*", value) and not value.endswith(":")
+    if plain and not _YAML_WORD.fullmatch(value):
         return value
     return '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"'
-
-
-def _is_yaml_word(value: str) -> bool:
-    """Whether YAML 1.1 reads the unquoted word as something other than text."""
-    return bool(
-        re.fullmatch(r"(?i)y|n|yes|no|on|off|true|false|null|~|[-+.0-9_:e]+|0x[0-9a-f]+", value)
-    )
 
 
 _BOOLEANS = {

@@ -110,23 +110,36 @@ def _read_file(known: _Declarations, path: str, problems: list[str]) -> Given:
     import yaml  # its import takes 20 ms; a start without a file skips it
 
     try:
-        loader = _yaml_loader(_content(path))
-        root = loader.get_single_node()
-        pairs = [] if root is None else _pairs(path, root)
-        entries = [
-            (key.value, key.start_mark.line + 1, loader.construct_object(node, deep=True))
-            for key, node in pairs
-        ]
+        return _from_entries(known, path, _entries(path), problems)
     except SettingsError as error:
         problems.extend(error.problems)
-        return {}
     except OSError as error:
         problems.append(f"{path}: cannot be read: {error.strerror}")
-        return {}
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         problems.append(f"{path}{_yaml_problem(error)}")
-        return {}
-    return _from_entries(known, path, entries, problems)
+    return {}
+
+
+def _entries(path: str) -> list[tuple[str, int, object]]:
+    """(key, line, value) of a configuration file."""
+    with open(path, "rb") as file:
+        content = file.read(MAX_FILE + 1)
+    if len(content) > MAX_FILE:
+        raise SettingsError(f"{path}: is over {MAX_FILE} bytes, too large for a configuration")
+    loader = _yaml_loader(content)
+    root = loader.get_single_node()
+    if root is None:
+        return []
+    if root.id != "mapping":
+        line = root.start_mark.line + 1
+        raise SettingsError(f"{path}:{line}: is not a mapping of settings, like ttl: 5")
+    entries = []
+    for key, node in root.value:
+        line = key.start_mark.line + 1
+        if key.id != "scalar":
+            raise SettingsError(f"{path}:{line}: a key must be a word")
+        entries.append((key.value, line, loader.construct_object(node, deep=True)))
+    return entries
 
 
 def _yaml_loader(content: str | bytes) -> Any:
@@ -147,24 +160,6 @@ def _yaml_loader(content: str | bytes) -> Any:
             mark: Any = event.start_mark
             raise yaml.MarkedYAMLError(problem=problem, problem_mark=mark)
     return cls(content)
-
-
-def _content(path: str) -> bytes:
-    with open(path, "rb") as file:
-        content = file.read(MAX_FILE + 1)
-    if len(content) > MAX_FILE:
-        raise SettingsError(f"{path}: is over {MAX_FILE} bytes, too large for a configuration")
-    return content
-
-
-def _pairs(path: str, root: Any) -> list[tuple[Any, Any]]:
-    if root.id != "mapping":
-        line = root.start_mark.line + 1
-        raise SettingsError(f"{path}:{line}: is not a mapping of settings, like ttl: 5")
-    for key, _ in root.value:
-        if key.id != "scalar":
-            raise SettingsError(f"{path}:{key.start_mark.line + 1}: a key must be a word")
-    return list(root.value)
 
 
 def _yaml_problem(error: Exception) -> str:

@@ -143,17 +143,17 @@ def prefixed(prefix: str) -> Callable[[str], str]:
 
 
 @functools.cache
-def _declarations(section: type[Struct]) -> tuple[tuple[str, str, Setting | None], ...]:
-    """(field, setting name, declaration) of a section's settings; None for a nested section."""
+def _declarations(section: type[Struct]) -> tuple[tuple[str, str, Setting | type[Struct]], ...]:
+    """(field, setting name, declaration) of a section's settings, and its nested sections."""
     hints = get_type_hints(section, include_extras=True)
-    found: list[tuple[str, str, Setting | None]] = []
+    found: list[tuple[str, str, Setting | type[Struct]]] = []
     for field in fields(section):
         hint = hints[field.name]
         if get_origin(hint) is Annotated:
             own = [one for one in get_args(hint)[1:] if isinstance(one, Setting)]
             found += [(field.name, field.encode_name, setting) for setting in own]
         elif isinstance(hint, type) and issubclass(hint, Struct):
-            found.append((field.name, "", None))
+            found.append((field.name, "", hint))
     return tuple(found)
 
 
@@ -168,19 +168,18 @@ def declared(cls: type[Struct]) -> dict[str, Declared]:
 
 
 def _walk(section: type[Struct], path: tuple[str, ...]) -> Iterator[tuple[str, Declared]]:
-    hints = get_type_hints(section)
-    for field, name, setting in _declarations(section):
-        if setting is None:
-            yield from _walk(hints[field], (*path, field))
+    for field, name, declaration in _declarations(section):
+        if isinstance(declaration, Setting):
+            yield name, Declared(declaration, (*path, field))
         else:
-            yield name, Declared(setting, (*path, field))
+            yield from _walk(declaration, (*path, field))
 
 
 def _with(section: T, values: Mapping[str, Any]) -> T:
     """The section with these values, by setting name."""
     new = {}
-    for field, name, setting in _declarations(type(section)):
-        if setting is None:
+    for field, name, declaration in _declarations(type(section)):
+        if not isinstance(declaration, Setting):
             new[field] = _with(getattr(section, field), values)
         elif name in values:
             new[field] = values[name]

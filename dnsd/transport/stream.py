@@ -27,8 +27,7 @@ server compares that with the limits (`overdue`).
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
-from enum import Enum
+from collections.abc import Callable, Iterator
 from typing import Protocol, cast
 
 from msgspec import Struct
@@ -61,14 +60,6 @@ class StreamCounters(Struct):
     late: int = 0  # replies of deferred queries that were sent
     errors: int = 0  # accept calls that failed
     failures: int = 0  # exceptions in the engine
-
-
-class Overdue(Enum):
-    """What the sweep has to do with a connection."""
-
-    NO = 0
-    CLOSE = 1
-    ABORT = 2
 
 
 class StreamServer(Protocol):
@@ -217,20 +208,20 @@ class Connection(asyncio.BufferedProtocol):
         """Whether it waits only until the written replies have left."""
         return bool(self._closing_since)
 
-    def overdue(self, now: float) -> Overdue:
-        """Whether a limit of time has passed."""
+    def overdue(self, now: float) -> Callable[[], None] | None:
+        """How to end the connection, if a limit of time has passed: `close` or `abort`."""
         limits = self._server.answering.limits
         if self._closing_since:
-            late = now - self._closing_since > limits.write_timeout
-            return Overdue.ABORT if late else Overdue.NO
-        if self._stalled_since and now - self._stalled_since > limits.write_timeout:
-            return Overdue.ABORT
-        if self._deferred or self.queued or self._stalled_since:
-            return Overdue.ABORT if now - self._active > limits.deferred_timeout else Overdue.NO
-        if self._partial_since:
-            late = now - self._partial_since > limits.message_timeout
-            return Overdue.CLOSE if late else Overdue.NO
-        return Overdue.CLOSE if now - self._active > limits.idle_timeout else Overdue.NO
+            since, limit, end = self._closing_since, limits.write_timeout, self.abort
+        elif self._stalled_since and now - self._stalled_since > limits.write_timeout:
+            return self.abort
+        elif self._deferred or self.queued or self._stalled_since:
+            since, limit, end = self._active, limits.deferred_timeout, self.abort
+        elif self._partial_since:
+            since, limit, end = self._partial_since, limits.message_timeout, self.close
+        else:
+            since, limit, end = self._active, limits.idle_timeout, self.close
+        return end if now - since > limit else None
 
     def finish(self) -> None:
         """Close once every query is answered; at once if none is open."""

@@ -38,7 +38,7 @@ from msgspec import Struct
 
 from dnsd.runtime.tasks import Tasks
 from dnsd.transport.answering import Answering
-from dnsd.transport.stream import Connection, Overdue, StreamCounters
+from dnsd.transport.stream import Connection, StreamCounters
 
 log = structlog.get_logger(__name__)
 
@@ -308,15 +308,12 @@ class Tcp:
         """Sweep some of the connections that are left; the rest in later turns."""
         now, closed = self.now(), 0
         for connection in islice(left, SWEPT_PER_TURN):
-            overdue = connection.overdue(now)
-            if overdue is Overdue.NO:
+            end = connection.overdue(now)
+            if end is None:
                 continue
             closed += 1
             self.totals.timeouts += not connection.closing()
-            if overdue is Overdue.CLOSE:
-                connection.close()
-            else:
-                connection.abort()
+            end()
             if closed == CLOSED_PER_TURN:
                 break
         else:

@@ -14,7 +14,6 @@ from dnsd.transport.answering import Answering
 from dnsd.transport.limits import StreamLimits
 from dnsd.transport.listener import bind
 from dnsd.transport.registry import TCP
-from dnsd.transport.stream import Overdue
 from dnsd.transport.tcp import Tcp
 from tests.helpers import eventually
 from tests.transport.engines import (
@@ -274,10 +273,10 @@ class TestRfc9210Section44Timeouts:
         for arrivals in range(1, 5):
             await eventually(lambda count=arrivals: tcp.arrivals == count)
             (connection,) = tcp.connections()
-            assert connection.overdue(tcp.hand) is Overdue.NO
+            assert connection.overdue(tcp.hand) is None
             tcp.hand += 0.3 * tcp.answering.limits.message_timeout
             client.writer.write(b"x")
-        assert connection.overdue(tcp.hand) is Overdue.CLOSE
+        assert connection.overdue(tcp.hand) == connection.close
         client.close()
         tcp.close()
 
@@ -292,11 +291,11 @@ class TestRfc9210Section44Timeouts:
         limit = tcp.answering.limits.message_timeout
         for _ in range(3):
             tcp.hand += 0.9 * limit
-            assert connection.overdue(tcp.hand) is Overdue.NO
+            assert connection.overdue(tcp.hand) is None
             client.writer.write(b"\x0c" + (packet := query(b"")) + b"\0")
             assert await client.receive() == reply_to(packet)
         tcp.hand += 1.1 * limit
-        assert connection.overdue(tcp.hand) is Overdue.CLOSE
+        assert connection.overdue(tcp.hand) == connection.close
         client.close()
         tcp.close()
 
