@@ -44,7 +44,6 @@ from dnsd.cluster.objects import (
     Gateway,
     Key,
     Namespace,
-    Node,
     Object,
     Pod,
     Route,
@@ -179,10 +178,6 @@ class State:
         """The number of Services in each namespace that has any, with or without a Namespace."""
         return self._stores["Service"].sizes()
 
-    def pods(self, namespace: str | None = None) -> Iterator[Pod]:
-        """All Pods, or those of one namespace."""
-        return self._stores["Pod"].objects(namespace)
-
     def pod_keys(self) -> list[Key]:
         """The keys of all Pods."""
         return [Key("Pod", *place) for place in self._stores["Pod"].places()]
@@ -190,10 +185,6 @@ class State:
     def namespaces(self) -> Iterator[Namespace]:
         """The Namespace objects."""
         return self._stores["Namespace"].objects()
-
-    def nodes(self) -> Iterator[Node]:
-        """The Node objects."""
-        return self._stores["Node"].objects()
 
     def slices_of(self, service: Key) -> tuple[EndpointSlice, ...]:
         """The slices that name this Service (which need not exist), ordered by name."""
@@ -212,10 +203,10 @@ class State:
         """The Pods with this address (octets), finished ones too, by namespace and name."""
         return tuple(sorted([cast(Pod, unpack(one)) for one in self._pods.get("", ip)], key=_place))
 
-    def objects(self) -> Iterator[Object]:
-        """Every object, kind by kind."""
-        for store in self._stores.values():
-            yield from store.objects()
+    def objects(self, *kinds: str) -> Iterator[Object]:
+        """The objects of these kinds, or every object, kind by kind."""
+        for kind in kinds or self._stores:
+            yield from self._stores[kind].objects()
 
     def counts(self) -> dict[str, int]:
         """The number of objects of each kind."""

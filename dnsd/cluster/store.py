@@ -102,11 +102,10 @@ def unpack_events(events: Iterable[Packed | Key]) -> list[Event]:
 class NameTable(Generic[T]):
     """Values by namespace and name. An empty namespace takes no memory."""
 
-    __slots__ = ("_count", "_spaces")
+    __slots__ = ("_spaces",)
 
     def __init__(self) -> None:
         self._spaces: dict[str, dict[str, T]] = {}
-        self._count = 0
 
     def get(self, namespace: str, name: str) -> T | None:
         """The value, or None."""
@@ -115,33 +114,25 @@ class NameTable(Generic[T]):
 
     def set(self, namespace: str, name: str, value: T) -> None:
         """Add or replace a value."""
-        names = self._spaces.setdefault(intern(namespace), {})
-        self._count += name not in names
-        names[intern(name)] = value
+        self._spaces.setdefault(intern(namespace), {})[intern(name)] = value
 
     def pop(self, namespace: str, name: str) -> T | None:
         """Remove a value. Returns it, or None."""
-        names = self._spaces.get(namespace)
-        if names is None or (old := names.pop(name, None)) is None:
-            return None
-        if not names:
+        names = self._spaces.get(namespace, {})
+        old = names.pop(name, None)
+        if old is not None and not names:
             del self._spaces[namespace]
-        self._count -= 1
         return old
 
     def values(self, namespace: str | None = None) -> Iterator[T]:
         """All values, or those of one namespace."""
-        if namespace is not None:
-            yield from self._spaces.get(namespace, {}).values()
-            return
-        for names in self._spaces.values():
-            yield from names.values()
+        spaces = self._spaces if namespace is None else (namespace,)
+        for space in spaces:
+            yield from self._spaces.get(space, {}).values()
 
     def places(self) -> Iterator[tuple[str, str]]:
         """The namespace and name of every value."""
-        for space, names in self._spaces.items():
-            for name in names:
-                yield space, name
+        return ((space, name) for space, names in self._spaces.items() for name in names)
 
     def items(self) -> Iterator[tuple[str, str, T]]:
         """Namespace, name, and value, ordered by namespace and name."""
@@ -154,7 +145,7 @@ class NameTable(Generic[T]):
         return {space: len(names) for space, names in self._spaces.items()}
 
     def __len__(self) -> int:
-        return self._count
+        return sum(map(len, self._spaces.values()))
 
 
 class KeyTable(Generic[T]):

@@ -223,7 +223,7 @@ class _Draft:
             types = self.pipeline.zone.config.external.node_port_types
             contributors |= {one.key: None for one in state.services() if one.type in types}
         if self.pipeline.zone.external:  # a Service at node ports depends on all nodes
-            self.scratch.apply(state.nodes())
+            self.scratch.apply(state.objects("Node"))
         routes = [event for event in events if isinstance(event, Route)]
         for contributor in contributors:
             current = state.get(contributor)

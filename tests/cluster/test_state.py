@@ -149,7 +149,7 @@ class TestPodsNamespacesNodes:
         pod = Pod("default", "web-0", (pack_address("10.0.0.1"),))
         assert state.apply([pod]) == {pod.key}
         assert state.subject(pod.key) == pod
-        assert list(state.pods("default")) == [pod]
+        assert state.pod_keys() == [pod.key]
 
     def test_pods_are_found_by_address(self) -> None:
         ip, v6 = pack_address("10.0.0.1"), pack_address("fd00::1")
@@ -182,7 +182,7 @@ class TestPodsNamespacesNodes:
         state.apply([Service("default", "np", "NodePort")])
         assert state.apply([node]) == {node.key}
         assert state.get(node.key) == node
-        assert list(state.nodes()) == [node]
+        assert list(state.objects("Node")) == [node]
         assert state.subject(node.key) == node
         assert state.apply([node.key]) == {node.key}
         assert state.get(node.key) is None

@@ -108,13 +108,13 @@ class Identity:
                     raise OtherCluster(self._changed)
                 return not self.pending
             self._queried_at, self._changed = time.monotonic(), ""
-            return await self._check(self.query())
+            return await self._compare(self.query())
 
-    async def confirm_patiently(self) -> bool:
+    async def check(self) -> bool:
         """The same with the time limit of any request, for a caller that delays no stream."""
-        return await self._check(self._query())
+        return await self._compare(self._query())
 
-    async def _check(self, query: Awaitable[str]) -> bool:
+    async def _compare(self, query: Awaitable[str]) -> bool:
         try:
             uid = await query
         except (ApiError, Unreachable) as error:

@@ -62,7 +62,7 @@ class Informer:
     def reset(self) -> None:
         """Return to the state before the first contact."""
         self.store: Store[Object] = Store()
-        self.version = self.status.resource_version = ""
+        self.version = ""
         self.synced = False
         self.excused = False  # the start does not wait for it; see `readiness.py`
         self.not_in_snapshot = False  # the snapshot in service has nothing of this scope
@@ -70,7 +70,7 @@ class Informer:
         self.failures = 0  # other failures in a row before it was synced
         self.listed: KeySet | None = None  # by a listing under way
         self.changed: KeySet | None = None  # by events during a reconcile
-        self.status.state, self.status.detail, self.status.objects = "starting", "", 0
+        self.status.state, self.status.detail = "starting", ""
 
     @property
     def id(self) -> str:
@@ -82,19 +82,9 @@ class Informer:
         """Whether the start does not wait for this scope (any longer)."""
         return self.synced or self.excused
 
-    def put(self, thing: Object) -> bool:
-        """Add or replace an object. Returns False if it is present in this version.
-
-        Then the octets that are present stay, so that a relist does not hold two copies.
-        """
-        changed = self.store.put(thing)
-        self.status.objects = len(self.store)
-        return changed
-
     def remove(self, namespace: str, name: str) -> list[Event]:
         """Remove an object. Returns its Key, if it was present."""
         gone = self.store.pop(namespace, name)
-        self.status.objects = len(self.store)
         return [] if gone is None else [Key(self.kind, namespace, name)]
 
     def apply(self, chunk: WatchChunk) -> list[Event]:
@@ -108,14 +98,14 @@ class Informer:
                 out += self.remove(event.namespace, event.name)
             else:
                 self._note(event.namespace, event.name, listed=chunk.listing)
-                if self.put(event):
+                if self.store.put(event):
                     out.append(event)
         for refusal in chunk.refused:
             self._refuse(refusal)
         if chunk.complete:
             out += self._remove_unlisted()
         if chunk.version and (chunk.complete or not chunk.listing):
-            self.version = self.status.resource_version = chunk.version
+            self.version = chunk.version
         return out
 
     def _note(self, namespace: str, name: str, *, listed: bool) -> None:
@@ -207,7 +197,9 @@ def _correct(
 ) -> list[Event]:
     changed = informer.changed or KeySet()
     events: list[Event] = [
-        thing for place, thing in differing.items() if place not in changed and informer.put(thing)
+        thing
+        for place, thing in differing.items()
+        if place not in changed and informer.store.put(thing)
     ]
     events += [key for place in missing if place not in changed for key in informer.remove(*place)]
     if events:

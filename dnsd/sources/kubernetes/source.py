@@ -32,14 +32,14 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from contextlib import aclosing, suppress
 
 import structlog
 from msgspec.structs import replace
 
 from dnsd.cluster.objects import Event
-from dnsd.cluster.store import Packed, unpack, unpack_events
+from dnsd.cluster.store import Packed, unpack
 from dnsd.sources.kubernetes.client import Client
 from dnsd.sources.kubernetes.errors import ApiError, KubeError, Unreachable
 from dnsd.sources.kubernetes.filter import NamespaceFilter
@@ -93,7 +93,7 @@ class KubernetesSource:
             self._informers, config.namespaces, config.namespace_selector
         )
         self._publish: Callable[[Batch], None] = lambda _: None
-        self._identity = Identity(client)
+        self.identity = Identity(client)
         self._from_snapshot = False
         self._holding = True  # no objects are published yet
         self._published = False  # all objects of the start are published
@@ -126,12 +126,14 @@ class KubernetesSource:
         now = self._clock()
         out = []
         for informer in self._informers:
-            status = replace(informer.status)
+            status = replace(
+                informer.status, objects=len(informer.store), resource_version=informer.version
+            )
             if status.state == "synced" and now - informer.contact_at > self.config.stale_after:
                 status.state = "stale"
                 status.detail = f"no contact for {now - informer.contact_at:.0f} s"
             if informer.kind == "Namespace" and not status.detail:
-                status.detail = self._identity.problem
+                status.detail = self.identity.problem
             out.append(status)
         return out
 
@@ -169,11 +171,6 @@ class KubernetesSource:
             return False
         return self.config.ready_when_stale or not self._silent
 
-    @property
-    def cluster(self) -> str:
-        """The uid of kube-system, which identifies the cluster; "" while unknown."""
-        return self._identity.uid
-
     def to_save(self) -> tuple[Header, list[Packed]] | None:
         """The contents of a snapshot; None while a listing is under way, or unsynced.
 
@@ -187,7 +184,7 @@ class KubernetesSource:
             for informer in self._informers
             if informer.version or informer.excused
         }
-        header = Header(self._identity.uid, self.client.endpoint, versions, self._now())
+        header = Header(self.identity.uid, self.client.endpoint, versions, self._now())
         return header, [one for informer in self._informers for one in informer.store.values()]
 
     # -- watching -----------------------------------------------------------------------
@@ -199,7 +196,7 @@ class KubernetesSource:
                     self._fail(informer, step.error)
                 else:
                     if step.opening:
-                        await self._identity.confirm()
+                        await self.identity.confirm()
                     self._note_contact(informer, step)
                     self._send(self._filter.apply(informer, informer.apply(step)))
                     self._note_progress(informer, step)
@@ -247,7 +244,7 @@ class KubernetesSource:
         """Publish a batch without events, after `synced` or `unknown` may have changed."""
         if self.synced and not synced_before:
             self._from_snapshot = False
-            objects = sum(informer.status.objects for informer in self._informers)
+            objects = sum(len(informer.store) for informer in self._informers)
             log.info("synced", server=self.client.host, objects=objects)
         self._send([], always=True)
 
@@ -297,12 +294,12 @@ class KubernetesSource:
         for informer in sorted(self._informers, key=lambda one: one.kind not in FIRST):
             places = list(informer.store.places())
             for start in range(0, len(places), BATCH):
-                packed = [
-                    informer.store.get(*place)
+                things = [
+                    informer.store.object(*place)
                     for place in places[start : start + BATCH]
                     if self._filter.passes(informer.kind, *place)
                 ]
-                self._send(unpack_events(one for one in packed if one is not None))
+                self._send([thing for thing in things if thing is not None])
                 await asyncio.sleep(0)
 
     async def _watch_staleness(self) -> None:
@@ -321,7 +318,7 @@ class KubernetesSource:
                     await informer.reconcile_now.wait()
             informer.reconcile_now.clear()
             try:
-                lost = await reconcile(informer, self._identity.confirm_patiently)
+                lost = await reconcile(informer, self.identity.check)
                 self._send(self._filter.apply(informer, lost))
                 pause = every
             except (ApiError, Unreachable) as error:
@@ -335,8 +332,8 @@ class KubernetesSource:
         """Check the streams that were trusted without an answer."""
         while True:
             await asyncio.sleep(self.client.timing.backoff_max)
-            if self._identity.pending:
-                await self._identity.confirm_patiently()
+            if self.identity.pending:
+                await self.identity.check()
 
     def _withdraw_all(self) -> None:
         gone = [key for informer in self._informers for key in self._filter.keys(informer)]
@@ -355,12 +352,12 @@ class KubernetesSource:
             log.warning("the snapshot is not served", reason=self.snapshot_refused)
             return
         by_place = {informer.list_watch.scope.place: informer for informer in self._informers}
-        for packed in _parts(snapshot.objects):
-            for thing in map(unpack, packed):
+        for start in range(0, len(snapshot.objects), BATCH):
+            for thing in map(unpack, snapshot.objects[start : start + BATCH]):
                 inside = thing.name if thing.kind == "Namespace" else thing.namespace
                 informer = by_place.get((thing.kind, inside)) or by_place.get((thing.kind, ""))
                 if informer is not None:
-                    informer.put(thing)
+                    informer.store.put(thing)
             await asyncio.sleep(0)
         for informer in self._informers:
             version = header.versions.get(informer.id, "")
@@ -384,17 +381,13 @@ class KubernetesSource:
                     f"made without {informer.id}, which must be known before anything is answered"
                 )
         try:
-            self._identity.uid = await self._identity.query()
+            self.identity.uid = await self.identity.query()
         except KubeError as error:
             log.info("the identity of the cluster is unknown", problem=str(error))
-        known = self._identity.uid
+        known = self.identity.uid
         if known and header.cluster:
             same = known == header.cluster
             return "" if same else f"of another cluster (kube-system has uid {header.cluster})"
         same = header.endpoint == self.client.endpoint
-        self._identity.uid = known or header.cluster
+        self.identity.uid = known or header.cluster
         return "" if same else "of another API server, and the uid of the cluster is unknown"
-
-
-def _parts(objects: tuple[Packed, ...]) -> Iterable[tuple[Packed, ...]]:
-    return (objects[start : start + BATCH] for start in range(0, len(objects), BATCH))

@@ -12,6 +12,6 @@ def informer(kind: str, *objects: Object, namespace: str = "", synced: bool = Fa
     """An informer of a kind that holds `objects`. It has no client, and sends nothing."""
     made = Informer(ListWatch(None, Scope(RESOURCES[kind], namespace)))  # type: ignore[arg-type]
     for thing in objects:
-        made.put(thing)
+        made.store.put(thing)
     made.synced = synced
     return made

@@ -140,11 +140,11 @@ class TestTimeout:
         async with client_of(kube, tmp_path, identity=0.05) as client:
             identity = Identity(client)
             assert not await identity.confirm()
-            assert await identity.confirm_patiently()
+            assert await identity.check()
             assert (identity.uid, identity.pending) == ("one", False)
             become(kube, "two")
             with pytest.raises(OtherCluster):
-                await identity.confirm_patiently()
+                await identity.check()
 
     async def test_the_query_is_pending_until_it_is_answered(self, kube, identity):
         kube.faults.append(faults.status(503, verb="get"))

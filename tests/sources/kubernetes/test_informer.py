@@ -42,7 +42,7 @@ def names(informer: Informer) -> set[str]:
 def test_the_first_listing_yields_everything_and_is_not_a_relist(informer):
     out = informer.apply(listed(service("a", "1"), service("b", "2")))
     assert [one.name for one in out] == ["a", "b"]
-    assert (informer.version, informer.status.objects, informer.status.relists) == ("5", 2, 0)
+    assert (informer.version, len(informer.store), informer.status.relists) == ("5", 2, 0)
 
 
 def test_a_relist_yields_differences_and_then_deletions(informer):
@@ -79,7 +79,7 @@ def test_an_object_deleted_during_a_listing_is_removed(informer):
     informer.apply(WatchChunk((key("a"),), listing=True))
     informer.apply(WatchChunk(version="5", listing=True, complete=True))
     assert names(informer) == set()
-    assert informer.status.objects == 0
+    assert len(informer.store) == 0
 
 
 def test_the_version_advances_at_the_end_of_a_listing(informer):
@@ -116,7 +116,7 @@ def test_reset_returns_to_the_first_state(informer):
     informer.status.state = "synced"
     informer.reset()
     assert (names(informer), informer.version, informer.synced) == (set(), "", False)
-    assert (informer.status.state, informer.status.objects) == ("starting", 0)
+    assert (informer.status.state, len(informer.store)) == ("starting", 0)
     assert [one.name for one in informer.apply(listed(service("a", "1")))] == ["a"]
 
 

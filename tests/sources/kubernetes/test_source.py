@@ -508,7 +508,7 @@ class TestReconcile:
             kube.store.lose("services")
             kube.store.put("services", plain.service("s0", "10.200.9.9", namespace="team-a"))
             one.source.reload()
-            await eventually(lambda: one.source.cluster == "cluster-two")
+            await eventually(lambda: one.source.identity.uid == "cluster-two")
             await agree(one, kube)
             foreign = Key("Service", "team-a", "s0")
             first = next(at for at, b in enumerate(one.batches) if foreign in b.events)
@@ -640,7 +640,7 @@ class TestSnapshot:
     async def snapshot(self, kube, client):
         async with consuming(client, CONFIG) as one:
             await agree(one, kube)
-            await eventually(lambda: one.source.cluster)
+            await eventually(lambda: one.source.identity.uid)
             taken = await saved(one)
         await eventually(lambda: not kube.watchers)
         kube.seen.clear()
@@ -770,7 +770,7 @@ class TestSnapshot:
                 await other.start()
                 await agree(one, other)
                 assert one.names() == {"foreign"}
-                assert one.source.cluster == "cluster-two"
+                assert one.source.identity.uid == "cluster-two"
 
     async def test_a_running_source_withdraws_everything_if_another_cluster_answers(
         self, kube, client
@@ -792,15 +792,15 @@ class TestSnapshot:
         kube.faults.append(hanging)
         async with consuming(client, CONFIG) as one:
             await agree(one, kube)
-            assert one.source.cluster == ""
+            assert one.source.identity.uid == ""
             opened = kube.count("watch")
             kube.faults.remove(hanging)
-            await eventually(lambda: one.source.cluster == "cluster-one")
+            await eventually(lambda: one.source.identity.uid == "cluster-one")
             assert kube.count("watch") == opened
             kube.faults.append(faults.status(503, verb="get", times=5))
             become(kube, "cluster-two")
             kube.end_streams()
-            await eventually(lambda: one.source.cluster == "cluster-two")
+            await eventually(lambda: one.source.identity.uid == "cluster-two")
             await agree(one, kube)
 
     async def test_the_status_reports_that_the_identity_is_forbidden(self, kube, client):
