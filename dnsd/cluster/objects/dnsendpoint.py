@@ -60,12 +60,5 @@ def _records(check: Check, raw: _RawRecords) -> StatedRecords:
     return StatedRecords(raw.dns_name, raw.record_type or "A", tuple(raw.targets or ()), ttl)
 
 
-KIND = Kind(
-    "DNSEndpoint",
-    "dnsendpoints",
-    "externaldns.k8s.io",
-    _Raw,
-    DNSEndpoint,
-    _strip,
-    version="v1alpha1",
-)
+_GROUP = "externaldns.k8s.io"
+KIND = Kind("DNSEndpoint", "dnsendpoints", _GROUP, _Raw, DNSEndpoint, _strip, version="v1alpha1")

@@ -49,18 +49,15 @@ class NamespaceFilter:
         return out
 
     def _objects_in(self, namespace: Event) -> list[Event]:
-        things = [
-            thing
+        gone = isinstance(namespace, Key)
+        return [
+            thing.key if gone else thing
             for informer in self._informers
             if informer.kind not in CLUSTER_SCOPED
             for thing in informer.store.objects(namespace.name)
         ]
-        gone = isinstance(namespace, Key)
-        return [thing.key for thing in things] if gone else [*things]
 
     def keys(self, informer: Informer) -> list[Event]:
         """The keys of the objects of an informer that have been published."""
-        places = informer.store.places()
-        return [
-            Key(informer.kind, *place) for place in places if self.passes(informer.kind, *place)
-        ]
+        kind, places = informer.kind, informer.store.places()
+        return [Key(kind, *place) for place in places if self.passes(kind, *place)]

@@ -297,16 +297,13 @@ async def pages(list_watch: ListWatch) -> AsyncGenerator[WatchChunk, None]:
         version = page.metadata.resource_version or version
         items = page.items or []
         del page
-        while True:
-            for item in items[:CHUNK]:
+        for start in range(0, len(items) or 1, CHUNK):
+            for item in items[start : start + CHUNK]:
                 batcher.add(item)
-            del items[:CHUNK]
-            last = not items and not token
+            last = not token and start + CHUNK >= len(items)
             batcher.version = version if last else ""
             yield batcher.chunk(listing=True, begin=begin, complete=last)
             begin = False
-            if not items:
-                break
         if not token:
             return
 
@@ -418,12 +415,8 @@ async def reflect(
 
 def _delay(list_watch: ListWatch, failures: int, error: KubeError | None) -> float:
     """Seconds until the next attempt: exponential, jittered, bounded, and at least Retry-After."""
-    timing = list_watch.client.timing
-    delay = 0.0
+    timing, delay = list_watch.client.timing, 0.0
     if failures:
-        exponent = min(failures - 1, 16)
-        delay = min(timing.backoff * 2**exponent, timing.backoff_max)
+        delay = min(timing.backoff * 2 ** min(failures - 1, 16), timing.backoff_max)
         delay *= 0.5 + list_watch.rng.random() / 2
-    if isinstance(error, ApiError):
-        delay = max(delay, error.retry_after)
-    return delay
+    return max(delay, error.retry_after if isinstance(error, ApiError) else 0.0)

@@ -26,11 +26,6 @@ class Scope(Struct, frozen=True):
     name: str = ""  # of the one object that is watched, by a fieldSelector
 
     @property
-    def fields(self) -> str:
-        """The fieldSelector, or an empty string."""
-        return f"metadata.name={self.name}" if self.name else ""
-
-    @property
     def place(self) -> tuple[str, str]:
         """The kind and the namespace; unique among the scopes of one configuration."""
         return self.resource.name, self.name or self.namespace
@@ -39,7 +34,7 @@ class Scope(Struct, frozen=True):
     def id(self) -> str:
         """The scope in statuses and snapshots: `services`, `services@team-a?tier=web`."""
         where = f"@{self.namespace}" if self.namespace else ""
-        filters = "&".join(part for part in (self.labels, self.fields) if part)
+        filters = "&".join(self.params.values())
         return self.resource.plural + where + (f"?{filters}" if filters else "")
 
     @property
@@ -51,7 +46,8 @@ class Scope(Struct, frozen=True):
     @property
     def params(self) -> dict[str, str]:
         """The query parameters that filter."""
-        named = {"labelSelector": self.labels, "fieldSelector": self.fields}
+        fields = f"metadata.name={self.name}" if self.name else ""
+        named = {"labelSelector": self.labels, "fieldSelector": fields}
         return {name: value for name, value in named.items() if value}
 
 
@@ -59,11 +55,8 @@ def next_version(scope: Scope) -> Scope:
     """The same scope in the next version that may serve the resource; the last is followed by the
     first."""
     resource = scope.resource
-    if not resource.older:
-        return scope
-    first, *rest = resource.older
-    turned = replace(resource, version=first, older=(*rest, resource.version))
-    return replace(scope, resource=turned)
+    first, *rest = *resource.older, resource.version
+    return replace(scope, resource=replace(resource, version=first, older=tuple(rest)))
 
 
 def scopes(config: KubernetesConfig) -> list[Scope]:
