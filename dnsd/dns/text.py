@@ -66,7 +66,7 @@ def _quoted_octet(octet: int) -> str:
 
 
 def _by_dnslib(type_: int, rdata: bytes) -> str:
-    # dnslib knows the presentation of every other type. It is imported here, so that a server
+    # dnslib has the presentation of every other type. It is imported here, so that a server
     # that never prints such a type does not load it.
     from dnslib import QTYPE, RDMAP, DNSBuffer, DNSError
 

@@ -1,4 +1,4 @@
-"""Which event loop a process uses: uvloop where it is wanted and installed, else that of asyncio.
+"""Which event loop a process uses: uvloop where it is enabled and installed, else that of asyncio.
 
 In `runtime/` (both planes). Change here: how the event loop is chosen.
 """

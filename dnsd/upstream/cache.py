@@ -210,7 +210,7 @@ class Cache:
             self._ghosts.clear()
             self.bytes = self._small_bytes = self._small_entries = 0
             return count
-        return self._drop_all([one for one in self.entries.values() if one.key[:-5] == name])
+        return self._drop_all([entry for entry in self.entries.values() if entry.key[:-5] == name])
 
     def flush_zones(self, apexes: Collection[Name]) -> int:
         """Drops the entries that have a name at or below these apexes, and returns how many.
@@ -219,7 +219,7 @@ class Cache:
         in all entries.
         """
         return self._drop_all(
-            [one for one in self.entries.values() if _has_name_below(one, apexes)]
+            [entry for entry in self.entries.values() if _has_name_below(entry, apexes)]
         )
 
     def _drop_all(self, entries: list[Entry]) -> int:
@@ -288,6 +288,8 @@ def _has_name_below(entry: Entry, apexes: Collection[Name]) -> bool:
     names = [entry.key[:-5]]
     if entry.body.startswith(_CNAME_FIRST):
         names += [
-            one.rdata.lower() for one in entry.answer(entry.body).answer if one.type == Type.CNAME
+            record.rdata.lower()
+            for record in entry.answer(entry.body).answer
+            if record.type == Type.CNAME
         ]
     return any(is_below(name, apex) for name in names for apex in apexes)

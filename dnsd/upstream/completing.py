@@ -2,9 +2,9 @@
 
 In `upstream/` (data plane: external names). Change here: which denied queries are completed.
 
-The stage stands in front of the engine, only where the feature is on. It looks at the replies of
-the engine: an NXDOMAIN of the zones of dnsd, to a pod that is about to walk its search list,
-becomes a `Search`. A `Search` carries the negative reply along, which is always a correct answer.
+The stage stands in front of the engine, only where the feature is on. It checks the replies of
+the engine: an NXDOMAIN of the zones of dnsd becomes a `Search` if the client is a pod that would
+next walk its search list. A `Search` carries the negative reply, which is always a correct answer.
 """
 
 from __future__ import annotations

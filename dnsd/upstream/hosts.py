@@ -38,7 +38,7 @@ class Hosts(Struct, frozen=True):
     def answer(self, name: Name, type_: int) -> Answer | None:
         """The answer for a pinned name (lower case); None if it is not pinned."""
         if name in self.addresses:
-            rdatas = [(address_type(one), one) for one in self.addresses[name]]
+            rdatas = [(address_type(address), address) for address in self.addresses[name]]
         elif name in self.names:
             rdatas = [(int(Type.PTR), self.names[name])]
         else:

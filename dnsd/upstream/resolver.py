@@ -17,7 +17,7 @@ Each name on a CNAME chain has one *source*, and only the answer of that source 
 
 The source may change with every CNAME, ten times at most. If a chain began in the zones of dnsd,
 its beginning is always answered: if the rest fails, the reply is NOERROR with the known CNAMEs and
-an extended error, which is enough for a client that wanted the CNAME only.
+an extended error, which is enough for a client that needs the CNAME only.
 """
 
 from __future__ import annotations
@@ -90,7 +90,9 @@ class Resolver:
         self.config = config
         self._engine = engine
         # The transport of the resolver's own queries to the engine: one that truncates no reply.
-        self._whole = next(one for one in engine.shared.transports if not one.datagram)
+        self._whole = next(
+            transport for transport in engine.shared.transports if not transport.datagram
+        )
         self._is_local = is_local
         self._clock = clock
         self._udp_size = udp_size
@@ -160,7 +162,7 @@ class Resolver:
         return compose(forward, answer, self._udp_size)
 
     def _without_servers(self, forward: Forward) -> bytes | None:
-        """The reply to a name that no server is queried for, or to a query in a loop."""
+        """The reply for a name of which no server is queried, or to a query in a loop."""
         if self.loops.is_loop(forward.name, forward.question):
             error = (int(Ede.PROHIBITED), "forwarding loop")
             return self._reply(forward, Answer(Rcode.REFUSED, errors=(error,)))
@@ -306,10 +308,10 @@ class Resolver:
         source = self._source(name, type_)
         if not isinstance(source, Pool):
             return Where(by_dnsd=source is not None)
-        servers = tuple(str(one.spec) for one in source.servers)
+        servers = tuple(str(server.spec) for server in source.servers)
         rest = type_.to_bytes(2, "big") + _CLASS_IN
         cached = [self._entries.get(key_of(name, rest, do, False)) for do in (False, True)]
-        entry = next((one for one in cached if one is not None), None)
+        entry = next((entry for entry in cached if entry is not None), None)
         where = Where(servers, suffix=source.suffix)
         if entry is None:
             return where

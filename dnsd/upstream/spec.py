@@ -5,7 +5,7 @@ In `upstream/` (data plane: external names). Change here: how a server is writte
 A server is `udp://ADDRESS[:PORT]`, `tcp://…`, or `tls://ADDRESS[:PORT][#NAME]`; a bare address
 means `udp://`. IPv6 addresses with a port are in brackets. Host names are not allowed, because dnsd
 would need an upstream server to resolve the name of its upstream server. The certificate of a TLS
-server must be valid for NAME, or for the address if there is no NAME.
+server must be valid for NAME, or for the address without a NAME.
 
 `resolv.conf` means the name servers of that file, and `none` no upstream server at all.
 """

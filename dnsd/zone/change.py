@@ -64,8 +64,8 @@ class Edit:
         if not before:
             self.added += after
         elif before != after:
-            self.removed += [one for one in before if one not in after]
-            self.added += [one for one in after if one not in before]
+            self.removed += [rrset for rrset in before if rrset not in after]
+            self.added += [rrset for rrset in after if rrset not in before]
 
     def change(self, serial: int, contributor: Key, cause: Cause) -> Change | None:
         """The Change; None if what is served is the same."""

@@ -216,9 +216,9 @@ def _rrset_body(zone: Zone, rrset: RRset, body: bytes, stated: bool) -> RRsetBod
         if stated and zone.contributors(rrset.name)[0] not in zone.contributors(target):
             continue
         owner = pack("!H", 0xC000 | offset) if offset <= _POINTER_LIMIT else target
-        for one in zone.at(target):
-            for address in one.rdatas if one.type in _ADDRESSES else ():
-                record = owner + _FIXED(one.type, 1, rrset.ttl, len(address)) + address
+        for addresses in zone.at(target):
+            for address in addresses.rdatas if addresses.type in _ADDRESSES else ():
+                record = owner + _FIXED(addresses.type, 1, rrset.ttl, len(address)) + address
                 room -= len(record)
                 records.append(record)
     if room < 0:

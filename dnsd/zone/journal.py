@@ -77,9 +77,9 @@ def weight(change: Change) -> int:
     """An estimate of the octets of memory that a Change holds."""
     total = _CHANGE_OVERHEAD
     for part in (change.removed, change.added):
-        for one in part:
-            total += _RRSET_OVERHEAD + len(one.name)
-            total += sum(map(len, one.rdatas)) + _BYTES_OVERHEAD * len(one.rdatas)
+        for rrset in part:
+            total += _RRSET_OVERHEAD + len(rrset.name)
+            total += sum(map(len, rrset.rdatas)) + _BYTES_OVERHEAD * len(rrset.rdatas)
     for names in (change.born, change.died, change.zones_born, change.zones_died):
         total += sum(map(len, names)) + _BYTES_OVERHEAD * len(names)
     return total

@@ -67,7 +67,7 @@ class Pipeline:
     """Holds `states`, `zone`, and `journal`, and keeps them consistent.
 
     Observers: `on_change` are called with each Change; `on_rebuild` with the zone after it was
-    rebuilt (its serial is higher, and there are no Changes from the one before); `on_contribution`
+    rebuilt (its serial is higher, without Changes from the former one); `on_contribution`
     with the RRsets of a contributor, whether or not that changes what is served.
 
     `failures` counts the contributors that could not be computed; `failed` has those that still

@@ -76,10 +76,10 @@ class Contribution:
     def __init__(self, rrsets: RRsets) -> None:
         self.rrsets = rrsets
         self.by_name: dict[Name, RRsets] = {}
-        for one in rrsets:
-            if one.type != MARKER:
-                known = self.by_name.get(one.name)
-                self.by_name[one.name] = (one,) if known is None else union((*known, one))
+        for rrset in rrsets:
+            if rrset.type != MARKER:
+                known = self.by_name.get(rrset.name)
+                self.by_name[rrset.name] = (rrset,) if known is None else union((*known, rrset))
 
 
 class Node(Struct, gc=False):
@@ -338,15 +338,15 @@ class Store:
         before, node.contributor = node.contributor, contributor
         if not node.children:
             return
-        for one in (before, contributor):
-            if one is not None and one is not SEVERAL:
-                for leaf in self._leaves_below(name, self._names(one)):
-                    if one is contributor:
+        for key in (before, contributor):
+            if key is not None and key is not SEVERAL:
+                for leaf in self._leaves_below(name, self._names(key)):
+                    if key is contributor:
                         del self._leaves[self._digest(leaf)]
                         self._implied += 1
                     else:
                         self._implied -= 1
-                        self._enter(leaf, one)
+                        self._enter(leaf, key)
 
     def _leaves_below(self, name: Name, names: Iterable[Name]) -> Iterator[Name]:
         for leaf in names:

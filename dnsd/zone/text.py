@@ -20,7 +20,7 @@ def zone_text(zone: Zone, apex: Name) -> Iterator[str]:
     """The lines of one zone, each with its newline, the SOA first; none if it does not exist."""
     if apex not in zone.apexes():
         return
-    found = [one for one in zone.rrsets() if zone.zone_of(one.name) == apex]
-    found.sort(key=lambda one: (one.type != Type.SOA, canonical(one.name), one.type))
-    for one in found:
-        yield from rrset_text(one)
+    rrsets = [rrset for rrset in zone.rrsets() if zone.zone_of(rrset.name) == apex]
+    rrsets.sort(key=lambda rrset: (rrset.type != Type.SOA, canonical(rrset.name), rrset.type))
+    for rrset in rrsets:
+        yield from rrset_text(rrset)

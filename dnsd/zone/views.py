@@ -78,13 +78,13 @@ def visible_rrsets(
         return tuple(rrsets)
     zones = tuple(zone.name for zone in config.external.zones)
     return tuple(
-        one for one in rrsets if (view.external if _is_external(one, zones) else view.inside)
+        rrset for rrset in rrsets if (view.external if _is_external(rrset, zones) else view.inside)
     )
 
 
-def _is_external(one: RRset, zones: tuple[Name, ...]) -> bool:
+def _is_external(rrset: RRset, zones: tuple[Name, ...]) -> bool:
     """Whether an RRset belongs to an external zone: a PTR does if its target does."""
-    name = one.rdatas[0] if one.type == _PTR else one.name
+    name = rrset.rdatas[0] if rrset.type == _PTR else rrset.name
     return any(is_below(name, zone) for zone in zones)
 
 

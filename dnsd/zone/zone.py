@@ -101,8 +101,8 @@ class Zone:
         gone: RRsets = ()
         if before:
             known = set(before)
-            fresh = tuple([one for one in after if one not in known])
-            gone = tuple([one for one in before if one not in given])
+            fresh = tuple([rrset for rrset in after if rrset not in known])
+            gone = tuple([rrset for rrset in before if rrset not in given])
         age = age if after else ""
         aged = age != self._ages.get(contributor, "")
         if not fresh and not gone and not aged:
@@ -122,7 +122,7 @@ class Zone:
         if aged or not before:
             touched: Iterable[Name] = now
         else:
-            touched = dict.fromkeys([one.name for one in (*fresh, *gone) if one.name in now])
+            touched = dict.fromkeys([rrset.name for rrset in (*fresh, *gone) if rrset.name in now])
         for name in touched:
             self._put(contributor, name, was.get(name, ()), now[name], edit)
             placed.add(name)
@@ -147,17 +147,17 @@ class Zone:
         return self._store.compact_all()
 
     def _add_markers(self, fresh: Iterable[RRset], edit: Edit) -> None:
-        for one in fresh:
-            if one.type == MARKER:
-                node = self._store.promote(one.name) or self._insert_ancestors(one.name, edit)
+        for rrset in fresh:
+            if rrset.type == MARKER:
+                node = self._store.promote(rrset.name) or self._insert_ancestors(rrset.name, edit)
                 if node is not None:
                     node.children += 1
 
     def _remove_markers(self, gone: Iterable[RRset], edit: Edit) -> None:
-        for one in gone:
-            if one.type == MARKER and (node := self._store.promote(one.name)) is not None:
+        for rrset in gone:
+            if rrset.type == MARKER and (node := self._store.promote(rrset.name)) is not None:
                 node.children -= 1
-                self._prune(one.name, edit)
+                self._prune(rrset.name, edit)
 
     def _put(
         self, contributor: Key, name: Name, before: RRsets, rrsets: RRsets, edit: Edit
@@ -290,7 +290,7 @@ class Zone:
         """What is served for a name and type, or None. An apex has its SOA."""
         if type_ == _SOA and name in self._apexes:
             return self.soa(name)
-        return next((one for one in self.at(name) if one.type == type_), None)
+        return next((rrset for rrset in self.at(name) if rrset.type == type_), None)
 
     def at(self, name: Name) -> RRsets:
         """All RRsets served at a name, except the SOA of an apex, which holds the serial."""
@@ -306,7 +306,7 @@ class Zone:
 
     def types(self, name: Name) -> tuple[int, ...]:
         """The types served at a name, ascending; empty if it has none or does not exist."""
-        found = {one.type for one in self.at(name)}
+        found = {rrset.type for rrset in self.at(name)}
         if name in self._apexes:
             found.add(_SOA)
         return tuple(sorted(found))
@@ -320,7 +320,7 @@ class Zone:
         if contributor is not SEVERAL:
             return (contributor,)
         if self._is_external(name):
-            return tuple(sorted(self._shared[name], key=lambda one: seniority(one, self._ages)))
+            return tuple(sorted(self._shared[name], key=lambda key: seniority(key, self._ages)))
         return tuple(sorted(self._shared[name], key=precedence))
 
     def contribution(self, contributor: Key) -> Sequence[RRset]:
@@ -357,9 +357,9 @@ class Zone:
 
     def soa(self, apex: Name) -> RRset:
         """The SOA of a zone (RFC 1035 3.3.13)."""
-        one = self.authority(apex)
-        rdata = one.mname + one.rname + _SERIAL.pack(self.serial) + one.timers
-        return RRset(apex, _SOA, one.ttl, (rdata,))
+        authority = self.authority(apex)
+        rdata = authority.mname + authority.rname + _SERIAL.pack(self.serial) + authority.timers
+        return RRset(apex, _SOA, authority.ttl, (rdata,))
 
     def authority(self, apex: Name) -> Apex:
         """The part of a zone's SOA that does not change with the serial."""
