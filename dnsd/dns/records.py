@@ -79,7 +79,6 @@ class Reply(Struct, frozen=True):
     rcode: int
     answer: tuple[Record, ...]
     authority: tuple[Record, ...]
-    edns: bool = False
     errors: tuple[tuple[int, str], ...] = ()
 
 
@@ -103,7 +102,6 @@ def read_reply(data: bytes) -> Reply:
         rcode=(data[3] & 0x0F) | reader.extended_rcode << 4,
         answer=answer,
         authority=authority,
-        edns=reader.edns,
         errors=tuple(reader.errors),
     )
 

@@ -98,9 +98,6 @@ class Clients:
             return None
         return next(iter(there.values()))
 
-    def __len__(self) -> int:
-        return len(self._pods)
-
 
 def _names(texts: Iterable[str]) -> tuple[Name, ...]:
     out = []

@@ -257,6 +257,7 @@ class TestSettings:
             ("forward", "corp.example=https://192.0.2.1", "one of udp"),
             ("hosts", "a.example=nope", "not an IP address"),
             ("hosts", "10.0.0.1", "NAME=VALUE"),
+            ("hosts", "10.0.0.1=10.0.0.1", "not a host name"),
             ("upstream_policy", "luckiest", "not one of"),
             ("never_leave", "a..b", "not a domain name"),
             ("search_completion", True, "needs pods: verified"),
