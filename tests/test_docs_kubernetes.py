@@ -45,6 +45,19 @@ def test_each_log_message_of_the_page_is_in_the_code():
     assert [one for one in messages if f'"{one}"' not in sources] == []
 
 
+@pytest.mark.parametrize("status", [401, 403])
+def test_the_problem_of_a_refused_watch_is_quoted_as_dnsd_logs_it(status):
+    from dnsd.cluster.objects import RESOURCES
+    from dnsd.sources.kubernetes.errors import ApiError
+    from dnsd.sources.kubernetes.informer import describe
+    from dnsd.sources.kubernetes.scope import Scope
+
+    (quoted,) = re.findall(rf"^\| `(cannot be watched … {status}[^`]*)` \|", TROUBLE, re.M)
+    problem = describe(ApiError(status, "refused"), Scope(RESOURCES["Service"]))
+    parts = map(re.escape, re.split(r" ?… ?", quoted.removeprefix("cannot be watched ")))
+    assert re.fullmatch(".*".join(parts) + ".*", problem)
+
+
 @pytest.mark.parametrize("path", re.findall(r"\]\((?!http)([^)#]+)\)", PAGE))
 def test_the_target_of_each_link_exists(path):
     assert (ROOT / "docs" / path).resolve().exists()

@@ -5,9 +5,9 @@ finds the others that it concerns.
 
 An event of a Node may concern many contributors. A Node whose readiness or addresses change
 concerns every Service that answers at node ports. Each of these Services has as many addresses as
-there are Nodes, so the cost is the product of the two. Only the configured types of Services count;
-without an external zone there are none. A heartbeat (only a new resourceVersion) concerns only the
-Node.
+there are Nodes, so the cost is the product of the two. Only the configured types of Services count.
+Without an external zone, no type is configured. A heartbeat (only a new resourceVersion) concerns
+only the Node.
 """
 
 from __future__ import annotations
@@ -41,15 +41,15 @@ class ReferenceIndex(Generic[O]):
 
     def get(self, namespace: str, name: Hashable) -> tuple[Packed, ...]:
         """The objects that refer to this."""
-        found = self._spaces.get(namespace, {}).get(name, ())
-        return found if isinstance(found, tuple) else (found,)
+        objects = self._spaces.get(namespace, {}).get(name, ())
+        return objects if isinstance(objects, tuple) else (objects,)
 
     def update(self, old: O | None, new: O | None) -> None:
         """An object was added, replaced, or removed."""
         # An object may refer to one thing twice, and is indexed once.
         if old:
             for space, name in set(self._references(old)):
-                left = [one for one in self.get(space, name) if one is not pack(old)]
+                left = [packed for packed in self.get(space, name) if packed is not pack(old)]
                 self._set(space, name, left)
         if new:
             for space, name in set(self._references(new)):

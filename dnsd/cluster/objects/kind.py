@@ -92,7 +92,7 @@ class RawCondition(Struct):
 
 def is_true(conditions: Iterable[RawCondition] | None, type_: str) -> bool:
     """Whether the condition of this type has the status True."""
-    return any(one.type == type_ and one.status == "True" for one in conditions or ())
+    return any(item.type == type_ and item.status == "True" for item in conditions or ())
 
 
 class Kind(Struct, frozen=True):

@@ -122,10 +122,10 @@ class Client:
     async def lines(
         self, path: str, params: Mapping[str, str], idle: Callable[[], float]
     ) -> AsyncGenerator[list[bytes], None]:
-        """The complete lines of one GET as they arrive. First `[]`, when the headers are there.
+        """The complete lines of one GET as they arrive. The first item is `[]`, after the headers.
 
-        `[]` again at the first pause of `Timing.quiet` seconds. `idle()`: how long the next line
-        may take. Ends when the server ends it. Raises ApiError, Unreachable, and Silent.
+        The first pause of `Timing.quiet` seconds yields `[]` again. `idle()`: how many seconds the
+        next line may take. Ends when the server ends it. Raises ApiError, Unreachable, and Silent.
         """
         reply = await self._send(path, params)
         try:
@@ -261,9 +261,9 @@ def _tls(configuration: Any) -> tuple[Any, ...]:
 
 @contextmanager
 def _unreachable(url: str, late: str, type_: type[Unreachable] = Unreachable) -> Iterator[None]:
-    """Raise Unreachable for an error of the connection; `type_` with the text `late` if it is late.
+    """Raise Unreachable for an error of the connection, and `type_(late)` after a time limit.
 
-    A ValueError is one too: a header cannot carry a token whose file is half written.
+    A ValueError is such an error: a header cannot carry a token whose file is half written.
     """
     try:
         yield

@@ -101,19 +101,19 @@ async def load(access: Access, timing: Timing) -> Credentials:
             f"kubeconfig {files}: no such file (give --kubeconfig FILE, set $KUBECONFIG,"
             " or run in a Pod with a service account)"
         )
-    found = Credentials(None)
+    credentials = Credentials(None)
 
     async def run_plugin(user: str, section: Any) -> dict[str, str]:
         try:
             async with asyncio.timeout(timing.exec):
                 status = await execplugin.run(section)
             if status.expiration_timestamp:
-                found.expires = status.expiration_timestamp.timestamp()
+                credentials.expires = status.expiration_timestamp.timestamp()
             return status.user
         except (TimeoutError, execplugin.PluginError) as error:
             problem = str(error) or f"did not end in {timing.exec} s"
             plugin = f"the exec plugin of user {user!r}"
             raise BadCredentials(f"kubeconfig {files}: {plugin} {problem}") from error
 
-    found.configuration = await package.kubeconfig(files, access.context, run_plugin)
-    return found
+    credentials.configuration = await package.kubeconfig(files, access.context, run_plugin)
+    return credentials

@@ -80,19 +80,19 @@ class Identity:
     async def _query(self) -> str:
         try:
             if not self._lists:
-                one = await self.client.fetch(f"{NAMESPACES}/{NAME}", Namespace)
-                return one.metadata.uid
+                namespace = await self.client.fetch(f"{NAMESPACES}/{NAME}", Namespace)
+                return namespace.metadata.uid
         except ApiError as error:
             if error.status != 403:
                 raise
             self._lists = True
         selector = {"fieldSelector": f"metadata.name={NAME}"}
         try:
-            found = (await self.client.fetch(NAMESPACES, NamespaceList, selector)).items or []
+            listed = (await self.client.fetch(NAMESPACES, NamespaceList, selector)).items or []
         except ApiError:
             self._lists = False
             raise
-        return found[0].metadata.uid if found else ""
+        return listed[0].metadata.uid if listed else ""
 
     async def confirm(self) -> bool:
         """Check a stream that has just been opened: whether it is of the same cluster.

@@ -8,8 +8,8 @@ kubeconfig and of a service account, and `RESTClientObject`, which holds the ses
 credentials. It avoids the rest:
 
 * `import kubernetes.aio` first runs the `__init__` of the whole package: the blocking client,
-  dynamic clients, streams, and leader election. That costs 9 MB and 0.25 s at the start. There is
-  no public call that skips it. So `_module` registers the two parent packages without running their
+  dynamic clients, streams, and leader election. That costs 9 MB and 0.25 s at the start. No
+  public call skips it. So `_module` registers the two parent packages without running their
   `__init__`. A process that has already imported them keeps them.
 * The model classes, and decoding every field into them, cost 82 MB and 25 times the CPU time. No
   function here touches them.
@@ -80,8 +80,8 @@ async def kubeconfig(
         merged = kube_config.KubeConfigMerger(files).config
         active = merged["contexts"].get_with_name(context or merged["current-context"])
         name = active["context"].safe_get("user")
-        found = merged["users"].get_with_name(name, safe=True)
-        user = found["user"].value if found else {}
+        entry = merged["users"].get_with_name(name, safe=True)
+        user = entry["user"].value if entry else {}
         if section := user.pop("exec", None):
             user |= await run_plugin(name, section)
         loader = kube_config.KubeConfigLoader(merged, context or None, config_base_path=None)

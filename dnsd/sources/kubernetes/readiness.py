@@ -48,12 +48,14 @@ class Readiness:
 
         Returns whether that, or `unknown`, has changed.
         """
-        found = [
-            one for one in self._informers if not one.ready and self._may_lack(one, one is tried)
+        excused = [
+            informer
+            for informer in self._informers
+            if not informer.ready and self._may_lack(informer, informer is tried)
         ]
-        for one in found:
-            one.excused = True
-        return self.update_unknown() or bool(found)
+        for informer in excused:
+            informer.excused = True
+        return self.update_unknown() or bool(excused)
 
     def update_unknown(self) -> bool:
         """Compute `unknown` again. Returns whether it has changed."""

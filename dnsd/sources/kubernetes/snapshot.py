@@ -7,7 +7,7 @@ dnsd will serve the addresses in a snapshot. So a snapshot that is not certainly
 with a reason, and never served in part.
 
     magic "DNSDSNAP" | format version, 4 octets | length, 8 octets | SHA-256 of the rest
-    header (msgpack) | objects (packed by `cluster/store.py`), each behind its length (4 octets)
+    header (msgpack) | objects (packed by `cluster/store.py`), each after its length (4 octets)
 
 All numbers are big-endian. `layout` in the header is a digest of the fields of all objects: a dnsd
 with other fields refuses the file instead of misreading it, as it refuses another format version.
@@ -114,7 +114,7 @@ def _write(file: BufferedWriter, header: Header, objects: Iterable[Packed]) -> i
 
 
 def read(path: Path, *, now: float, max_age: float) -> Snapshot | None:
-    """The snapshot at `path`, or None if there is no file.
+    """The snapshot at `path`, or None if the file does not exist.
 
     Raises BadSnapshot for a snapshot that is corrupt, of another version, or older than `max_age`
     seconds at the time `now`. The caller must check the cluster.

@@ -14,7 +14,7 @@ def test_the_key_of_an_object_names_its_kind_namespace_and_name() -> None:
     assert (Namespace("a").namespace, Node("a").namespace) == ("", "")
 
 
-def test_metadata_stands_behind_the_fields_of_the_kind() -> None:
+def test_the_metadata_follows_the_fields_of_the_kind() -> None:
     # Packed objects identify fields by their position, and snapshots hold packed objects.
     for kind in RESOURCES.values():
         assert kind.stripped is not None

@@ -48,7 +48,7 @@ async def test_an_unknown_token_has_no_user(client):
     assert await user_of(client, "token-of-none") is None
 
 
-async def test_a_user_without_a_name_is_no_user(kube, client):
+async def test_a_review_without_a_user_name_has_no_user(kube, client):
     kube.reviews.users["strange"] = {"username": "", "groups": ["system:masters"]}
     assert await user_of(client, "strange") is None
 
