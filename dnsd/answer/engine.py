@@ -31,7 +31,6 @@ from dnsd.answer.fast import (
     OPT_FIXED,
     TO_OPTIONS,
     Shape,
-    ShapeTable,
     are_ignored,
 )
 from dnsd.answer.gate import Refusal, admit, is_dropped
@@ -56,17 +55,17 @@ from dnsd.dns.message import OPCODE, OPT, QR, RD, Query
 from dnsd.dns.names import MAX_NAME, Name
 from dnsd.zone.frame import ALIAS, APEX, PODS
 
-# Labels that `_miss` walks to find the closest encloser of an NXDOMAIN. Longer names take the
-# complete path, which does not look up each label.
+# Labels that `_miss` removes to find the closest encloser of an NXDOMAIN. Names with more labels in
+# front of it take the complete path, which does not look up each label.
 _WALK = (0, 1, 2, 3)
 
 # Packet without id -> reply without id, and the counters of the type.
 Replies = dict[bytes, tuple[bytes, list[int]]]
-# All that the fast path reads for clients with the same rights over one transport, in one tuple,
-# so that a batch of one query looks it up once: the two parts of the shape table, the types of
-# the table, the counters of each type and of other types, the position of ANSWERED in them, and
-# the remembered replies to whole packets, and to packets with options that dnsd ignores. A key of
-# the latter ends before the length of the options.
+# What the fast path reads for clients with the same rights over one transport, in one tuple, so
+# that a batch of one query looks it up once: the two parts of the shape table, the types of the
+# table, the counters of each type and of other types, the position of ANSWERED in them, the
+# remembered replies to whole packets, and those to packets with options that dnsd ignores. A key
+# of the latter ends before the length of the options.
 FastPath = tuple[
     dict[bytes, Shape],
     dict[bytes, dict[bytes, Shape]],
@@ -89,7 +88,6 @@ class Engine:
         "_rights",
         "_rights_of",
         "_seen",
-        "_shapes",
         "_unknown",
         "_width",
         "needs_client",
@@ -103,7 +101,7 @@ class Engine:
         transports: Iterable[Transport],
         shared: Shared | None = None,
     ) -> None:
-        """`transports`: all that it answers over, each at its index."""
+        """`transports`: those that queries come over, each at its index."""
         self.shared = shared or Shared(config, transports)
         self.table = Table()
         self._access, self._counters = self.shared.access, self.shared.counters
@@ -111,7 +109,6 @@ class Engine:
         self.needs_client = self._access.needs_client  # see `Stage`
         self._width = len(self.shared.transports)  # shapes for each sum of rights
         self._paths: list[FastPath | None] = [None] * len(self.shared.shapes)  # see `_fast_path`
-        self._shapes: tuple[ShapeTable, ...] = ()
         self._seen = -1  # version of the table
         self._unknown = False  # whether some names may exist without being in the table
 
@@ -119,7 +116,7 @@ class Engine:
         """Applies one frame to the table. Raises msgspec.DecodeError."""
         self.table.apply(frame)
 
-    # -- the fast path ------------------------------------------------------------------------
+    # -- the fast path -----------------------------------------------------------------------
 
     def answer_batch(
         self,
@@ -201,7 +198,8 @@ class Engine:
             self._renew()
         rights = self._rights_of[client] if self.needs_client else self._rights
         index = rights * self._width + transport.index
-        plain, with_opt = self._shapes[index]
+        path = self._paths[index] or self._fast_path(index)
+        plain, with_opt = path[0], path[1]
         query = packet[2:]
         head = query[:10]
         shape = plain.get(head)
@@ -270,14 +268,14 @@ class Engine:
                 return self._found(packet, shape, queried, kind, lower)
         kept = self.shared.kept
         if kept is not None and shape.kept:
-            # Found there octet for octet: well-formed, and an external name.
+            # The cache has it octet for octet, so it is well-formed, and an external name.
             key = b"".join((name, kind, shape.kept))
             reply = kept(key, packet, queried + kind, shape.edns, shape.room)
             if reply is not None:
                 counters.forwarded += 1
                 return reply
-        # The closest encloser: what is behind the labels walked is a name of the table, which
-        # proves that these octets are a name. (A leaf lies in the zone of the name above it.)
+        # The closest encloser is a name of the table, and the octets in front of it are labels, so
+        # all of them are a name. (A leaf lies in the zone of the name above it.)
         find, encloser, position, length = table.names.get, None, 0, len(name)
         try:
             for _ in _WALK:
@@ -328,16 +326,14 @@ class Engine:
         return b"".join((packet[:2], shape.flags_tc, counts, queried, kind, shape.opt))
 
     def _renew(self) -> None:
-        """Drops what was derived from the table as it was."""
+        """Drops what was derived from the previous version of the table."""
         self._seen = self.table.version
         self.forget()
-        claim = self.table.claim
-        self._shapes = self.shared.shapes.of(claim.state)
-        self._unknown = bool(claim.unknown)
+        self._unknown = bool(self.table.claim.unknown)
 
     def _fast_path(self, index: int) -> FastPath:
         """The fast path of clients and transport with this index of shapes, made if it is new."""
-        plain, with_opt = self._shapes[index]
+        plain, with_opt = self.shared.shapes.of(self.table.claim.state)[index]
         counters = self._counters
         path = self._paths[index] = (
             plain,
@@ -357,7 +353,7 @@ class Engine:
         self.shared.budget += sum(len(replies) for pair in remembered for replies in pair)
         self._paths = [None] * len(self._paths)
 
-    # -- the complete path --------------------------------------------------------------------
+    # -- the complete path -------------------------------------------------------------------
 
     def _complete(self, packet: bytes, client: bytes, transport: Transport) -> Outcome:
         self._counters.complete += 1
@@ -384,7 +380,7 @@ class Engine:
         return Reply(self.shared, self.table, packet, query, client, transport)
 
     def forward_denied(self, packet: bytes, client: bytes, transport: Transport) -> Forward | None:
-        """What resolves the name of a query after all, which `answer` denied (NXDOMAIN).
+        """The `Forward` for a query that `answer` denied (NXDOMAIN).
 
         None for a query that the gate refuses.
         """
