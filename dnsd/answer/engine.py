@@ -255,8 +255,8 @@ class Engine:
             if zone_ref.kind in (APEX, ALIAS):
                 return None
         else:
-            one, two, three, four = table.leaves
-            if name in one or name in two or name in three or name in four:
+            a, srv, ptr, aaaa = table.leaves
+            if name in a or name in srv or name in ptr or name in aaaa:
                 zone_ref = table.zone_above(name)
         if zone_ref is not None:
             counters.of.get(kind, counters.other)[shape.counter + NODATA] += 1
@@ -275,7 +275,7 @@ class Engine:
                 counters.forwarded += 1
                 return reply
         # The closest encloser is a name of the table, and the octets in front of it are labels, so
-        # all of them are a name. (A leaf lies in the zone of the name above it.)
+        # all of these octets are a name. (A leaf lies in the zone of the name above it.)
         find, encloser, position, length = table.names.get, None, 0, len(name)
         try:
             for _ in _WALK:

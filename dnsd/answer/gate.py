@@ -13,8 +13,7 @@ A query passes these checks in this order, and the first that fails decides the 
 6. a class other than IN and CH: REFUSED;
 7. a QTYPE that is not a data type: FORMERR for OPT, REFUSED for transfers and the like.
 
-The fast path proves that a packet would pass all checks before it answers; a packet that it
-cannot prove this for comes here.
+The fast path answers only packets that are proven to pass all checks; other packets come here.
 """
 
 from __future__ import annotations
@@ -39,7 +38,7 @@ RESOLVES, REFUSED = 1, 2
 class Refusal(Exception):
     """A query that is not admitted: `rcode` and extended error for its sender.
 
-    `query` is there if it could be read, so that question and OPT can be sent back.
+    `query` is None if it could not be read; otherwise the reply repeats its question and OPT.
     """
 
     def __init__(self, rcode: Rcode, extended: Ede | None = None, query: Query | None = None):
@@ -124,7 +123,7 @@ def _read(packet: bytes) -> Query:
 
 
 def _echo(packet: bytes) -> Query | None:
-    """What the reply to a message with another opcode repeats: a question in our form."""
+    """The question that the reply to another opcode repeats; None if it is not that of a query."""
     try:
         return _read(packet)
     except Malformed:

@@ -1,14 +1,14 @@
-"""What goes into and comes out of an engine: its configuration, its outcomes, and its counters.
+"""The outcomes of an engine, and its counters.
 
-In `answer/` (pure: query bytes to reply bytes). Change here: an outcome, an engine setting.
+In `answer/` (pure: query bytes to reply bytes). Change here: an outcome, a counter.
 
 The outcome of a query is closed: `bytes` is the reply, a `Deferred` has a handler of its kind in
 the worker and gets its reply later, a `Stream` is a reply of many messages, and None means that
 the query gets no reply.
 
 Counters are plain ints in lists: one list for each query type, one int for each transport and
-result. They are the cheapest thing that can be read at any time. Types that clients rarely
-query share one list, so packets cannot make the counters grow.
+result. They cost least, and can be read at any time. Types that clients rarely query share one
+list, so packets cannot make the counters grow.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class Deferred(Struct, frozen=True, gc=False):
 class Forward(Deferred, frozen=True, gc=False):
     """A query that upstream servers have to answer.
 
-    `question` is as asked; `name` is the name to resolve now (lower-cased wire form): the
+    `question` is as in the query; `name` is the name to resolve now (lower-cased wire form): the
     question's name or, when `local`, the target at which a chain of CNAMEs left the zones of
     dnsd. `chain` then holds the `chained` CNAME records of the answer section so far, the last
     of which ends with that target. `limit`: octets the reply may have. `options`: the options

@@ -1,8 +1,8 @@
-"""The complete path: one query, read in full, and its reply.
+"""The complete path: parses a query in full, and makes its reply.
 
-In `answer/` (pure: query bytes to reply bytes). Change here: what dnsd answers to a rare query.
+In `answer/` (pure: query bytes to reply bytes). Change here: the reply to an unusual query.
 
-It looks up the same table as the fast path of the engine, and makes the same octets. Only the
+It uses the same table as the fast path of the engine, and makes the same octets. Only the
 complete path handles chaos names, ANY, the SOA of an apex, chains of CNAMEs, pod names by form,
 the EDNS options of `options.py`, a table that is not ready, and external names.
 """
@@ -56,7 +56,7 @@ class Reply:
         if query.cls == CH:
             return self._chaos()
         zone_ref = table.zone_of(query.name)
-        # Before the first frame, not even the zones of dnsd are known.
+        # Before the first frame, the table has no zones either.
         if table.claim.state == NOT_READY and (zone_ref is not None or not table.zone_refs):
             return self.send(Rcode.SERVFAIL, extended=Ede.NOT_READY)
         if zone_ref is None:
@@ -189,7 +189,7 @@ class Reply:
         return self._deferred(name, self._options(None), chained > 0, chain, chained)
 
     def forward_denied(self) -> Forward:
-        """What resolves the name after all; its options are those of the negative reply."""
+        """The `Forward` for a denied name; its options are those of the negative reply."""
         stale = self.table.claim.state == STALE
         options = self._options(Ede.STALE_NXDOMAIN if stale else None)
         return self._deferred(self.query.name, options, True)

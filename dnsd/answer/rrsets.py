@@ -72,17 +72,17 @@ class Compiler:
         self.share = shared.setdefault
         self._srv: dict[bytes, CompiledRRset] = {}
 
-    def rrset(self, found: RRsetBody, name: Name) -> CompiledRRset:
+    def rrset(self, rrset: RRsetBody, name: Name) -> CompiledRRset:
         """The RRset of `name`."""
-        kind = kind_of(found.type)
-        body, additional = found.body, found.additional
-        if found.type == _SRV and found.count == found.extra == 1:
+        kind = kind_of(rrset.type)
+        body, additional = rrset.body, rrset.additional
+        if rrset.type == _SRV and rrset.count == rrset.extra == 1:
             target, fixed = body[_SRV_HEAD:], additional[2:RECORD_HEAD]
             if additional.startswith(_additional(fixed)[len(name)]):
                 return self._single_srv(
                     kind + body[:_SRV_HEAD], target, fixed, additional[RECORD_HEAD:]
                 )
-        layout = _layout(found.unit, found.count, found.extra, kind, b"")
+        layout = _layout(rrset.unit, rrset.count, rrset.extra, kind, b"")
         return CompiledRRset(layout, self.share(body, body), additional)
 
     def _single_srv(self, head: bytes, target: Name, fixed: bytes, address: bytes) -> CompiledRRset:

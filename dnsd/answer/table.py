@@ -1,11 +1,11 @@
-"""The answer table: what each name answers, ready to be put behind a question.
+"""The answer table: the records of each name, compiled to follow a question.
 
 In `answer/` (pure: query bytes to reply bytes). Change here: how frames become answers.
 
-A table is what the frames of `zone/compile.py` have made of it. `zones.py` describes its dicts,
-`rrsets.py` the RRsets of several records. What is equal within a frame becomes one object: the
-rdata of a PTR record, or the target of an SRV record, *is* the key of the name that it points
-to, if both came in one frame.
+The frames of `zone/compile.py` fill the table. `zones.py` describes its dicts, `rrsets.py` the
+RRsets of several records. Equal octets of a frame become one object: the rdata of a PTR record,
+or the target of an SRV record, *is* the key of the name that it points to, if both came in one
+frame.
 
 `apply` is one step: no query is answered in between, because nothing else runs meanwhile. After
 a `reset` frame a second generation is filled beside the one that answers, and replaces it with
@@ -50,10 +50,10 @@ class Claim(Struct, frozen=True):
 
 
 class Table:
-    """What is answered now.
+    """The current answers.
 
-    `version` grows with each frame: whatever is derived from the table is derived again then.
-    `zoned` grows when zones have been added or removed.
+    `version` grows with each frame, and invalidates all data that is derived from the table.
+    `zoned` grows when zones are added or removed.
     """
 
     __slots__ = (
@@ -141,7 +141,7 @@ class Table:
 
     def may_exist(self, name: Name) -> bool:
         """Whether dnsd does not hold what exists at or below a name that the table lacks."""
-        return any(is_below(name, one) for one in self.claim.unknown)
+        return any(is_below(name, ancestor) for ancestor in self.claim.unknown)
 
     def find(self, name: Name, kind: bytes) -> Found | None:
         """The records of a name and a type; None if the name has no record of this type."""
@@ -169,9 +169,9 @@ class Table:
     def rotated(self, rrset: CompiledRRset) -> bytes:
         """The body of an RRset; the address that comes first changes (RFC 1794).
 
-        One sequence serves all RRsets, and clients query several in step: A, then AAAA. So the
-        sequence is not a count, of which every second value is even, but numbers of which any
-        regular choice is about as evenly spread as all of them.
+        One sequence serves all RRsets, and a client queries several RRsets in step: A, then AAAA.
+        From a counter, one of them would get even numbers only. So the sequence is pseudo-random:
+        any regular selection of its numbers is spread about as evenly as all of them.
         """
         body, layout = rrset.body, rrset.layout
         if not layout.unit:
@@ -185,7 +185,8 @@ class Table:
     def zone_above(self, name: Name) -> ZoneRef | None:
         """The zone of a name that exists.
 
-        The name ends with the octets of its apex; if no apex ends with another, of one only.
+        The name ends with the octets of its apex. If no apex ends with the octets of another one,
+        the name ends with those of its apex only.
         """
         for apex, zone_ref in self.apart:
             if name.endswith(apex):
@@ -216,14 +217,14 @@ class Table:
 def _apart(apexes: Iterable[Name]) -> bool:
     """Whether no apex ends with the octets of another.
 
-    Reversed and sorted, an apex that another one ends with comes right before such a one.
+    In the sorted list of reversed apexes, an apex comes right before one that ends with it.
     """
     backwards = sorted(apex[::-1] for apex in apexes)
-    return not any(longer.startswith(one) for one, longer in pairwise(backwards))
+    return not any(longer.startswith(shorter) for shorter, longer in pairwise(backwards))
 
 
 def _put(zones: Zones, node: Node, zone_ref: ZoneRef, compiler: Compiler) -> None:
-    """Makes a name what the node states."""
+    """Replaces what the table has of a name by what the node states."""
     name = node.name
     zones.remove(name)
     leaf = False

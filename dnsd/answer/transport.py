@@ -12,7 +12,7 @@ from msgspec import Struct
 
 
 class Transport(Struct, frozen=True):
-    """One way on which queries come.
+    """One transport that queries come over.
 
     `index`: its position in the registry. `name`: the URL scheme, and the label in metrics.
     `datagram`: one message is one datagram, so the size that the client announces limits a

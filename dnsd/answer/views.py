@@ -2,9 +2,9 @@
 
 In `answer/` (pure: query bytes to reply bytes). Change here: which engine answers a client.
 
-What a client must not see is not in its table (see `zone/views.py`), so nothing is checked here:
-one lookup chooses the engine, and the engine is the usual one. A batch of clients with several
-views is split by engine. Without views and policies this stage is not in use, and costs nothing.
+The table of a view has only the names that its clients may see (see `zone/views.py`), so nothing
+is checked here: one lookup chooses the engine. A batch of clients with several views is split by
+engine. Without views and policies, a worker does not use this stage.
 
 Table 0 holds all names. Ordinary frames go to it, and every table has its claim: what dnsd
 claims about its data does not depend on the view. A client whose table has not arrived yet is
@@ -84,8 +84,8 @@ class Views:
         number = self._pods.get(client)
         if number is None:
             number = self._networks.get(client)
-        unknown = self._not_ready
-        return unknown if number is None else self._engines.get(number, unknown)
+        not_ready = self._not_ready
+        return not_ready if number is None else self._engines.get(number, not_ready)
 
     def answer(self, packet: bytes, client: bytes, transport: Transport) -> Outcome:
         """See `Stage`."""

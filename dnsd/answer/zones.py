@@ -165,8 +165,8 @@ class Zones:
 
     def exists(self, name: Name) -> bool:
         """Whether the name has records, or is above a name that has records."""
-        one, two, three, four = self.leaves
-        return name in one or name in two or name in three or name in four or name in self.names
+        a, srv, ptr, aaaa = self.leaves
+        return name in a or name in srv or name in ptr or name in aaaa or name in self.names
 
     def remove(self, name: Name) -> None:
         """Removes a name with all its records, if it exists."""
@@ -182,10 +182,10 @@ class Zones:
     def sets(self, type_: int) -> Sets:
         """The records of a type, which is added if it is new."""
         kind = kind_of(type_)
-        found = self.types.get(kind)
-        if found is None:
-            found = self.types[kind] = _no_sets()
-        return found
+        sets = self.types.get(kind)
+        if sets is None:
+            sets = self.types[kind] = _no_sets()
+        return sets
 
 
 def _no_sets() -> Sets:

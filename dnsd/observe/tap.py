@@ -138,8 +138,7 @@ class _TapStage:
 class Tap:
     """Inserts a stage before `stage` in each of `servers`, only while there are queries to sample.
 
-    `send` returns False if there is no room for a bundle. `taken`, `dropped`: samples since the
-    start.
+    `send` returns False if a bundle does not fit. `taken`, `dropped`: samples since the start.
     """
 
     def __init__(

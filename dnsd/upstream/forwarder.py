@@ -2,10 +2,10 @@
 
 In `upstream/` (data plane: external names). Change here: what happens between engine and resolver.
 
-A query that can be answered at once is answered at once; each other one gets a task, and
-`max_in_flight` bounds their number. The forwarder checks the files of pinned names (`hosts_files`)
-every few seconds, and reads them again off the event loop if one has changed. A file that cannot
-be read leaves the pinned names as they were.
+The forwarder answers from the cache at once. Every other query gets a task, and `max_in_flight`
+bounds their number. The forwarder checks the files of pinned names (`hosts_files`) every few
+seconds, and reads them again off the event loop if one has changed. A file that cannot be read
+leaves the pinned names as they were.
 """
 
 from __future__ import annotations

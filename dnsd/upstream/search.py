@@ -72,7 +72,7 @@ def candidates(
                 return ()
             searches = (_SVC + zone, zone, *domains, *client.searches, b"\0")
             names = (prefix + search for search in dict.fromkeys(searches))
-            return tuple(one for one in names if len(one) <= MAX_NAME)
+            return tuple(candidate for candidate in names if len(candidate) <= MAX_NAME)
     return ()
 
 

@@ -6,7 +6,7 @@ A worker starts with two arguments, the file descriptor of its channel and the p
 parent. All else comes through the channel. It inherits the sockets that it answers on, and opens
 only those of queries to upstream servers. Its steps:
 
-1. It has the kernel end it when the parent ends, and gives up gaining privileges.
+1. It has the kernel end it when the parent ends, and gives up the right to gain privileges.
 2. It reads `Setup`, before there is an event loop, because `Setup` decides its kind.
 3. It applies each `Table` in one step. Queries wait in the sockets meanwhile.
 4. At `Open`, it freezes what the garbage collector need not walk, and starts to answer.
@@ -133,10 +133,10 @@ class _Worker:
         self.writing = False  # waits until the channel takes more
         self.opened = False
         self.draining: asyncio.Task[None] | None = None
-        for one in setup.sockets:
-            transport = named(one.transport)
+        for inherited in setup.sockets:
+            transport = named(inherited.transport)
             answering = Answering(transport, self.stage, self.defer, setup.limits)
-            self.servers.append(TRANSPORTS[transport]()(adopt(one.fd), answering))
+            self.servers.append(TRANSPORTS[transport]()(adopt(inherited.fd), answering))
 
     async def run(self, first: list[Down]) -> int:
         """Runs until the worker is drained; returns the exit code."""
@@ -224,7 +224,7 @@ class _Worker:
             self.ended.set_exception(error)
 
     async def _drain(self, order: Drain) -> None:
-        waits = [one.drain(order.quiet, order.limit, order.handover) for one in self.servers]
+        waits = [server.drain(order.quiet, order.limit, order.handover) for server in self.servers]
         clean = all(await asyncio.gather(*waits))
         for server in self.servers:
             server.close()
