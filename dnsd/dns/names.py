@@ -125,24 +125,16 @@ def longest_suffix(name: Name, among: Container[Name]) -> Name | None:
     return name
 
 
-_PLAIN = frozenset(b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_*/+=")
+_PLAIN = b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_*/+="
+_TEXT = [f"\\{octet:03d}" for octet in range(256)]  # of each octet of a label
+for _octet in _PLAIN + b'.\\"();@$':
+    _TEXT[_octet] = chr(_octet) if _octet in _PLAIN else "\\" + chr(_octet)
 
 
 def text_of(name: Name) -> str:
     r"""The name as absolute text with its trailing dot, special octets escaped (RFC 1035 5.1)."""
-    if name == ROOT:
-        return "."
-    out = []
-    for label in labels_of(name):
-        for octet in label:
-            if octet in _PLAIN:
-                out.append(chr(octet))
-            elif octet in b'.\\"();@$':
-                out.append("\\" + chr(octet))
-            else:
-                out.append(f"\\{octet:03d}")
-        out.append(".")
-    return "".join(out)
+    labels = ["".join([_TEXT[octet] for octet in label]) for label in labels_of(name)]
+    return ".".join(labels) + "."
 
 
 def reverse_name(packed: bytes) -> Name:

@@ -27,13 +27,11 @@ import functools
 import random
 import time
 from collections.abc import Callable
-from typing import Protocol
+from typing import TYPE_CHECKING
 
 from msgspec.structs import astuple, replace
 
-from dnsd.answer.outcome import Forward, Outcome
-from dnsd.answer.shared import Shared
-from dnsd.answer.transport import Transport
+from dnsd.answer.outcome import Forward
 from dnsd.dns.message import Ede, Malformed, Rcode, opt_record, query
 from dnsd.dns.names import ROOT, Name, longest_suffix
 from dnsd.dns.records import Record, read_reply
@@ -53,21 +51,14 @@ from dnsd.upstream.special_use import SpecialUseNames
 from dnsd.upstream.status import Where
 from dnsd.upstream.stream import tls_context
 
+if TYPE_CHECKING:
+    from dnsd.answer.engine import Engine
+    from dnsd.answer.views import Views
+
 _SLACK = 0.05  # seconds; the timeout of a pool ends first, because its error is more specific
 _CLASS_IN = b"\x00\x01"
 _LOOP = (int(Ede.NO_REACHABLE_AUTHORITY), f"CNAMEs loop, or are more than {MAX_CHAIN}")
 _NO_ROUTE = (int(Ede.NOT_AUTHORITATIVE), "no upstream for this name")
-
-
-class LocalEngine(Protocol):
-    """The part of the engine that answers for names in the zones of dnsd."""
-
-    @property
-    def shared(self) -> Shared:
-        """What the engines of the process share."""
-
-    def answer(self, packet: bytes, client: bytes, transport: Transport) -> Outcome:
-        """See `Stage`; `Forward` if the name leads out of the zones again."""
 
 
 class Resolver:
@@ -80,7 +71,7 @@ class Resolver:
     def __init__(
         self,
         config: UpstreamConfig,
-        engine: LocalEngine,
+        engine: Engine | Views,
         is_local: Callable[[Name], bool],
         *,
         udp_size: int = 1232,

@@ -21,55 +21,32 @@ Negative answers carry the SOA of an empty zone (RFC 6303 3), so that clients ca
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from struct import pack
 
 from dnsd.dns.message import Rcode
-from dnsd.dns.names import (
-    IN_ADDR_ARPA,
-    IP6_ARPA,
-    ROOT,
-    Name,
-    longest_suffix,
-    name_from_text,
-    name_of,
-    parent_of,
-)
+from dnsd.dns.names import ROOT, Name, longest_suffix, name_of, parent_of, reverse_name
 from dnsd.dns.records import Record
 from dnsd.dns.types import Type
 from dnsd.upstream.chain import Answer
+from dnsd.zone.reverse import reverse_zones
 
 _TTL = 10_800  # RFC 6303 3, as the mailbox in the SOA
 _RNAME = b"\x06nobody\x07invalid\x00"
 _LOCALHOST = name_of("localhost")
 _HOME = name_of("home", "arpa")
 _NONEXISTENT = tuple(name_of(text) for text in ("invalid", "onion", "local"))
-_LOOPBACK_PTR = (
-    name_from_text("1.0.0.127.in-addr.arpa."),
-    name_of(*["1", *["0"] * 31], below=IP6_ARPA),
-)
 _DELEGATION = (43, 48)  # DS, DNSKEY
 _LOOPBACK = {Type.A: bytes((127, 0, 0, 1)), Type.AAAA: bytes(15) + b"\x01"}
+_LOOPBACK_PTR = tuple(map(reverse_name, _LOOPBACK.values()))
 
-
-def _reverse_zones() -> Iterator[Name]:
-    """The zones of RFC 6303 4.2 to 4.6, with RFC 7793's shared address space."""
-    for text in (
-        *("0", "127", "254.169", "2.0.192", "100.51.198", "113.0.203", "255.255.255.255", "10"),
-        *(f"{second}.172" for second in range(16, 32)),
-        "168.192",
-        *(f"{second}.100" for second in range(64, 128)),
-    ):
-        yield name_of(*text.split("."), below=IN_ADDR_ARPA)
-    for nibbles in (
-        *("0" * 32, "1" + "0" * 31),  # :: and ::1, written backwards
-        *("df", "8ef", "9ef", "aef", "bef"),  # fd00::/8, fe80::/10
-        "8bd01002",  # 2001:db8::/32
-    ):
-        yield name_of(*nibbles, below=IP6_ARPA)
-
-
-_SPECIAL_USE = frozenset((_LOCALHOST, *_NONEXISTENT, _HOME, *_reverse_zones()))
+# The networks of RFC 6303 4.2 to 4.6, and the shared address space (RFC 7793).
+_LOCAL = ("0.0.0.0/8", "127.0.0.0/8", "169.254.0.0/16", "255.255.255.255/32")
+_PRIVATE = ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10")
+_EXAMPLES = ("192.0.2.0/24", "198.51.100.0/24", "203.0.113.0/24", "2001:db8::/32")
+_LOCAL_IPV6 = ("::/128", "::1/128", "fd00::/8", "fe80::/10")
+_REVERSE_ZONES = reverse_zones((*_LOCAL, *_PRIVATE, *_EXAMPLES, *_LOCAL_IPV6)).apexes
+_SPECIAL_USE = frozenset((_LOCALHOST, *_NONEXISTENT, _HOME, *_REVERSE_ZONES))
 
 
 class SpecialUseNames:
