@@ -299,25 +299,6 @@ def query(
     return b"%b%b\x00\x01\x00\x00\x00\x00\x00%c%b%b" % (query_id, flags, bool(opt), question, opt)
 
 
-def reply_header(
-    query_id: bytes,
-    *,
-    rcode: int,
-    rd: bool,
-    cd: bool,
-    aa: bool = False,
-    tc: bool = False,
-    counts: bytes,
-) -> bytes:
-    """The header of a reply with RA set; `counts` are its last six octets: AN, NS, AR."""
-    return b"%b%c%c\x00\x01%b" % (
-        query_id,
-        QR | (RD if rd else 0) | (AA if aa else 0) | (TC if tc else 0),
-        RA | (CD if cd else 0) | (rcode & 0x0F),
-        counts,
-    )
-
-
 def opt_record(size: int, do: bool, extended_rcode: int = 0, options: bytes = b"") -> bytes:
     """An OPT record of version 0 (RFC 6891 6.1.2). A reply repeats DO of the query (RFC 3225 3)."""
     return b"\x00\x00\x29%b%b\x00%b\x00%b%b" % (

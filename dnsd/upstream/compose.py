@@ -10,14 +10,15 @@ if they fit: they are whole RRsets.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from struct import pack
+
+from msgspec.structs import replace
 
 from dnsd.answer.outcome import Forward
-from dnsd.dns.message import HEADER, QR, RD, Ede, Rcode, ede, opt_record, reply_header
+from dnsd.dns.message import AA, CD, QR, RA, RD, TC, Ede, Rcode, ede, opt_record
 from dnsd.dns.records import Record, Writer, read_reply
 from dnsd.upstream.chain import Answer
 
-Errors = tuple[tuple[int, str], ...]
 _MAX_ERRORS = 4
 
 
@@ -30,58 +31,42 @@ def own_chain(forward: Forward) -> tuple[Record, ...]:
     return read_reply(start + forward.question + forward.chain).answer
 
 
-def opt_of(forward: Forward, size: int, errors: Iterable[tuple[int, str]] = ()) -> bytes:
-    """The OPT record of the reply; empty if the query had none."""
-    if not forward.edns:
-        return b""
-    options = forward.options
-    for code, text in list(dict.fromkeys(errors))[:_MAX_ERRORS]:
-        options += ede(code, text)
-    return opt_record(size, forward.do, options=options)
-
-
 def compose(forward: Forward, answer: Answer, size: int) -> bytes:
     """The reply to `forward`; `size` is the EDNS size of dnsd."""
-    opt = opt_of(forward, size, answer.errors)
-    room = forward.limit - HEADER - len(forward.question) - len(opt)
-    body = _body(forward, answer.answer, answer.authority)
-    if len(body) > room and answer.errors:
+    reply = _message(forward, answer, size)
+    if len(reply) > forward.limit and answer.errors:
         # Extended errors are dropped first, because they only explain the answer.
-        opt = opt_of(forward, size)
-        room = forward.limit - HEADER - len(forward.question) - len(opt)
-    if len(body) <= room:
-        counts = len(answer.answer), len(answer.authority)
-        return _message(forward, answer.rcode, counts, body, opt, tc=False)
-    chain = own_chain(forward)
-    body = _body(forward, chain, ())
-    if len(body) > room:
-        chain, body = (), b""
-    return _message(forward, answer.rcode, (len(chain), 0), body, opt, tc=True)
+        answer = replace(answer, errors=())
+        reply = _message(forward, answer, size)
+    if len(reply) <= forward.limit:
+        return reply
+    for records in (own_chain(forward), ()):
+        cut = replace(answer, answer=records, authority=())
+        reply = _message(forward, cut, size, tc=TC)
+        if len(reply) <= forward.limit:
+            break
+    return reply
 
 
-def _body(forward: Forward, answer: Sequence[Record], authority: Sequence[Record]) -> bytes:
+def _message(forward: Forward, answer: Answer, size: int, tc: int = 0) -> bytes:
     writer = Writer(forward.question[:-4])
-    for record in (*answer, *authority):
+    for record in (*answer.answer, *answer.authority):
         writer.add(record)
-    return bytes(writer.body)
-
-
-def _message(
-    forward: Forward, rcode: int, counts: tuple[int, int], body: bytes, opt: bytes, tc: bool
-) -> bytes:
-    tail = b"".join(count.to_bytes(2, "big") for count in (*counts, 1 if opt else 0))
-    head = reply_header(
-        forward.packet[:2],
-        rcode=rcode,
-        rd=forward.rd,
-        cd=forward.cd,
-        aa=forward.local,
-        tc=tc,
-        counts=tail,
+    opt = b""
+    if forward.edns:
+        errors = list(dict.fromkeys(answer.errors))[:_MAX_ERRORS]
+        options = forward.options + b"".join(ede(code, text) for code, text in errors)
+        opt = opt_record(size, forward.do, options=options)
+    flags = bytes(
+        (
+            QR | tc | (RD if forward.rd else 0) | (AA if forward.local else 0),
+            RA | (CD if forward.cd else 0) | (answer.rcode & 0x0F),
+        )
     )
-    return head + forward.question + body + opt
+    counts = pack("!4H", 1, len(answer.answer), len(answer.authority), bool(opt))
+    return b"".join((forward.packet[:2], flags, counts, forward.question, writer.body, opt))
 
 
-def servfail(code: Ede, text: str, more: Errors = ()) -> Answer:
+def servfail(code: Ede, text: str) -> Answer:
     """SERVFAIL with the reason."""
-    return Answer(Rcode.SERVFAIL, errors=((int(code), text), *more))
+    return Answer(Rcode.SERVFAIL, errors=((int(code), text),))

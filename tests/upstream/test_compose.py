@@ -82,7 +82,8 @@ def test_the_local_cnames_are_dropped_only_if_they_do_not_fit() -> None:
 
 
 def test_servfail_carries_the_reason() -> None:
-    reply = parsed(ASK, servfail(Ede.NETWORK_ERROR, "broken", ((6, "bogus"),)))
+    answer = servfail(Ede.NETWORK_ERROR, "broken")
+    reply = parsed(ASK, replace(answer, errors=(*answer.errors, (6, "bogus"))))
     assert [(int(one.code), one.text) for one in reply.extended_errors()] == [
         (23, "broken"),
         (6, "bogus"),
