@@ -19,6 +19,7 @@ from ipaddress import ip_address
 from pathlib import Path
 
 from dnsd.answer.settings import EngineConfig
+from dnsd.answer.shared import Shared
 from dnsd.answer.table import Table
 from dnsd.answer.views import Views
 from dnsd.cluster.objects import Key
@@ -60,7 +61,7 @@ def client(view: int) -> bytes:
 
 def views_of(count: int, names: int) -> Views:
     """`count` views with `names` names each, after the queries of one client of each view."""
-    views = Views(EngineConfig(views=True), TRANSPORTS)
+    views = Views(Shared(EngineConfig(views=True), TRANSPORTS))
     networks = tuple((f"10.{one >> 8}.{one & 255}.0/24", one) for one in range(1, count + 1))
     for view in range(1, count + 1):
         for frame in frames_of(view, names):

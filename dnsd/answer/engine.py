@@ -21,7 +21,7 @@ The engine never raises, whatever the bytes, and keeps no reference to its argum
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 from dnsd.answer.fast import (
     AND_AN_OPT,
@@ -45,7 +45,6 @@ from dnsd.answer.outcome import (
 )
 from dnsd.answer.reply import Reply
 from dnsd.answer.rrsets import CompiledRRset
-from dnsd.answer.settings import EngineConfig
 from dnsd.answer.shared import Shared
 from dnsd.answer.stages import answer_by_group
 from dnsd.answer.table import Table
@@ -95,20 +94,13 @@ class Engine:
         "table",
     )
 
-    def __init__(
-        self,
-        config: EngineConfig,
-        transports: Iterable[Transport],
-        shared: Shared | None = None,
-    ) -> None:
-        """`transports`: those that queries come over, each at its index."""
-        self.shared = shared or Shared(config, transports)
-        self.table = Table()
-        self._access, self._counters = self.shared.access, self.shared.counters
+    def __init__(self, shared: Shared) -> None:
+        self.shared, self.table = shared, Table()
+        self._access, self._counters = shared.access, shared.counters
         self._rights, self._rights_of = self._access.rights, self._access.remembered
         self.needs_client = self._access.needs_client  # see `Stage`
-        self._width = len(self.shared.transports)  # shapes for each sum of rights
-        self._paths: list[FastPath | None] = [None] * len(self.shared.shapes)  # see `_fast_path`
+        self._width = len(shared.transports)  # shapes for each sum of rights
+        self._paths: list[FastPath | None] = [None] * len(shared.shapes)  # see `_fast_path`
         self._seen = -1  # version of the table
         self._unknown = False  # whether some names may exist without being in the table
 

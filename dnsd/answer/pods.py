@@ -9,6 +9,7 @@ dots, colons, or a zone index itself is not such a label.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from ipaddress import IPv4Address, IPv6Address
 
 _FORBIDDEN = frozenset(b":.%")  # ipaddress would read them
@@ -16,18 +17,10 @@ _FORBIDDEN = frozenset(b":.%")  # ipaddress would read them
 
 def address_of(label: bytes) -> bytes | None:
     """The packed address in a label, 4 or 16 octets; None for any other label."""
-    if not _FORBIDDEN.isdisjoint(label):
+    if not label.isascii() or not _FORBIDDEN.isdisjoint(label):
         return None
-    try:
-        text = label.decode("ascii")
-    except UnicodeDecodeError:
-        return None
-    try:
-        if text.count("-") == 3 and "--" not in text:
-            return IPv4Address(text.replace("-", ".")).packed
-    except ValueError:
-        pass
-    try:
-        return IPv6Address(text.replace("-", ":")).packed
-    except ValueError:
-        return None
+    text = label.decode()
+    for version, separator in ((IPv4Address, "."), (IPv6Address, ":")):
+        with suppress(ValueError):
+            return version(text.replace("-", separator)).packed
+    return None

@@ -35,7 +35,10 @@ class Shared:
     __slots__ = ("access", "budget", "config", "counters", "kept", "shapes", "transports")
 
     def __init__(self, config: EngineConfig, transports: Iterable[Transport]) -> None:
-        """Raises ValueError for text that is not a network."""
+        """`transports`: those that queries come over, each at its index.
+
+        Raises ValueError for text that is not a network.
+        """
         self.config, self.transports = config, tuple(transports)
         self.access = Access(config)
         self.shapes = Shapes(config, self.transports)

@@ -14,12 +14,11 @@ in `Shared`, one for all engines.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 from dnsd.answer.engine import Engine
 from dnsd.answer.gate import Remembered
 from dnsd.answer.outcome import Forward, Outcome
-from dnsd.answer.settings import EngineConfig
 from dnsd.answer.shared import Shared
 from dnsd.answer.stages import answer_by_group
 from dnsd.answer.transport import Transport
@@ -32,18 +31,15 @@ class Views:
 
     needs_client = True
 
-    def __init__(self, config: EngineConfig, transports: Iterable[Transport]) -> None:
-        self.shared = Shared(config, transports)
-        self._full = self._engine()
+    def __init__(self, shared: Shared) -> None:
+        self.shared = shared
+        self._full = Engine(shared)
         self.table = self._full.table
         self._engines: dict[int, Engine] = {0: self._full}
-        self._not_ready = self._engine()  # gets no frames
+        self._not_ready = Engine(shared)  # gets no frames
         self._networks: NetworkMap[int] = NetworkMap(())
         self._pods: dict[bytes, int] = {}
         self._of = Remembered(self._engine_of)
-
-    def _engine(self) -> Engine:
-        return Engine(self.shared.config, self.shared.transports, self.shared)
 
     def apply(self, frame: bytes) -> None:
         """Applies a frame of table 0, or a `ViewFrame`. Raises msgspec.DecodeError."""
@@ -62,7 +58,7 @@ class Views:
         if step.frame:
             engine = self._engines.get(step.number)
             if engine is None:
-                engine = self._engines[step.number] = self._engine()
+                engine = self._engines[step.number] = Engine(self.shared)
                 engine.table.adopt(self.table.claim)
             engine.table.apply(step.frame)
         if step.reset:

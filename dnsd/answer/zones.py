@@ -27,7 +27,7 @@ from struct import pack
 from typing import Any
 
 from dnsd.answer.rrsets import CompiledRRset, kind_of
-from dnsd.dns.names import Name
+from dnsd.dns.names import Name, labels_of
 from dnsd.dns.types import Type
 from dnsd.zone.frame import ALIAS, APEX, PLAIN, PODS, Apex
 
@@ -157,7 +157,7 @@ class Zones:
             self._count(apex, -1)
 
     def _count(self, apex: Name, step: int) -> None:
-        depth = label_count(apex)
+        depth = sum(1 for _ in labels_of(apex))
         self.depths[depth] = self.depths.get(depth, 0) + step
         if not self.depths[depth]:
             del self.depths[depth]
@@ -190,12 +190,3 @@ class Zones:
 
 def _no_sets() -> Sets:
     return ({}, [], {}, {})
-
-
-def label_count(name: Name) -> int:
-    """The number of labels of a name, the root not counted."""
-    count = position = 0
-    while length := name[position]:
-        count += 1
-        position += 1 + length
-    return count

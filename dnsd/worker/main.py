@@ -36,6 +36,7 @@ from typing import TYPE_CHECKING
 from dnsd.answer.engine import Engine
 from dnsd.answer.outcome import Deferred
 from dnsd.answer.settings import EngineConfig
+from dnsd.answer.shared import Shared
 from dnsd.observe.logging import configure
 from dnsd.observe.tap import Samples, Tap, Watch
 from dnsd.runtime.loop import loop_factory
@@ -296,11 +297,12 @@ class _Worker:
 
 
 def _engine_of(config: EngineConfig) -> Engine | Views:
+    shared = Shared(config, TRANSPORTS)
     if not config.views:
-        return Engine(config, TRANSPORTS)
+        return Engine(shared)
     from dnsd.answer.views import Views  # imports the schema
 
-    return Views(config, TRANSPORTS)
+    return Views(shared)
 
 
 def _forwarding(setup: Setup, engine: Engine | Views) -> Forwarding | None:

@@ -12,7 +12,7 @@ from dnsd.dns.names import name_from_text
 from dnsd.dns.rdata import BadRecord
 from dnsd.dns.types import Type, type_text
 from dnsd.zone.pipeline import Pipeline
-from tests.answer.building import ZONE, ask, engine_of, pipeline_of
+from tests.answer.building import ZONE, engine_of, pipeline_of, reply_to
 from tests.cases import cluster
 from tests.dns.test_rdata import VALUES
 
@@ -45,7 +45,7 @@ class TestZone:
     def test_a_pinned_record_is_answered(self) -> None:
         pipeline = pipeline_of([])
         self.put(pipeline, record("A", "192.0.2.7", "192.0.2.8"))
-        answer = ask(engine_of(pipeline), "api.cluster.local.").answer[0]
+        answer = reply_to(engine_of(pipeline), "api.cluster.local.").answer[0]
         assert sorted(one.to_text() for one in answer) == ["192.0.2.7", "192.0.2.8"]
         assert answer.ttl == 30
 
@@ -101,7 +101,7 @@ class TestZone:
         pipeline = pipeline_of([])
         self.put(pipeline, record("A", "192.0.2.7"))
         self.put(pipeline, record("SRV", "0 5 443 API", name="_https._tcp"))
-        reply = ask(engine_of(pipeline), "_https._tcp.cluster.local.", "SRV")
+        reply = reply_to(engine_of(pipeline), "_https._tcp.cluster.local.", "SRV")
         assert reply.additional[0][0].to_text() == "192.0.2.7"
 
 

@@ -46,7 +46,7 @@ def feed(pipeline: Pipeline, plains: list[dict[str, Any]]) -> list[bytes]:
 
 
 def engine_of(pipeline: Pipeline, config: EngineConfig | None = None, state: int = FRESH) -> Engine:
-    engine = Engine(config or EngineConfig(), TRANSPORTS)
+    engine = Engine(Shared(config or EngineConfig(), TRANSPORTS))
     for frame in compile_all(pipeline.zone):
         engine.apply(frame)
     engine.apply(compile_state(state))
@@ -111,7 +111,7 @@ def agree_on_a_batch(
         assert fast.counters() == complete.counters()
 
 
-def ask(
+def reply_to(
     engine: Engine,
     name: str,
     type_: str = "A",

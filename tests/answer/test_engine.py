@@ -17,7 +17,7 @@ from dnsd.answer.settings import EngineConfig
 from dnsd.dns.names import name_from_text
 from dnsd.transport.registry import TCP, UDP
 from dnsd.zone.settings import SchemaConfig
-from tests.answer.building import SCHEMA, ZONE, ask, ede_of, engine_of, feed, pipeline_of
+from tests.answer.building import SCHEMA, ZONE, ede_of, engine_of, feed, pipeline_of, reply_to
 from tests.cases.cluster import endpoint, endpoint_slice, objects, port, service
 
 PIPELINE = pipeline_of(objects())
@@ -34,18 +34,18 @@ class TestLeaves:
             engine = engine_of(pipeline_of(plains, SchemaConfig(zones=zones)))
             assert bool(engine.table.apart) == (len(zones) == 1)
             for name in ("web.prod", "_http._tcp.web.prod", "_tcp.web.prod", "WEB.prod"):
-                reply = ask(engine, f"{name}.svc.cluster.local.", "AAAA")
+                reply = reply_to(engine, f"{name}.svc.cluster.local.", "AAAA")
                 assert (reply.rcode(), reply.answer) == (0, [])
                 assert reply.authority[0].name == dns.name.from_wire(zones[-1], 0)[0]
-            assert ask(engine, "x.web.prod.svc.cluster.local.", "AAAA").rcode() == 3
-        reply = ask(engine, "1.0.96.10.in-addr.arpa.", "A")
+            assert reply_to(engine, "x.web.prod.svc.cluster.local.", "AAAA").rcode() == 3
+        reply = reply_to(engine, "1.0.96.10.in-addr.arpa.", "A")
         assert (reply.rcode(), reply.answer) == (0, [])
 
 
 class TestBatchesOfClients:
     """A batch gets the outcomes that its packets would get alone."""
 
-    def test_clients_with_the_same_and_with_different_rights(self) -> None:
+    def test_the_rights_of_each_client_hold_in_a_batch(self) -> None:
         config = EngineConfig(forwarding=True, allow_recursion=("10.0.0.0/8",))
         inside, external = b"\x0a\0\0\1", b"\xc6\x33\x64\x01"
         names = ("web.prod", "nope.prod", "WEB.prod", "db.prod")
@@ -93,7 +93,7 @@ class TestRotation:
     )
 
     @pytest.mark.parametrize(
-        "asked",
+        "pairs",
         [
             [("two", "A")],
             [("three", "A")],
@@ -104,20 +104,20 @@ class TestRotation:
             [("two", "A")] * 7 + [("three", "A")] * 14,
         ],
     )
-    def test_every_address_comes_first_equally_often(self, asked: list[tuple[str, str]]) -> None:
+    def test_every_address_comes_first_equally_often(self, pairs: list[tuple[str, str]]) -> None:
         queries = [
             dns.message.make_query(f"{name}.prod.svc.cluster.local.", type_).to_wire()
-            for name, type_ in asked
+            for name, type_ in pairs
         ]
         rounds = 400
-        firsts = [Counter[bytes]() for _ in asked]
+        firsts = [Counter[bytes]() for _ in pairs]
         for _ in range(rounds):
             for query, first in zip(queries, firsts, strict=True):
                 reply = self.ENGINE.answer(query, b"", UDP)
                 assert isinstance(reply, bytes)
                 parsed = dns.message.from_wire(reply)
                 first[parsed.answer[0][0].to_wire()] += 1
-        for (name, _), first in zip(asked, firsts, strict=True):
+        for (name, _), first in zip(pairs, firsts, strict=True):
             fair = rounds / (3 if name == "three" else 2)
             assert len(first) == (3 if name == "three" else 2)
             assert all(0.75 * fair < count < 1.25 * fair for count in first.values()), first
@@ -128,21 +128,21 @@ class TestClients:
     def test_an_empty_allow_query_matches_no_client(self, client: bytes) -> None:
         engine = engine_of(PIPELINE, EngineConfig(allow_query=()))
         assert engine.needs_client
-        reply = ask(engine, "web.prod.svc.cluster.local.", client=client, use_edns=0)
+        reply = reply_to(engine, "web.prod.svc.cluster.local.", client=client, use_edns=0)
         assert (reply.rcode(), ede_of(reply)) == (dns.rcode.REFUSED, [18])
 
     @pytest.mark.parametrize("client", [b"\x0a\0\0\1", bytes(15) + b"\1"])
     def test_an_empty_allow_recursion_matches_no_client(self, client: bytes) -> None:
         engine = engine_of(PIPELINE, EngineConfig(forwarding=True, allow_recursion=()))
-        reply = ask(engine, "example.com.", client=client, use_edns=0)
+        reply = reply_to(engine, "example.com.", client=client, use_edns=0)
         assert (reply.rcode(), ede_of(reply)) == (dns.rcode.REFUSED, [18])
 
     def test_clients_outside_allow_query_are_refused(self) -> None:
         engine = engine_of(PIPELINE, EngineConfig(allow_query=("10.0.0.0/8",)))
         assert engine.needs_client
         name = "web.prod.svc.cluster.local."
-        assert ask(engine, name, client=b"\x0a\0\0\1").rcode() == 0
-        reply = ask(engine, name, client=b"\x0b\0\0\1", use_edns=0)
+        assert reply_to(engine, name, client=b"\x0a\0\0\1").rcode() == 0
+        reply = reply_to(engine, name, client=b"\x0b\0\0\1", use_edns=0)
         assert (reply.rcode(), ede_of(reply)) == (dns.rcode.REFUSED, [18])
         packet = dns.message.make_query(name, "A").to_wire()
         replies = engine.answer_batch(
@@ -195,20 +195,20 @@ class TestChanges:
         pipeline = pipeline_of([])
         engine = engine_of(pipeline)
         name = "x.prod.svc.cluster.local."
-        assert ask(engine, name).rcode() == 3
+        assert reply_to(engine, name).rcode() == 3
         for frame in feed(pipeline, [service("x", "10.96.1.1", ports=[port(80, "p")])]):
             engine.apply(frame)
-        assert ask(engine, name).answer[0][0].to_text() == "10.96.1.1"
-        srv = ask(engine, f"_p._tcp.{name}", "SRV")
+        assert reply_to(engine, name).answer[0][0].to_text() == "10.96.1.1"
+        srv = reply_to(engine, f"_p._tcp.{name}", "SRV")
         assert srv.additional[0][0].to_text() == "10.96.1.1"
-        serial = ask(engine, "cluster.local.", "SOA").answer[0][0].serial
+        serial = reply_to(engine, "cluster.local.", "SOA").answer[0][0].serial
         for frame in feed(pipeline, [service("x", "10.96.1.2", ports=[port(80, "p")])]):
             engine.apply(frame)
-        assert ask(engine, name).answer[0][0].to_text() == "10.96.1.2"
+        assert reply_to(engine, name).answer[0][0].to_text() == "10.96.1.2"
         # The SRV record is what it was, its additional record is not.
-        srv = ask(engine, f"_p._tcp.{name}", "SRV")
+        srv = reply_to(engine, f"_p._tcp.{name}", "SRV")
         assert srv.additional[0][0].to_text() == "10.96.1.2"
-        assert ask(engine, "1.1.96.10.in-addr.arpa.", "PTR").rcode() == 3
-        assert ask(engine, "2.1.96.10.in-addr.arpa.", "PTR").answer
-        negative = ask(engine, f"nope.{name}")
+        assert reply_to(engine, "1.1.96.10.in-addr.arpa.", "PTR").rcode() == 3
+        assert reply_to(engine, "2.1.96.10.in-addr.arpa.", "PTR").answer
+        negative = reply_to(engine, f"nope.{name}")
         assert negative.authority[0][0].serial == serial + 1

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from dnsd.answer.engine import Engine
 from dnsd.answer.options import OPTIONS
 from dnsd.answer.settings import EngineConfig
+from dnsd.answer.shared import Shared
 from dnsd.answer.transport import Transport
 from dnsd.dns.names import name_from_text
 from dnsd.transport.registry import TRANSPORTS, UDP
@@ -41,7 +42,7 @@ CLIENT_COOKIE = (COOKIE, bytes(range(8)))
 
 def both_paths(config: EngineConfig, state: int) -> tuple[Engine, Engine]:
     """Two engines over the same zone; the second one has only the complete path."""
-    complete = Engine(config, TRANSPORTS)
+    complete = Engine(Shared(config, TRANSPORTS))
     without_shapes(complete.shared)
     for frame in (*compile_all(PIPELINE.zone), compile_state(state)):
         complete.apply(frame)

@@ -18,7 +18,7 @@ from dnsd.answer.transport import Transport
 from dnsd.dns.message import Edns, Malformed, option
 from dnsd.transport.registry import TCP, TRANSPORTS, UDP
 from dnsd.zone.frame import FRESH, STALE
-from tests.answer.building import ask, engine_of, pipeline_of, query_with
+from tests.answer.building import engine_of, pipeline_of, query_with, reply_to
 from tests.cases.cluster import objects
 
 PIPELINE = pipeline_of(objects())
@@ -31,7 +31,7 @@ class TestEdnsOptions:
 
     def options(self, transport: Transport, *codes: int) -> dict[int, bytes]:
         generic = [dns.edns.GenericOption(code, b"") for code in codes]
-        reply = ask(
+        reply = reply_to(
             engine_of(PIPELINE, self.CONFIG),
             "web.prod.svc.cluster.local.",
             transport=transport,
@@ -55,10 +55,10 @@ class TestEdnsOptions:
         assert len(dns.name.from_text(name).to_wire() or b"") in (28, 243)
         config = EngineConfig(nsid=b"n" * octets, version_text="v" * octets)
         engine = engine_of(PIPELINE, config, state)
-        for asked, cls in ((name, "IN"), ("version.bind.", "CH")):
+        for queried, cls in ((name, "IN"), ("version.bind.", "CH")):
             options = [dns.edns.GenericOption(3, b"")]
             query = dns.message.make_query(
-                asked, "TXT", cls, use_edns=0, payload=512, options=options
+                queried, "TXT", cls, use_edns=0, payload=512, options=options
             )
             wire = engine.answer(query.to_wire(), b"", transport)
             assert isinstance(wire, bytes)
@@ -78,7 +78,7 @@ class TestEdnsOptions:
         assert self.options(TCP) == {}
 
     def test_do_is_repeated_and_ad_is_not_set(self) -> None:
-        reply = ask(engine_of(PIPELINE), "web.prod.svc.cluster.local.", want_dnssec=True)
+        reply = reply_to(engine_of(PIPELINE), "web.prod.svc.cluster.local.", want_dnssec=True)
         assert reply.ednsflags & dns.flags.DO
         assert not reply.flags & dns.flags.AD
 

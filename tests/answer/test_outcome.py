@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dnsd.answer.outcome import counter_names
 from dnsd.transport.registry import TCP, TRANSPORTS, UDP
-from tests.answer.building import ask, engine_of, pipeline_of
+from tests.answer.building import engine_of, pipeline_of, reply_to
 from tests.cases.cluster import objects
 
 PIPELINE = pipeline_of(objects())
@@ -14,10 +14,10 @@ class TestCounters:
     def test_each_query_is_counted_once(self) -> None:
         engine = engine_of(PIPELINE)
         before = engine.counters()
-        ask(engine, "web.prod.svc.cluster.local.")
-        ask(engine, "web.prod.svc.cluster.local.", "AAAA", transport=TCP)
-        ask(engine, "nope.prod.svc.cluster.local.", "TYPE1234")
-        ask(engine, "example.com.")
+        reply_to(engine, "web.prod.svc.cluster.local.")
+        reply_to(engine, "web.prod.svc.cluster.local.", "AAAA", transport=TCP)
+        reply_to(engine, "nope.prod.svc.cluster.local.", "TYPE1234")
+        reply_to(engine, "example.com.")
         engine.answer(b"", b"", UDP)
         moved = {
             name: after - was

@@ -13,11 +13,12 @@ import pytest
 from dnsd.answer.engine import Engine
 from dnsd.answer.outcome import Forward
 from dnsd.answer.settings import EngineConfig
+from dnsd.answer.shared import Shared
 from dnsd.dns.names import name_from_text
 from dnsd.transport.registry import TCP, TRANSPORTS, UDP
 from dnsd.zone.frame import FRESH, NOT_READY, STALE, compile_state
 from dnsd.zone.settings import SchemaConfig
-from tests.answer.building import ZONE, ask, ede_of, engine_of, pipeline_of
+from tests.answer.building import ZONE, ede_of, engine_of, pipeline_of, reply_to
 from tests.cases.cluster import endpoint, endpoint_slice, external, objects, port, service
 
 PIPELINE = pipeline_of(objects())
@@ -29,7 +30,7 @@ class TestUnknownNames:
     UNKNOWN = name_from_text("prod.svc.cluster.local.")
 
     def reply(self, engine: Engine, name: str) -> tuple[int, list[int]]:
-        reply = ask(engine, name, use_edns=0)
+        reply = reply_to(engine, name, use_edns=0)
         return reply.rcode(), ede_of(reply)
 
     def test_they_get_servfail_instead_of_nxdomain(self) -> None:
@@ -61,34 +62,36 @@ class TestStates:
             "nope.cluster.local.",
             "1.0.96.10.in-addr.arpa.",
         ):
-            reply = ask(engine, name, use_edns=0)
+            reply = reply_to(engine, name, use_edns=0)
             assert reply.rcode() == dns.rcode.SERVFAIL
             assert ede_of(reply) == [14]
-            assert ask(engine, name).edns == -1
+            assert reply_to(engine, name).edns == -1
 
     def test_before_the_data_is_ready_external_names_are_refused(self) -> None:
         engine = engine_of(PIPELINE, state=NOT_READY)
-        assert ede_of(ask(engine, "example.com.", use_edns=0)) == [20]
+        assert ede_of(reply_to(engine, "example.com.", use_edns=0)) == [20]
 
     def test_before_the_first_frame_every_name_gets_servfail(self) -> None:
         """Not even the zones of dnsd are known."""
-        reply = ask(Engine(EngineConfig(), TRANSPORTS), "web.prod.svc.cluster.local.", use_edns=0)
+        reply = reply_to(
+            Engine(Shared(EngineConfig(), TRANSPORTS)), "web.prod.svc.cluster.local.", use_edns=0
+        )
         assert (reply.rcode(), ede_of(reply)) == (dns.rcode.SERVFAIL, [14])
 
     def test_stale_data_has_an_extended_error(self) -> None:
         engine = engine_of(PIPELINE, state=STALE)
-        assert ede_of(ask(engine, "web.prod.svc.cluster.local.", use_edns=0)) == [3]
-        assert ede_of(ask(engine, "web.prod.svc.cluster.local.", "AAAA", use_edns=0)) == [3]
-        nx = ask(engine, "nope.prod.svc.cluster.local.", use_edns=0)
+        assert ede_of(reply_to(engine, "web.prod.svc.cluster.local.", use_edns=0)) == [3]
+        assert ede_of(reply_to(engine, "web.prod.svc.cluster.local.", "AAAA", use_edns=0)) == [3]
+        nx = reply_to(engine, "nope.prod.svc.cluster.local.", use_edns=0)
         assert (nx.rcode(), ede_of(nx)) == (dns.rcode.NXDOMAIN, [19])
-        assert ede_of(ask(engine, "google.prod.svc.cluster.local.", use_edns=0)) == [3]
-        assert ask(engine, "web.prod.svc.cluster.local.").edns == -1
+        assert ede_of(reply_to(engine, "google.prod.svc.cluster.local.", use_edns=0)) == [3]
+        assert reply_to(engine, "web.prod.svc.cluster.local.").edns == -1
 
     def test_the_extended_error_goes_when_the_data_is_fresh(self) -> None:
         engine = engine_of(PIPELINE, state=STALE)
-        ask(engine, "web.prod.svc.cluster.local.")
+        reply_to(engine, "web.prod.svc.cluster.local.")
         engine.apply(compile_state(FRESH))
-        assert ede_of(ask(engine, "web.prod.svc.cluster.local.", use_edns=0)) == []
+        assert ede_of(reply_to(engine, "web.prod.svc.cluster.local.", use_edns=0)) == []
 
 
 class TestForward:
@@ -168,7 +171,7 @@ class TestPods:
     def test_a_label_that_contains_an_address_is_a_name(
         self, name: str, type_: str, rcode: int, answers: list[str]
     ) -> None:
-        reply = ask(self.ENGINE, f"{name}.pod.cluster.local.", type_)
+        reply = reply_to(self.ENGINE, f"{name}.pod.cluster.local.", type_)
         assert reply.rcode() == rcode
         assert [r.to_text() for rrset in reply.answer for r in rrset] == answers
         assert bool(reply.authority) == (not answers)
@@ -183,7 +186,7 @@ class TestChains:
                 external("long", f"{label}.{label}.{label}.example.com"),
             ]
         )
-        reply = ask(engine_of(pipeline), "long.prod.svc.cluster.local.")
+        reply = reply_to(engine_of(pipeline), "long.prod.svc.cluster.local.")
         (rrset,) = reply.answer
         assert rrset.rdtype == dns.rdatatype.CNAME
         assert rrset[0].target.to_text() == f"{label}.{label}.{label}.example.com."
@@ -198,8 +201,8 @@ class TestChains:
             ]
         )
         engine = engine_of(pipeline)
-        assert ask(engine, "to-all.prod.svc.cluster.local.").flags & dns.flags.TC
-        reply = ask(engine, "to-all.prod.svc.cluster.local.", transport=TCP)
+        assert reply_to(engine, "to-all.prod.svc.cluster.local.").flags & dns.flags.TC
+        reply = reply_to(engine, "to-all.prod.svc.cluster.local.", transport=TCP)
         assert sum(len(rrset) for rrset in reply.answer) == 2001
 
 

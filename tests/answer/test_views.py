@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from dnsd.answer.engine import Engine
 from dnsd.answer.settings import EngineConfig
-from dnsd.answer.shared import REMEMBERED_REPLIES
+from dnsd.answer.shared import REMEMBERED_REPLIES, Shared
 from dnsd.answer.transport import Transport
 from dnsd.answer.views import Views
 from dnsd.dns.names import name_from_text
@@ -63,7 +63,7 @@ def networks(count: int) -> bytes:
 
 def views_of(*seen: list[dict[str, object]], state: int = FRESH) -> Views:
     """Views 1, 2, ... with these Services."""
-    views = Views(CONFIG, TRANSPORTS)
+    views = Views(Shared(CONFIG, TRANSPORTS))
     for frame in compile_all(pipeline_of(SERVICES, SCHEMA).zone):
         views.apply(frame)
     for number, services in enumerate(seen, 1):
@@ -77,7 +77,7 @@ def packet_for(name: str) -> bytes:
     return dns.message.make_query(f"{name}.svc.cluster.local.", "A", use_edns=0).to_wire()
 
 
-def ask(views: Views, view: int, name: str) -> tuple[str, list[int]]:
+def result_of(views: Views, view: int, name: str) -> tuple[str, list[int]]:
     """Response code and extended errors, for a client of a view."""
     reply = views.answer(packet_for(name), client(view), UDP)
     assert isinstance(reply, bytes)
@@ -93,50 +93,50 @@ class TestClaims:
     def test_unknown_names_are_unknown_in_every_view(self, view: int) -> None:
         views = views_of(SERVICES[:1], SERVICES[1:])
         views.apply(compile_state(FRESH, 0, (UNKNOWN,)))
-        assert ask(views, view, "nope.prod") == ("SERVFAIL", [14])
-        assert ask(views, view, "nope.other") == ("NXDOMAIN", [])
+        assert result_of(views, view, "nope.prod") == ("SERVFAIL", [14])
+        assert result_of(views, view, "nope.other") == ("NXDOMAIN", [])
         views.apply(compile_state(FRESH))
-        assert ask(views, view, "nope.prod") == ("NXDOMAIN", [])
+        assert result_of(views, view, "nope.prod") == ("NXDOMAIN", [])
 
     def test_a_view_that_is_created_later_has_the_claim(self) -> None:
         views = views_of()
         views.apply(compile_state(STALE, 0, (UNKNOWN,)))
         add_view(views, 1, SERVICES[:1])
         views.apply(networks(1))
-        assert ask(views, 1, "web.prod") == ("NOERROR", [3])
-        assert ask(views, 1, "nope.prod") == ("SERVFAIL", [14])
+        assert result_of(views, 1, "web.prod") == ("NOERROR", [3])
+        assert result_of(views, 1, "nope.prod") == ("SERVFAIL", [14])
 
     def test_a_view_that_is_built_again_keeps_the_claim(self) -> None:
         views = views_of(SERVICES)
         views.apply(compile_state(FRESH, 0, (UNKNOWN,)))
         add_view(views, 1, SERVICES[:1])
-        assert ask(views, 1, "db.prod") == ("SERVFAIL", [14])
+        assert result_of(views, 1, "db.prod") == ("SERVFAIL", [14])
 
     @pytest.mark.parametrize("view", [0, 1])
     def test_the_state_is_that_of_every_view(self, view: int) -> None:
         views = views_of(SERVICES, state=NOT_READY)
-        assert ask(views, view, "web.prod") == ("SERVFAIL", [14])
+        assert result_of(views, view, "web.prod") == ("SERVFAIL", [14])
         views.apply(compile_state(STALE))
-        assert ask(views, view, "web.prod") == ("NOERROR", [3])
+        assert result_of(views, view, "web.prod") == ("NOERROR", [3])
         views.apply(compile_state(FRESH))
-        assert ask(views, view, "web.prod") == ("NOERROR", [])
+        assert result_of(views, view, "web.prod") == ("NOERROR", [])
 
     def test_a_client_whose_table_has_not_arrived_gets_servfail(self) -> None:
         views = views_of(SERVICES)
         views.apply(networks(2))
-        assert ask(views, 2, "web.prod") == ("SERVFAIL", [14])
+        assert result_of(views, 2, "web.prod") == ("SERVFAIL", [14])
         add_view(views, 2, SERVICES)
-        assert ask(views, 2, "web.prod") == ("NOERROR", [])
+        assert result_of(views, 2, "web.prod") == ("NOERROR", [])
 
 
 class TestClients:
     def test_a_pod_is_answered_by_its_own_view_before_that_of_its_network(self) -> None:
         views = views_of(SERVICES[:1], SERVICES[1:])
-        assert ask(views, 1, "db.prod") == ("NXDOMAIN", [])
+        assert result_of(views, 1, "db.prod") == ("NXDOMAIN", [])
         views.apply(compile_view_frame(ViewFrame(clients=((client(1), 2),))))
-        assert ask(views, 1, "db.prod") == ("NOERROR", [])
+        assert result_of(views, 1, "db.prod") == ("NOERROR", [])
         views.apply(compile_view_frame(ViewFrame(forgotten=(client(1),))))
-        assert ask(views, 1, "db.prod") == ("NXDOMAIN", [])
+        assert result_of(views, 1, "db.prod") == ("NXDOMAIN", [])
 
 
 class TestBatches:

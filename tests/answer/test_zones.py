@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from dnsd.answer.zones import Generation, Zones, label_count
+from dnsd.answer.zones import Generation, Zones
 from dnsd.dns.names import Name, name_from_text
 from dnsd.zone.frame import ALIAS, APEX, PLAIN, PODS, Apex
 
@@ -82,5 +82,9 @@ def test_a_record_of_a_leaf_type_makes_a_name_exist() -> None:
 
 
 @pytest.mark.parametrize(("text", "count"), [(".", 0), ("test.", 1), (r"x\.y.test.", 2)])
-def test_label_count_leaves_out_the_root(text: str, count: int) -> None:
-    assert label_count(name_from_text(text)) == count
+def test_depths_count_the_labels_of_an_apex_without_the_root(text: str, count: int) -> None:
+    zones, name = Zones(), name_from_text(text)
+    zones.zone_ref(apex(name), Generation())
+    assert zones.depths == {count: 1}
+    zones.remove_zone(name)
+    assert zones.depths == {}

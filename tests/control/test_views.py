@@ -20,6 +20,7 @@ from structlog.testing import capture_logs
 import dnsd.control.views
 from dnsd.answer.engine import Engine
 from dnsd.answer.settings import EngineConfig
+from dnsd.answer.shared import Shared
 from dnsd.answer.transport import Transport
 from dnsd.answer.views import Views
 from dnsd.cluster.objects import Event, Key, Namespace, Pod, from_plain
@@ -149,7 +150,7 @@ class Served:
 
     def fresh(self) -> Views:
         """An engine that gets the whole table now."""
-        engine = Views(EngineConfig(views=True), TRANSPORTS)
+        engine = Views(Shared(EngineConfig(views=True), TRANSPORTS))
         assert isinstance(engine, Views)
         for frame in compile_all(self.pipeline.zone):
             engine.apply(frame)
@@ -208,7 +209,7 @@ def never_was(view: View, events: Iterable[Event]) -> Engine:
             continue
         visible = visible_rrsets(view, event.key, examine(subject, SCHEMA)[0], SCHEMA)
         zone.replace(event.key, visible, Cause(event.key))
-    engine = Engine(EngineConfig(), TRANSPORTS)
+    engine = Engine(Shared(EngineConfig(), TRANSPORTS))
     for frame in compile_all(zone):
         engine.apply(frame)
     engine.apply(compile_state(FRESH))
@@ -458,7 +459,7 @@ class TestPods:
 
 class TestViews:
     def test_without_the_table_of_a_client_the_answer_is_servfail(self) -> None:
-        engine = Views(EngineConfig(views=True), TRANSPORTS)
+        engine = Views(Shared(EngineConfig(views=True), TRANSPORTS))
         for frame in compile_all(Zone(SCHEMA, 1)):
             engine.apply(frame)
         engine.apply(compile_state(FRESH))
@@ -492,7 +493,7 @@ class TestViews:
     def test_without_rules_there_is_one_engine(self) -> None:
         assert not ViewConfig().on
         assert not EngineConfig().views
-        assert not Engine(EngineConfig(), TRANSPORTS).needs_client
+        assert not Engine(Shared(EngineConfig(), TRANSPORTS)).needs_client
 
     def test_counters_include_all_engines(self, served: Served) -> None:
         before = sum(served.engine.counters())

@@ -16,7 +16,7 @@ from dnsd.explain.lookup import lookup
 from dnsd.transport.registry import TCP
 from dnsd.zone.pipeline import Pipeline
 from dnsd.zone.settings import SchemaConfig
-from tests.answer.building import SCHEMA, ZONE, ask, engine_of, pipeline_of
+from tests.answer.building import SCHEMA, ZONE, engine_of, pipeline_of, reply_to
 from tests.cases import cluster
 
 TYPES = (Type.A, Type.AAAA, Type.SRV, Type.CNAME, Type.TXT, Type.PTR, Type.SOA, Type.NS, Type.ANY)
@@ -67,7 +67,7 @@ def test_it_says_what_the_engine_says(config: SchemaConfig) -> None:
 def compare(pipeline: Pipeline, engine: Engine, name: Name, type_: Type) -> str:
     """What is different between the two, "" when nothing is."""
     found = lookup(pipeline.zone, name, type_)
-    reply = ask(engine, text_of(name), type_text(type_), transport=TCP)
+    reply = reply_to(engine, text_of(name), type_text(type_), transport=TCP)
     said = sorted(
         f"{rrset.name.to_text().lower()} {dns.rdatatype.to_text(rrset.rdtype)} {rdata.to_text()}"
         for rrset in reply.answer

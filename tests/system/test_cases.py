@@ -6,6 +6,7 @@ import pytest
 
 from dnsd.answer.engine import Engine
 from dnsd.answer.settings import EngineConfig
+from dnsd.answer.shared import Shared
 from dnsd.answer.transport import Transport
 from dnsd.cluster.objects import from_plain
 from dnsd.dns.addresses import pack_address
@@ -39,7 +40,7 @@ def build() -> Engine:
     pipeline = Pipeline(SCHEMA, 1)
     events = [event for plain in objects() for event in from_plain(plain)]
     pipeline.feed(Batch(tuple(events), synced=True), 0.0)
-    engine = Engine(ENGINE, TRANSPORTS)
+    engine = Engine(Shared(ENGINE, TRANSPORTS))
     for frame in compile_all(pipeline.zone):
         engine.apply(frame)
     engine.apply(compile_state(FRESH))

@@ -16,6 +16,7 @@ import msgspec
 import pytest
 
 from dnsd.answer.engine import Engine
+from dnsd.answer.shared import Shared
 from dnsd.answer.transport import Transport
 from dnsd.cluster.objects import RESOURCES
 from dnsd.dns.addresses import Address
@@ -74,7 +75,7 @@ async def serving(source: Source, **options: Any) -> AsyncIterator[int]:
 
     `options` are those of UDP servers.
     """
-    pipeline, engine = Pipeline(SCHEMA, 1), Engine(ENGINE, TRANSPORTS)
+    pipeline, engine = Pipeline(SCHEMA, 1), Engine(Shared(ENGINE, TRANSPORTS))
     synced = asyncio.Event()
     for frame in compile_all(pipeline.zone):
         engine.apply(frame)

@@ -25,7 +25,7 @@ def searched(name: str, client: Client | None, *domains: bytes) -> list[str]:
 
 
 class TestCandidates:
-    def test_the_search_list_in_its_order_the_bare_name_last(self) -> None:
+    def test_candidates_follow_the_search_list_and_end_with_the_bare_name(self) -> None:
         own = (name_from_text("corp.example."),)
         found = searched("example.com.default.svc.cluster.local.", Client("default", own), EC2)
         assert found == [
@@ -53,10 +53,10 @@ class TestCandidates:
     def test_other_queries_are_not_completed(self, name: str, client: Client | None) -> None:
         assert searched(name, client) == []
 
-    def test_up_to_four_dots(self) -> None:
+    def test_a_prefix_has_at_most_four_dots(self) -> None:
         assert searched("a.b.c.d.e.default.svc.cluster.local.", Client("default"))
 
-    def test_names_over_255_are_left_out(self) -> None:
+    def test_candidates_of_over_255_octets_are_left_out(self) -> None:
         long = ".".join(["a" * 60] * 3)
         found = searched(
             f"{long}.default.svc.cluster.local.",

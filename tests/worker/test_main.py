@@ -187,7 +187,7 @@ class TestEnds:
             assert parent.process.wait(20) == 1
 
 
-def test_a_worker_imports_what_it_needs_only() -> None:
+def test_a_worker_imports_only_what_it_needs() -> None:
     """Without upstreams and views, neither the resolver nor what is known of the cluster."""
     code = "import sys, dnsd.worker.main; print(*sys.modules)"
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, timeout=30, check=True)

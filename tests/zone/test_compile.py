@@ -22,7 +22,7 @@ from dnsd.zone.frame import FRESH, NOT_READY, Apex, Frame, Node, compile_state
 from dnsd.zone.pipeline import Pipeline
 from dnsd.zone.settings import SchemaConfig
 from dnsd.zone.zone import Zone
-from tests.answer.building import SCHEMA, ask, engine_of, feed, pipeline_of
+from tests.answer.building import SCHEMA, engine_of, feed, pipeline_of, reply_to
 from tests.cases.cluster import endpoint, endpoint_slice, external, objects, port, service
 
 Plain = dict[str, Any]
@@ -152,10 +152,10 @@ def test_the_old_table_answers_until_the_new_one_is_complete() -> None:
     *most, last = compile_all(new.zone)
     for frame in most:
         engine.table.apply(frame)
-        assert ask(engine, "old.prod.svc.cluster.local.").answer
-        assert ask(engine, "web.prod.svc.cluster.local.").rcode() == 3
+        assert reply_to(engine, "old.prod.svc.cluster.local.").answer
+        assert reply_to(engine, "web.prod.svc.cluster.local.").rcode() == 3
     engine.table.apply(last)
-    assert ask(engine, "old.prod.svc.cluster.local.").rcode() == 3
+    assert reply_to(engine, "old.prod.svc.cluster.local.").rcode() == 3
     assert contents(engine.table) == contents(from_scratch(new))
 
 
