@@ -26,6 +26,7 @@ from dnsd.sources.kubernetes.settings import KubernetesConfig
 from dnsd.sources.kubernetes.source import KubernetesSource
 from dnsd.sources.manifests.source import Manifests
 from dnsd.sources.source import Batch, Source
+from dnsd.transport.answering import Answering
 from dnsd.transport.listener import bind_group
 from dnsd.transport.registry import TRANSPORTS, UDP
 from dnsd.zone.compile import compile_all, compile_change
@@ -90,7 +91,9 @@ async def serving(source: Source, **options: Any) -> AsyncIterator[int]:
     (listeners,) = bind_group(Address("127.0.0.1", 0), tuple(TRANSPORTS))
     servers = [
         TRANSPORTS[transport]()(
-            listener.socket, transport, engine, **(options if transport == UDP else {})
+            listener.socket,
+            Answering(transport, engine),
+            **(options if transport == UDP else {}),
         )
         for listener in listeners
         for transport in (listener.transport,)
