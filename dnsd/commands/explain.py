@@ -110,8 +110,8 @@ _MARKS = {True: ("ok", "green"), False: ("fail", "red"), None: ("info", "yellow"
 
 def _print_step(step: dict[str, Any]) -> None:
     mark, color = _MARKS[step["ok"]]
-    said = wrapped(plain(step["said"]), _INDENT)
-    echo(f"  {click.style(f'{mark:<4}', fg=color)}  {step['what']:<10} {said}")
+    sentence = wrapped(plain(step["said"]), _INDENT)
+    echo(f"  {click.style(f'{mark:<4}', fg=color)}  {step['what']:<10} {sentence}")
 
 
 def _candidate(one: dict[str, Any]) -> list[str]:

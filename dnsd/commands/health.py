@@ -3,7 +3,7 @@
 In `commands/` (the command line). Change here: when a container counts as healthy.
 
 It queries `/healthz` at the admin address of the environment (and of the file DNSD_CONFIG), over
-TLS if the settings say so. It does not see the flags of `dnsd serve`. If the API is off, a running
+TLS if a certificate is set. The flags of `dnsd serve` do not reach it. If the API is off, a running
 process counts as healthy.
 
 Exit code 0: healthy. 1: not healthy, with the reason in one line.

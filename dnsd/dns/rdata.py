@@ -42,7 +42,7 @@ def type_number(text: str) -> tuple[int, str]:
         raise BadRecord(f"{text!r} is not a record type")
     if upper in _REFUSED or 128 <= number < 256:
         raise BadRecord(
-            f"{upper} records cannot be pinned, because dnsd makes them or a query type"
+            f"{upper} records cannot be pinned: dnsd generates them, or only queries have this type"
         )
     return int(number), upper
 

@@ -135,9 +135,9 @@ def plan(
     pipeline: Pipeline,
     manifests: Manifests,
     mode: Mode = "apply",
-    asked: Callable[[Name], int] | None = None,
+    queries: Callable[[Name], int] | None = None,
 ) -> Plan:
-    """How the zone would differ. `asked`: the recent number of queries for a name.
+    """How the zone would differ. `queries`: the recent number of queries for a name.
 
     Raises TooMuch for more than MAX_OBJECTS.
     """
@@ -145,7 +145,7 @@ def plan(
         raise TooMuch(f"{len(manifests.objects)} objects; a plan accepts at most {MAX_OBJECTS}")
     draft = _Draft(pipeline, manifests, mode)
     rows: dict[str, list[Row]] = {"appear": [], "vanish": [], "change": []}
-    for kind, row in _rows(draft, asked):
+    for kind, row in _rows(draft, queries):
         rows[kind].append(row)
     return Plan(
         appear=tuple(rows["appear"]),
@@ -271,10 +271,10 @@ class _Draft:
             self.later.update(one.name for one in made if text_of(one.name).startswith(below))
 
 
-def _rows(draft: _Draft, asked: Callable[[Name], int] | None) -> Iterator[tuple[str, Row]]:
+def _rows(draft: _Draft, queries: Callable[[Name], int] | None) -> Iterator[tuple[str, Row]]:
     served, planned = draft.pipeline.zone, draft.zone
     for name in sorted(draft.touched, key=canonical):
-        count = None if asked is None else asked(name)
+        count = None if queries is None else queries(name)
         text, holders = text_of(name), _contributors(planned, name)
         if name in draft.later and not served.exists(name):
             yield "appear", Row(text, "A", 0, (), (LATER,), holders, count)

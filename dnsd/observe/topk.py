@@ -14,8 +14,7 @@ Evicting half of the table at a time makes the cost of an item constant on avera
 smallest counter would not be.
 
 `Window` is a ring of such tables, one for each slot of time, which are merged on request. A slot
-expires as a whole, so "one minute" means the minute up to one slot ago. There is no clock: the
-caller passes the time.
+expires as a whole, so "one minute" means the minute up to one slot ago. The caller passes the time.
 """
 
 from __future__ import annotations
@@ -91,7 +90,7 @@ class Window(Generic[K]):
         table.add(item)
 
     def top(self, k: int, now: float) -> list[Count[K]]:
-        """The `k` most frequent items, most frequent first; equal ones in no order."""
+        """The `k` most frequent items, most frequent first; equal ones in any order."""
         self._expire(int(now // self._seconds))
         tables = [table.items() for table in self._ring.values()]
         floors = [table.floor for table in self._ring.values()]

@@ -192,9 +192,9 @@ class TestBounds:
                      b"GET /" + b"x" * 20_000 + b" HTTP/1.1\r\n\r\n"):  # fmt: skip
             reader, writer = await asyncio.open_connection("127.0.0.1", port)
             writer.write(sent)
-            said = await asyncio.wait_for(reader.read(), 10)
-            assert said.startswith(b"HTTP/1.")
-            assert b" 400 " in said.splitlines()[0]
+            response = await asyncio.wait_for(reader.read(), 10)
+            assert response.startswith(b"HTTP/1.")
+            assert b" 400 " in response.splitlines()[0]
             writer.close()
         assert (await api.call("GET", "/api/v1/zones", WRITE))[0] == 200
 

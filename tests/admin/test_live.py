@@ -146,9 +146,9 @@ class TestTop:
         made.take(*[sample()] * 10)
         assert made.live.one_in("1m") == 100.0
         assert made.live.top("1m", "names", 1)[0]["estimate"] == 1000
-        asked = made.live.query_counts()
-        assert asked(name_from_text("web.prod.svc.cluster.local.")) == 1000
-        assert asked(name_from_text("other.")) == 0
+        queries = made.live.query_counts()
+        assert queries(name_from_text("web.prod.svc.cluster.local.")) == 1000
+        assert queries(name_from_text("other.")) == 0
 
     def test_a_flood_of_names_stays_bounded(self) -> None:
         made = Made()

@@ -48,7 +48,7 @@ def operation(route: Route) -> dict[str, Any]:
     return SPEC["paths"][route.path][route.method.lower()]
 
 
-def test_it_is_openapi() -> None:
+def test_the_description_is_valid_openapi() -> None:
     validate(SPEC)
 
 
@@ -96,7 +96,7 @@ def test_every_route_is_in_the_docs() -> None:
         assert f"`{route.method} {route.path}`" in page, route.path
 
 
-async def test_it_is_served(tmp_path: Path) -> None:
+async def test_the_description_is_served(tmp_path: Path) -> None:
     async with admin(tmp_path) as api:
         status, text = await api.call("GET", "/api/v1/openapi.yaml", READ)
         assert status == 200
@@ -154,9 +154,9 @@ CHECKS = (
     suppress_health_check=list(hypothesis.HealthCheck),
     derandomize=True,
 )
-def test_schemathesis_finds_nothing(case: Any, running: Admin) -> None:
+def test_each_response_conforms_to_the_description(case: Any, running: Admin) -> None:
     response = case.call(
         base_url=running.url, headers={"Authorization": f"Bearer {WRITE}"}, timeout=30
     )
-    # A worker may be asked for anything; what it does not answer is said to be unavailable.
+    # /resolve is 503 while no worker answers.
     case.validate_response(response, checks=CHECKS)

@@ -58,7 +58,7 @@ async def test_an_early_connection_is_answered_once_the_workers_are_open(tmp_pat
 
 
 class TestToken:
-    def test_it_is_printed_found_and_private(self, running: Api, state: Path) -> None:
+    def test_the_own_token_is_printed_found_and_private(self, running: Api, state: Path) -> None:
         port = int(running.url.rpartition(":")[2])
         assert find_token(str(state), port) == running.token
         assert stat.S_IMODE((state / "admin.token").stat().st_mode) == 0o600
@@ -66,7 +66,7 @@ class TestToken:
             urlopen(running.url + "/api/v1/zones", timeout=20)
         assert caught.value.code == 401
 
-    def test_it_is_in_no_log(self, running: Api) -> None:
+    def test_the_own_token_is_not_logged(self, running: Api) -> None:
         assert running.token not in running.server.stderr
 
     def test_with_a_token_file_dnsd_creates_none(self, tmp_path: Path) -> None:
@@ -182,7 +182,7 @@ class TestStartsAndEnds:
 
         with serving(*flags) as server:
             api = Api(server)
-            # Only what changes after the start is news; the first contact tells it has begun.
+            # Only changes after the start are recorded; the first status shows that it is over.
             until(lambda: api.call("/api/v1/status")["history"]["on_disk"])
             write("10.96.0.1")
             until(lambda: changes(api) == ["10.96.0.1"])

@@ -49,8 +49,8 @@ class TestEndpoints:
             api_url(url)
 
     def test_the_error_names_the_flag_or_variable(self, capsys: Capture) -> None:
-        said = complaint(capsys, ["status", "--server", "ftp://x"], 2)
-        assert said == "--server: 'ftp://x' is not a URL; write it like http://127.0.0.1:8053"
+        error = complaint(capsys, ["status", "--server", "ftp://x"], 2)
+        assert error == "--server: 'ftp://x' is not a URL; write it like http://127.0.0.1:8053"
         os.environ["DNSD_SERVER"] = "ftp://y"
         assert complaint(capsys, ["status"], 2).startswith("DNSD_SERVER: 'ftp://y' is not a URL")
 
@@ -71,77 +71,85 @@ class TestEndpoints:
 class TestFailures:
     """One line with the URL, and exit code 1."""
 
-    def test_a_closed_port(self, capsys: Capture) -> None:
+    def test_a_closed_port_is_reported_with_the_remedy(self, capsys: Capture) -> None:
         assert complaint(capsys, ["status", "--server", GONE], 1) == (
             f"no dnsd at {GONE}: connection refused; start it, or check the admin address"
         )
 
-    def test_an_unknown_host(self, capsys: Capture) -> None:
-        said = complaint(capsys, ["status", "--server", "http://nothing.invalid:1"], 1)
-        assert said.startswith(
+    def test_an_unknown_host_is_named(self, capsys: Capture) -> None:
+        error = complaint(capsys, ["status", "--server", "http://nothing.invalid:1"], 1)
+        assert error.startswith(
             "no dnsd at http://nothing.invalid:1: the host name does not resolve"
         )
 
-    def test_a_missing_token(self, there: Running, capsys: Capture, tmp_path: Path) -> None:
+    def test_a_missing_token_is_reported_with_the_flags_that_give_it(
+        self, there: Running, capsys: Capture, tmp_path: Path
+    ) -> None:
         arguments = ["status", "--server", there.url, "--state-dir", str(tmp_path)]
         assert complaint(capsys, arguments, 1) == (
             f"{there.url} requires a token, and none was found; give --token-file FILE, DNSD_TOKEN,"
             " or --state-dir DIR of that dnsd"
         )
 
-    def test_a_wrong_token(self, there: Running, capsys: Capture, tmp_path: Path) -> None:
+    def test_a_wrong_token_is_reported_with_its_source(
+        self, there: Running, capsys: Capture, tmp_path: Path
+    ) -> None:
         path = tmp_path / "token"
         path.write_text("a-token-of-somebody-else")
         arguments = ["status", "--server", there.url, "--token-file", str(path)]
-        said = complaint(capsys, arguments, 1)
-        assert said == f"{there.url} does not accept the token in {path}"
-        assert "somebody-else" not in said
+        error = complaint(capsys, arguments, 1)
+        assert error == f"{there.url} does not accept the token in {path}"
+        assert "somebody-else" not in error
 
     @pytest.mark.parametrize("reply", [b"", b"\x00\x0c\x12\x34\x80\x01", b"220 mail\r\n"])
-    def test_a_port_with_another_protocol(self, reply: bytes, capsys: Capture) -> None:
+    def test_a_port_with_another_protocol_is_not_a_dnsd(
+        self, reply: bytes, capsys: Capture
+    ) -> None:
         with answering(reply) as (url, _):
-            said = complaint(capsys, ["status", "--server", url], 1)
-        assert said.startswith((f"{url} is not a dnsd: it does not use HTTP", f"no dnsd at {url}"))
+            error = complaint(capsys, ["status", "--server", url], 1)
+        assert error.startswith((f"{url} is not a dnsd: it does not use HTTP", f"no dnsd at {url}"))
 
-    def test_another_web_server(self, capsys: Capture) -> None:
+    def test_another_web_server_is_not_a_dnsd(self, capsys: Capture) -> None:
         with answering(http("404 Not Found", b"<p>gone", "text/html")) as (url, _):
-            said = complaint(capsys, ["status", "--server", url], 1)
-        assert said == f"{url} is not a dnsd: it answers 404 Not Found"
+            error = complaint(capsys, ["status", "--server", url], 1)
+        assert error == f"{url} is not a dnsd: it answers 404 Not Found"
 
     def test_a_redirect_is_not_followed(self, capsys: Capture) -> None:
         reply = b"HTTP/1.1 302 Found\r\nLocation: http://127.0.0.1:1/\r\nContent-Length: 0\r\n\r\n"
         with answering(reply) as (url, got):
-            said = complaint(capsys, ["status", "--server", url, "--token", "t" * 20], 1)
-        assert said == f"{url} is not a dnsd: it answers 302 Found"
+            error = complaint(capsys, ["status", "--server", url, "--token", "t" * 20], 1)
+        assert error == f"{url} is not a dnsd: it answers 302 Found"
         assert len(got) == 1
 
-    def test_a_response_that_is_not_json(self, capsys: Capture) -> None:
+    def test_a_response_that_is_not_json_is_not_of_a_dnsd(self, capsys: Capture) -> None:
         with answering(http("200 OK", b"hello")) as (url, _):
-            said = complaint(capsys, ["status", "--server", url], 1)
-        assert said == f"{url} is not a dnsd: its response is not JSON"
+            error = complaint(capsys, ["status", "--server", url], 1)
+        assert error == f"{url} is not a dnsd: its response is not JSON"
 
     @pytest.mark.parametrize("body", [b"{}", b"[]", b"1", b'{"status": "ok"}'])
-    def test_json_of_another_server(self, body: bytes, capsys: Capture) -> None:
+    def test_json_of_another_server_is_not_of_a_dnsd(self, body: bytes, capsys: Capture) -> None:
         with answering(http("200 OK", body)) as (url, _):
-            said = complaint(capsys, ["status", "--server", url], 1)
-        assert said == f"{url} is not a dnsd: its response is other JSON"
+            error = complaint(capsys, ["status", "--server", url], 1)
+        assert error == f"{url} is not a dnsd: its response is other JSON"
 
-    def test_an_incomplete_response(self, capsys: Capture) -> None:
+    def test_an_incomplete_response_is_an_error(self, capsys: Capture) -> None:
         whole = http("200 OK", b"{" + b" " * 1000 + b"}")
         with answering(whole[:-500]) as (url, _):
-            said = complaint(capsys, ["status", "--server", url], 1)
-        assert said.startswith(f"{url}: the response is incomplete")
+            error = complaint(capsys, ["status", "--server", url], 1)
+        assert error.startswith(f"{url}: the response is incomplete")
 
-    def test_https_at_an_http_port(self, there: Running, capsys: Capture) -> None:
+    def test_https_at_an_http_port_is_reported_with_the_remedy(
+        self, there: Running, capsys: Capture
+    ) -> None:
         url = there.url.replace("http://", "https://")
-        said = complaint(capsys, ["status", "--server", url], 1)
-        assert said == f"{url} does not use TLS; try http://"
+        error = complaint(capsys, ["status", "--server", url], 1)
+        assert error == f"{url} does not use TLS; try http://"
 
-    def test_an_invalid_certificate_file(self, capsys: Capture, tmp_path: Path) -> None:
+    def test_an_invalid_certificate_file_is_named(self, capsys: Capture, tmp_path: Path) -> None:
         path = tmp_path / "ca.pem"
         url = "https://127.0.0.1:1"
-        said = complaint(capsys, ["status", "--server", url, "--ca", str(path)], 1)
-        assert said == f"--ca: {path}: No such file or directory"
+        error = complaint(capsys, ["status", "--server", url, "--ca", str(path)], 1)
+        assert error == f"--ca: {path}: No such file or directory"
         path.write_text("nothing")
         assert complaint(capsys, ["status", "--server", url, "--ca", str(path)], 1).startswith(
             f"--ca: {path}: "
@@ -163,9 +171,9 @@ def test_a_certificate_is_trusted_with_ca(tmp_path: Path, capsys: Capture) -> No
     flags = ("--admin-tls-cert", str(certificate), "--admin-tls-key", str(key))
     with running(tmp_path, *flags) as there:
         assert there.url.startswith("https://")
-        said = complaint(capsys, ["status", *there.flags], 1)
-        assert said.startswith(f"{there.url}: ")
-        assert said.endswith("; give its certificate with --ca FILE")
+        error = complaint(capsys, ["status", *there.flags], 1)
+        assert error.startswith(f"{there.url}: ")
+        assert error.endswith("; give its certificate with --ca FILE")
         assert run(capsys, "status", *there.flags, "--ca", str(authority.ca)).code == 0
 
 

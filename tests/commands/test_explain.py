@@ -128,8 +128,8 @@ class TestOfManifests:
     def test_an_invalid_question_is_refused(
         self, manifests: Path, arguments: list[str], line: str, capsys: Capture
     ) -> None:
-        said = complaint(capsys, ["explain", *arguments, "--manifests", str(manifests)], 2)
-        assert said == line
+        error = complaint(capsys, ["explain", *arguments, "--manifests", str(manifests)], 2)
+        assert error == line
 
 
 FOLDER = str(ROOT / "config" / "examples" / "outside")

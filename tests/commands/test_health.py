@@ -48,11 +48,11 @@ def answering(reply: bytes) -> Iterator[str]:
 @pytest.mark.parametrize("tls", [False, True], ids=["http", "https"])
 def test_a_dnsd_that_serves_is_alive(tls, certificate, tmp_path):
     """The name and the issuer of its certificate do not matter."""
-    said = ["admin: 127.0.0.1:0", f"manifests: {SEED}"]
+    lines = ["admin: 127.0.0.1:0", f"manifests: {SEED}"]
     if tls:
-        said += [f"admin_tls_cert: {certificate[0]}", f"admin_tls_key: {certificate[1]}"]
+        lines += [f"admin_tls_cert: {certificate[0]}", f"admin_tls_key: {certificate[1]}"]
     config = tmp_path / "dnsd.yaml"
-    config.write_text("\n".join(said))
+    config.write_text("\n".join(lines))
     environ = {"DNSD_ADMIN": "", "DNSD_CONFIG": str(config)}
     with serving(environ=environ) as server:
         admin = until(lambda: admin_of(server.stdout), "the API is open")

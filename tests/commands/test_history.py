@@ -35,10 +35,10 @@ def test_changes_are_printed_newest_first(tmp_path: Path, capsys: Capture) -> No
 
 
 def test_a_service_requires_its_namespace(capsys: Capture) -> None:
-    said = complaint(capsys, ["history", "--service", "web"], 2)
-    assert said == "--service: web: write NAMESPACE/NAME"
+    error = complaint(capsys, ["history", "--service", "web"], 2)
+    assert error == "--service: web: write NAMESPACE/NAME"
 
 
 def test_an_invalid_time_is_refused(there: Running, capsys: Capture) -> None:
-    said = complaint(capsys, ["history", "--since", "then", *there.flags], 1)
-    assert said == "since: write 90s, 2h, 7d, an ISO 8601 time, or seconds"
+    error = complaint(capsys, ["history", "--since", "then", *there.flags], 1)
+    assert error == "since: write 90s, 2h, 7d, an ISO 8601 time, or seconds"

@@ -31,7 +31,7 @@ def against(request: pytest.FixtureRequest, there: Running) -> tuple[str, ...]:
 
 
 class TestExitCodes:
-    def test_0_when_nothing_is_lost(
+    def test_exit_code_0_when_no_name_vanishes(
         self, against: tuple[str, ...], tmp_path: Path, capsys: Capture
     ) -> None:
         found = run(capsys, "plan", "-f", path_of(tmp_path, "new.yaml", NEW), *against)
@@ -42,7 +42,7 @@ class TestExitCodes:
         assert any(line.split()[1:] == ["new.default.svc.cluster.local.", "A", "10.96.9.9"]
                    for line in lines)  # fmt: skip
 
-    def test_0_when_nothing_is_different(
+    def test_exit_code_0_when_nothing_differs(
         self, against: tuple[str, ...], there: Running, capsys: Capture
     ) -> None:
         file = str(there.manifests / "web.yaml")
@@ -57,7 +57,7 @@ class TestExitCodes:
         assert found.out.splitlines()[0] == "2 names would appear."
         assert r"new\xff.yaml:" in found.out
 
-    def test_3_when_an_address_changes_and_its_reverse_name_goes(
+    def test_exit_code_3_when_an_address_changes_and_its_reverse_name_vanishes(
         self, against: tuple[str, ...], tmp_path: Path, capsys: Capture
     ) -> None:
         file = path_of(tmp_path, "web.yaml", service("web", "10.96.0.77"))
@@ -66,7 +66,7 @@ class TestExitCodes:
         assert "10.96.0.1 -> 10.96.0.77" in found.out
         assert found.code == 3
 
-    def test_3_when_names_would_vanish(
+    def test_exit_code_3_when_names_would_vanish(
         self, against: tuple[str, ...], there: Running, capsys: Capture
     ) -> None:
         file = str(there.manifests / "web.yaml")
@@ -75,7 +75,7 @@ class TestExitCodes:
         assert found.out.startswith("4 names would vanish")
         assert "\n- web.default.svc.cluster.local. " in found.out
 
-    def test_3_when_the_rest_goes(
+    def test_exit_code_3_when_whole_deletes_the_rest(
         self, against: tuple[str, ...], there: Running, tmp_path: Path, capsys: Capture
     ) -> None:
         file = path_of(tmp_path, "web.yaml", service("web", "10.96.0.1"))
@@ -84,7 +84,7 @@ class TestExitCodes:
         assert "- api.default.svc.cluster.local. " in found.out
         assert "- web.default" not in found.out
 
-    def test_4_when_something_conflicts(
+    def test_exit_code_4_for_conflicts(
         self, against: tuple[str, ...], tmp_path: Path, capsys: Capture
     ) -> None:
         file = path_of(tmp_path, "thief.yaml", service("thief", "10.96.0.1"))
@@ -92,7 +92,7 @@ class TestExitCodes:
         assert found.code == 4
         assert "conflict: 10.96.0.1 " in found.out
 
-    def test_2_when_something_is_wrong_with_them(
+    def test_exit_code_2_for_invalid_manifests(
         self, against: tuple[str, ...], tmp_path: Path, capsys: Capture
     ) -> None:
         first = path_of(tmp_path, "good.yaml", NEW)
@@ -163,17 +163,17 @@ class TestManifests:
         file = tmp_path / "big.yaml"
         with file.open("wb") as opened:
             opened.truncate(MAX_BYTES + 1)
-        said = complaint(capsys, ["plan", "-f", str(file)], 2)
-        assert said == f"-f: {file}: the manifests exceed 8 MiB in total"
+        error = complaint(capsys, ["plan", "-f", str(file)], 2)
+        assert error == f"-f: {file}: the manifests exceed 8 MiB in total"
 
     def test_an_empty_directory_is_refused(self, tmp_path: Path, capsys: Capture) -> None:
-        said = complaint(capsys, ["plan", "-f", str(tmp_path)], 2)
-        assert said == f"-f: {tmp_path} has no .yaml, .yml, .json files"
+        error = complaint(capsys, ["plan", "-f", str(tmp_path)], 2)
+        assert error == f"-f: {tmp_path} has no .yaml, .yml, .json files"
 
     def test_invalid_json_is_refused(self, there: Running, tmp_path: Path, capsys: Capture) -> None:
         files = ["-f", path_of(tmp_path, "a.json", "{"), "-f", path_of(tmp_path, "b.yaml", NEW)]
-        said = complaint(capsys, ["plan", *files, *there.flags], 2)
-        assert said.startswith(f"-f: {tmp_path}/a.json: is not JSON")
+        error = complaint(capsys, ["plan", *files, *there.flags], 2)
+        assert error.startswith(f"-f: {tmp_path}/a.json: is not JSON")
 
     def test_nothing_is_applied(self, there: Running, tmp_path: Path, capsys: Capture) -> None:
         before = run(capsys, "zone", *there.flags).out

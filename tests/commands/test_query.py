@@ -46,6 +46,6 @@ def test_json_has_the_packets(there: Running, capsys: Capture) -> None:
 def test_the_client_address_decides_by_policy(tmp_path: Path, capsys: Capture) -> None:
     flags = ("--allow-query", "127.0.0.0/8")
     with running(tmp_path, *flags, web=service("web", "10.96.0.1")) as there:
-        asked = ("query", WEB, *there.flags)
-        assert run(capsys, *asked, "--client", "127.0.0.1").code == 0
-        assert run(capsys, *asked, "--client", "192.0.2.1").code == 5
+        arguments = ("query", WEB, *there.flags)
+        assert run(capsys, *arguments, "--client", "127.0.0.1").code == 0
+        assert run(capsys, *arguments, "--client", "192.0.2.1").code == 5

@@ -97,9 +97,9 @@ class TestFinding:
         path = tmp_path / "token"
         if content is not None:
             path.write_text(content)
-        said = complaint(capsys, ["status", "--server", GONE, "--token-file", str(path)], 2)
-        assert said.startswith(f"--token-file: {path}")
-        assert said.endswith(line)
+        error = complaint(capsys, ["status", "--server", GONE, "--token-file", str(path)], 2)
+        assert error.startswith(f"--token-file: {path}")
+        assert error.endswith(line)
 
     def test_a_found_token_is_sent_to_loopback_only(self, tmp_path: Path) -> None:
         from dnsd.admin.auth import TOKEN_FILE, own_token

@@ -24,7 +24,7 @@ def test_json_is_the_response_of_the_api(there: Running, capsys: Capture) -> Non
     assert run(capsys, "status", "--json", *there.flags).json["ready"]["ok"] is True
 
 
-def test_3_when_it_is_not_ready(tmp_path: Path, capsys: Capture) -> None:
+def test_exit_code_3_when_dnsd_is_not_ready(tmp_path: Path, capsys: Capture) -> None:
     from urllib.request import Request, urlopen
 
     with running(tmp_path) as there:

@@ -58,13 +58,13 @@ def test_a_closed_pipe_is_not_an_error(there: Running) -> None:
 
 
 def test_an_unknown_zone_is_refused(there: Running, capsys: Capture) -> None:
-    said = complaint(capsys, ["zone", "x.y", *there.flags], 2)
-    assert said.startswith("ZONE: x.y: does not exist; the zones are cluster.local, ")
+    error = complaint(capsys, ["zone", "x.y", *there.flags], 2)
+    assert error.startswith("ZONE: x.y: does not exist; the zones are cluster.local, ")
 
 
 def test_without_a_dnsd_it_fails(capsys: Capture) -> None:
-    said = complaint(capsys, ["zone", "--server", "http://127.0.0.1:1"], 1)
-    assert said.startswith("no dnsd at http://127.0.0.1:1: ")
+    error = complaint(capsys, ["zone", "--server", "http://127.0.0.1:1"], 1)
+    assert error.startswith("no dnsd at http://127.0.0.1:1: ")
 
 
 FOLDER = str(ROOT / "config" / "examples" / "outside")

@@ -68,22 +68,22 @@ def compare(pipeline: Pipeline, engine: Engine, name: Name, type_: Type) -> str:
     """What is different between the two, "" when nothing is."""
     found = lookup(pipeline.zone, name, type_)
     reply = reply_to(engine, text_of(name), type_text(type_), transport=TCP)
-    said = sorted(
+    actual = sorted(
         f"{rrset.name.to_text().lower()} {dns.rdatatype.to_text(rrset.rdtype)} {rdata.to_text()}"
         for rrset in reply.answer
         for rdata in rrset
     )
-    claimed = sorted(
+    expected = sorted(
         f"{text_of(one.name)} {type_text(one.type)} {rdata_text(one.type, rdata)}"
         for one in found.answer
         for rdata in one.rdatas
     )
     if type_ == Type.ANY:  # HINFO's text form differs, and that an answer is there is enough
-        said, claimed = [str(len(said))], [str(len(claimed))]
+        actual, expected = [str(len(actual))], [str(len(expected))]
     rcode = reply.rcode().to_text(reply.rcode())
-    if (rcode, said) == (found.rcode, claimed):
+    if (rcode, actual) == (found.rcode, expected):
         return ""
-    return f"{text_of(name)} {type_.name}: {rcode} {said}, not {found.rcode} {claimed}"
+    return f"{text_of(name)} {type_.name}: {rcode} {actual}, not {found.rcode} {expected}"
 
 
 @pytest.mark.parametrize(

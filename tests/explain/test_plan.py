@@ -25,14 +25,14 @@ from tests.cases.cluster import endpoint, endpoint_slice, external, port, servic
 from tests.zone.made import packed
 
 
-def said(*plains: dict[str, Any]) -> Manifests:
+def manifests_of(*plains: dict[str, Any]) -> Manifests:
     return read_manifests(("manifests.yaml", yaml.safe_dump_all(plains).encode()))
 
 
 def planned(
     *plains: dict[str, Any], mode: Mode = "apply", pipeline: Pipeline | None = None
 ) -> Plan:
-    return plan(pipeline or pipeline_of(cluster.objects()), said(*plains), mode)
+    return plan(pipeline or pipeline_of(cluster.objects()), manifests_of(*plains), mode)
 
 
 def names(rows: tuple[planning.Row, ...]) -> set[str]:
@@ -164,14 +164,14 @@ class TestConflicts:
 
 
 def test_recent_queries_are_reported() -> None:
-    asked = {name_from_text("api.prod.svc.cluster.local."): 7}
+    queries = {name_from_text("api.prod.svc.cluster.local."): 7}
     found = plan(
         pipeline_of(cluster.objects()),
-        said(service("api", "10.96.0.13")),
+        manifests_of(service("api", "10.96.0.13")),
         "delete",
-        lambda name: asked.get(name, 0),
+        lambda name: queries.get(name, 0),
     )
-    assert {row.name: row.asked for row in found.vanish}["api.prod.svc.cluster.local."] == 7
+    assert {row.name: row.queries for row in found.vanish}["api.prod.svc.cluster.local."] == 7
     assert found.verdict.endswith("clients currently query 1 of those that vanish or change.")
 
 

@@ -44,10 +44,10 @@ class TestDomains:
 
 
 class TestExpand:
-    def test_it_stops_at_the_first_answer(self) -> None:
+    def test_the_resolver_stops_at_the_first_answer(self) -> None:
         zone = pipeline_of(cluster.objects()).zone
-        asked = expand(zone, "web.prod", Type.A, SEARCHES)
-        assert [(one.outcome, one.used) for one in asked] == [
+        expanded = expand(zone, "web.prod", Type.A, SEARCHES)
+        assert [(one.outcome, one.used) for one in expanded] == [
             ("nxdomain", False),
             ("answer", True),
             ("nxdomain", False),

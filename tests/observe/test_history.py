@@ -230,7 +230,7 @@ class TestBounds:
         await history.begin(other.zone)
         assert await history.find(name=WEB) == []
 
-    async def test_in_memory_without_a_directory(self) -> None:
+    async def test_without_a_directory_the_history_is_in_memory(self) -> None:
         history = History("", max_age=100.0, max_bytes=1 << 20)
         one = line(history)
         await history.begin(one.zone)

@@ -27,7 +27,7 @@ def lines(stream: io.StringIO) -> list[dict[str, object]]:
 
 
 class TestJson:
-    def test_one_line_an_event(self) -> None:
+    def test_an_event_is_one_line(self) -> None:
         stream = io.StringIO()
         logging.configure("info", "json", stream)
         structlog.get_logger("module").warning("cannot read\na file", file="x.yaml", line=3)
@@ -40,7 +40,7 @@ class TestJson:
             "level": "warning",
         }
 
-    def test_the_standard_library_goes_the_same_way(self) -> None:
+    def test_loggers_of_the_standard_library_have_the_same_format(self) -> None:
         stream = io.StringIO()
         logging.configure("info", "json", stream)
         stdlib_logging.getLogger("asyncio").error("it %s", "broke")
@@ -48,7 +48,7 @@ class TestJson:
         (line,) = lines(stream)
         assert (line["event"], line["level"]) == ("it broke", "error")
 
-    def test_an_exception_is_in_its_line(self) -> None:
+    def test_an_exception_is_in_the_line_of_its_event(self) -> None:
         stream = io.StringIO()
         logging.configure("info", "json", stream)
         try:
@@ -58,7 +58,7 @@ class TestJson:
         (line,) = lines(stream)
         assert "ValueError: invalid literal" in str(line["exception"])
 
-    def test_a_field_has_a_limit(self) -> None:
+    def test_a_long_field_is_cut_with_its_length(self) -> None:
         stream = io.StringIO()
         logging.configure("info", "json", stream)
         structlog.get_logger().info("x", name="y" * 100_000)
@@ -66,14 +66,14 @@ class TestJson:
 
 
 class TestText:
-    def test_no_colours_where_there_is_no_terminal(self) -> None:
+    def test_without_a_terminal_the_output_has_no_colors(self) -> None:
         stream = io.StringIO()
         logging.configure("info", "text", stream)
         structlog.get_logger().info("hello", zone="cluster.local")
         assert "\x1b" not in stream.getvalue()
         assert "zone=cluster.local" in stream.getvalue()
 
-    def test_auto_is_json_where_there_is_no_terminal(self) -> None:
+    def test_auto_is_json_without_a_terminal(self) -> None:
         stream = io.StringIO()
         logging.configure("info", "auto", stream)
         structlog.get_logger().info("hello")
@@ -94,7 +94,7 @@ class TestLevel:
         assert [line["event"] for line in lines(stream)] == ["second", "fourth"]
 
 
-def test_the_stream_is_the_one_of_the_moment(capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_event_goes_to_stderr_as_it_is_then(capsys: pytest.CaptureFixture[str]) -> None:
     """A process that is set up once may have its standard error replaced, and closed."""
     logging.configure("info", "json")
     former, sys.stderr = sys.stderr, io.StringIO()

@@ -17,7 +17,7 @@ export class ApiError extends Error {
   }
 }
 
-/** There is no response, or it is incomplete. */
+/** The response is missing or incomplete. */
 export class Unreachable extends Error {}
 
 /** Moves a token from the URL to the tab; true if there was one. */

@@ -95,14 +95,14 @@ export function chart({ title, series, value, format, stacked = false, none }) {
         Math.abs(x(b.at) - hover) < Math.abs(x(a.at) - hover) ? b : a,
       );
     }
-    const said = [];
+    const texts = [];
     for (const one of series) {
       const amount = point ? value(point, one.key) : null;
       const textual = amount === null ? "–" : format(amount);
       figures.get(one.key).textContent = textual;
-      said.push(`${one.name} ${textual}`);
+      texts.push(`${one.name} ${textual}`);
     }
-    svg.setAttribute("aria-label", `${title}: ${said.join(", ")}`);
+    svg.setAttribute("aria-label", `${title}: ${texts.join(", ")}`);
     note.hidden = any;
   }
 

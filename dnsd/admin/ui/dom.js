@@ -54,8 +54,39 @@ export function card(title, ...children) {
   return h("section", { class: "card", "aria-label": title }, h("h2", {}, title), ...children);
 }
 
-export function empty(...said) {
-  return h("p", { class: "empty" }, ...said);
+export function empty(...content) {
+  return h("p", { class: "empty" }, ...content);
+}
+
+/** An error that a screen reader reads at once. */
+export function problem(text) {
+  return h("p", { class: "note bad", role: "alert" }, text);
+}
+
+export function list(items, kind = "") {
+  return h("ul", { class: `plain ${kind}` }, items.map((item) => h("li", {}, item)));
+}
+
+/** A line of a comparison: the sign "−" or "+", and a record. `kind`: gone or new. */
+export function diffLine(sign, kind, ...content) {
+  return h("p", { class: `diff ${kind}` }, h("span", { class: "sign" }, sign), ...content);
+}
+
+/** A field for text, without the corrections of the browser. */
+export function input(props) {
+  return h("input", {
+    type: "search",
+    spellcheck: "false",
+    autocomplete: "off",
+    autocapitalize: "none",
+    ...props,
+  });
+}
+
+/** A row of filters, which take effect as they change. */
+export function filters(props, ...fields) {
+  const onsubmit = (event) => event.preventDefault();
+  return h("form", { class: "filters", onsubmit, ...props }, ...fields);
 }
 
 /** A field with its label. */
@@ -70,7 +101,7 @@ export function choice(values, chosen, props = {}) {
   return h("select", props, options);
 }
 
-/** Calls `work` when there was no call for `ms`. */
+/** Calls `work` once, `ms` after the last call. */
 export function debounce(work, ms = 250) {
   let timer = 0;
   const later = (...given) => {
@@ -84,7 +115,7 @@ export function debounce(work, ms = 250) {
 /** Calls `work` once within `ms` of the first call, however many calls there are. */
 export function throttle(work, ms = 300) {
   let timer = 0;
-  const ask = () => {
+  const later = () => {
     timer =
       timer ||
       setTimeout(() => {
@@ -92,8 +123,8 @@ export function throttle(work, ms = 300) {
         work();
       }, ms);
   };
-  ask.stop = () => clearTimeout(timer);
-  return ask;
+  later.stop = () => clearTimeout(timer);
+  return later;
 }
 
 // ---- Numbers and times as text -----------------------------------------------------------

@@ -6,14 +6,18 @@ import {
   card,
   causeText,
   choice,
+  diffLine,
   dotted,
   empty,
   explainLink,
   field,
   h,
+  input,
+  list,
+  problem,
   rcodePill,
-  throttle,
   table,
+  throttle,
   when,
 } from "./dom.js";
 import { on, handleConnectionError } from "./store.js";
@@ -43,12 +47,9 @@ const MARKS = {
 export function mount(root, params) {
   let wanted = read(params);
   let running = null;
-  const name = h("input", {
+  const name = input({
     type: "text",
     required: true,
-    spellcheck: "false",
-    autocomplete: "off",
-    autocapitalize: "none",
     placeholder: "web.prod, or a full name",
     "data-search": "",
     maxlength: 255,
@@ -58,23 +59,13 @@ export function mount(root, params) {
     TYPES.map((one) => [one, one]),
     wanted.type,
   );
-  const namespace = h("input", {
+  const namespace = input({
     type: "text",
-    spellcheck: "false",
-    autocomplete: "off",
-    autocapitalize: "none",
     placeholder: "default",
     maxlength: 63,
     value: wanted.namespace,
   });
-  const client = h("input", {
-    type: "text",
-    spellcheck: "false",
-    autocomplete: "off",
-    placeholder: "any",
-    maxlength: 45,
-    value: wanted.client,
-  });
+  const client = input({ type: "text", placeholder: "any", maxlength: 45, value: wanted.client });
   const result = h("div", { class: "result", "aria-live": "polite" });
   root.append(
     h(
@@ -90,7 +81,7 @@ export function mount(root, params) {
             client: client.value.trim(),
           };
           const hash = addressOf("explain", given);
-          if (location.hash === hash) ask();
+          if (location.hash === hash) update();
           else location.hash = hash;
         },
       },
@@ -103,7 +94,7 @@ export function mount(root, params) {
     result,
   );
 
-  async function ask() {
+  async function update() {
     if (!wanted.name) {
       result.replaceChildren(
         empty(
@@ -121,8 +112,9 @@ export function mount(root, params) {
       result.replaceChildren(...shown(found));
     } catch (error) {
       if (signal.aborted || handleConnectionError(error)) return;
-      const said = error instanceof ApiError ? error.message : sentence(error);
-      result.replaceChildren(h("p", { class: "note bad", role: "alert" }, said));
+      result.replaceChildren(
+        problem(error instanceof ApiError ? error.message : sentence(error)),
+      );
     }
   }
 
@@ -132,12 +124,12 @@ export function mount(root, params) {
     type.value = wanted.type;
     namespace.value = wanted.namespace;
     client.value = wanted.client;
-    ask();
+    update();
   }
 
-  const again = throttle(ask);
+  const again = throttle(update);
   const leave = [on("change", again), on("reconnect", again)];
-  ask();
+  update();
   if (!wanted.name) name.focus();
   return {
     enter,
@@ -168,11 +160,7 @@ function shown(found) {
       rcodePill(outcome),
       h("p", { class: "sentence" }, found.verdict),
       found.answer.length
-        ? h(
-            "ul",
-            { class: "plain answer" },
-            found.answer.map((line) => h("li", {}, line)),
-          )
+        ? list(found.answer, "answer")
         : null,
     ),
     card("Steps", h("ol", { class: "steps" }, found.steps.map(step))),
@@ -181,34 +169,20 @@ function shown(found) {
     out.push(
       card(
         "Similar names that exist",
-        h(
-          "ul",
-          { class: "plain near" },
-          found.nearest.map((near) =>
-            h(
-              "li",
-              {},
-              explainLink(near.name, found.type),
-              " ",
-              h("span", { class: "muted" }, near.why),
-            ),
-          ),
+        list(
+          found.nearest.map((near) => [
+            explainLink(near.name, found.type),
+            " ",
+            h("span", { class: "muted" }, near.why),
+          ]),
+          "near",
         ),
       ),
     );
   }
   const below = [];
   if (found.objects.length) {
-    below.push(
-      card(
-        "Objects",
-        h(
-          "ul",
-          { class: "plain" },
-          found.objects.map((one) => h("li", {}, causeText(one))),
-        ),
-      ),
-    );
+    below.push(card("Objects", list(found.objects.map(causeText))));
   }
   if (found.changed) below.push(card("Last change", ...changed(found.changed)));
   if (below.length) out.push(h("div", { class: "grid two" }, below));
@@ -242,7 +216,7 @@ function step(one) {
     { class: kind },
     h("span", { class: "step-mark", role: "img", "aria-label": words }, sign),
     h("span", { class: "step-what" }, one.what),
-    h("span", { class: "step-said" }, one.said),
+    h("span", { class: "step-text" }, one.said),
   );
 }
 
@@ -254,11 +228,7 @@ function changed(last) {
       when(last.at),
       h("span", { class: "muted" }, ` serial ${last.serial}, caused by ${causeText(last.cause)}`),
     ),
-    last.before.map((line) =>
-      h("p", { class: "diff gone" }, h("span", { class: "sign" }, "−"), line),
-    ),
-    last.after.map((line) =>
-      h("p", { class: "diff new" }, h("span", { class: "sign" }, "+"), line),
-    ),
+    last.before.map((line) => diffLine("−", "gone", line)),
+    last.after.map((line) => diffLine("+", "new", line)),
   ].flat();
 }

@@ -28,7 +28,7 @@ function route() {
 
 function show(focus = true) {
   if (store.connection === "denied") {
-    askForToken();
+    requestToken();
     return;
   }
   const { name, params } = route();
@@ -96,7 +96,7 @@ function stateText() {
   return store.status.ready.ok ? ["ready", "good"] : ["not ready", "bad"];
 }
 
-function askForToken() {
+function requestToken() {
   shown.leave();
   shown = { name: "", leave: () => {}, enter: null };
   markCurrent("");
@@ -152,7 +152,7 @@ function askForToken() {
 
 on("connection", ({ before, state: now }) => {
   showState();
-  if (now === "denied") askForToken();
+  if (now === "denied") requestToken();
   else if (before === "denied" && now === "open") show();
 });
 on("status", showState);

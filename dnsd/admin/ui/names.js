@@ -1,7 +1,21 @@
 // All names: search as you type, filters, and the details of one name (record.js).
 
 import { ApiError, get, sentence } from "./api.js";
-import { addressOf, choice, count, dotted, empty, field, h, debounce, throttle, table } from "./dom.js";
+import {
+  addressOf,
+  choice,
+  count,
+  debounce,
+  dotted,
+  empty,
+  field,
+  filters,
+  h,
+  input,
+  problem,
+  table,
+  throttle,
+} from "./dom.js";
 import { recordCard, values } from "./record.js";
 import { on, handleConnectionError } from "./store.js";
 
@@ -19,15 +33,7 @@ export function mount(root, params) {
   let shown = [];
   let known = "";
 
-  const search = h("input", {
-    type: "search",
-    placeholder: "part of a name",
-    spellcheck: "false",
-    autocomplete: "off",
-    autocapitalize: "none",
-    "data-search": "",
-    value: wanted.q,
-  });
+  const search = input({ placeholder: "part of a name", "data-search": "", value: wanted.q });
   const zone = choice([["", "…"]], "");
   const type = choice([["", "all types"], ...TYPES.map((one) => [one, one])], wanted.type);
   const namespace = choice([["", "all namespaces"]], "");
@@ -36,9 +42,8 @@ export function mount(root, params) {
   const more = h("button", { type: "button", hidden: true, onclick: () => load(true) }, "More");
   const detail = h("div", { class: "detail" });
   root.append(
-    h(
-      "form",
-      { class: "filters", role: "search", onsubmit: (event) => event.preventDefault() },
+    filters(
+      { role: "search" },
       field("Search", search, "grow"),
       field("Zone", zone),
       field("Namespace", namespace),
@@ -186,7 +191,7 @@ export function mount(root, params) {
       zones = []; // a reverse zone that no longer exists
       wanted.zone = "";
     }
-    list.replaceChildren(h("p", { class: "note bad", role: "alert" }, sentence(error)));
+    list.replaceChildren(problem(sentence(error)));
   }
 
   async function showDetail() {
@@ -205,7 +210,7 @@ export function mount(root, params) {
       if (wanted.name === name) detail.replaceChildren(found);
     } catch (error) {
       if (!handleConnectionError(error)) {
-        detail.replaceChildren(h("p", { class: "note bad", role: "alert" }, sentence(error)));
+        detail.replaceChildren(problem(sentence(error)));
       }
     }
   }

@@ -6,9 +6,11 @@ import {
   card,
   causeText,
   count,
+  diffLine,
   dotted,
   empty,
   h,
+  list,
   number,
   short,
   throttle,
@@ -122,7 +124,7 @@ function tilesOf(status) {
   const point = store.points.at(-1);
   const now = total(point.rate);
   const nxdomains = now ? `${number((point.rate.nxdomain / now) * 100)} %` : "–";
-  const asked = total(
+  const answered = total(
     Object.fromEntries(
       Object.entries(status.counters).filter(([name]) => name.startsWith("queries.")),
     ),
@@ -130,7 +132,7 @@ function tilesOf(status) {
   const change = status.change_seconds;
   const services = total(status.services);
   return [
-    tile("Queries per second", number(now), `${number(asked)} since the start`),
+    tile("Queries per second", number(now), `${number(answered)} since the start`),
     tile("NXDOMAIN", nxdomains, "of current queries"),
     tile("Names", number(status.names), `${count(services, "Service")}, serial ${status.serial}`),
     tile(
@@ -243,11 +245,7 @@ function workersOf(status) {
   if (problems.length) {
     found.push(
       h("h3", {}, "Problems"),
-      h(
-        "ul",
-        { class: "plain" },
-        problems.map(([who, said]) => h("li", {}, h("strong", {}, who), ": ", said.join("; "))),
-      ),
+      list(problems.map(([key, texts]) => [h("strong", {}, key), ": ", texts.join("; ")])),
     );
   }
   return found;
@@ -269,19 +267,14 @@ function changesOf() {
           " ",
           h("span", { class: "muted" }, `serial ${change.serial}, ${ago(change.at)}`),
         ),
-        change.removed.slice(0, 3).map((one) => diffLine("−", "gone", one)),
-        change.added.slice(0, 3).map((one) => diffLine("+", "new", one)),
+        change.removed.slice(0, 3).map((one) => diffLine("−", "gone", recordText(one))),
+        change.added.slice(0, 3).map((one) => diffLine("+", "new", recordText(one))),
         h("p", { class: "muted" }, `caused by ${causeText(change.cause)}`),
       ),
     ),
   );
 }
 
-function diffLine(sign, kind, one) {
-  return h(
-    "p",
-    { class: `diff ${kind}` },
-    h("span", { class: "sign" }, sign),
-    dotted(`${one.name} ${one.type} ${one.values.join(", ")}`),
-  );
+function recordText(rrset) {
+  return dotted(`${rrset.name} ${rrset.type} ${rrset.values.join(", ")}`);
 }

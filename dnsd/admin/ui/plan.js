@@ -1,7 +1,7 @@
 // Plan: drop manifests, see which names would appear, vanish, or change.
 
 import { ApiError, post, sentence } from "./api.js";
-import { card, choice, count, dotted, empty, field, h, number, table } from "./dom.js";
+import { card, choice, count, dotted, empty, field, h, list, number, problem, table } from "./dom.js";
 import { handleConnectionError } from "./store.js";
 
 export const title = "Plan";
@@ -38,7 +38,7 @@ export function mount(root) {
       class: "card drop",
       onsubmit: (event) => {
         event.preventDefault();
-        ask();
+        compute();
       },
     },
     h(
@@ -88,7 +88,7 @@ export function mount(root) {
     files.value = "";
   });
   text.addEventListener("keydown", (event) => {
-    if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) ask();
+    if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) compute();
   });
 
   async function take(given, dropped) {
@@ -102,14 +102,12 @@ export function mount(root) {
     if (!texts.length) return;
     text.value = texts.map((one) => one.trimEnd()).join("\n---\n") + "\n";
     note.textContent = given.length ? `Read ${given.map((file) => file.name).join(", ")}.` : "";
-    await ask();
+    await compute();
   }
 
-  async function ask() {
+  async function compute() {
     if (!text.value.trim()) {
-      result.replaceChildren(
-        empty("Nothing to plan: drop a file, or paste a manifest."),
-      );
+      result.replaceChildren(empty("Nothing to plan: drop a file, or paste a manifest."));
       return;
     }
     running?.abort();
@@ -127,7 +125,7 @@ export function mount(root) {
     } catch (error) {
       if (signal.aborted) return;
       if (handleConnectionError(error)) {
-        result.replaceChildren(h("p", { class: "note bad", role: "alert" }, sentence(error)));
+        result.replaceChildren(problem(sentence(error)));
         return;
       }
       const more = error instanceof ApiError ? error.problem.problems || [] : [];
@@ -136,13 +134,7 @@ export function mount(root) {
           "div",
           { class: "note bad", role: "alert" },
           h("p", {}, error instanceof ApiError ? error.message : sentence(error)),
-          more.length > 1
-            ? h(
-                "ul",
-                {},
-                more.slice(1).map((one) => h("li", {}, one)),
-              )
-            : null,
+          more.length > 1 ? list(more.slice(1)) : null,
         ),
       );
     }
@@ -172,16 +164,7 @@ function shown(found) {
   ];
   for (const [name, sentences, tone] of lists) {
     if (sentences.length) {
-      out.push(
-        card(
-          name,
-          h(
-            "ul",
-            { class: `plain ${tone}` },
-            sentences.map((one) => h("li", {}, one)),
-          ),
-        ),
-      );
+      out.push(card(name, list(sentences, tone)));
     }
   }
   const parts = [

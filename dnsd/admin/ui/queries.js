@@ -5,13 +5,15 @@ import { sentence } from "./api.js";
 import {
   choice,
   clock,
+  debounce,
   empty,
   explainLink,
   field,
+  filters,
   h,
+  input,
   number,
   rcodePill,
-  debounce,
   table,
 } from "./dom.js";
 import { keepOpen, on, store } from "./store.js";
@@ -50,30 +52,10 @@ export function mount(root) {
   let problem = "";
   let rate = 0;
 
-  const name = h("input", {
-    type: "search",
-    placeholder: "part of a name",
-    spellcheck: "false",
-    autocomplete: "off",
-    autocapitalize: "none",
-    "data-search": "",
-    maxlength: 255,
-  });
-  const client = h("input", {
-    type: "search",
-    placeholder: "10.0.0.0/8",
-    spellcheck: "false",
-    autocomplete: "off",
-    maxlength: 60,
-  });
+  const name = input({ placeholder: "part of a name", "data-search": "", maxlength: 255 });
+  const client = input({ placeholder: "10.0.0.0/8", maxlength: 60 });
   const rcode = choice([["", "all"], ...RCODES.map((one) => [one, one])], "");
-  const type = h("input", {
-    type: "search",
-    placeholder: "all",
-    spellcheck: "false",
-    maxlength: 20,
-    class: "small",
-  });
+  const type = input({ placeholder: "all", maxlength: 20, class: "small" });
   const pause = h(
     "button",
     {
@@ -107,9 +89,8 @@ export function mount(root) {
   const note = h("p", { class: "muted", role: "status" });
   const list = h("div", { class: "card flush" });
   root.append(
-    h(
-      "form",
-      { class: "filters", onsubmit: (event) => event.preventDefault() },
+    filters(
+      {},
       field("Name", name, "grow"),
       field("Client", client),
       field("Rcode", rcode),
@@ -167,23 +148,17 @@ export function mount(root) {
     dirty = false;
     pause.textContent = paused ? "Resume" : "Pause";
     pause.setAttribute("aria-pressed", String(paused));
-    const said = [];
-    if (problem && store.connection !== "unreachable") said.push(problem);
-    if (paused) said.push(`Paused; ${number(waiting.length)} new queries.`);
-    else if (rate) said.push(`Shows up to ${number(rate)} queries per second and worker.`);
-    if (lost) said.push(`${number(lost)} queries were dropped.`);
-    const words = said.join(" ");
+    const sentences = [];
+    if (problem && store.connection !== "unreachable") sentences.push(problem);
+    if (paused) sentences.push(`Paused; ${number(waiting.length)} new queries.`);
+    else if (rate) sentences.push(`Shows up to ${number(rate)} queries per second and worker.`);
+    if (lost) sentences.push(`${number(lost)} queries were dropped.`);
+    const words = sentences.join(" ");
     if (note.textContent !== words) note.textContent = words;
     note.classList.toggle("bad", Boolean(problem));
     if (!rows.length) {
       const filtered = name.value || client.value || rcode.value || type.value;
-      list.replaceChildren(
-        empty(
-          filtered
-            ? "No matching query yet."
-            : "No queries yet.",
-        ),
-      );
+      list.replaceChildren(empty(filtered ? "No matching query yet." : "No queries yet."));
       return;
     }
     list.replaceChildren(

@@ -1,7 +1,7 @@
 // The details of one name: its records, their contributors, and its recorded changes.
 
 import { get } from "./api.js";
-import { causeText, dotted, empty, explainLink, h, rcodePill, when } from "./dom.js";
+import { causeText, diffLine, dotted, empty, explainLink, h, rcodePill, when } from "./dom.js";
 
 const CHANGES = 50;
 const VALUES = 6; // shown of one record
@@ -60,15 +60,8 @@ export function values(texts) {
 }
 
 function entry(change) {
-  const side = (said, sign, kind) =>
-    said
-      ? h(
-          "p",
-          { class: `diff ${kind}` },
-          h("span", { class: "sign" }, sign),
-          `${change.type} ${said.values.join(", ")}`,
-        )
-      : null;
+  const side = (rrset, sign, kind) =>
+    rrset ? diffLine(sign, kind, `${change.type} ${rrset.values.join(", ")}`) : null;
   return h(
     "li",
     {},

@@ -1,7 +1,7 @@
 // Top: the most frequent names, clients, and types, over one or ten minutes, from samples.
 
 import { get, sentence } from "./api.js";
-import { bar, card, choice, empty, explainLink, field, h, number } from "./dom.js";
+import { bar, card, choice, empty, explainLink, field, filters, h, number } from "./dom.js";
 import { on, handleConnectionError } from "./store.js";
 
 export const title = "Top";
@@ -27,11 +27,7 @@ export function mount(root) {
   const note = h("p", { class: "muted", role: "status" });
   const lists = new Map(PARTS.map(([key]) => [key, h("div")]));
   root.append(
-    h(
-      "form",
-      { class: "filters", onsubmit: (event) => event.preventDefault() },
-      field("Window", window_),
-    ),
+    filters({}, field("Window", window_)),
     note,
     h(
       "div",
@@ -40,7 +36,7 @@ export function mount(root) {
     ),
   );
 
-  async function ask() {
+  async function update() {
     clearTimeout(timer);
     try {
       const found = await get("queries/top", { window: window_.value, k: 12 });
@@ -55,12 +51,12 @@ export function mount(root) {
     } catch (error) {
       if (!handleConnectionError(error)) note.textContent = sentence(error);
     }
-    if (!gone) timer = setTimeout(ask, EVERY);
+    if (!gone) timer = setTimeout(update, EVERY);
   }
 
-  window_.addEventListener("change", ask);
-  const off = on("reconnect", ask);
-  ask();
+  window_.addEventListener("change", update);
+  const off = on("reconnect", update);
+  update();
   return {
     leave: () => {
       gone = true;

@@ -16,7 +16,7 @@ from tests.helpers import eventually, until
 class TestEventStream:
     async def read(self, api: Admin, path: str, until: str, **headers: str) -> str:
         """The text of a stream up to the text `until`."""
-        said = ""
+        text = ""
         async with api.client.get(
             api.url + path, headers={"Authorization": f"Bearer {READ}", **headers}
         ) as response:
@@ -26,26 +26,26 @@ class TestEventStream:
                 api.apply(service("new", "10.96.5.5"))
             async with asyncio.timeout(20):
                 async for chunk in response.content.iter_any():
-                    said += chunk.decode()
-                    if until in said:
-                        return said
-        raise AssertionError(said)
+                    text += chunk.decode()
+                    if until in text:
+                        return text
+        raise AssertionError(text)
 
     async def test_a_change_of_the_zone_is_sent(self, api: Admin) -> None:
-        said = await self.read(api, "/api/v1/events", "event: change")
-        assert said.startswith(f"id: {api.plane.pipeline.zone.serial - 1}\nevent: hello\n")
-        assert '"owner":"Service prod/new"' in said
+        text = await self.read(api, "/api/v1/events", "event: change")
+        assert text.startswith(f"id: {api.plane.pipeline.zone.serial - 1}\nevent: hello\n")
+        assert '"owner":"Service prod/new"' in text
         await eventually(lambda: len(api.context.events) == 0)
 
     async def test_a_client_that_reconnects_gets_the_missed_changes(self, api: Admin) -> None:
         serial = api.plane.pipeline.zone.serial
         api.apply(service("first", "10.96.5.6"))
-        said = await self.read(api, f"/api/v1/events?since={serial}", "prod/new")
-        assert said.index("prod/first") < said.index("prod/new")
-        said = await self.read(
+        text = await self.read(api, f"/api/v1/events?since={serial}", "prod/new")
+        assert text.index("prod/first") < text.index("prod/new")
+        text = await self.read(
             api, "/api/v1/events", "prod/first", **{"Last-Event-ID": str(serial)}
         )
-        assert "event: reset" not in said
+        assert "event: reset" not in text
         assert "event: reset" in await self.read(api, "/api/v1/events?since=5", "reset")
 
     async def test_streams_beyond_the_limit_are_refused(self, api: Admin) -> None:
