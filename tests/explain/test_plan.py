@@ -171,7 +171,7 @@ def test_recent_queries_are_reported() -> None:
         "delete",
         lambda name: queries.get(name, 0),
     )
-    assert {row.name: row.queries for row in found.vanish}["api.prod.svc.cluster.local."] == 7
+    assert {row.name: row.asked for row in found.vanish}["api.prod.svc.cluster.local."] == 7
     assert found.verdict.endswith("clients currently query 1 of those that vanish or change.")
 
 
