@@ -4,7 +4,7 @@ In `control/` (control process). Change here: how the serial continues after a r
 
 A serial must never decrease, because a secondary would keep its old zone (RFC 1982). It begins at
 the time in seconds since the epoch, which is ahead of any former serial as long as there was less
-than one change per second, or after the saved serial, whichever is later. (Seconds do not wrap
+than one change per second. If the saved serial is later, it begins after that. (Seconds do not wrap
 before 2106.)
 
 The file has a number that the serial has not reached yet (`RESERVE` ahead), so a crash does no harm
