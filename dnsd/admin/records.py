@@ -33,7 +33,7 @@ from dnsd.dns.rdata import BadRecord, rdata_from_text, type_number
 from dnsd.dns.rrset import RRset, rrset
 from dnsd.dns.text import values_of
 from dnsd.dns.types import Type, type_text
-from dnsd.zone.change import Cause, Change
+from dnsd.zone.change import Cause
 from dnsd.zone.merge import APEX_KEY
 from dnsd.zone.zone import Zone
 
@@ -72,7 +72,7 @@ class Record(Struct, frozen=True):
         return key_of(self.zone, self.name, self.type)
 
 
-Place = Callable[[Key, list[RRset], Cause], Change | None]
+Place = Callable[[Key, list[RRset], Cause], object]  # ControlPlane.place
 
 
 class Records:
@@ -104,59 +104,25 @@ class Records:
                 continue
             place(record.key, [made], Cause(record.key, origin="pinned", at=record.at))
 
-    def put(self, record: Record, zone: Zone, place: Place) -> tuple[Change | None, list[Key]]:
+    def put(self, record: Record, zone: Zone, place: Place) -> None:
         """Pin a record, and replace the one of its name and type.
 
-        Returns the Change, and the other contributors at the name. Raises BadRecord, Conflict, or
-        OSError if the file cannot be saved (then the record is not pinned).
+        Raises BadRecord, Conflict, or OSError if the file cannot be saved (then the record is not
+        pinned).
         """
         made = parsed(record)
-        others = self._check(record, made, zone)
+        _check(record, made, zone)
         if record.key not in self._records and len(self._records) >= MAX_RECORDS:
             raise BadRecord(f"{MAX_RECORDS} records are pinned already; delete one first")
         self._save({**self._records, record.key: record})
-        return place(record.key, [made], Cause(record.key, record.by, "pinned", record.at)), others
+        place(record.key, [made], Cause(record.key, record.by, "pinned", record.at))
 
-    def delete(self, key: Key, by: str, at: float, place: Place) -> Change | None:
+    def delete(self, key: Key, by: str, at: float, place: Place) -> None:
         """Remove a record. Raises KeyError if it is not pinned; OSError as `put`."""
         left = dict(self._records)
         del left[key]
         self._save(left)
-        return place(key, [], Cause(key, by, "unpinned", at))
-
-    def conflicts(self, zone: Zone, key: Key) -> list[Key]:
-        """The other contributors at the name of this record now."""
-        record = self._records.get(key)
-        if record is None:
-            return []
-        contributors = zone.contributors(name_from_text(record.name))
-        return [one for one in contributors if one.kind != KIND]
-
-    def _check(self, record: Record, made: RRset, zone: Zone) -> list[Key]:
-        """The other contributors at the name. Raises Conflict."""
-        others = [one for one in zone.contributors(made.name) if one != record.key]
-        objects = [one for one in others if one.kind != KIND]
-        alias = made.type == Type.CNAME
-        aliases = [one for one in others if alias or _has_alias(zone, one, made.name)]
-        if aliases and not objects:
-            raise Conflict(
-                f"{record.name} has {_listed(aliases)}, and a CNAME must be the only record"
-                " (RFC 2181 10.1); delete the other one first",
-                aliases,
-                forceable=False,
-            )
-        if APEX_KEY in others and (alias or zone.rrset(made.name, made.type)):
-            raise Conflict(
-                f"dnsd itself generates {record.name} {record.type}", [APEX_KEY], forceable=False
-            )
-        objects = [one for one in objects if one != APEX_KEY]
-        if objects and not record.forced:
-            raise Conflict(
-                f"{record.name} belongs to {_listed(objects)}; with force=true, dnsd serves the"
-                " records of both",
-                objects,
-            )
-        return objects
+        place(key, [], Cause(key, by, "unpinned", at))
 
     def _save(self, records: dict[Key, Record]) -> None:
         """Write all records, and hold them only after that succeeds."""
@@ -170,6 +136,38 @@ class Records:
                 os.fsync(file.fileno())
             new.replace(self.path)
         self._records = records
+
+
+def conflicts(zone: Zone, record: Record) -> list[Key]:
+    """The contributors at the name of a record that are not pinned records."""
+    contributors = zone.contributors(name_from_text(record.name))
+    return [one for one in contributors if one.kind != KIND]
+
+
+def _check(record: Record, made: RRset, zone: Zone) -> None:
+    """Raises Conflict if the record cannot be pinned beside the other contributors."""
+    others = [one for one in zone.contributors(made.name) if one != record.key]
+    objects = [one for one in others if one.kind != KIND]
+    alias = made.type == Type.CNAME
+    aliases = [one for one in others if alias or _has_alias(zone, one, made.name)]
+    if aliases and not objects:
+        raise Conflict(
+            f"{record.name} has {_listed(aliases)}, and a CNAME must be the only record"
+            " (RFC 2181 10.1); delete the other one first",
+            aliases,
+            forceable=False,
+        )
+    if APEX_KEY in others and (alias or zone.rrset(made.name, made.type)):
+        raise Conflict(
+            f"dnsd itself generates {record.name} {record.type}", [APEX_KEY], forceable=False
+        )
+    objects = [one for one in objects if one != APEX_KEY]
+    if objects and not record.forced:
+        raise Conflict(
+            f"{record.name} belongs to {_listed(objects)}; with force=true, dnsd serves the"
+            " records of both",
+            objects,
+        )
 
 
 def _has_alias(zone: Zone, contributor: Key, name: Name) -> bool:
@@ -210,8 +208,8 @@ def record_of(
     zone: Name, name: str, type_: str, ttl: int, values: Iterable[str], **more: Any
 ) -> Record:
     """A record from the API. `name` is absolute, or relative to the zone. Raises BadRecord."""
-    owner, number = text_of(name_in(zone, name)), type_number(type_)[1]
-    return Record(text_of(zone), owner, number, ttl, tuple(values), **more)
+    owner, known = text_of(name_in(zone, name)), type_number(type_)[1]
+    return Record(text_of(zone), owner, known, ttl, tuple(values), **more)
 
 
 def name_in(zone: Name, text: str) -> Name:

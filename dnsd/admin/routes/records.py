@@ -11,12 +11,21 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta
 
-from dnsd.admin.records import MAX_TTL, MAX_VALUES, Conflict, Record, key_of, name_in, record_of
+from dnsd.admin.records import (
+    MAX_TTL,
+    MAX_VALUES,
+    Conflict,
+    Record,
+    conflicts,
+    key_of,
+    name_in,
+    record_of,
+)
 from dnsd.admin.routes.zones import zone_named
 from dnsd.admin.routing import JSON, Access, Parameters, Problem, Request, Route, json_response
 from dnsd.cluster.objects import Key
 from dnsd.dns.names import text_of
-from dnsd.dns.rdata import BadRecord
+from dnsd.dns.rdata import BadRecord, type_number
 
 
 class PutBody(Parameters, frozen=True):
@@ -64,7 +73,7 @@ async def put(request: Request) -> Any:
             at=time.time(),
         )
         known = context.records.get(record.key) is not None
-        change, _ = context.records.put(record, context.pipeline.zone, context.plane.place)
+        context.records.put(record, context.pipeline.zone, context.plane.place)
     except BadRecord as error:
         raise Problem(422, str(error)) from error
     except Conflict as error:
@@ -72,27 +81,24 @@ async def put(request: Request) -> Any:
         raise Problem(409, str(error), owners=contributors, forceable=error.forceable) from error
     except OSError as error:
         raise Problem(507, f"not pinned: it cannot be saved: {error.strerror}") from error
-    serial = change.serial if change else context.pipeline.zone.serial
-    return json_response({**_shown(request, record), "serial": serial}, 200 if known else 201)
+    shown = {**_shown(request, record), "serial": context.pipeline.zone.serial}
+    return json_response(shown, 200 if known else 201)
 
 
 async def delete(request: Request) -> Any:
     """Remove a pinned record."""
     context = request.context
     try:
-        change = context.records.delete(
-            _key(request), request.identity, time.time(), context.plane.place
-        )
+        key, now = _key(request), time.time()
+        context.records.delete(key, request.identity, now, context.plane.place)
     except KeyError as error:
         raise Problem(404, "this record is not pinned") from error
     except OSError as error:
         raise Problem(507, f"not removed: the file cannot be saved: {error.strerror}") from error
-    return {"deleted": True, "serial": change.serial if change else context.pipeline.zone.serial}
+    return {"deleted": True, "serial": context.pipeline.zone.serial}
 
 
 def _key(request: Request) -> Key:
-    from dnsd.dns.rdata import type_number
-
     zone = zone_named(request.context.pipeline.zone, request.path("zone"))
     try:
         name = name_in(zone, request.path("name"))
@@ -102,8 +108,8 @@ def _key(request: Request) -> Key:
 
 
 def _shown(request: Request, record: Record) -> dict[str, object]:
-    others = request.context.records.conflicts(request.context.pipeline.zone, record.key)
-    return {**msgspec.to_builtins(record), "conflicts": [str(one) for one in others]}
+    others = map(str, conflicts(request.context.pipeline.zone, record))
+    return {**msgspec.to_builtins(record), "conflicts": [*others]}
 
 
 _PATH = "/api/v1/records/{zone}/{name}/{type}"
