@@ -80,6 +80,7 @@ async def measure(workers: int, services: int, endpoints: int) -> tuple[float, f
     for first in range(0, len(found), 1000):
         plane.publish(Batch(tuple(found[first : first + 1000])))
     plane.publish(Batch(synced=True))
+    await plane.synced.wait()
     plane.supervisor.start()
     steps = Steps()
     measuring = asyncio.create_task(steps.measure())

@@ -75,6 +75,8 @@ class NodeIndex:
 
     def follow(self, types: Collection[str], services: Iterable[Service]) -> None:
         """From now on, Services of these `types` depend on the Nodes."""
+        if self._types == frozenset(types):
+            return
         self._types = frozenset(types)
         self._services = {one.key for one in services if one.type in self._types}
 

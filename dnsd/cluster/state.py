@@ -178,9 +178,9 @@ class State:
         """The number of Services in each namespace that has any, with or without a Namespace."""
         return self._stores["Service"].sizes()
 
-    def pod_keys(self) -> list[Key]:
-        """The keys of all Pods."""
-        return [Key("Pod", *place) for place in self._stores["Pod"].places()]
+    def keys(self, *kinds: str) -> list[Key]:
+        """The keys of all objects of these kinds, kind by kind."""
+        return [Key(kind, *place) for kind in kinds for place in self._stores[kind].places()]
 
     def namespaces(self) -> Iterator[Namespace]:
         """The Namespace objects."""

@@ -69,5 +69,6 @@ def views_of(settings: Settings, pipeline: Pipeline) -> ViewZones | None:
     if not config.on:
         return None
     view_zones = ViewZones(config, pipeline)
-    view_zones.follow(thing.key for thing in pipeline.state.objects())
+    view_zones.follow(pipeline.state.keys("Pod", "Node"))
+    view_zones.finish()
     return view_zones

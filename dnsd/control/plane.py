@@ -5,7 +5,9 @@ In `control/` (control process). Change here: what one batch does, and in which 
     source -> ControlPlane.publish -> Pipeline.feed -> Change -> compile_change -> Supervisor
 
 A batch is one step for the workers too. Each Change is compiled at once, while the zone is as the
-Change left it; the frames of the batch are sent together.
+Change left it; the frames of the batch are sent together. A batch that takes longer than a step of
+the event loop (`runtime/steps.py`) is continued in the next ones, and so are a zone that is rebuilt
+and the table of a new view. The frames of each step are sent at its end.
 
 While the claim is NOT_READY every answer is SERVFAIL, so no name is compiled. With the first other
 claim (FRESH when the sources are synced) the workers get the whole table.
@@ -18,6 +20,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
 from itertools import islice
@@ -32,6 +35,7 @@ from dnsd.control.settings import Settings
 from dnsd.control.views import ViewZones
 from dnsd.dns.names import Name, text_of
 from dnsd.dns.rrset import RRset
+from dnsd.runtime.steps import Step, in_steps
 from dnsd.sources.source import Batch, Source
 from dnsd.transport.listener import Listener
 from dnsd.upstream.clients import compile_clients
@@ -44,9 +48,12 @@ from dnsd.zone.journal import Journal
 from dnsd.zone.merge import APEX_KEY, HOSTS, OVERRIDES, YIELDS
 from dnsd.zone.pipeline import Pipeline
 from dnsd.zone.schema import names_of
+from dnsd.zone.settings import SchemaConfig
 from dnsd.zone.zone import Zone
 
 log = structlog.get_logger(__name__)
+
+_KEYS = 100  # objects of a batch in one piece of work
 
 
 class ControlPlane:
@@ -88,6 +95,9 @@ class ControlPlane:
         self.view_zones = ViewZones(view, self.pipeline) if view.on else None
         self.supervisor = Supervisor(slots, worker_setup(settings), self.table)
         self._serials = serials
+        self._published: deque[tuple[Batch, str, float]] = deque()  # with cluster and time
+        self._rest: Iterator[None] | None = None  # of the work that was begun
+        self._working = False  # in a step of `_work`, or between two
         self._compiling = False  # whether the workers need the frames of the current step
         self._frames: list[bytes] = []
         self._observer_failures = 0
@@ -97,41 +107,86 @@ class ControlPlane:
     # -- from the sources to the workers ---------------------------------------------------
 
     def publish(self, batch: Batch, cluster: str = "") -> None:
-        """Take in a batch of a source: state, zone, journal, workers. One step for all of them."""
-        former = self._claim
-        self._claims[cluster] = claim_of(batch)
-        self._claim = join(self._claims.values())
-        self._begin(compiling=former.state != NOT_READY)
-        now = time.time()
-        self.pipeline.feed(batch, now, cluster)
-        if self.settings.ns_service and not self.settings.schema.ns_addresses and not cluster:
-            self._follow_own_service(batch, now)
-        keys = {key_of(event).within(cluster) for event in batch.events}
-        if self.view_zones is not None:
-            self.view_zones.follow(keys)
-        pods = [key for key in keys if key.kind == "Pod"]
-        if self.settings.upstream.search_completion and self._compiling and pods:
-            self._frames.append(compile_clients(self.pipeline.pods(pods)))
-        if self._claim != former:
-            self._frames.append(self._claim_frame())
-        self._finish(whole=former.state == NOT_READY and self.state != NOT_READY)
-        if self._claim.state != NOT_READY and not self.synced.is_set():
+        """Take in a batch of a source: state, zone, journal, workers.
+
+        A batch that fits into a step of the event loop is one step for all of them. The rest of a
+        larger one follows in further steps, and then the batches that were published meanwhile.
+        """
+        self._published.append((batch, cluster, time.monotonic()))
+        if not self._working:
+            self._work()
+
+    def _work(self) -> None:
+        """One step: a part of what is left to do."""
+        self._working = True
+        former, step = self._claim, Step()
+        self._begin()
+        pieces, self._rest = self._rest or self._pieces(), None
+        try:
+            for _ in pieces:
+                if step.is_over:
+                    self._rest = pieces
+                    break
+            if self._claim != former:
+                self._frames.append(self._claim_frame())
+            self._finish(whole=former.state == NOT_READY and self.state != NOT_READY)
+        finally:
+            self._continue()
+        if self.state != NOT_READY and not self.synced.is_set():
             # The journal begins here: the Changes that built the zone are of no use.
             self.pipeline.journal = self.journal
             self.synced.set()
 
+    def _continue(self) -> None:
+        """Do the rest in the next step of the event loop."""
+        building = self.view_zones is not None and self.view_zones.building
+        self._working = bool(self._published or self._rest or building)
+        if self._working:
+            asyncio.get_running_loop().call_soon(self._work)
+
+    def _pieces(self) -> Iterator[None]:
+        """Batches first; then tables of views."""
+        while True:
+            while self._published:
+                yield from self._apply(*self._published.popleft())
+            if self.view_zones is None or not self.view_zones.build():
+                return
+            yield
+
+    def _apply(self, batch: Batch, cluster: str, handed_in: float) -> Iterator[None]:
+        """Apply a batch, in pieces. Until its end, the claim of the source is the worse one."""
+        self.handed_in = max(handed_in, self.handed_in)
+        self._set_claim(cluster, join([self._claims[cluster], claim_of(batch)]))
+        now = time.time()
+        for _ in self.pipeline.feed_slowly(batch, now, cluster):
+            yield
+        if self.settings.ns_service and not self.settings.schema.ns_addresses and not cluster:
+            self._follow_own_service(batch, now)
+        keys = iter({key_of(event).within(cluster) for event in batch.events})
+        while some := list(islice(keys, _KEYS)):
+            if self.view_zones is not None:
+                self.view_zones.follow(some)
+            pods = [key for key in some if key.kind == "Pod"]
+            if self.settings.upstream.search_completion and self._compiling and pods:
+                self._frames.append(compile_clients(self.pipeline.pods(pods)))
+            yield
+        self._set_claim(cluster, claim_of(batch))
+
+    def _set_claim(self, cluster: str, claim: Claim) -> None:
+        self._claims[cluster] = claim
+        self._claim = join(self._claims.values())
+
     def place(self, contributor: Key, rrsets: Sequence[RRset], cause: Cause) -> Change | None:
         """Set the records of a contributor that is not an object: see Pipeline.put."""
+        self.handed_in = time.monotonic()
         self._begin()
         change = self.pipeline.put(contributor, rrsets, cause, _age(cause.at))
         self._finish()
         return change
 
-    def _begin(self, *, compiling: bool = True) -> None:
+    def _begin(self) -> None:
         """A step begins: from here on frames are collected, if the workers need them."""
-        self.handed_in = time.monotonic()
-        wanted = self.supervisor.wants_changes and self._claim.state != NOT_READY
-        self._compiling = compiling and wanted
+        self._compiling = self.supervisor.wants_changes and self.state != NOT_READY
         if self.view_zones is not None:
             self.view_zones.compiling = self._compiling
 
@@ -157,6 +212,8 @@ class ControlPlane:
         unreported, self._unreported = self._unreported, []
         for change in unreported:
             self._report(change)
+        if not self._working:
+            self._continue()
 
     def _report(self, change: Change) -> None:
         for observer in self.on_answered:
@@ -250,21 +307,33 @@ class ControlPlane:
         settings stay.
         """
         setup = worker_setup(settings)
-        Zone(schema_config(settings, self.addresses), 0)  # raises SettingsError
+        schema_config(settings, self.addresses)  # raises SettingsError
         if setup != self.supervisor.setup:
             await self.supervisor.renew(setup)
+        before = self.pipeline.zone
+        await in_steps(self.pipeline.reconfigure_slowly(self._schema(settings)))
         # From here to the end this is one step of the event loop.
-        before, after = self.settings.upstream, settings.upstream
-        completion = before.search_completion != after.search_completion
+        completion = settings.upstream.search_completion
+        whole = (
+            self.pipeline.zone is not before
+            or completion != self.settings.upstream.search_completion
+        )
+        self.handed_in = time.monotonic()
         self._begin()
-        own = self._own_service(settings)
-        rebuilt = self.pipeline.reconfigure(schema_config(settings, self.addresses, own))
         self.settings = settings
+        self.pipeline.set_ns_addresses(self._schema(settings).ns_addresses, Cause(APEX_KEY))
         self._pin(settings)
-        self._finish(whole=rebuilt or completion)
+        self._finish(whole=whole)
+        await asyncio.sleep(0)  # to free the former zone takes a step of its own
+
+    def _schema(self, settings: Settings) -> SchemaConfig:
+        """The configuration of the schema, with the addresses of `ns_service` now."""
+        return schema_config(settings, self.addresses, self._own_service(settings))
 
     def close(self) -> None:
-        """Save the serial for the next run."""
+        """Save the serial for the next run. Batches that are not applied yet are dropped."""
+        self._published.clear()
+        self._rest = None
         self._serials.close(self._serial())
 
 

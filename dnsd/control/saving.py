@@ -70,7 +70,7 @@ class SavingSource:
         self.source.reload()
 
     async def save(self) -> str:
-        """Write the snapshot now. The path; "" if there is no data or no directory for it.
+        """Write the snapshot now. The path; "" without data, or without a directory.
 
         Raises OSError if the snapshot cannot be written.
         """

@@ -10,6 +10,10 @@ address, to other clients by their network. The workers get both as frames, in o
   from the first pod that has it to the last.
 * When a contributor changes, the schema runs once, and the zone of each view in which the
   contributor is visible gets one edit.
+* A new view may have as many names as the zone. So its table is built and sent in pieces (`build`),
+  and its clients get it when it is complete. Until then they have the view of an unknown client.
+  After the zone was rebuilt, each view gets a new table in the same way, and its clients keep the
+  former one until then.
 * At most `MAX_VIEWS` views exist. Beyond that a pod sees nothing, and the log reports it. A cluster
   in which every namespace sees itself and a few shared ones has as many views as namespaces with
   pods, each with few names.
@@ -20,9 +24,11 @@ address, to other clients by their network. The workers get both as frames, in o
 
 from __future__ import annotations
 
+import itertools
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 
+import msgspec
 import structlog
 from msgspec import Struct
 
@@ -30,6 +36,7 @@ from dnsd.cluster.objects import Key, Node, Object, Pod
 from dnsd.dns.rrset import RRset
 from dnsd.zone.change import Cause, newer
 from dnsd.zone.compile import compile_all, compile_change
+from dnsd.zone.frame import UNCHANGED, compile_state
 from dnsd.zone.pipeline import Pipeline
 from dnsd.zone.settings import ViewConfig
 from dnsd.zone.views import (
@@ -48,12 +55,24 @@ log = structlog.get_logger(__name__)
 MAX_VIEWS = 1000
 
 
-class _Table(Struct):
-    """The zone of one view. The workers identify it by `number`."""
+class _Table(Struct, eq=False):
+    """A zone of a view. The workers identify it by `number`; `sent`: they need its changes."""
 
     number: int
     zone: Zone
-    clients: int  # addresses of pods and nodes with this view, and networks
+    sent: bool = False
+
+
+class _Clients(Struct):
+    """The clients of a view: `addresses` of pods and nodes, and `networks`.
+
+    `table` is what they have, None for nothing yet; `next` is being built.
+    """
+
+    networks: bool = False
+    addresses: set[bytes] = msgspec.field(default_factory=set)
+    table: _Table | None = None
+    next: _Table | None = None
 
 
 class ViewZones:
@@ -64,8 +83,10 @@ class ViewZones:
         self.compiling = False
         self._pipeline = pipeline
         self._rules = Rules(config)
-        self._tables: dict[View, _Table] = {}
-        self._next = 1
+        self._views: dict[View, _Clients] = {}
+        self._builds: dict[View, Iterator[None]] = {}  # under way, the oldest first
+        self._numbers = itertools.count(1)
+        self._resets = 0  # whole tables that were sent
         self._frames: list[bytes] = []
         self._pods: dict[bytes, View] = {}  # by address of a pod or node
         self._addresses: dict[Key, tuple[bytes, ...]] = {}  # of pods and Nodes, as last seen
@@ -73,7 +94,9 @@ class ViewZones:
         self._full = False  # the limit was logged
         self._networks = list(self._rules.networks())
         for _, view in self._networks:
-            self._hold(view)
+            if view != EVERYTHING:
+                self._view(view).networks = True
+        self.finish()
         pipeline.on_contribution.append(self._replace)
         pipeline.on_rebuild.append(self.rebuild)
 
@@ -81,12 +104,13 @@ class ViewZones:
 
     def __len__(self) -> int:
         """How many views there are, without the one of all names."""
-        return len(self._tables)
+        return len(self._views)
 
     def last_serial(self, serial: int) -> int:
         """The latest of `serial` and the serials of all views (RFC 1982)."""
-        for table in self._tables.values():
-            if newer(table.zone.serial, serial):
+        for view in self._views:
+            table = self._table(view)
+            if table is not None and newer(table.zone.serial, serial):
                 serial = table.zone.serial
         return serial
 
@@ -94,32 +118,41 @@ class ViewZones:
         """The zone of a view; None if no client has the view."""
         if view == EVERYTHING:
             return self._pipeline.zone
-        table = self._tables.get(view)
-        return table.zone if table else None
+        table = self._table(view)
+        return None if table is None else table.zone
+
+    def _table(self, view: View) -> _Table | None:
+        """The table that the clients of a view have."""
+        clients = self._views.get(view)
+        return None if clients is None else clients.table
 
     def of_client(self, address: bytes) -> View:
         """The view of the client at this packed address."""
-        return self._pods.get(address) or self._rules.of_unknown(address)
+        view = self._pods.get(address)
+        if view is None or self._number(view) is None:
+            return self._rules.of_unknown(address)
+        return view
 
     # -- changes -----------------------------------------------------------------------------
 
     def _replace(self, contributor: Key, rrsets: Sequence[RRset], cause: Cause, age: str) -> None:
-        for view, table in self._tables.items():
+        config = self._pipeline.zone.config
+        for view, clients in self._views.items():
             if not view.visible(contributor):
                 continue
-            table.zone.config = self._pipeline.zone.config
-            visible = visible_rrsets(view, contributor, rrsets, table.zone.config)
-            change = table.zone.replace(contributor, visible, cause, age)
-            if change is not None and self.compiling:
-                frame = compile_change(change, table.zone)
-                self._frames.append(compile_view_frame(ViewFrame(table.number, frame)))
+            visible = visible_rrsets(view, contributor, rrsets, config)
+            for table in (clients.table, clients.next):
+                if table is None:
+                    continue
+                table.zone.config = config
+                change = table.zone.replace(contributor, visible, cause, age)
+                if change is not None and table.sent:
+                    self._send(table, compile_change(change, table.zone))
 
-    def rebuild(self, zone: Zone) -> None:
-        """Build the zones of all views anew from `zone`; the workers then need whole tables."""
-        for view, table in self._tables.items():
-            serial = (table.zone.serial + 1) % 2**32
-            later = zone.serial if newer(zone.serial, serial) else serial
-            table.zone = self._built(view, later)
+    def rebuild(self, _zone: Zone) -> None:
+        """Build the tables of all views anew; the workers then need whole tables."""
+        for view in self._views:
+            self._begin_build(view)
 
     def follow(self, keys: Iterable[Key]) -> None:
         """These Pods and Nodes were added, changed, or removed. Other kinds are ignored."""
@@ -151,72 +184,129 @@ class ViewZones:
         return self._rules.of_pod(address, namespaces.pop())
 
     def _assign(self, changed: dict[bytes, View | None]) -> None:
-        clients, forgotten, left = [], [], []
-        for address, view in changed.items():
+        assigned, forgotten, left = [], [], []
+        for address, wanted in changed.items():
             before = self._pods.pop(address, None)
-            if before is not None:
-                left.append(before)
-            if view is None:
+            view = None if wanted is None else self._admitted(wanted)
+            if before is not None and before != view:
+                left.append((before, address))
+            number = None
+            if view is not None:
+                self._pods[address] = view
+                if view != EVERYTHING:
+                    self._view(view).addresses.add(address)
+                number = self._number(view)
+            if number is None:  # until its table is complete
                 forgotten.append(address)
             else:
-                held = self._hold(view)
-                self._pods[address] = held
-                clients.append((address, self._number(held)))
-        dropped = tuple([number for view in left if (number := self._release(view))])
-        if self.compiling:
-            step = ViewFrame(clients=tuple(clients), forgotten=tuple(forgotten), dropped=dropped)
-            self._frames.append(compile_view_frame(step))
+                assigned.append((address, number))
+        dropped = [number for view, address in left for number in self._leave(view, address)]
+        self._send_step(
+            ViewFrame(clients=tuple(assigned), forgotten=tuple(forgotten), dropped=tuple(dropped))
+        )
 
     # -- views begin and end -----------------------------------------------------------------
 
-    def _number(self, view: View) -> int:
-        return 0 if view == EVERYTHING else self._tables[view].number
-
-    def _hold(self, view: View) -> View:
-        """Count a client of a view, with a new table if it is the first.
-
-        Returns the view, or NOTHING if there are too many views.
-        """
+    def _number(self, view: View) -> int | None:
+        """The number of the table that clients of a view have; None: they have none yet."""
         if view == EVERYTHING:
+            return 0
+        table = self._table(view)
+        return None if table is None else table.number
+
+    def _admitted(self, view: View) -> View:
+        """The view; NOTHING instead of a new one if there are too many."""
+        if view in (EVERYTHING, NOTHING) or view in self._views or len(self._views) < MAX_VIEWS:
             return view
-        table = self._tables.get(view)
-        if table is None and len(self._tables) >= MAX_VIEWS and view != NOTHING:
-            if not self._full:
-                self._full = True
-                log.error("too many views; pods with a new view see nothing", limit=MAX_VIEWS)
-            return self._hold(NOTHING)
-        if table is None:
-            zone = self._built(view, self._pipeline.zone.serial)
-            table = self._tables[view] = _Table(self._next, zone, 0)
-            self._next += 1
-            if self.compiling:
-                self._frames += _whole(table.number, zone)
-        table.clients += 1
-        return view
+        if not self._full:
+            self._full = True
+            log.error("too many views; pods with a new view see nothing", limit=MAX_VIEWS)
+        return NOTHING
 
-    def _release(self, view: View) -> int:
-        """Count one client less. Returns the number of its table if that was the last, else 0."""
+    def _view(self, view: View) -> _Clients:
+        """The clients of a view, whose table is built if they are the first."""
+        clients = self._views.get(view)
+        if clients is None:
+            clients = self._views[view] = _Clients()
+            self._begin_build(view)
+        return clients
+
+    def _leave(self, view: View, address: bytes) -> list[int]:
+        """A client has left a view. Returns the numbers of its tables if it was the last."""
         if view == EVERYTHING:
-            return 0
-        table = self._tables[view]
-        table.clients -= 1
-        if table.clients:
-            return 0
-        del self._tables[view]
+            return []
+        clients = self._views[view]
+        clients.addresses.discard(address)
+        if clients.addresses or clients.networks:
+            return []
+        del self._views[view]
+        self._builds.pop(view, None)
         self._full = False
-        return table.number
+        return [table.number for table in (clients.table, clients.next) if table is not None]
 
-    def _built(self, view: View, serial: int) -> Zone:
-        """A zone of the names that are visible in a view now."""
-        full = self._pipeline.zone
-        zone = Zone(full.config, serial)
+    # -- tables in pieces --------------------------------------------------------------------
+
+    @property
+    def building(self) -> bool:
+        """Whether `build` has work to do."""
+        return bool(self._builds)
+
+    def build(self) -> bool:
+        """Do a piece of the tables that are being built. Returns False if nothing is left."""
+        while self._builds:
+            view, pieces = next(iter(self._builds.items()))
+            for _ in pieces:
+                return True
+            del self._builds[view]
+        return False
+
+    def finish(self) -> None:
+        """Do all that is left to build."""
+        while self.build():
+            pass
+
+    def _begin_build(self, view: View) -> None:
+        """Build a table of a view beside the one that its clients have."""
+        zone = Zone(self._pipeline.zone.config, 0)
+        self._views[view].next = table = _Table(next(self._numbers), zone)
+        self._builds[view] = self._build(view, table)
+
+    def _build(self, view: View, table: _Table) -> Iterator[None]:
+        full, zone, clients = self._pipeline.zone, table.zone, self._views[view]
         for contributor, sets, age in full.contributions(view.visible):
             if visible := visible_rrsets(view, contributor, sets, full.config):
                 zone.replace(contributor, visible, Cause(contributor), age)
-        zone.serial = serial % 2**32
-        return zone
+            yield
+        yield from self._send_table(table)
+        serial, former = self._pipeline.zone.serial, clients.table
+        if former is not None and not newer(serial, former.zone.serial):
+            serial = (former.zone.serial + 1) % 2**32
+        zone.serial = serial
+        self._send(table, compile_state(UNCHANGED, serial))
+        clients.table, clients.next = table, None
+        table.sent = True
+        given = tuple([(address, table.number) for address in clients.addresses])
+        networks = self._assigned_networks() if clients.networks else ()
+        dropped = () if former is None else (former.number,)
+        self._send_step(ViewFrame(networks=networks, clients=given, dropped=dropped))
+
+    def _send_table(self, table: _Table) -> Iterator[None]:
+        """Send a table that no client has. A worker drops it when it gets all tables anew."""
+        resets = -1
+        while self.compiling and resets != self._resets:
+            resets, table.sent = self._resets, True
+            for frame in compile_all(table.zone):
+                self._send(table, frame)
+                yield
 
     # -- to the workers -----------------------------------------------------------------------
+
+    def _send(self, table: _Table, frame: bytes) -> None:
+        self._send_step(ViewFrame(table.number, frame))
+
+    def _send_step(self, step: ViewFrame) -> None:
+        if self.compiling:
+            self._frames.append(compile_view_frame(step))
 
     def take(self) -> list[bytes]:
         """The frames of the changes since the last call."""
@@ -228,18 +318,28 @@ class ViewZones:
 
         Views and zones may change between two frames; `take` has the frames of those changes.
         """
-        for view, table in list(self._tables.items()):
-            for frame in _whole(table.number, table.zone):
-                if self._tables.get(view) is not table:  # the last client of the view has gone
-                    break
-                yield frame
-        networks = tuple([(text, self._number(view)) for text, view in self._networks])
-        clients = tuple([(address, self._number(view)) for address, view in self._pods.items()])
-        yield compile_view_frame(ViewFrame(reset=True, networks=networks, clients=clients))
+        done: set[int] = set()
+        while left := [
+            table
+            for view in self._views
+            if (table := self._table(view)) is not None and table.number not in done
+        ]:
+            for table in left:
+                done.add(table.number)
+                for frame in compile_all(table.zone):
+                    yield compile_view_frame(ViewFrame(table.number, frame))
+        self._resets += 1
+        given = [
+            (address, number)
+            for address, view in self._pods.items()
+            if (number := self._number(view)) is not None
+        ]
+        networks = self._assigned_networks()
+        yield compile_view_frame(ViewFrame(reset=True, networks=networks, clients=tuple(given)))
 
-
-def _whole(number: int, zone: Zone) -> Iterator[bytes]:
-    return (compile_view_frame(ViewFrame(number, frame)) for frame in compile_all(zone))
+    def _assigned_networks(self) -> tuple[tuple[str, int], ...]:
+        numbers = [(text, self._number(view)) for text, view in self._networks]
+        return tuple([(text, number) for text, number in numbers if number is not None])
 
 
 def _addresses_of(thing: Object | None) -> tuple[bytes, ...]:

@@ -3,8 +3,9 @@
 In `sources/` (control plane: objects of the cluster). Change here: what a source publishes.
 
 A source runs until it is cancelled, and publishes `Batch`es: objects as they are now, and the Keys
-of objects that are gone. The control loop applies a batch in one step. A source therefore splits
-many events into several batches, and lets the loop run other tasks between them.
+of objects that are gone. The control loop applies a small batch in one step, and a large
+one in several. A source splits many events into several batches, because all events of a batch are
+in memory at once.
 """
 
 from __future__ import annotations

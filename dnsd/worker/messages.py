@@ -167,7 +167,7 @@ class Probed(Struct, frozen=True, tag="probed"):
 
 
 class Flushed(Struct, frozen=True, tag="flushed"):
-    """The reply to a `Flush`: how many replies were forgotten, -1 if there is no cache."""
+    """The reply to a `Flush`: how many replies were forgotten, -1 without a cache."""
 
     id: int
     count: int

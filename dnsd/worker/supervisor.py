@@ -265,7 +265,7 @@ class Supervisor:
     async def flush(self, name: bytes | None) -> int:
         """Forget cached replies of upstreams in every worker: those for `name`, or all (None).
 
-        Returns how many, -1 if there is no cache. Raises NoWorker.
+        Returns how many, -1 without a cache. Raises NoWorker.
         """
         replies: list[Flushed] = await asyncio.gather(
             *(

@@ -22,8 +22,8 @@ Pure: no clock and no I/O. The caller passes in the log.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from typing import Protocol
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import NamedTuple, Protocol
 
 import msgspec
 
@@ -63,6 +63,13 @@ class _NoLog:
     warning = exception = info
 
 
+class _Next(NamedTuple):
+    """A zone that is being built, and the contributors that changed since it was begun."""
+
+    zone: Zone
+    edited: dict[Key, Cause]
+
+
 class Pipeline:
     """Holds `states`, `zone`, and `journal`, and keeps them consistent.
 
@@ -95,26 +102,30 @@ class Pipeline:
         self.problems: dict[Key, tuple[str, ...]] = {}
         self._pinned: dict[Key, tuple[tuple[RRset, ...], Cause, str]] = {}
         self._disputed: dict[Name, tuple[Key, ...]] = {}  # as last logged
+        self._next: _Next | None = None  # during `reconfigure_slowly`
 
     def feed(self, batch: Batch, at: float, cluster: str = "") -> list[Change]:
         """Applies a batch of a source, received at `at` (seconds). Its Changes, in order."""
+        return [change for change in self.feed_slowly(batch, at, cluster) if change is not None]
+
+    def feed_slowly(self, batch: Batch, at: float, cluster: str = "") -> Iterator[Change | None]:
+        """The same, in pieces: yields after each event and after each contributor.
+
+        Between two pieces the zone lacks Changes of the batch, and everything else may change.
+        """
         state = self.states.get(cluster)
         if state is None:
-            types = self.zone.config.external.node_port_types
-            state = self.states[cluster] = State(types)
+            config = (self._next.zone if self._next else self.zone).config
+            state = self.states[cluster] = State(config.external.node_port_types)
         dirty: dict[Key, Cause] = {}
         for event in batch.events:
             for contributor in state.apply((event,)):
                 # The last cause counts, and the contributor keeps its place in the order.
                 dirty[contributor] = _cause(event, at, cluster)
-        changes = []
+            yield None
         for contributor, cause in dirty.items():
-            change = self._update(self.zone, contributor.within(cluster), cause)
-            if change is not None:
-                changes.append(change)
-                self._publish(change)
+            yield self._edit(contributor.within(cluster), cause)
         state.compact()
-        return changes
 
     def get(self, key: Key) -> Object | None:
         """The object with this key, of any source; None if it does not exist."""
@@ -131,7 +142,7 @@ class Pipeline:
         return [
             key.within(cluster)
             for cluster, state in self.states.items()
-            for key in state.pod_keys()
+            for key in state.keys("Pod")
         ]
 
     def pods_with(self, address: bytes) -> list[Pod]:
@@ -149,10 +160,7 @@ class Pipeline:
             self._pinned[contributor] = tuple(rrsets), cause, age
         else:
             self._pinned.pop(contributor, None)
-        change = self._replace(self.zone, contributor, rrsets, cause, age)
-        if change is not None:
-            self._publish(change)
-        return change
+        return self._edit(contributor, cause)
 
     def set_ns_addresses(self, addresses: tuple[bytes, ...], cause: Cause) -> Change | None:
         """Sets the packed addresses of ns.dns.ZONE; computes nothing else."""
@@ -166,30 +174,76 @@ class Pipeline:
         return change
 
     def reconfigure(self, config: SchemaConfig) -> bool:
-        """Serves the same objects by another schema configuration; False if it is the same.
+        """Serves the same objects by another schema configuration; False if it is the same."""
+        before = self.zone
+        for _ in self.reconfigure_slowly(config):
+            pass
+        return self.zone is not before
 
-        The zone is rebuilt beside the old one and replaces it, with the next serial.
+    def reconfigure_slowly(self, config: SchemaConfig) -> Iterator[None]:
+        """The same, in pieces: yields after each contributor.
+
+        The zone is rebuilt beside the old one and replaces it at the end, with the next serial.
+        Until then the old one is served, and changes go to it. The contributors that they concern
+        are computed once more for the new zone.
         """
         if config == self.zone.config:
-            return False
-        serial = (self.zone.serial + 1) % 2**32
-        zone = Zone(config, serial)
+            return
+        zone, edited = self._next = _Next(Zone(config, 0), {})
         self.problems.clear()
         self._disputed.clear()
-        for cluster, state in self.states.items():
-            state.follow_nodes(config.external.node_port_types)
-            for one in state.objects():
-                if one.kind in CONTRIBUTOR_KINDS:
-                    key = one.key.within(cluster)
-                    self._update(zone, key, Cause(key, one.version, one.origin))
-        for contributor, (rrsets, cause, age) in self._pinned.items():
-            self._replace(zone, contributor, rrsets, cause, age)
-        zone.serial = serial
-        self.zone = zone
+        try:
+            self._follow_nodes(config)
+            for contributor in self._contributors():
+                self._compute(zone, contributor, self._cause_now(contributor))
+                yield
+            while edited:
+                contributor = next(iter(edited))
+                self._compute(zone, contributor, edited.pop(contributor))
+                yield
+            zone.serial = (self.zone.serial + 1) % 2**32
+            self.zone, self._disputed = zone, dict(zone.disputes)
+        finally:
+            self._next = None
+            self._follow_nodes(self.zone.config)
         if self.journal is not None:
             self.journal.clear()
         self._notify(self.on_rebuild, zone)
-        return True
+
+    def _follow_nodes(self, config: SchemaConfig) -> None:
+        for state in self.states.values():
+            state.follow_nodes(config.external.node_port_types)
+
+    def _contributors(self) -> list[Key]:
+        """Every contributor that exists: first the objects."""
+        objects = [
+            key.within(cluster)
+            for cluster, state in self.states.items()
+            for key in state.keys(*CONTRIBUTOR_KINDS)
+        ]
+        return [*objects, *self._pinned]
+
+    def _cause_now(self, contributor: Key) -> Cause:
+        """The object itself as the cause, with its version."""
+        found = self.get(contributor)
+        return Cause(contributor, found.version, found.origin) if found else Cause(contributor)
+
+    def _edit(self, contributor: Key, cause: Cause) -> Change | None:
+        """Computes the RRsets of a contributor anew, and publishes the Change."""
+        if self._next is not None:
+            self._next.edited[contributor] = cause
+        change = self._compute(self.zone, contributor, cause)
+        if change is not None:
+            self._publish(change)
+        return change
+
+    def _compute(self, zone: Zone, contributor: Key, cause: Cause) -> Change | None:
+        """Puts the RRsets that a contributor has now into `zone`."""
+        pinned = self._pinned.get(contributor)
+        if pinned is not None:
+            rrsets, cause, age = pinned
+            return self._replace(zone, contributor, rrsets, cause, age)
+        return self._update(zone, contributor, cause)
 
     def _update(self, zone: Zone, contributor: Key, cause: Cause) -> Change | None:
         """Puts the RRsets of one contributor into the zone."""

@@ -165,9 +165,12 @@ class Store:
     def contributions(
         self, wanted: Callable[[Key], bool] = lambda _: True
     ) -> Iterator[tuple[Key, RRsets]]:
-        """Every contributor that is `wanted`, with its RRsets. Others are not unpacked."""
-        for contributor, packed in self._packed.items():
-            if not wanted(contributor):
+        """Every contributor that is `wanted`, with its RRsets. Others are not unpacked.
+
+        The zone may change between two of them. Contributors that come meanwhile are left out.
+        """
+        for contributor, packed in list(self._packed.items()):
+            if not wanted(contributor) or self._packed.get(contributor) is not packed:
                 continue
             octets = packed.octets
             found = self.contribution(contributor).rrsets if octets is None else unpack(octets)

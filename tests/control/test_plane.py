@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from pathlib import Path
 
@@ -16,9 +17,11 @@ from dnsd.cluster.objects import Key, Pod, Service
 from dnsd.control.settings import Settings
 from dnsd.dns.addresses import pack_address
 from dnsd.dns.names import name_from_text
+from dnsd.dns.types import Type
 from dnsd.settings.schema import SettingsError
 from dnsd.sources.source import Batch
 from dnsd.worker.supervisor import WorkersFailed
+from dnsd.zone.frame import FRESH, NOT_READY, STALE
 from dnsd.zone.merge import APEX_KEY
 from tests.control.planes import HOST, NAME, ask, plane, publish, said, web
 from tests.helpers import eventually
@@ -119,6 +122,79 @@ class TestChanges:
             assert len(it.journal) == 0
             publish(it, web("10.96.0.2"), synced=True)
             assert len(it.journal) == 1
+
+
+class TestLargeBatches:
+    """A batch that takes longer than a step of the event loop."""
+
+    SERVICES = tuple(
+        Service("default", f"s{n}", cluster_ips=((10 << 24 | n).to_bytes(4, "big"),))
+        for n in range(3000)
+    )
+
+    async def test_the_event_loop_goes_on_during_a_large_batch(self) -> None:
+        async with plane() as it:
+            publish(it, web("10.96.0.1"), synced=True)
+            publish(it, *self.SERVICES, synced=True)
+            names = len(it.pipeline.zone)
+            await asyncio.sleep(0)
+            assert names < len(it.pipeline.zone) < len(self.SERVICES)
+            await eventually(lambda: len(it.pipeline.zone) > len(self.SERVICES))
+
+    async def test_batches_are_applied_in_the_order_in_which_they_are_published(self) -> None:
+        async with plane() as it:
+            publish(it, *self.SERVICES, web("10.96.0.1"), synced=True)
+            publish(it, web("10.96.0.2"), *(one.key for one in self.SERVICES), synced=True)
+            publish(it, web("10.96.0.3"), synced=True)
+
+            async def is_answered() -> bool:
+                return said(await ask(it))[1] == ["10.96.0.3"]
+
+            await eventually(is_answered)
+            assert it.pipeline.state.counts()["Service"] == 1
+
+    async def test_until_its_end_the_claim_is_the_worse_one(self) -> None:
+        async with plane() as it:
+            publish(it, *self.SERVICES, synced=True)
+            assert it.state == NOT_READY
+            assert not it.synced.is_set()
+            await it.synced.wait()
+            assert it.state == FRESH
+            it.publish(Batch(tuple(one.key for one in self.SERVICES), stale=True))
+            assert it.state == STALE
+            assert len(it.pipeline.zone) > 1000
+            publish(it, synced=True)
+            await eventually(lambda: it.state == FRESH)
+            assert len(it.pipeline.zone) < 1000
+
+    async def test_a_change_during_a_reconfiguration_is_served_by_both_configurations(self) -> None:
+        async with plane() as it:
+            publish(it, *self.SERVICES, web("10.96.0.1"), synced=True)
+            await it.synced.wait()
+            reconfiguring = asyncio.create_task(it.reconfigure(Settings.of(ttl=77)))
+            await asyncio.sleep(0)
+            publish(it, web("10.96.0.2"), synced=True)
+            assert it.pipeline.zone.config.ttl == 5
+            found = it.pipeline.zone.rrset(name_from_text(f"{NAME}."), Type.A)
+            assert found is not None
+            assert found.rdatas == (pack_address("10.96.0.2"),)
+            await reconfiguring
+            await it.supervisor.caught_up()
+            reply = await ask(it)
+            assert reply.answer[0].ttl == 77
+            assert said(reply)[1] == ["10.96.0.2"]
+
+    async def test_the_own_service_may_change_during_a_reconfiguration(self) -> None:
+        settings = Settings.of(ns_service="default/web")
+        async with plane(settings) as it:
+            publish(it, *self.SERVICES, web("10.96.0.1"), synced=True)
+            await it.synced.wait()
+            reconfiguring = asyncio.create_task(it.reconfigure(settings.updated(ttl=77)))
+            await asyncio.sleep(0)
+            publish(it, web("10.96.0.2"), synced=True)
+            await reconfiguring
+            await it.supervisor.caught_up()
+            assert said(await ask(it, "ns.dns.cluster.local"))[1] == ["10.96.0.2"]
 
 
 class TestOwnService:

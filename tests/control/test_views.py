@@ -177,6 +177,7 @@ class Served:
 
     def _pass_on(self, events: Sequence[Event]) -> None:
         self.view_zones.follow(one if isinstance(one, Key) else one.key for one in events)
+        self.view_zones.finish()
         for frame in self.frames:
             self.engine.apply(frame)
         for frame in self.view_zones.take():
@@ -448,6 +449,7 @@ class TestPods:
                 ip = (10 << 24 | 2 << 16 | i).to_bytes(4, "big")
                 served.pipeline.feed(Batch((Pod(f"n{i}", "p", (ip,), "Running"),), True), 0.0)
                 served.view_zones.follow([Key("Pod", f"n{i}", "p")])
+                served.view_zones.finish()
         assert len(served.view_zones) <= limit + 1
         assert [log["event"] for log in logs if log["log_level"] == "error"] == [
             "too many views; pods with a new view see nothing"
@@ -530,6 +532,7 @@ def test_any_order_of_events_ends_with_the_tables_of_a_new_worker(
 def test_another_schema_keeps_the_view_of_each_client() -> None:
     served = Served(CONFIG, cluster())
     served.pipeline.reconfigure(msgspec.structs.replace(SCHEMA, ttl=77))
+    served.view_zones.finish()
     engine = served.fresh()
     allowed = said(engine, "web.a.svc.cluster.local", "A", "10.0.1.1")
     assert "web.a.svc.cluster.local. 77 IN A 10.96.0.1" in allowed

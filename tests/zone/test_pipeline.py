@@ -264,6 +264,67 @@ class TestReconfigure:
         assert not line.reconfigure(SchemaConfig(zones=(Z,)))
         assert line.zone is zone
 
+    def test_the_former_zone_is_served_until_the_new_one_is_complete(self) -> None:
+        line = pipeline()
+        feed(line, *self.OBJECTS)
+        pieces = line.reconfigure_slowly(self.OTHER)
+        next(pieces)
+        (change,) = feed(line, service("web", "10.96.0.8"))
+        assert change.serial == line.zone.serial
+        assert line.zone.config == CONFIG
+        for _ in pieces:
+            assert line.zone.config == CONFIG
+        assert line.zone.config == self.OTHER
+        assert line.zone.serial == change.serial + 1
+        found = line.zone.rrset(WEB, Type.A)
+        assert found is not None
+        assert found.rdatas == packed("10.96.0.8")
+
+    def test_an_abandoned_reconfiguration_changes_nothing(self) -> None:
+        line, other = pipeline(TestExternalZones.CONFIG), pipeline(TestExternalZones.CONFIG)
+        for one in (line, other):
+            feed(one, service("np", type="NodePort", ports=()))
+        pieces = line.reconfigure_slowly(self.OTHER)
+        next(pieces)
+        pieces.close()
+        for one in (line, other):  # a Service at node ports depends on the Nodes as before
+            feed(one, Node("n1", packed("10.0.0.1"), ready=True))
+        assert served(line) == served(other)
+        assert line.reconfigure(self.OTHER)
+
+    @settings(deadline=None, max_examples=60)
+    @given(st.data())
+    def test_changes_between_two_pieces_are_in_the_new_zone(self, data: st.DataObject) -> None:
+        line, fresh = pipeline(), pipeline(self.OTHER)
+        present: dict[Key, Object] = {}
+        pinned = RRset(name("api"), int(Type.A), 30, (b"\xc0\0\2\1",))
+        contributor = Key("Record", "cluster.local.", "api.cluster.local./A")
+
+        def change() -> None:
+            thing = data.draw(st.sampled_from([*EVENTS, None]))
+            if thing is None:
+                sets = data.draw(st.sampled_from([(), (pinned,)]))
+                for one in (line, fresh):
+                    one.put(contributor, sets, Cause(contributor))
+            elif present.pop(thing.key, None):
+                feed(line, thing.key)
+            else:
+                present[thing.key] = thing
+                feed(line, thing)
+
+        for _ in range(data.draw(st.integers(0, 8))):
+            change()
+        pieces = line.reconfigure_slowly(self.OTHER)
+        for _ in range(data.draw(st.integers(0, 8))):
+            next(pieces, None)
+            change()
+        for _ in pieces:
+            pass
+        feed(fresh, *present.values())
+        assert served(line) == served(fresh)
+        assert set(line.zone.names()) == set(fresh.zone.names())
+        assert line.problems == fresh.problems
+
 
 class TestNsAddresses:
     """Only the records of ns.dns.Z change; the zone is that of the new configuration."""
@@ -347,6 +408,24 @@ class TestAnyOrder:
             size = sizes.pop() if sizes else 1
             feed(line, *events[:size])
             del events[:size]
+        assert served(line) == served(once)
+        assert set(line.zone.names()) == set(once.zone.names())
+
+    @settings(deadline=None, max_examples=60)
+    @given(st.permutations(EVENTS), st.lists(st.integers(0, 9), min_size=4, max_size=4))
+    def test_with_other_batches_between_the_pieces_of_a_batch(
+        self, order: list[Object], sizes: list[int]
+    ) -> None:
+        line, once = pipeline(), pipeline()
+        feed(once, *order[1:])
+        pieces = line.feed_slowly(Batch(tuple(order)), 0.0)
+        for number, size in enumerate(sizes):
+            for _ in range(size):
+                next(pieces, None)
+            feed(line, order[number], order[0].key)
+        for _ in pieces:
+            pass
+        feed(line, *order[1:], order[0].key)
         assert served(line) == served(once)
         assert set(line.zone.names()) == set(once.zone.names())
 

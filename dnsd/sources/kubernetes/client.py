@@ -30,6 +30,7 @@ import msgspec
 import structlog
 
 from dnsd import __version__
+from dnsd.runtime.tasks import Tasks
 from dnsd.sources.kubernetes.credentials import Access, Credentials, Timing, load
 from dnsd.sources.kubernetes.errors import (
     NOT_JSON,
@@ -64,7 +65,7 @@ class Client:
         # Read now, because the files may be removed later.
         self._tls = _tls(credentials.configuration)
         self._loaded_at = time.monotonic()
-        self._loading: asyncio.Task[None] | None = None  # the last load of the credentials
+        self._loads = Tasks()  # of the credentials; at most one runs
 
     @property
     def host(self) -> str:
@@ -83,9 +84,7 @@ class Client:
 
     async def close(self) -> None:
         """Close all connections, and end an exec plugin that is running."""
-        if self._loading is not None:
-            self._loading.cancel()
-            await asyncio.wait({self._loading})
+        await self._loads.close()
         await self._rest.close()
 
     async def fetch(
@@ -218,11 +217,10 @@ class Client:
         One request waits for the load, for a while; others continue with the current credentials.
         If that request is canceled the load continues, because its result serves all requests.
         """
-        running = self._loading is not None and not self._loading.done()
-        if not running and time.monotonic() - self._loaded_at >= interval:
+        if not self._loads and time.monotonic() - self._loaded_at >= interval:
             self._loaded_at = time.monotonic()
-            self._loading = asyncio.create_task(self._load())
-            await asyncio.wait({self._loading}, timeout=self.timing.connect)
+            loading = self._loads.start(self._load(), "load the credentials again")
+            await asyncio.wait({loading}, timeout=self.timing.connect)
 
     async def _load(self) -> None:
         try:

@@ -41,7 +41,7 @@ from dnsd.sources.manifests.settings import ManifestConfig
 from dnsd.sources.source import Batch, SourceError, SourceStatus
 
 SERVICE_CIDR = ManifestConfig().service_cidr
-BATCH = 1000  # events; a batch is one step of the control loop
+BATCH = 200  # events; as many as a step of the control loop takes
 RESCAN = 10.0  # seconds between comparisons of all files
 _TICK = 0.25  # seconds within which a reload and a replaced directory are noticed
 _SETTLE = 0.05  # seconds between two updates of a file that may be half written

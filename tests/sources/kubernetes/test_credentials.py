@@ -13,6 +13,7 @@ from typing import Any
 import msgspec
 import pytest
 import yaml
+from structlog.testing import capture_logs
 
 from dnsd.sources.kubernetes.client import Client, connect
 from dnsd.sources.kubernetes.credentials import Access
@@ -397,6 +398,19 @@ class TestServiceAccount:
             with pytest.raises(ApiError):
                 await names(client)
             assert await names(client)
+        finally:
+            await client.close()
+
+    async def test_a_bug_during_a_renewal_is_logged(self, kube, authority, tmp_path):
+        (tmp_path / "token").write_text("wrong")
+        client = await connect(self.access(kube, authority, tmp_path), QUICK)
+        try:
+            client.access = None  # what no caller does
+            with capture_logs() as logs, pytest.raises(ApiError):
+                await names(client)
+            (line,) = logs
+            assert line["task"] == "load the credentials again"
+            assert line["exc_info"]
         finally:
             await client.close()
 
