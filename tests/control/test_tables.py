@@ -15,13 +15,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dnsd.answer.settings import EngineConfig
+from dnsd.answer.shared import Shared
 from dnsd.answer.views import Views
 from dnsd.cluster.objects import Event, Key, Pod, Service
 from dnsd.control.views import ViewZones
 from dnsd.dns.addresses import pack_address
 from dnsd.dns.names import name_from_text, text_of
 from dnsd.sources.source import Batch
-from dnsd.transport.registry import UDP
+from dnsd.transport.registry import TRANSPORTS, UDP
 from dnsd.zone.compile import compile_all, compile_change
 from dnsd.zone.frame import FRESH, compile_state
 from dnsd.zone.pipeline import Pipeline
@@ -53,7 +54,7 @@ class Worker:
     """The tables of a worker, and the rest of the load that it takes part in."""
 
     def __init__(self) -> None:
-        self.engine = Views(EngineConfig(views=True))
+        self.engine = Views(Shared(EngineConfig(views=True), TRANSPORTS))
         self.load: Iterator[bytes] = iter(())
 
 
