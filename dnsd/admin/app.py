@@ -61,7 +61,7 @@ from dnsd.explain.explain import BadQuestion
 from dnsd.explain.plan import TooMuch
 from dnsd.sources.kubernetes.reviews import PATH
 from dnsd.transport.registry import UnknownTransport
-from dnsd.worker.supervisor import NoWorker
+from dnsd.worker.requests import NoWorker
 
 log = structlog.get_logger(__name__)
 

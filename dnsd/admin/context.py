@@ -42,7 +42,8 @@ from dnsd.sources.source import Source, SourceStatus
 from dnsd.transport.listener import Listener
 from dnsd.upstream.status import Where
 from dnsd.worker import counters
-from dnsd.worker.supervisor import NoWorker, Supervisor
+from dnsd.worker.requests import NoWorker
+from dnsd.worker.supervisor import Supervisor
 from dnsd.zone.change import Cause, Change
 from dnsd.zone.frame import NOT_READY, STALE
 from dnsd.zone.pipeline import Pipeline

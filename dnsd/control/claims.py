@@ -45,5 +45,5 @@ def claim_of(batch: Batch) -> Claim:
 def join(claims: Iterable[Claim]) -> Claim:
     """The claim of a zone that all these sources fill; not ready without a source."""
     claims = tuple(claims)
-    state = max((one.state for one in claims), key=_ORDER.index, default=NOT_READY)
-    return Claim(state, tuple(sorted({key for one in claims for key in one.unknown})))
+    state = max((claim.state for claim in claims), key=_ORDER.index, default=NOT_READY)
+    return Claim(state, tuple(sorted({key for claim in claims for key in claim.unknown})))

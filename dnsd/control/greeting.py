@@ -29,10 +29,10 @@ def greeting(plane: ControlPlane, seconds: float) -> str:
 
 def _places(listeners: Sequence[Listener]) -> str:
     """The addresses and their transports: `127.0.0.1:53, [::1]:53 (UDP and TCP)`."""
-    found: dict[Address, list[str]] = {}
+    transports: dict[Address, list[str]] = {}
     for listener in listeners:
-        found.setdefault(listener.address, []).append(listener.transport.label)
-    labels = {address: f"({' and '.join(names)})" for address, names in found.items()}
+        transports.setdefault(listener.address, []).append(listener.transport.label)
+    labels = {address: f"({' and '.join(names)})" for address, names in transports.items()}
     if len(set(labels.values())) == 1:
         return f"{', '.join(map(str, labels))} {labels.popitem()[1]}"
     return ", ".join(f"{address} {names}" for address, names in labels.items())
@@ -43,7 +43,8 @@ def _count(number: int, noun: str) -> str:
 
 
 def _try(plane: ControlPlane) -> str:
-    first = next((one for one in plane.listeners if one.transport.datagram), plane.listeners[0])
+    datagram = (listener for listener in plane.listeners if listener.transport.datagram)
+    first = next(datagram, plane.listeners[0])
     option = "" if first.transport.datagram else f"+{first.transport.name} "
     address = first.address.reachable()
     return f"dig {option}-p {address.port} @{address.host} {_example(plane)}"

@@ -56,7 +56,7 @@ def read(settings: Settings) -> Offline:
         loaded = load(settings.manifests.directory, settings.manifests.service_cidr)
     except SourceError as error:
         raise SettingsError(f"{settings.named('manifests')}: {error}") from error
-    addresses = [one.address for one in settings.transport.listen]
+    addresses = [endpoint.address for endpoint in settings.transport.listen]
     pipeline = Pipeline(schema_config(settings, addresses), SERIAL, log=log)
     pipeline.feed(Batch(loaded.objects, synced=True), 0.0)
     pipeline.zone.serial = SERIAL

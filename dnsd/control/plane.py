@@ -156,8 +156,9 @@ class ControlPlane:
     def _apply(self, batch: Batch, cluster: str, handed_in: float) -> Iterator[None]:
         """Apply a batch, in pieces. Until its end, the claim of the source is the worse one."""
         self.handed_in = max(handed_in, self.handed_in)
-        self._set_claim(cluster, join([self._claims[cluster], claim_of(batch)]))
-        now = time.time()
+        now, claim = time.time(), claim_of(batch)
+        if claim != self._claims[cluster]:
+            self._set_claim(cluster, join([self._claims[cluster], claim]))
         for _ in self.pipeline.feed_slowly(batch, now, cluster):
             yield
         if self.settings.ns_service and not self.settings.schema.ns_addresses and not cluster:
@@ -170,7 +171,8 @@ class ControlPlane:
             if self.settings.upstream.search_completion and self._compiling and pods:
                 self._frames.append(compile_clients(self.pipeline.pods(pods)))
             yield
-        self._set_claim(cluster, claim_of(batch))
+        if claim != self._claims[cluster]:
+            self._set_claim(cluster, claim)
 
     def _set_claim(self, cluster: str, claim: Claim) -> None:
         self._claims[cluster] = claim
@@ -243,8 +245,8 @@ class ControlPlane:
         """The Service that `ns_service` names, if it exists and has addresses."""
         if not settings.ns_service:
             return None
-        found = self.pipeline.state.get(_service_key(settings.ns_service))
-        return found if isinstance(found, Service) and found.cluster_ips else None
+        service = self.pipeline.state.get(_service_key(settings.ns_service))
+        return service if isinstance(service, Service) and service.cluster_ips else None
 
     # -- what the workers get --------------------------------------------------------------
 

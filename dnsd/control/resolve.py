@@ -69,13 +69,13 @@ def worker_setup(settings: Settings) -> Setup:
 
 def own_addresses(addresses: Sequence[Address]) -> tuple[bytes, ...]:
     """The packed addresses of the listeners, with the source address for a wildcard."""
-    found: dict[bytes, None] = {}
+    own: dict[bytes, None] = {}
     for address in addresses:
         packed = pack_address(address.host.partition("%")[0])
         if not any(packed):
             packed = _sent_from(len(packed))
-        found[packed] = None
-    return tuple(found)
+        own[packed] = None
+    return tuple(own)
 
 
 # Documentation addresses (RFC 5737, RFC 3849): `connect` sends nothing, it only selects the source

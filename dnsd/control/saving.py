@@ -11,7 +11,8 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import structlog
@@ -89,24 +90,19 @@ class SavingSource:
             rounds += 1
             changed = self._changes != self._saved[0]
             if changed or (rounds % _VERSIONS_EVERY == 0 and self._unsaved()):
-                try:
+                with self._reporting():
                     await self.save()
                     self._problem = ""
-                except OSError as error:
-                    self._report(error)
 
     def _save_last(self) -> None:
-        saving = self.source.to_save()
-        if self._path and saving and self._unsaved():
-            try:
+        if self._path and (saving := self._unsaved()):
+            with self._reporting():
                 self._write(self._path, *saving)
-            except OSError as error:
-                self._report(error)
 
-    def _unsaved(self) -> bool:
-        """Whether a snapshot would differ from the last one."""
+    def _unsaved(self) -> tuple[snapshot.Header, list[Packed]] | None:
+        """The contents of a snapshot, if they differ from those of the last one."""
         saving = self.source.to_save()
-        return saving is not None and (self._changes, saving[0].versions) != self._saved
+        return saving if saving and (self._changes, saving[0].versions) != self._saved else None
 
     def _write(self, path: Path, header: snapshot.Header, objects: list[Packed]) -> None:
         with self._writing:  # the last write may begin before another one ends
@@ -115,8 +111,13 @@ class SavingSource:
                 self._written = header.written
                 log.debug("the snapshot is written", bytes=size, objects=len(objects))
 
-    def _report(self, error: OSError) -> None:
-        problem = error.strerror or str(error)  # the text of the error names a temporary file
-        if problem != self._problem:
-            log.warning("the snapshot cannot be written", file=str(self._path), problem=problem)
-        self._problem = problem
+    @contextmanager
+    def _reporting(self) -> Iterator[None]:
+        """Log an OSError, unless the last one was the same."""
+        try:
+            yield
+        except OSError as error:
+            problem = error.strerror or str(error)  # the text of the error names a temporary file
+            if problem != self._problem:
+                log.warning("the snapshot cannot be written", file=str(self._path), problem=problem)
+            self._problem = problem

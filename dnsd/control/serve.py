@@ -176,12 +176,21 @@ class Serve:
             log.error("the new configuration is not used", problem=problem)  # noqa: TRY400
 
     async def reload(self, plane: ControlPlane) -> None:
-        """Read the configuration and the sources again: what SIGHUP and the API request.
+        """Apply the settings that can change while dnsd runs, and read the sources again.
 
-        Raises SettingsError or WorkersFailed, and then dnsd continues as before.
+        Raises SettingsError or WorkersFailed; then nothing has changed.
         """
         async with self._reloading:
-            await reload(plane, self.reread())
+            settings = self.reread()
+            now, later = changed(plane.settings, settings)
+            settings = keep(plane.settings, settings, later)
+            await plane.reconfigure(settings)
+            logging.configure(settings.log.level, settings.log.format)
+            for source in plane.sources:
+                source.reload()
+            if later:
+                log.warning("these settings need a restart", settings=later)
+            log.info("reloaded", changed=now)
 
 
 async def _run_source(plane: ControlPlane, source: Source, cluster: str) -> None:
@@ -198,22 +207,6 @@ async def _run_source(plane: ControlPlane, source: Source, cluster: str) -> None
                 raise
             log.exception("a source failed, a bug; dnsd serves its last state")
         await asyncio.sleep(_RETRY)
-
-
-async def reload(plane: ControlPlane, settings: Settings) -> None:
-    """Apply the settings that can change while dnsd runs, and read the sources again.
-
-    Raises SettingsError or WorkersFailed; then nothing has changed.
-    """
-    now, later = changed(plane.settings, settings)
-    settings = keep(plane.settings, settings, later)
-    await plane.reconfigure(settings)
-    logging.configure(settings.log.level, settings.log.format)
-    for source in plane.sources:
-        source.reload()
-    if later:
-        log.warning("these settings need a restart", settings=later)
-    log.info("reloaded", changed=now)
 
 
 async def build(settings: Settings) -> ControlPlane:

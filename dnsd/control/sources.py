@@ -63,8 +63,8 @@ async def kubernetes_source(settings: Settings, timing: Timing | None = None) ->
         setting = "kubeconfig" if section.kubeconfig else "kubernetes"
         raise SettingsError(f"{settings.named(setting)}: {error}") from error
     path = Path(settings.state_dir) / snapshot.FILE if settings.state_dir else None
-    found = _read_snapshot(path, section.snapshot_max_age) if path else None
-    source = KubernetesSource(client, kubernetes_config(settings), snapshot=found)
+    saved = _read_snapshot(path, section.snapshot_max_age) if path else None
+    source = KubernetesSource(client, kubernetes_config(settings), snapshot=saved)
     return SavingSource(source, path, section.snapshot_every)
 
 

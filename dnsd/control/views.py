@@ -167,18 +167,18 @@ class ViewZones:
             if key.kind == "Node":
                 self._nodes.subtract(before)
                 self._nodes.update(now)
-        given = {address: self._view_of(address) for address in touched}
-        changed = {ip: view for ip, view in given.items() if self._pods.get(ip) != view}
+        views = {address: self._view_of(address) for address in touched}
+        changed = {ip: view for ip, view in views.items() if self._pods.get(ip) != view}
         if changed:
             self._assign(changed)
 
     def _view_of(self, address: bytes) -> View | None:
         """The view of the pod or node with this address; None: it is unknown."""
-        found = [pod for pod in self._pipeline.pods_with(address) if pod.running]
-        if self._nodes[address] > 0 or any(pod.host_network for pod in found):
+        pods = [pod for pod in self._pipeline.pods_with(address) if pod.running]
+        if self._nodes[address] > 0 or any(pod.host_network for pod in pods):
             host, unknown = self._rules.of_host(address), self._rules.of_unknown(address)
             return host if host != unknown else None
-        namespaces = {pod.namespace for pod in found}
+        namespaces = {pod.namespace for pod in pods}
         if len(namespaces) != 1:
             return None
         return self._rules.of_pod(address, namespaces.pop())
@@ -285,10 +285,10 @@ class ViewZones:
         self._send(table, compile_state(UNCHANGED, serial))
         clients.table, clients.next = table, None
         table.sent = True
-        given = tuple([(address, table.number) for address in clients.addresses])
+        assigned = tuple([(address, table.number) for address in clients.addresses])
         networks = self._assigned_networks() if clients.networks else ()
         dropped = () if former is None else (former.number,)
-        self._send_step(ViewFrame(networks=networks, clients=given, dropped=dropped))
+        self._send_step(ViewFrame(networks=networks, clients=assigned, dropped=dropped))
 
     def _send_table(self, table: _Table) -> Iterator[None]:
         """Send a table that no client has. A worker drops it when it gets all tables anew."""
@@ -329,13 +329,13 @@ class ViewZones:
                 for frame in compile_all(table.zone):
                     yield compile_view_frame(ViewFrame(table.number, frame))
         self._resets += 1
-        given = [
+        assigned = [
             (address, number)
             for address, view in self._pods.items()
             if (number := self._number(view)) is not None
         ]
         networks = self._assigned_networks()
-        yield compile_view_frame(ViewFrame(reset=True, networks=networks, clients=tuple(given)))
+        yield compile_view_frame(ViewFrame(reset=True, networks=networks, clients=tuple(assigned)))
 
     def _assigned_networks(self) -> tuple[tuple[str, int], ...]:
         numbers = [(text, self._number(view)) for text, view in self._networks]

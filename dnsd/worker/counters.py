@@ -57,11 +57,13 @@ def collect(
 ) -> Totals:
     """The totals of this process, in the order of `names`."""
     totals = list(engine.counters())
-    for transport, server in TRANSPORTS.items():
+    for transport, server_type in TRANSPORTS.items():
         counts = (
-            astuple(one.counters()) for one in servers if one.answering.transport == transport
+            astuple(server.counters())
+            for server in servers
+            if server.answering.transport == transport
         )
-        totals += _sum(counts, len(fields(server().counters_type)))
+        totals += _sum(counts, len(fields(server_type().counters_type)))
     totals += resolver.counters() if resolver is not None else (0,) * len(UPSTREAM_NAMES)
     return tuple(totals)
 
@@ -69,7 +71,7 @@ def collect(
 def summed(several: Iterable[Totals]) -> Totals:
     """The element-wise sum. Tuples of another length, from a faulty worker, count as zero."""
     length = len(names())
-    return _sum((one for one in several if len(one) == length), length)
+    return _sum((totals for totals in several if len(totals) == length), length)
 
 
 def queries(totals: Totals) -> int:
@@ -79,6 +81,6 @@ def queries(totals: Totals) -> int:
 
 def _sum(several: Iterable[Totals], length: int) -> Totals:
     total: Totals = (0,) * length
-    for one in several:
-        total = tuple(map(add, total, one))
+    for totals in several:
+        total = tuple(map(add, total, totals))
     return total

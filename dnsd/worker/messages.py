@@ -25,6 +25,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from struct import pack, unpack_from
+from typing import TypeVar
 
 import msgspec
 from msgspec import Struct
@@ -185,6 +186,7 @@ Up = Applied | Opened | Heartbeat | Drained | Samples | Probed | Peeked | Flushe
 _encode = msgspec.msgpack.Encoder().encode
 _down: msgspec.msgpack.Decoder[Down] = msgspec.msgpack.Decoder(Down)
 _up: msgspec.msgpack.Decoder[Up] = msgspec.msgpack.Decoder(Up)
+M = TypeVar("M")
 
 
 def packed(message: Down | Up) -> bytes:
@@ -224,15 +226,16 @@ class Assembler:
 
 def read_down(body: bytes) -> Down:
     """The message to a worker in these bytes. Raises BadMessage."""
-    try:
-        return _down.decode(body)
-    except msgspec.DecodeError as error:
-        raise BadMessage(f"not a message: {error}") from error
+    return _read(_down, body)
 
 
 def read_up(body: bytes) -> Up:
     """The message from a worker in these bytes. Raises BadMessage."""
+    return _read(_up, body)
+
+
+def _read(decoder: msgspec.msgpack.Decoder[M], body: bytes) -> M:
     try:
-        return _up.decode(body)
+        return decoder.decode(body)
     except msgspec.DecodeError as error:
         raise BadMessage(f"not a message: {error}") from error

@@ -147,7 +147,7 @@ class WorkerProcess:
             os.close(output_of_worker)
         self._loop.add_reader(self._channel, self._readable)
         self._loop.add_reader(self._output, self._read_output)
-        self._put(packed(msgspec.structs.replace(setup, sockets=_sockets(listeners))))
+        self.put(packed(msgspec.structs.replace(setup, sockets=_sockets(listeners))))
 
     # -- down ------------------------------------------------------------------------------
 
@@ -162,10 +162,6 @@ class WorkerProcess:
         """Whether the queue is short enough for another frame of a table."""
         return len(self._queue) < _AHEAD
 
-    def put_table(self, message: bytes) -> None:
-        """Send a packed message of the table load."""
-        self._put(message)
-
     def change(self, message: bytes) -> None:
         """Send a packed `Table` that holds a change. Ends a worker that does not read them."""
         if self.state in (State.STARTING, State.GONE):  # its table will have the change
@@ -174,18 +170,18 @@ class WorkerProcess:
         if self._backlog > self._timeouts.backlog:
             self.kill("it did not read its changes")
         else:
-            self._put(message, len(message))
+            self.put(message, len(message))
 
     def send(self, message: Down) -> None:
         """Send a small message that is not a change; only to an open worker."""
         if self.state is State.OPEN:
-            self._put(packed(message))
+            self.put(packed(message))
 
     def drain(self, order: Drain) -> None:
         """Have the worker finish and exit."""
         if self.state is not State.GONE:
             self.state = State.DRAINING
-            self._put(packed(order))
+            self.put(packed(order))
 
     def kill(self, reason: str) -> None:
         """End the worker at once; `ended` gets the reason."""
@@ -199,8 +195,8 @@ class WorkerProcess:
         limit = timeouts.start if self.heard_at == self.started else timeouts.silence
         return time.monotonic() - self.heard_at > limit
 
-    def _put(self, message: bytes, backlog: int = 0) -> None:
-        """Queue a message, and write at once: clients wait for a change."""
+    def put(self, message: bytes, backlog: int = 0) -> None:
+        """Queue a packed message, and write at once: clients wait for a change."""
         self._queue.append((message, backlog))
         if self._channel.fileno() >= 0 and self._write() and not self._writing:
             self._writing = True
@@ -331,7 +327,7 @@ def _how_it_ended(code: int) -> str:
 
 
 def _sockets(listeners: Sequence[Listener]) -> tuple[Socket, ...]:
-    return tuple(Socket(one.socket.fileno(), one.transport.name) for one in listeners)
+    return tuple([Socket(each.socket.fileno(), each.transport.name) for each in listeners])
 
 
 def _spawn(
@@ -343,7 +339,7 @@ def _spawn(
         stdin=subprocess.DEVNULL,
         stdout=output,
         stderr=output,
-        pass_fds=[channel.fileno(), *(one.fd for one in _sockets(listeners))],
+        pass_fds=[channel.fileno(), *(inherited.fd for inherited in _sockets(listeners))],
         env=_environment(),
         # Signals of a terminal do not reach a process group of its own. A session of its own
         # would also escape `nice`: Linux divides the cores among sessions first (sched(7),

@@ -53,6 +53,6 @@ class Requests:
 
     def fail(self, worker: WorkerProcess) -> None:
         """A worker ended: its requests get no reply."""
-        for one, future in list(self._waiting.values()):
-            if one is worker and not future.done():
+        for requested, future in list(self._waiting.values()):
+            if requested is worker and not future.done():
                 future.set_exception(NoWorker("the worker ended before it replied"))

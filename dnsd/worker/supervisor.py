@@ -26,8 +26,9 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 
-import msgspec
 import structlog
+from msgspec import Struct
+from msgspec.structs import replace
 
 from dnsd.answer.transport import Transport
 from dnsd.observe.facts import WorkerStatus
@@ -56,8 +57,6 @@ from dnsd.worker.process import State, Timeouts, WorkerProcess
 from dnsd.worker.requests import NoWorker, Requests
 from dnsd.worker.table_load import TableLoad
 
-__all__ = ["NoWorker", "Supervisor", "WorkerStatus", "WorkersFailed"]
-
 log = structlog.get_logger(__name__)
 
 FIRST_PAUSE, MAX_PAUSE = 0.1, 10.0  # seconds before a worker that fails at once is replaced
@@ -75,20 +74,17 @@ class WorkersFailed(Exception):
     """A worker does not start. The text has the reason and its last line of output."""
 
 
-class _Slot:
+class _Slot(Struct, eq=False):
     """The sockets of one worker, its processes, and the totals of its former processes."""
 
-    __slots__ = (
-        *("current", "failures", "index", "last_end", "listeners", "past", "restarts", "workers"),
-    )
-
-    def __init__(self, index: int, listeners: Sequence[Listener]) -> None:
-        self.index, self.listeners = index, listeners
-        self.current: WorkerProcess | None = None
-        self.workers: list[WorkerProcess] = []  # current, successor, and those that finish
-        self.past = counters.zero()
-        self.restarts = self.failures = 0
-        self.last_end = ""
+    index: int
+    listeners: Sequence[Listener]
+    past: counters.Totals
+    current: WorkerProcess | None = None
+    workers: list[WorkerProcess] = []  # current, successor, and those that finish
+    restarts: int = 0
+    failures: int = 0
+    last_end: str = ""
 
 
 class Supervisor:
@@ -104,7 +100,7 @@ class Supervisor:
         """`slots`: the sockets of each worker. `setup`: its `index` and `sockets` are ignored.
         `table`: the frames of the whole table; the zone may change while they are taken.
         """
-        self.slots = [_Slot(index, listeners) for index, listeners in enumerate(slots)]
+        self.slots = [_Slot(index, some, counters.zero()) for index, some in enumerate(slots)]
         self.setup = setup
         self.on_applied: list[Callable[[float, float], None]] = []  # (handed in, answered)
         self.on_samples: list[Callable[[Samples], None]] = []
@@ -147,7 +143,7 @@ class Supervisor:
     def _spawn(self, slot: _Slot, setup: Setup) -> WorkerProcess | None:
         try:
             worker = WorkerProcess(
-                msgspec.structs.replace(setup, index=slot.index, sockets=()),
+                replace(setup, index=slot.index, sockets=()),
                 slot.listeners,
                 timeouts=self._timeouts,
                 on_message=self._received,
@@ -248,10 +244,10 @@ class Supervisor:
         Raises NoWorker.
         """
         worker = self._open_workers()[0]
-        found: Probed = await self._requests.send(
+        probed: Probed = await self._requests.send(
             worker, lambda number: Probe(number, packet, client, transport.index)
         )
-        return found.reply
+        return probed.reply
 
     async def peek(self, name: bytes, type_: int) -> Where | None:
         """Where an external name would be answered; None: dnsd does not forward.
@@ -259,8 +255,8 @@ class Supervisor:
         Raises NoWorker.
         """
         worker = self._open_workers()[0]
-        found: Peeked = await self._requests.send(worker, lambda number: Peek(number, name, type_))
-        return found.where
+        peeked: Peeked = await self._requests.send(worker, lambda number: Peek(number, name, type_))
+        return peeked.where
 
     async def flush(self, name: bytes | None) -> int:
         """Forget cached replies of upstreams in every worker: those for `name`, or all (None).
@@ -277,10 +273,10 @@ class Supervisor:
         return sum(counts) if min(counts) >= 0 else -1
 
     def _open_workers(self) -> list[WorkerProcess]:
-        found = [worker for worker in self._workers() if worker.state is State.OPEN]
-        if not found:
+        answering = [worker for worker in self._workers() if worker.state is State.OPEN]
+        if not answering:
             raise NoWorker("no worker answers now")
-        return found
+        return answering
 
     def servers(self) -> list[tuple[Upstream, ...]]:
         """The upstream servers, as each worker sees them."""
@@ -423,4 +419,9 @@ class Supervisor:
         ]
 
     def _workers(self) -> list[WorkerProcess]:
-        return [one for slot in self.slots for one in slot.workers if one.state is not State.GONE]
+        return [
+            worker
+            for slot in self.slots
+            for worker in slot.workers
+            if worker.state is not State.GONE
+        ]

@@ -54,8 +54,8 @@ class TableLoad:
                 worker.kill("its table could not be compiled")
             return
         for worker in self._taking_part():
-            worker.put_table(packed(Table(step(), ())))
-            worker.put_table(packed(Open()))
+            worker.put(packed(Table(step(), ())))
+            worker.put(packed(Open()))
             worker.load = None
 
     async def _send(self, message: bytes) -> bool:
@@ -64,7 +64,7 @@ class TableLoad:
         False when no worker takes part any more.
         """
         for worker in self._taking_part():
-            worker.put_table(message)
+            worker.put(message)
         await asyncio.sleep(0)
         while workers := self._taking_part():
             if any(worker.has_room for worker in workers):
@@ -75,4 +75,8 @@ class TableLoad:
 
     def _taking_part(self) -> list[WorkerProcess]:
         """The workers that have not ended and did not begin another load."""
-        return [one for one in self._workers if one.load is self and one.state is not State.GONE]
+        return [
+            worker
+            for worker in self._workers
+            if worker.load is self and worker.state is not State.GONE
+        ]

@@ -42,9 +42,10 @@ def web(address: str, name: str = "web") -> Service:
 async def plane(
     settings: Settings = Settings(),  # noqa: B008
     clusters: Sequence[str] = ("",),
+    workers: int = 1,
 ) -> AsyncIterator[ControlPlane]:
     """A control plane whose workers answer; they are ended at the end."""
-    slots = bind_group(Address(HOST, 0))
+    slots = bind_group(Address(HOST, 0), workers=workers)
     sources = [Silent() for _ in clusters]
     built = ControlPlane(settings, slots, sources, SerialFile(""), clusters)
     built.supervisor.start()
@@ -56,16 +57,16 @@ async def plane(
         await built.supervisor.stop()
 
 
-async def ask(plane: ControlPlane, name: str = NAME) -> dns.message.Message:
-    query = dns.message.make_query(name, "A", use_edns=0)
+async def query(plane: ControlPlane, name: str = NAME) -> dns.message.Message:
+    message = dns.message.make_query(name, "A", use_edns=0)
     port = plane.addresses[0].port
-    return await dns.asyncquery.udp(query, HOST, port=port, timeout=20)
+    return await dns.asyncquery.udp(message, HOST, port=port, timeout=20)
 
 
-def said(reply: dns.message.Message) -> tuple[str, list[str], list[int]]:
-    """Rcode, addresses and extended errors of a reply."""
+def summary(reply: dns.message.Message) -> tuple[str, list[str], list[int]]:
+    """Rcode, addresses, and extended errors of a reply."""
     values = sorted(rdata.to_text() for rrset in reply.answer for rdata in rrset)
-    errors = [int(one.code) for one in reply.options if isinstance(one, dns.edns.EDEOption)]
+    errors = [int(error.code) for error in reply.extended_errors()]
     return dns.rcode.to_text(reply.rcode()), values, errors
 
 

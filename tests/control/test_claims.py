@@ -16,7 +16,7 @@ from dnsd.dns.addresses import pack_address
 from dnsd.sources.source import Batch
 from dnsd.zone.frame import FRESH, NOT_READY, STALE
 from dnsd.zone.settings import PolicyRule, SchemaConfig, ViewConfig
-from tests.control.planes import HOST, NAME, ask, plane, said, web
+from tests.control.planes import HOST, NAME, plane, query, summary, web
 
 SERVICES = Key("Service", "lost", "")
 PODS = Key("Pod", "", "")
@@ -77,10 +77,10 @@ class TestTwoSources:
                 it.publish(batch, cluster)
                 assert it.state == STALE
             await it.supervisor.caught_up()
-            assert said(await ask(it)) == ("NOERROR", ["10.96.0.1"], [3])
+            assert summary(await query(it)) == ("NOERROR", ["10.96.0.1"], [3])
             it.publish(Batch(synced=True), "east")
             await it.supervisor.caught_up()
-            assert said(await ask(it)) == ("NOERROR", ["10.96.0.1"], [])
+            assert summary(await query(it)) == ("NOERROR", ["10.96.0.1"], [])
 
     async def test_both_are_served_and_a_deletion_concerns_its_own_object(self) -> None:
         async with plane(clusters=("", "east")) as it:
@@ -89,7 +89,7 @@ class TestTwoSources:
 
             async def addresses(name: str) -> list[str]:
                 await it.supervisor.caught_up()
-                return said(await ask(it, f"{name}.default.svc.cluster.local"))[1]
+                return summary(await query(it, f"{name}.default.svc.cluster.local"))[1]
 
             assert await addresses("web") == ["10.96.0.1", "10.97.0.1"]
             assert await addresses("here") == ["10.96.0.3"]
@@ -109,15 +109,15 @@ async def test_what_is_unknown_is_not_denied_to_clients_of_a_view() -> None:
     async with plane(settings) as it:
         it.publish(Batch((web("10.96.0.1"),), synced=True, unknown=(SERVICES,)))
         await it.supervisor.caught_up()
-        assert said(await ask(it, missing)) == ("SERVFAIL", [], [14])
+        assert summary(await query(it, missing)) == ("SERVFAIL", [], [14])
         pod = Pod("default", "client", (pack_address(HOST),), "Running")
         it.publish(Batch((pod,), synced=True, unknown=(SERVICES,)))
         await it.supervisor.caught_up()
         assert it.view_zones is not None
         assert len(it.view_zones) > 0
-        assert said(await ask(it)) == ("NOERROR", ["10.96.0.1"], [])
-        assert said(await ask(it, missing)) == ("SERVFAIL", [], [14])
-        assert said(await ask(it, NAME.replace("web", "none")))[0] == "NXDOMAIN"
+        assert summary(await query(it)) == ("NOERROR", ["10.96.0.1"], [])
+        assert summary(await query(it, missing)) == ("SERVFAIL", [], [14])
+        assert summary(await query(it, NAME.replace("web", "none")))[0] == "NXDOMAIN"
         it.publish(Batch(synced=True))
         await it.supervisor.caught_up()
-        assert said(await ask(it, missing))[0] == "NXDOMAIN"
+        assert summary(await query(it, missing))[0] == "NXDOMAIN"

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import signal
 import time
 from pathlib import Path
 
@@ -23,21 +25,23 @@ from dnsd.sources.source import Batch
 from dnsd.worker.supervisor import WorkersFailed
 from dnsd.zone.frame import FRESH, NOT_READY, STALE
 from dnsd.zone.merge import APEX_KEY
-from tests.control.planes import HOST, NAME, ask, plane, publish, said, web
+from dnsd.zone.settings import PolicyRule, ViewConfig
+from tests.control.planes import HOST, NAME, plane, publish, query, summary, web
 from tests.helpers import eventually
+from tests.serving import alive
 
 
 class TestStates:
     async def test_before_the_source_is_synced_every_answer_is_servfail(self) -> None:
         async with plane() as it:
-            assert said(await ask(it)) == ("SERVFAIL", [], [14])
+            assert summary(await query(it)) == ("SERVFAIL", [], [14])
             publish(it, web("10.96.0.1"))
-            assert said(await ask(it)) == ("SERVFAIL", [], [14])
+            assert summary(await query(it)) == ("SERVFAIL", [], [14])
             publish(it, synced=True)
             await it.supervisor.caught_up()
-            assert said(await ask(it)) == ("NOERROR", ["10.96.0.1"], [])
-            reply = await ask(it, "none.default.svc.cluster.local")
-            assert said(reply) == ("NXDOMAIN", [], [])
+            assert summary(await query(it)) == ("NOERROR", ["10.96.0.1"], [])
+            reply = await query(it, "none.default.svc.cluster.local")
+            assert summary(reply) == ("NXDOMAIN", [], [])
 
     async def test_changes_while_not_ready_are_answered_once_the_source_is_fresh(
         self,
@@ -46,13 +50,13 @@ class TestStates:
             publish(it, web("10.96.0.1"), synced=True)
             it.publish(Batch(stale=True))
             await it.supervisor.caught_up()
-            assert said(await ask(it)) == ("NOERROR", ["10.96.0.1"], [3])
+            assert summary(await query(it)) == ("NOERROR", ["10.96.0.1"], [3])
             publish(it, web("10.96.0.2"))  # the source is not synced any more
             await it.supervisor.caught_up()
-            assert said(await ask(it)) == ("SERVFAIL", [], [14])
+            assert summary(await query(it)) == ("SERVFAIL", [], [14])
             publish(it, synced=True)
             await it.supervisor.caught_up()
-            assert said(await ask(it)) == ("NOERROR", ["10.96.0.2"], [])
+            assert summary(await query(it)) == ("NOERROR", ["10.96.0.2"], [])
 
     async def test_no_name_is_compiled_before_the_source_is_synced(self) -> None:
         async with plane() as it:
@@ -74,7 +78,7 @@ class TestChanges:
             publish(it, *others, Key("Service", "default", "web"), synced=True)
             await it.supervisor.caught_up()
             assert len(times) == 1
-            assert said(await ask(it))[0] == "NXDOMAIN"
+            assert summary(await query(it))[0] == "NXDOMAIN"
 
     async def test_without_the_frame_of_a_change_the_workers_get_the_whole_table(self) -> None:
         async with plane() as it:
@@ -89,7 +93,7 @@ class TestChanges:
             it.pipeline.on_change[:] = observers
 
             async def is_answered() -> bool:
-                return said(await ask(it))[1] == ["10.96.0.2"]
+                return summary(await query(it))[1] == ["10.96.0.2"]
 
             await eventually(is_answered)
 
@@ -98,22 +102,22 @@ class TestChanges:
         async with plane() as it:
             publish(it, web("10.96.0.1"), synced=True)
             await it.supervisor.caught_up()
-            heard: list[list[str]] = []
+            answers: list[list[str]] = []
 
             def fail(_: object) -> None:
                 raise RuntimeError("a bug in an observer")
 
             def wait(_: object) -> None:
-                query, end = dns.message.make_query(NAME, "A"), time.monotonic() + 10
+                packet, end = dns.message.make_query(NAME, "A"), time.monotonic() + 10
                 answer: list[str] = []
                 while answer != ["10.96.0.2"] and time.monotonic() < end:
                     port = it.addresses[0].port
-                    answer = said(dns.query.udp(query, HOST, 10, port))[1]
-                heard.append(answer)
+                    answer = summary(dns.query.udp(packet, HOST, 10, port))[1]
+                answers.append(answer)
 
             it.on_answered += [fail, wait]
             publish(it, web("10.96.0.2"), synced=True)
-            assert heard == [["10.96.0.2"]]
+            assert answers == [["10.96.0.2"]]
 
     async def test_the_journal_begins_when_the_source_is_synced(self) -> None:
         async with plane() as it:
@@ -148,7 +152,7 @@ class TestLargeBatches:
             publish(it, web("10.96.0.3"), synced=True)
 
             async def is_answered() -> bool:
-                return said(await ask(it))[1] == ["10.96.0.3"]
+                return summary(await query(it))[1] == ["10.96.0.3"]
 
             await eventually(is_answered)
             assert it.pipeline.state.counts()["Service"] == 1
@@ -180,9 +184,9 @@ class TestLargeBatches:
             assert found.rdatas == (pack_address("10.96.0.2"),)
             await reconfiguring
             await it.supervisor.caught_up()
-            reply = await ask(it)
+            reply = await query(it)
             assert reply.answer[0].ttl == 77
-            assert said(reply)[1] == ["10.96.0.2"]
+            assert summary(reply)[1] == ["10.96.0.2"]
 
     async def test_the_own_service_may_change_during_a_reconfiguration(self) -> None:
         settings = Settings.of(ns_service="default/web")
@@ -194,7 +198,32 @@ class TestLargeBatches:
             publish(it, web("10.96.0.2"), synced=True)
             await reconfiguring
             await it.supervisor.caught_up()
-            assert said(await ask(it, "ns.dns.cluster.local"))[1] == ["10.96.0.2"]
+            assert summary(await query(it, "ns.dns.cluster.local"))[1] == ["10.96.0.2"]
+
+
+async def test_workers_that_end_during_their_load_have_every_change_at_the_end() -> None:
+    """Four workers with views. One is killed during a load, one does not read during it."""
+    policies = (PolicyRule((), (f"{HOST}/32",), ("default",)),)
+    settings = Settings(views=ViewConfig(policies=policies))
+    services = TestLargeBatches.SERVICES
+    async with plane(settings, workers=4) as it:
+        publish(it, *services, web("10.96.0.1"), synced=True)
+        await it.synced.wait()
+        killed, stopped, *_ = [worker.pid for worker in it.supervisor.status()]
+        os.kill(stopped, signal.SIGSTOP)
+        publish(it, web("10.96.0.2"), *(service.key for service in services[::2]), synced=True)
+        os.kill(killed, signal.SIGKILL)
+        await eventually(lambda: not alive(killed))
+        publish(it, web("10.96.0.3"), Service("default", "late"), synced=True)
+        os.kill(stopped, signal.SIGCONT)
+        await it.supervisor.opened()
+        publish(it, web("10.96.0.4"), synced=True)
+        await eventually(lambda: len(it.pipeline.zone) < 2 * len(services))
+        await it.supervisor.caught_up()
+        for _ in range(20):  # from 20 ports, so all workers answer
+            assert summary(await query(it))[1] == ["10.96.0.4"]
+            assert summary(await query(it, "s0.default.svc.cluster.local"))[0] == "NXDOMAIN"
+            assert summary(await query(it, "s1.default.svc.cluster.local"))[1] == ["10.0.0.1"]
 
 
 class TestOwnService:
@@ -205,7 +234,7 @@ class TestOwnService:
 
             async def is_at(address: str) -> None:
                 async def answered() -> bool:
-                    return said(await ask(it, "ns.dns.cluster.local"))[1] == [address]
+                    return summary(await query(it, "ns.dns.cluster.local"))[1] == [address]
 
                 await eventually(answered, f"ns.dns is at {address}")
 
@@ -243,7 +272,7 @@ class TestOwnService:
             assert it.pipeline.zone.serial == serial
 
             async def is_here() -> bool:
-                return said(await ask(it, "ns.dns.cluster.local"))[1] == [HOST]
+                return summary(await query(it, "ns.dns.cluster.local"))[1] == [HOST]
 
             await eventually(is_here)
 
@@ -269,12 +298,12 @@ class TestReconfigure:
             assert it.settings is before
             assert it.pipeline.zone is zone
             assert [one.pid for one in it.supervisor.status()] == [one.pid for one in workers]
-            assert (await ask(it)).answer[0].ttl == 5
-            assert said(await ask(it, pinned))[0] == "NXDOMAIN"
+            assert (await query(it)).answer[0].ttl == 5
+            assert summary(await query(it, pinned))[0] == "NXDOMAIN"
             await it.reconfigure(new)
             await it.supervisor.caught_up()
-            assert (await ask(it)).answer[0].ttl == 77
-            assert said(await ask(it, pinned)) == ("NOERROR", ["10.1.1.1"], [])
+            assert (await query(it)).answer[0].ttl == 77
+            assert summary(await query(it, pinned)) == ("NOERROR", ["10.1.1.1"], [])
 
     async def test_settings_that_cannot_be_used_change_nothing(self, tmp_path: Path) -> None:
         junk = tmp_path / "ca.pem"
@@ -295,8 +324,8 @@ class TestReconfigure:
             publish(it, Pod("default", "here", (pack_address(HOST),), "Running"), web("10.96.0.1"))
             publish(it, synced=True)
             await it.supervisor.caught_up()
-            asked = "web.default.default.svc.cluster.local"  # the first of its search list
-            assert said(await ask(it, asked))[0] == "NXDOMAIN"
+            name = "web.default.default.svc.cluster.local"  # the first of its search list
+            assert summary(await query(it, name))[0] == "NXDOMAIN"
             await it.reconfigure(settings.updated(search_completion=True))
             await it.supervisor.caught_up()
-            assert "10.96.0.1" in said(await ask(it, asked))[1]
+            assert "10.96.0.1" in summary(await query(it, name))[1]

@@ -298,6 +298,23 @@ class TestReload:
             assert line["settings"] == ["workers"]
             assert server.workers() == [worker]  # the zone is new, the worker is not
 
+    def test_sighup_before_the_sources_are_synced_is_applied(
+        self, manifests: Path, tmp_path: Path
+    ) -> None:
+        os.mkfifo(manifests / "endless.yaml")
+        config = tmp_path / "dnsd.yaml"
+        settings = f"manifests: {manifests}\nlisten: 127.0.0.1:0\ndrain_quiet: 10ms\n"
+        config.write_text(settings + "ttl: 30\n")
+        with started("serve", "--config", str(config)) as server:
+            until(lambda: server.workers(), "it has begun")
+            config.write_text(settings + "ttl: 60\nversion_text: new\n")
+            server.signal(signal.SIGHUP)
+            (line,) = until(lambda: server.logged("reloaded"))
+            assert line["changed"] == ["ttl", "version_text"]
+            assert not server.logged("a worker ended and is being replaced")
+            server.signal(signal.SIGTERM)
+            assert server.ended() == 0, server.stderr
+
     def test_workers_with_new_settings_take_over_without_a_gap(
         self, manifests: Path, tmp_path: Path
     ) -> None:

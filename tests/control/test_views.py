@@ -184,7 +184,7 @@ class Served:
             self.engine.apply(frame)
 
 
-def said(
+def lines_of(
     engine: Engine | Views,
     name: str,
     type_: str,
@@ -266,8 +266,8 @@ def test_a_hidden_name_is_answered_like_a_name_that_does_not_exist(
         (name, type_)
         for name in sorted(names)
         for type_ in TYPES
-        if said(served.engine, name, type_, client, transport)
-        != said(other, name, type_, client, transport)
+        if lines_of(served.engine, name, type_, client, transport)
+        != lines_of(other, name, type_, client, transport)
     ]
     assert differing == []
 
@@ -276,16 +276,16 @@ def test_every_view_has_the_new_address_of_the_name_server() -> None:
     """The zones themselves stay, also the external ones."""
     served = Served(CONFIG, cluster())
     at = [(client, f"ns.dns.{zone}", zone) for client in SIGHTS for zone in map(text_of, ZONES)]
-    before = {client: said(served.engine, zone, "NS", client) for client, _, zone in at}
+    before = {client: lines_of(served.engine, zone, "NS", client) for client, _, zone in at}
     served.set_ns_addresses("10.96.0.53")
     fresh = served.fresh()
     for client, server, zone in at:
         for type_ in ("A", "AAAA"):
-            lines = said(served.engine, server, type_, client)
-            assert lines == said(fresh, server, type_, client)
+            lines = lines_of(served.engine, server, type_, client)
+            assert lines == lines_of(fresh, server, type_, client)
             assert (f"{server} 5 IN A 10.96.0.53" in lines) is (type_ == "A")
-        assert said(served.engine, zone, "SOA", client) == said(fresh, zone, "SOA", client)
-    after = {client: said(served.engine, zone, "NS", client) for client, _, zone in at}
+        assert lines_of(served.engine, zone, "SOA", client) == lines_of(fresh, zone, "SOA", client)
+    after = {client: lines_of(served.engine, zone, "NS", client) for client, _, zone in at}
     assert after == before
 
 
@@ -330,7 +330,7 @@ def test_every_path_for_a_client_that_sees_the_name_and_one_that_does_not(
     of_b: Served, path: tuple[str, ...], allowed: bool
 ) -> None:
     _, name, type_, may, may_not = path
-    lines = said(of_b.engine, name, type_, "10.0.0.1" if allowed else "10.0.9.1")
+    lines = lines_of(of_b.engine, name, type_, "10.0.0.1" if allowed else "10.0.9.1")
     expected = may if allowed else may_not
     if expected == NODATA:
         assert "rcode NOERROR" in lines
@@ -350,10 +350,10 @@ def test_every_path_for_a_client_that_sees_the_name_and_one_that_does_not(
 def test_additional_records_hold_nothing_hidden(of_b: Served) -> None:
     """A record of b's own that points to a: its target is text, and no address comes along."""
     for client in ("10.0.0.1", "10.0.9.1"):
-        lines = said(of_b.engine, "to-a.k8s.example.com", "SRV", client)
+        lines = lines_of(of_b.engine, "to-a.k8s.example.com", "SRV", client)
         assert any("db.a.svc.cluster.local." in line for line in lines)
         assert not any("10.1." in line for line in lines)
-    own = said(of_b.engine, "_http._tcp.web.b.k8s.example.com", "SRV", "10.0.9.1")
+    own = lines_of(of_b.engine, "_http._tcp.web.b.k8s.example.com", "SRV", "10.0.9.1")
     assert "web.b.k8s.example.com. 5 IN A 192.0.2.2" in own
 
 
@@ -367,8 +367,8 @@ class TestPods:
     WEB_A, WEB_B = "web.a.svc.cluster.local", "web.b.svc.cluster.local"
 
     def visible(self, served: Served, name: str, client: str) -> bool:
-        lines = said(served.engine, name, "A", client)
-        assert lines == said(served.fresh(), name, "A", client)
+        lines = lines_of(served.engine, name, "A", client)
+        assert lines == lines_of(served.fresh(), name, "A", client)
         return "rcode NOERROR" in lines
 
     def test_a_pod_sees_its_own_namespace_and_shared_ones(self) -> None:
@@ -456,7 +456,7 @@ class TestPods:
         ]
         engine = served.fresh()
         ip_text = f"10.2.{(limit + 1) >> 8}.{(limit + 1) & 255}"
-        assert "rcode NXDOMAIN" in said(engine, f"n{limit + 1}.pod.cluster.local", "A", ip_text)
+        assert "rcode NXDOMAIN" in lines_of(engine, f"n{limit + 1}.pod.cluster.local", "A", ip_text)
 
 
 class TestViews:
@@ -465,15 +465,15 @@ class TestViews:
         for frame in compile_all(Zone(SCHEMA, 1)):
             engine.apply(frame)
         engine.apply(compile_state(FRESH))
-        assert "rcode SERVFAIL" in said(engine, "cluster.local", "SOA")
+        assert "rcode SERVFAIL" in lines_of(engine, "cluster.local", "SOA")
 
     def test_all_tables_have_one_claim(self, served: Served) -> None:
         served.engine.apply(compile_state(NOT_READY))
         for client in SIGHTS:
-            assert "rcode SERVFAIL" in said(served.engine, "cluster.local", "SOA", client)
+            assert "rcode SERVFAIL" in lines_of(served.engine, "cluster.local", "SOA", client)
         served.engine.apply(compile_state(FRESH))
         for client in SIGHTS:
-            assert "rcode NOERROR" in said(served.engine, "cluster.local", "SOA", client)
+            assert "rcode NOERROR" in lines_of(served.engine, "cluster.local", "SOA", client)
 
     @pytest.mark.parametrize("clients", [["10.0.0.1"] * 4, ["10.0.0.1", "10.0.1.1"] * 2])
     def test_a_batch_is_answered_like_single_queries(
@@ -500,7 +500,7 @@ class TestViews:
     def test_counters_include_all_engines(self, served: Served) -> None:
         before = sum(served.engine.counters())
         for client in SIGHTS:
-            said(served.engine, "cluster.local", "SOA", client)
+            lines_of(served.engine, "cluster.local", "SOA", client)
         assert sum(served.engine.counters()) == before + len(SIGHTS)
 
 
@@ -526,7 +526,9 @@ def test_any_order_of_events_ends_with_the_tables_of_a_new_worker(
     for client in ("10.0.0.1", "10.0.1.1", "10.0.3.1", "10.1.1.7", "10.1.2.7"):
         for name in names:
             for type_ in ("A", "PTR", "SRV"):
-                assert said(served.engine, name, type_, client) == said(fresh, name, type_, client)
+                assert lines_of(served.engine, name, type_, client) == lines_of(
+                    fresh, name, type_, client
+                )
 
 
 def test_another_schema_keeps_the_view_of_each_client() -> None:
@@ -534,15 +536,15 @@ def test_another_schema_keeps_the_view_of_each_client() -> None:
     served.pipeline.reconfigure(msgspec.structs.replace(SCHEMA, ttl=77))
     served.view_zones.finish()
     engine = served.fresh()
-    allowed = said(engine, "web.a.svc.cluster.local", "A", "10.0.1.1")
+    allowed = lines_of(engine, "web.a.svc.cluster.local", "A", "10.0.1.1")
     assert "web.a.svc.cluster.local. 77 IN A 10.96.0.1" in allowed
-    assert "rcode NXDOMAIN" in said(engine, "web.b.svc.cluster.local", "A", "10.0.1.1")
+    assert "rcode NXDOMAIN" in lines_of(engine, "web.b.svc.cluster.local", "A", "10.0.1.1")
 
 
 def test_what_is_in_no_namespace_is_hidden_by_views_only(served: Served) -> None:
     name = "n1.nodes.k8s.example.com"
-    assert "rcode NOERROR" in said(served.engine, name, "A", "10.0.1.1")
-    assert "rcode NXDOMAIN" in said(served.engine, name, "A", "10.0.2.1")
+    assert "rcode NOERROR" in lines_of(served.engine, name, "A", "10.0.1.1")
+    assert "rcode NXDOMAIN" in lines_of(served.engine, name, "A", "10.0.2.1")
 
 
 def test_pinned_names_are_visible_to_all_clients() -> None:
@@ -555,7 +557,7 @@ def test_pinned_names_are_visible_to_all_clients() -> None:
     for client, view in SIGHTS.items():
         expected = "NOERROR" if view.inside else "NXDOMAIN"
         if client != "10.0.0.1":
-            lines = said(served.engine, "pinned.cluster.local", "A", client)
+            lines = lines_of(served.engine, "pinned.cluster.local", "A", client)
             assert f"rcode {expected}" in lines
 
 

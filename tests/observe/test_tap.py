@@ -15,7 +15,7 @@ from dnsd.dns.names import name_from_text
 from dnsd.observe.tap import DROPPED, Sample, Samples, Tap, Watch
 from dnsd.transport.answering import Answering
 from dnsd.transport.registry import TCP, UDP
-from dnsd.worker.supervisor import NoWorker
+from dnsd.worker.requests import NoWorker
 from tests.answer.building import engine_of, pipeline_of
 from tests.cases import cluster
 from tests.helpers import calls_of, eventually

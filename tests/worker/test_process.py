@@ -85,5 +85,5 @@ async def test_its_output_is_logged_and_the_last_line_is_kept() -> None:
 @pytest.mark.parametrize("frame", [b"\x00", b""])
 async def test_a_worker_that_cannot_apply_a_frame_exits(frame: bytes) -> None:
     async with process() as (worker, _):
-        worker.put_table(packed(Table(0, (frame,))))
+        worker.put(packed(Table(0, (frame,))))
         assert await worker.ended == "it exited with code 1"

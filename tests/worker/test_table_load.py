@@ -32,7 +32,7 @@ class Worker:
     def has_room(self) -> bool:
         return len(self.queue) < AHEAD
 
-    def put_table(self, message: bytes) -> None:
+    def put(self, message: bytes) -> None:
         self.queue.append(message)
 
     def kill(self, reason: str) -> None:
