@@ -149,7 +149,7 @@ class TestPodsNamespacesNodes:
         pod = Pod("default", "web-0", (pack_address("10.0.0.1"),))
         assert state.apply([pod]) == {pod.key}
         assert state.subject(pod.key) == pod
-        assert state.pod_keys() == [pod.key]
+        assert [*state.objects("Pod")] == [pod]
 
     def test_pods_are_found_by_address(self) -> None:
         ip, v6 = pack_address("10.0.0.1"), pack_address("fd00::1")
