@@ -113,13 +113,15 @@ async def measure(workers: int, services: int, endpoints: int) -> Result:
         await opened
         load, took = steps.longest, time.monotonic() - began
         await plane.supervisor.caught_up()
-        steps.begin()
         last = Service("ns-0", "last", cluster_ips=(bytes((10, 96, 255, 255)),))
+        batch_of_all = Batch((*objects(services, endpoints, 81), last), synced=True)
         done = asyncio.Event()
         plane.pipeline.on_change.append(
             lambda change: done.set() if change.contributor == last.key else None
         )
-        plane.publish(Batch((*objects(services, endpoints, 81), last), synced=True))
+        await asyncio.sleep(0)
+        steps.begin()
+        plane.publish(batch_of_all)
         await done.wait()
         await asyncio.sleep(0)  # the measuring task takes the last step
         batch = steps.longest
