@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable
-from time import thread_time
+from time import monotonic, thread_time
 
 STEP = 0.020  # seconds of CPU time; with the last piece, a step takes less than 50 ms
 
@@ -18,15 +18,16 @@ STEP = 0.020  # seconds of CPU time; with the last piece, a step takes less than
 class Step:
     """The step of the event loop that begins now."""
 
-    __slots__ = ("_end",)
+    __slots__ = ("_cpu_end", "_end")
 
     def __init__(self) -> None:
-        self._end = thread_time() + STEP
+        self._end, self._cpu_end = monotonic() + STEP, thread_time() + STEP
 
     @property
     def is_over(self) -> bool:
         """Whether other tasks should run before the next piece."""
-        return thread_time() >= self._end
+        # The CPU time is a system call of microseconds, and never ahead of the wall clock.
+        return monotonic() >= self._end and thread_time() >= self._cpu_end
 
 
 async def in_steps(pieces: Iterable[object]) -> None:
