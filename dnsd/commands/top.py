@@ -9,6 +9,7 @@ error above.
 
 from __future__ import annotations
 
+import signal
 import sys
 import time
 from typing import TYPE_CHECKING, Any
@@ -72,17 +73,27 @@ def command(as_json: bool, once: bool, interval: float, **params: Any) -> None:
 def _watch(screen: _Screen, console: Any, interval: float) -> None:
     from rich.live import Live
 
-    with Live(screen.drawn(), console=console, screen=True, auto_refresh=False) as live:
-        while True:
-            try:
+    stopped: list[int] = []
+
+    def stop(number: int, _frame: object) -> None:
+        # Python drops an exception that a finalizer raises, so the loop looks at the list too.
+        stopped.append(number)
+        raise KeyboardInterrupt
+
+    previous = signal.signal(signal.SIGINT, stop)
+    try:
+        with Live(screen.drawn(), console=console, screen=True, auto_refresh=False) as live:
+            while not stopped:
                 time.sleep(interval)
-            except KeyboardInterrupt:
-                return
-            try:
-                screen.update()
-            except Failure as error:
-                screen.error = str(error)
-            live.update(screen.drawn(), refresh=True)
+                try:
+                    screen.update()
+                except Failure as error:
+                    screen.error = str(error)
+                live.update(screen.drawn(), refresh=True)
+    except KeyboardInterrupt:
+        return
+    finally:
+        signal.signal(signal.SIGINT, previous)
 
 
 class _Screen:
