@@ -31,6 +31,7 @@ export function mount(root, params) {
   let running = null;
   let zones = [];
   let shown = [];
+  let wantedNames = PAGE; // "More" that a reload interrupts is not lost
   let known = "";
 
   const search = input({ placeholder: "part of a name", "data-search": "", value: wanted.q });
@@ -91,6 +92,8 @@ export function mount(root, params) {
     running?.abort();
     running = new AbortController();
     const { signal } = running;
+    if (further) wantedNames = names(shown) + PAGE;
+    else if (!again) wantedNames = PAGE;
     try {
       if (!zones.length) await loadFilters(signal);
       const where = wanted.zone || zones[0].name;
@@ -101,7 +104,7 @@ export function mount(root, params) {
           name: wanted.q.trim().toLowerCase(),
           type: wanted.type,
           namespace: wanted.namespace,
-          limit: again ? Math.min(MAX_PAGE, Math.max(PAGE, names(shown))) : PAGE,
+          limit: again ? Math.min(MAX_PAGE, Math.max(wantedNames, names(shown))) : PAGE,
           cursor: further ? cursor : "",
         },
         signal,
