@@ -559,6 +559,10 @@ class TestSettings:
                 {"config": {"listen": ["[::1]:1053"]}},
                 "config.listen: clients outside the Pod cannot reach [[::1]:1053]",
             ),
+            (
+                {"config": {"listen": ["udp://127.0.0.1:1053", "tcp://[::1]:1053"]}},
+                "config.listen: clients outside the Pod cannot reach [udp://127.0.0.1:1053",
+            ),
             ({"config": {"listen": ["0.0.0.0:53"]}}, "config.listen: a Pod without privilege"),
             ({"config": {"listen": ["0.0.0.0:0"]}}, "config.listen: a Pod without privilege"),
             ({"config": {"state_dir": "state"}}, "config.state_dir: state is not an absolute path"),

@@ -119,8 +119,9 @@ first address that clients outside the Pod can reach.
 {{- define "dnsd.port" -}}
 {{- $found := "" -}}
 {{- range include "dnsd.list" .value | fromJsonArray -}}
-{{- if and (not $found) (not (hasPrefix "127." .)) (not (hasPrefix "[::1]:" .)) -}}
-{{- $found = regexFind "[0-9]+$" . -}}
+{{- $address := regexReplaceAll "^[a-z]+://" . "" -}}
+{{- if and (not $found) (not (hasPrefix "127." $address)) (not (hasPrefix "[::1]:" $address)) -}}
+{{- $found = regexFind "[0-9]+$" $address -}}
 {{- end -}}
 {{- end -}}
 {{- if not $found -}}
